@@ -1,0 +1,3 @@
+//! meshsim: a deterministic discrete-event simulator of a service mesh.
+
+pub mod kernel;
