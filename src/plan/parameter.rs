@@ -1,0 +1,510 @@
+//! Every parameter of a mesh: name, meaning, default, source. One table for the struct, the
+//! parser, the schema, `meshsim plan`, the documentation and the plan digest.
+//!
+//! Names are those of the parameter block in Istio's terms: `cert.ttl`, `retry.attempts`.
+//! Defaults are those of `istio-sidecar@1.30`; `plan::profile` lists what other profiles and
+//! releases change. A source that begins with `UNCONFIRMED` names a setting that no published
+//! value backs: it is ours, stated, and yours to change.
+//!
+//! Source: per row.
+//! Left out: parameters of parts that are not simulated yet.
+
+use crate::kernel::digest::Digest;
+use crate::kernel::time::Duration;
+use crate::plan::policy::{LoadBalancer, RetryOn};
+
+/// What kind of value a parameter takes, for the schema and for errors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ValueKind {
+    /// `250us`, `1m30s`.
+    Duration,
+    /// `"5%"` or 0..1.
+    Share,
+    /// A whole number of at least 0.
+    Count,
+    /// A number of at least 0.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// `200rps`, `2/h`: per second inside.
+    Rate,
+    /// One of a few words.
+    Word(&'static [&'static str]),
+    /// A list of `retry_on` conditions.
+    RetryOn,
+    /// A list of HTTP statuses.
+    Statuses,
+}
+
+/// A type that a parameter can have.
+pub trait Value: Sized {
+    /// Its kind.
+    const KIND: ValueKind;
+    /// Reads the text of a scenario; the error says what is wrong.
+    fn read(text: &str) -> Result<Self, String>;
+    /// The text that reads back as this value.
+    fn text(&self) -> String;
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// `group.name`.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: ValueKind,
+    /// Its default as text.
+    pub default: &'static str,
+    /// Its meaning.
+    pub meaning: &'static str,
+    /// Where the default comes from.
+    pub source: &'static str,
+}
+
+macro_rules! parameters {
+    ($($(#[doc = $group_doc:literal])+ $group:ident: $Group:ident {
+        $($(#[doc = $doc:literal])+ $field:ident: $ty:ty = $default:literal, $source:literal;)+
+    })+) => {
+        $($(#[doc = $group_doc])+
+        #[derive(Clone, PartialEq, Debug)]
+        pub struct $Group { $($(#[doc = $doc])+ pub $field: $ty,)+ })+
+
+        /// Every parameter of a mesh.
+        #[derive(Clone, PartialEq, Debug)]
+        pub struct Parameters { $($(#[doc = $group_doc])+ pub $group: $Group,)+ }
+
+        /// The table, in the order of the struct.
+        pub const TABLE: &[Parameter] = &[$($(Parameter {
+            name: concat!(stringify!($group), ".", stringify!($field)),
+            kind: <$ty as Value>::KIND,
+            default: $default,
+            meaning: concat!($($doc),+),
+            source: $source,
+        },)+)+];
+
+        impl Default for Parameters {
+            fn default() -> Self {
+                Self { $($group: $Group { $(
+                    $field: <$ty as Value>::read($default).expect("the table's defaults read"),
+                )+ },)+ }
+            }
+        }
+
+        impl Parameters {
+            /// Sets the parameter `name` from text. `None`: no such parameter.
+            pub fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
+                $($(if name == concat!(stringify!($group), ".", stringify!($field)) {
+                    return Some(<$ty as Value>::read(text).map(|value| self.$group.$field = value));
+                })+)+
+                None
+            }
+
+            /// The value of the parameter `name` as text.
+            pub fn get(&self, name: &str) -> Option<String> {
+                $($(if name == concat!(stringify!($group), ".", stringify!($field)) {
+                    return Some(self.$group.$field.text());
+                })+)+
+                None
+            }
+        }
+    };
+}
+
+parameters! {
+    /// Workload certificates.
+    cert: Cert {
+        /// Lifetime that the agent asks for (`SECRET_TTL`).
+        ttl: Duration = "24h", "istio pilot/cmd/pilot-agent/options/options.go:76";
+        /// A longer request is refused (`MAX_WORKLOAD_CERT_TTL`).
+        max_ttl: Duration = "2160h", "istio security/pkg/cmd/constants.go:38";
+        /// notBefore lies this far in the past.
+        not_before_skew: Duration = "2m", "istio security/pkg/pki/util/generate_cert.go:285";
+        /// Share of life that is left at renewal (`SECRET_GRACE_PERIOD_RATIO`).
+        grace_ratio: f64 = "0.5", "istio pilot/cmd/pilot-agent/options/options.go:82";
+        /// The share left is drawn within this much of `grace_ratio` (`SECRET_GRACE_PERIOD_RATIO_JITTER`).
+        grace_jitter: f64 = "0.01", "istio pilot/cmd/pilot-agent/options/options.go:85";
+        /// Whether a leaf ends no later than its signer.
+        clamp_to_signer: bool = "true", "istio from 1.28.7, 1.29.3, 1.30.0 (generate_cert.go, commits of 2026-04)";
+        /// What remains of the signer's life at the start of the run.
+        signer_remaining: Duration = "87600h", "istio security/pkg/cmd/constants.go:21 (3650 d), a fresh root";
+        /// Whether a TLS 1.3 session may be resumed, which hides an expired client certificate where a cluster has one endpoint.
+        session_resumption: bool = "true", "Istio sets nothing, so Envoy's default holds; measured, reference table of resumption";
+    }
+    /// Tries of one certificate request inside the agent.
+    csr_inner_retry: CsrInnerRetry {
+        /// Tries in all.
+        tries: u32 = "5", "istio pkg/security/retry.go:31-44";
+        /// Wait after the first try; doubles.
+        base: Duration = "100ms", "istio pkg/security/retry.go:31-44";
+        /// Each wait is drawn within this share of its length.
+        jitter: f64 = "0.1", "istio pkg/security/retry.go:31-44";
+    }
+    /// Back-off of every xDS and SDS stream of Envoy, full jitter.
+    envoy_stream_backoff: StreamBackoff {
+        /// First wait is uniform on [0, base); doubles.
+        base: Duration = "500ms", "envoy/config/subscription_factory.h RetryInitialDelayMs";
+        /// Longest interval.
+        max: Duration = "30s", "envoy/config/subscription_factory.h RetryMaxDelayMs";
+    }
+    /// Back-off of the agent's first certificate of a pod.
+    agent_warmup_backoff: WarmupBackoff {
+        /// First wait.
+        base: Duration = "500ms", "istio security/pkg/nodeagent/sds/sdsservice.go:88-118";
+        /// Growth per try.
+        factor: Factor = "1.5", "UNCONFIRMED: cenkalti/backoff default";
+        /// Each wait is drawn within this share of its length.
+        jitter: f64 = "0.5", "UNCONFIRMED: cenkalti/backoff default";
+        /// Longest wait.
+        max: Duration = "60s", "istio security/pkg/nodeagent/sds/sdsservice.go:88-118";
+    }
+    /// istiod.
+    istiod: Istiod {
+        /// Replicas.
+        replicas: u32 = "1", "istio charts/istio-discovery values.yaml (HPA 1 to 5 is not simulated)";
+        /// Cores that Go uses (GOMAXPROCS).
+        cpu: u32 = "2", "UNCONFIRMED: the chart requests 500m and sets no limit; the node decides";
+        /// From a replica's start to its serving (cache sync).
+        cache_sync: Duration = "3s", "UNCONFIRMED: readiness probe period of 3 s";
+        /// CPU time to sign one certificate request, TokenReview included.
+        csr_time: Duration = "5ms", "UNCONFIRMED: RSA-2048 signature about 1 ms, TokenReview the rest";
+        /// Whether the CA, xDS and webhooks run in this mesh at all.
+        present: bool = "true", "istio-sidecar has a control plane";
+    }
+    /// Configuration and endpoint discovery.
+    xds: Xds {
+        /// A change is pushed after this much quiet (`PILOT_DEBOUNCE_AFTER`).
+        debounce_after: Duration = "100ms", "istio pilot/pkg/features/tuning.go:77";
+        /// But at the latest after this (`PILOT_DEBOUNCE_MAX`).
+        debounce_max: Duration = "10s", "istio pilot/pkg/features/tuning.go:85";
+        /// Proxies pushed to at once per replica (`PILOT_PUSH_THROTTLE`); 0 for min(15 + 5·cpu, 100).
+        push_slots: u32 = "0", "istio pilot/pkg/features/tuning.go:39-56";
+        /// New streams per second and replica (`PILOT_MAX_REQUESTS_PER_SECOND`); 0 for min(15 + 5·cpu, 100).
+        stream_rate: u32 = "0", "istio pilot/pkg/features/tuning.go:58-75";
+        /// A new stream waits so long for admission, then is refused.
+        rate_wait: Duration = "1s", "istio pilot/pkg/xds/discovery.go:600-610";
+        /// Preparing a push (PushContext); one at a time.
+        push_init: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_pushcontext_init_seconds";
+        /// Generating and sending one proxy's configuration, during which its slot is held.
+        push_time: Duration = "10ms", "UNCONFIRMED: grows with the mesh, pilot_xds_push_time";
+    }
+    /// The injection webhook.
+    webhook: Webhook {
+        /// What happens to a pod when the webhook is away: `fail` refuses it, `ignore` lets it run unmeshed.
+        failure_policy: FailurePolicy = "fail", "istio templates/mutatingwebhook.yaml:34";
+        /// How long an unreachable webhook holds a creation up.
+        timeout: Duration = "10s", "kubernetes admissionregistration/v1 default";
+    }
+    /// Kubernetes.
+    kubernetes: Kubernetes {
+        /// From a pod's change to the control plane's knowing it (API watch).
+        watch_delay: Duration = "500ms", "UNCONFIRMED: network_programming_latency has no published number; nominal 0.5 to 2 s";
+        /// First wait after a failed pod creation; doubles.
+        create_backoff_base: Duration = "5ms", "kubernetes client-go default limiter";
+        /// Longest wait after a failed pod creation.
+        create_backoff_max: Duration = "1000s", "kubernetes client-go default limiter";
+        /// From a node's death to the removal of its endpoints (node-monitor-grace-period).
+        node_grace: Duration = "50s", "kube-controller-manager reference, current default";
+        /// From there to the eviction of its pods.
+        eviction_after: Duration = "300s", "kubernetes default tolerations";
+        /// Shortest time from a pod's container crash to its restart.
+        restart_backoff: Duration = "10s", "kubernetes pod-lifecycle: CrashLoopBackOff 10 s x 2, at most 300 s";
+    }
+    /// The end of a proxy.
+    drain: Drain {
+        /// The proxy lives on for this long after SIGTERM (`terminationDrainDuration`).
+        termination: Duration = "5s", "istio pkg/config/mesh/mesh.go:38-55";
+    }
+    /// Outbound retries.
+    retry: Retry {
+        /// Retries after the first attempt; 0 turns them off.
+        attempts: u32 = "2", "istio pilot/pkg/networking/core/route/retry/retry.go";
+        /// Conditions.
+        on: RetryOn = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes", "istio retry.go";
+        /// Statuses for `retriable-status-codes`.
+        statuses: Vec<u16> = "", "istio from 1.24: none";
+        /// Limit on each attempt; 0 for none.
+        per_try_timeout: Duration = "0s", "istio retry.go";
+        /// Back-off before retry k is uniform on [0, min(base · 2^(k−1), max)).
+        backoff_base: Duration = "25ms", "envoy backoff_strategy.cc, measured on 1.40";
+        /// See `backoff_base`.
+        backoff_max: Duration = "250ms", "envoy: 10 x base, measured on 1.40";
+        /// Whether endpoints already tried are avoided.
+        previous_hosts: bool = "true", "istio retry.go";
+        /// More picks to avoid them.
+        host_attempts: u32 = "5", "istio retry.go";
+    }
+    /// Routes.
+    route: Route {
+        /// Limit on a request with its retries; 0 for none.
+        timeout: Duration = "0s", "istio route.go:1331-1353";
+    }
+    /// Clusters.
+    cluster: ClusterDefaults {
+        /// TCP and TLS must be up within this.
+        connect_timeout: Duration = "10s", "istio pkg/config/mesh/mesh.go:94";
+        /// Connections per proxy and cluster.
+        max_connections: u32 = "4294967295", "istio cluster_traffic_policy.go:477-489";
+        /// Requests that wait for a connection.
+        max_pending: u32 = "4294967295", "istio cluster_traffic_policy.go:477-489";
+        /// Requests under way.
+        max_requests: u32 = "4294967295", "istio cluster_traffic_policy.go:477-489";
+        /// Retries under way.
+        max_retries: u32 = "4294967295", "istio cluster_traffic_policy.go:477-489";
+        /// Balancing.
+        balancer: LoadBalancer = "least_request", "istio cluster_traffic_policy.go:393";
+        /// A connection without a request is closed after this.
+        idle_timeout: Duration = "1h", "envoy default";
+        /// Below this healthy share all endpoints are used; 0 for never.
+        panic_threshold: f64 = "0", "istio cluster_traffic_policy.go:332-334";
+        /// Streams at once on an HTTP/2 connection.
+        max_streams: u32 = "1024", "envoy 1.36 and later, measured on 1.40";
+    }
+    /// Connections between proxies.
+    connections: Connections {
+        /// Rate at which each open connection is closed for reasons outside the mesh.
+        churn: Rate = "0", "a setting: load balancers, NAT tables and restarts differ by site";
+    }
+    /// Outlier detection where a service asks for it.
+    outlier: Outlier {
+        /// 5xx answers and local failures in a row that eject.
+        consecutive_5xx: u32 = "5", "istio api destination_rule.proto:797-888";
+        /// 502, 503, 504 and local failures in a row that eject; 0 for off.
+        consecutive_gateway: u32 = "0", "istio api destination_rule.proto:797-888";
+        /// The grid on which ejected endpoints are let back.
+        interval: Duration = "10s", "istio api destination_rule.proto:797-888";
+        /// Ejection time is base × ejections so far.
+        base_ejection: Duration = "30s", "istio api destination_rule.proto:797-888";
+        /// At most so long.
+        max_ejection: Duration = "300s", "envoy outlier_detection.proto";
+        /// At most this share of the endpoints, rounded down.
+        max_ejection_share: f64 = "0.1", "istio api destination_rule.proto:797-888";
+        /// Eject one even if the share allows none.
+        always_eject_one: bool = "false", "istio does not set it";
+    }
+    /// The proxy as a station.
+    proxy: Proxy {
+        /// Worker threads.
+        workers: u32 = "2", "istio: CPU limit 2000m rounded up";
+        /// Client side, before the request is sent.
+        client_request: Duration = "110us", "istio 1.24: 200 us a request; split 55:45 measured on Envoy 1.40";
+        /// Client side, before the response is passed on.
+        client_response: Duration = "45us", "UNCONFIRMED: half of the response's share";
+        /// Client side, after the response (access log, statistics): delays the next request only.
+        client_telemetry: Duration = "45us", "UNCONFIRMED: half of the response's share";
+        /// Server side, before the request reaches the app.
+        server_request: Duration = "85us", "istio 1.24: 200 us a request; split 42:58 measured on Envoy 1.40";
+        /// Server side, before the response is sent.
+        server_response: Duration = "57500ns", "UNCONFIRMED: half of the response's share";
+        /// Server side, after the response.
+        server_telemetry: Duration = "57500ns", "UNCONFIRMED: half of the response's share";
+        /// CPU time of a full TLS handshake on each side.
+        handshake: Duration = "880us", "measured on Envoy 1.40: RSA 2048 full handshake";
+        /// CPU time of a resumed TLS handshake on each side.
+        handshake_resumed: Duration = "310us", "measured on Envoy 1.40: about 0.07 ms below P-256's full 0.38 ms";
+        /// Between an app and its own proxy, one way.
+        loopback: Duration = "0s", "UNCONFIRMED: contained in the measured CPU times";
+    }
+    /// From a pod's containers to its being ready.
+    pod: Pod {
+        /// From the creation to the start of the containers, where the workload says nothing.
+        start_time: Duration = "2s", "kubernetes 2015 measurement: p50 1.1 to 1.9 s with the image present";
+        /// Readiness is looked at this often.
+        readiness_period: Duration = "15s", "istio injection-template.yaml:368-375";
+        /// A proxy without certificate or configuration is restarted after this (startupProbe 600 × 1 s).
+        startup_limit: Duration = "600s", "istio injection-template.yaml:358-367";
+        /// The pod gets SIGKILL so long after its deletion.
+        grace_period: Duration = "30s", "kubernetes default";
+    }
+    /// The network, where no `[[link]]` says otherwise. One-way delays.
+    network: Network {
+        /// Between pods of one node.
+        same_node: Duration = "20us", "UNCONFIRMED: veth pair, tens of microseconds";
+        /// Between nodes of one zone.
+        same_zone: Duration = "150us", "EC2 2009: 0.26 to 0.41 ms round trip within a zone";
+        /// Between zones.
+        cross_zone: Duration = "500us", "EC2 2009: 0.94 to 1.13 ms round trip between zones";
+        /// A lost data packet is sent again after this; doubles.
+        rto: Duration = "200ms", "Linux TCP_RTO_MIN";
+        /// A lost SYN is sent again after this; doubles.
+        syn_rto: Duration = "1s", "RFC 6298";
+        /// An unanswered connection is given up after this.
+        give_up: Duration = "924600ms", "Linux tcp_retries2 = 15";
+    }
+    /// The gateway that traffic `from = "ingress"` enters.
+    ingress: Ingress {
+        /// Its pods.
+        replicas: u32 = "2", "istio charts/gateway: HPA 1 to 5 is not simulated";
+    }
+}
+
+impl Parameters {
+    /// Folds every name and value.
+    pub fn fold(&self, digest: &mut Digest) {
+        for row in TABLE {
+            digest.bytes(row.name.as_bytes());
+            digest.bytes(self.get(row.name).expect("a row of the table").as_bytes());
+        }
+    }
+}
+
+/// What happens to a pod whose injection webhook is away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailurePolicy {
+    /// The pod is refused.
+    Fail,
+    /// The pod starts without a sidecar.
+    Ignore,
+}
+
+/// Events per second.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
+pub struct Rate(pub f64);
+
+/// A growth factor of at least 1.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
+pub struct Factor(pub f64);
+
+// === how values read and print ===
+
+impl Value for Factor {
+    const KIND: ValueKind = ValueKind::Number;
+    fn read(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(value) if (1.0..=1000.0).contains(&value) => Ok(Self(value)),
+            _ => Err(format!("`{text}` is no factor from 1 to 1000")),
+        }
+    }
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Value for Duration {
+    const KIND: ValueKind = ValueKind::Duration;
+    fn read(text: &str) -> Result<Self, String> {
+        crate::plan::profile::read_duration(text)
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Rate {
+    const KIND: ValueKind = ValueKind::Rate;
+    fn read(text: &str) -> Result<Self, String> {
+        crate::plan::profile::read_rate(text).map(Self)
+    }
+    fn text(&self) -> String {
+        format!("{}rps", self.0)
+    }
+}
+
+impl Value for u32 {
+    const KIND: ValueKind = ValueKind::Count;
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("expected a whole number from 0 to {}", Self::MAX))
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for bool {
+    const KIND: ValueKind = ValueKind::Bool;
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "expected true or false".to_owned())
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for f64 {
+    const KIND: ValueKind = ValueKind::Share;
+    fn read(text: &str) -> Result<Self, String> {
+        crate::plan::profile::read_share(text)
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for RetryOn {
+    const KIND: ValueKind = ValueKind::RetryOn;
+    fn read(text: &str) -> Result<Self, String> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        words.into_iter().try_fold(Self::default(), |set, word| {
+            let found = Self::ALL.iter().find(|(_, name)| *name == word);
+            found.map(|(one, _)| set.with(*one)).ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|(_, name)| *name).collect();
+                format!("`{word}` is no retry condition; there are {}", names.join(", "))
+            })
+        })
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Vec<u16> {
+    const KIND: ValueKind = ValueKind::Statuses;
+    fn read(text: &str) -> Result<Self, String> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let status = |word: &str| match word.parse() {
+            Ok(status @ 100..=599) => Ok(status),
+            _ => Err(format!("`{word}` is no HTTP status (100 to 599)")),
+        };
+        words.map(status).collect()
+    }
+    fn text(&self) -> String {
+        self.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Value for LoadBalancer {
+    const KIND: ValueKind = ValueKind::Word(&[
+        "round_robin",
+        "least_request",
+        "least_request_distinct",
+        "least_request_full_scan",
+        "random",
+    ]);
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "round_robin" => Ok(Self::RoundRobin),
+            "least_request" => Ok(Self::LeastRequest { choices: 2 }),
+            "least_request_distinct" => Ok(Self::LeastRequestDistinct),
+            "least_request_full_scan" => Ok(Self::LeastRequestFullScan),
+            "random" => Ok(Self::Random),
+            _ => Err("expected round_robin, least_request, least_request_distinct, \
+                      least_request_full_scan or random"
+                .to_owned()),
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Self::RoundRobin => "round_robin".to_owned(),
+            Self::LeastRequest { .. } => "least_request".to_owned(),
+            Self::LeastRequestDistinct => "least_request_distinct".to_owned(),
+            Self::LeastRequestFullScan => "least_request_full_scan".to_owned(),
+            Self::Random => "random".to_owned(),
+        }
+    }
+}
+
+impl Value for FailurePolicy {
+    const KIND: ValueKind = ValueKind::Word(&["fail", "ignore"]);
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "ignore" => Ok(Self::Ignore),
+            _ => Err("expected fail or ignore".to_owned()),
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Self::Fail => "fail".to_owned(),
+            Self::Ignore => "ignore".to_owned(),
+        }
+    }
+}

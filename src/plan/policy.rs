@@ -1,0 +1,262 @@
+//! Policies of the data plane: routes, retries, balancing, breakers, outlier detection, pools.
+//!
+//! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
+//! Left out: filters, subsets by arbitrary labels, priorities, consistent hashing.
+
+use crate::kernel::time::Duration;
+use crate::plan::universe::{ClassId, ClusterId, ServiceId};
+use std::fmt;
+
+/// Conditions under which an attempt is retried, as Envoy's `retry_on` spells them.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetryOn(pub u16);
+
+impl RetryOn {
+    /// Any 5xx answer, and every failure that has none.
+    pub const FIVE_XX: Self = Self(1);
+    /// 502, 503 or 504.
+    pub const GATEWAY_ERROR: Self = Self(2);
+    /// No answer at all: connect failure, reset, timeout.
+    pub const RESET: Self = Self(4);
+    /// The connection could not be made.
+    pub const CONNECT_FAILURE: Self = Self(8);
+    /// The stream was refused before it was processed.
+    pub const REFUSED_STREAM: Self = Self(16);
+    /// 409.
+    pub const RETRIABLE_4XX: Self = Self(32);
+    /// A status in the policy's list.
+    pub const RETRIABLE_STATUS_CODES: Self = Self(64);
+    /// gRPC status `unavailable`; no effect on plain HTTP.
+    pub const UNAVAILABLE: Self = Self(128);
+    /// gRPC status `cancelled`; no effect on plain HTTP.
+    pub const CANCELLED: Self = Self(256);
+    /// A reset before the request was written; Envoy was measured to count connect failures.
+    pub const RESET_BEFORE_REQUEST: Self = Self(512);
+
+    /// Every condition with its name.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::FIVE_XX, "5xx"),
+        (Self::GATEWAY_ERROR, "gateway-error"),
+        (Self::RESET, "reset"),
+        (Self::CONNECT_FAILURE, "connect-failure"),
+        (Self::REFUSED_STREAM, "refused-stream"),
+        (Self::RETRIABLE_4XX, "retriable-4xx"),
+        (Self::RETRIABLE_STATUS_CODES, "retriable-status-codes"),
+        (Self::UNAVAILABLE, "unavailable"),
+        (Self::CANCELLED, "cancelled"),
+        (Self::RESET_BEFORE_REQUEST, "reset-before-request"),
+    ];
+
+    /// Whether `condition` is among these.
+    pub const fn has(self, condition: Self) -> bool {
+        self.0 & condition.0 != 0
+    }
+
+    /// These and `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Display for RetryOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> =
+            Self::ALL.iter().filter(|(one, _)| self.has(*one)).map(|(_, name)| *name).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl fmt::Debug for RetryOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// When and how an attempt is retried.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RetryPolicy {
+    /// Retries after the first attempt (Envoy's `num_retries`); 0 turns retries off.
+    pub retries: u32,
+    /// Conditions.
+    pub on: RetryOn,
+    /// Statuses for `retriable-status-codes`.
+    pub statuses: Vec<u16>,
+    /// Limit on each attempt from the moment its connection is ready; zero for none.
+    pub per_try_timeout: Duration,
+    /// Back-off before retry k is uniform on [0, min(base · 2^(k−1), max)).
+    pub backoff_base: Duration,
+    /// See `backoff_base`.
+    pub backoff_max: Duration,
+    /// Whether endpoints already tried are avoided (Envoy's `previous_hosts`).
+    pub previous_hosts: bool,
+    /// How many more picks are made to avoid them (`host_selection_retry_max_attempts`).
+    pub host_attempts: u32,
+}
+
+/// How many retries may be under way at once to a cluster from one proxy.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum RetryLimit {
+    /// Envoy's `max_retries`.
+    Max(u32),
+    /// A share of the active requests, but at least so many (Envoy's retry budget).
+    Budget {
+        /// Share of active and pending requests, 0 to 1.
+        share: f64,
+        /// Always allowed.
+        min_concurrency: u32,
+    },
+}
+
+/// Envoy's circuit breaker: ceilings per proxy and cluster.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct CircuitBreaker {
+    /// Connections per cluster; yet each endpoint may always have one.
+    pub max_connections: u32,
+    /// Requests that wait for a connection.
+    pub max_pending: u32,
+    /// Requests under way.
+    pub max_requests: u32,
+    /// Retries under way, their back-off included.
+    pub retries: RetryLimit,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LoadBalancer {
+    /// One after the other.
+    RoundRobin,
+    /// The least loaded of `choices` draws with replacement; Envoy's default is 2.
+    LeastRequest {
+        /// Draws, at least 1.
+        choices: u32,
+    },
+    /// The least loaded of two different endpoints (without replacement; for comparison).
+    LeastRequestDistinct,
+    /// The least loaded of all (join the shortest queue); ties by a draw.
+    LeastRequestFullScan,
+    /// Uniform.
+    Random,
+}
+
+/// Envoy's outlier detection.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct OutlierDetection {
+    /// 5xx answers and local failures in a row that eject; 0 turns it off.
+    pub consecutive_5xx: u32,
+    /// 502, 503, 504 and local failures in a row that eject; 0 turns it off.
+    pub consecutive_gateway: u32,
+    /// The grid on which ejected endpoints are let back.
+    pub interval: Duration,
+    /// Ejection time is base × ejections so far.
+    pub base_ejection: Duration,
+    /// At most so long.
+    pub max_ejection: Duration,
+    /// At most this share of the endpoints, rounded down.
+    pub max_ejection_share: f64,
+    /// Eject one even if the share allows none.
+    pub always_eject_one: bool,
+}
+
+/// Protocol between proxies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// One request a connection at a time.
+    Http1,
+    /// Many streams a connection.
+    Http2,
+}
+
+/// The connection pool of one proxy worker to one endpoint.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ConnectionPool {
+    /// Protocol.
+    pub protocol: Protocol,
+    /// TCP and TLS must be up within this.
+    pub connect_timeout: Duration,
+    /// A connection without a request is closed after this; zero for never.
+    pub idle_timeout: Duration,
+    /// Requests a connection carries before it is closed; 0 for no limit.
+    pub max_requests: u32,
+    /// Streams at once on an HTTP/2 connection.
+    pub max_streams: u32,
+    /// Rate at which each open connection is closed for reasons outside the mesh, per second.
+    pub churn_per_s: f64,
+}
+
+/// What a proxy knows about how to treat a cluster.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClusterPolicy {
+    /// Balancing.
+    pub balancer: LoadBalancer,
+    /// Ceilings.
+    pub breaker: CircuitBreaker,
+    /// Passive health, if asked for.
+    pub outlier: Option<OutlierDetection>,
+    /// Connections.
+    pub pool: ConnectionPool,
+    /// Below this healthy share (strictly) all endpoints are used; 0 for never.
+    pub panic_threshold: f64,
+}
+
+/// How a path is matched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Its beginning, at segment boundaries or not, as Envoy's plain prefix.
+    Prefix(String),
+}
+
+/// A condition on a request. All that is set must hold.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RouteMatch {
+    /// Path.
+    pub path: Option<PathMatch>,
+    /// Method, in capitals.
+    pub method: Option<String>,
+    /// Headers that must have exactly these values; names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Where a share of the requests goes.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Destination {
+    /// A cluster of the universe.
+    Cluster(ClusterId),
+    /// A name that leads nowhere (`reviews/v9`): real meshes accept it and answer NC.
+    Missing(String),
+}
+
+/// A rule: match to weighted clusters, with its time-out and retries.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RouteRule {
+    /// Any of these; empty matches everything.
+    pub matches: Vec<RouteMatch>,
+    /// Destinations with relative weights; their sum is above 0.
+    pub split: Vec<(Destination, u32)>,
+    /// Limit on the whole request with its retries; zero for none.
+    pub timeout: Duration,
+    /// Retries.
+    pub retry: RetryPolicy,
+}
+
+/// One revision of how requests to a service are routed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RouteTable {
+    /// The service.
+    pub service: ServiceId,
+    /// What made it: `routes of reviews`, or the id of the timeline event.
+    pub name: String,
+    /// Rules; the first that matches wins.
+    pub rules: Vec<RouteRule>,
+    /// For each class of requests the first rule that matches, computed once.
+    pub rule_of_class: Vec<Option<u16>>,
+}
+
+impl RouteTable {
+    /// The rule for a class of requests; none means NR.
+    pub fn rule(&self, class: ClassId) -> Option<&RouteRule> {
+        self.rule_of_class[class.0 as usize].map(|index| &self.rules[index as usize])
+    }
+}

@@ -1,0 +1,158 @@
+//! The timeline: what changes and breaks, when, for how long, on what.
+//!
+//! Every action is a pair: it is applied when its window opens and taken back when it closes.
+//!
+//! Source: the fault vocabulary of Kubernetes operations and Envoy; `swizzle` and the like are
+//! written as several events.
+//! Left out: manifests at a time, clocks, DNS.
+
+use crate::kernel::time::{Duration, Time};
+use crate::plan::assertion::Expectation;
+use crate::plan::universe::{NodeId, RouteId, ServiceId, WorkloadId};
+
+/// Something that happens.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TimelineEvent {
+    /// Names it: for assertions, phases, plots.
+    pub id: String,
+    /// When it begins.
+    pub trigger: Trigger,
+    /// How long it lasts; none for the rest of the run (or for an instant, as a rollout).
+    pub lasts: Option<Duration>,
+    /// What it does.
+    pub action: Action,
+    /// The action in words, for plots and the story ("istiod fails").
+    pub label: String,
+}
+
+/// When an event begins.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Trigger {
+    /// At a time, and again every so often, so many times in all.
+    At {
+        /// First time.
+        first: Time,
+        /// Repeats after this.
+        every: Option<Duration>,
+        /// Times in all, at least 1.
+        times: u32,
+    },
+    /// When an expectation has held for a while. At most once.
+    When {
+        /// The expectation over the trailing window.
+        expectation: Expectation,
+        /// It must hold for this long without a break.
+        hold: Duration,
+        /// The trailing window over which it is measured.
+        window: Duration,
+        /// Not before this.
+        not_before: Time,
+    },
+}
+
+/// Parts of the control plane that can fail apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ControlPart {
+    /// All of istiod.
+    All,
+    /// The certificate authority.
+    Ca,
+    /// Configuration and endpoint discovery.
+    Xds,
+    /// The injection webhook.
+    Injector,
+}
+
+/// Which pods.
+#[derive(Clone, PartialEq, Debug)]
+pub enum PodSet {
+    /// One pod by workload and birth ordinal.
+    One(WorkloadId, u32),
+    /// A share of the pods of these workloads, the lowest ordinals of each first, rounded up.
+    Of(Vec<WorkloadId>, f64),
+}
+
+/// What an event does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// A share of istiod's replicas (rounded up) loses a part.
+    FailControlPlane {
+        /// The part.
+        part: ControlPart,
+        /// Share of the replicas, above 0, at most 1.
+        share: f64,
+    },
+    /// Pods crash: their ports refuse. They come back when the event ends.
+    FailPods(PodSet),
+    /// Only the app in the pods is down: its port refuses, the proxy lives.
+    FailApps(PodSet),
+    /// Pods crash and start again at once.
+    RestartPods(PodSet),
+    /// Pods stand still: nothing is refused, nothing answered.
+    FreezePods(PodSet),
+    /// Nodes lose power: packets to them vanish.
+    FailNodes(Vec<NodeId>),
+    /// Packets from the first to the second vanish (and back, if asked).
+    CutLinks {
+        /// From these nodes.
+        from: Vec<NodeId>,
+        /// To these.
+        to: Vec<NodeId>,
+        /// Also from the second to the first.
+        both: bool,
+    },
+    /// Links get slower or lossy.
+    DegradeLinks {
+        /// From these nodes.
+        from: Vec<NodeId>,
+        /// To these.
+        to: Vec<NodeId>,
+        /// Also back.
+        both: bool,
+        /// Added one-way delay.
+        delay: Duration,
+        /// Added loss, 0 to 1.
+        loss: f64,
+    },
+    /// Work takes `factor` times as long.
+    SlowApps {
+        /// These workloads.
+        workloads: Vec<WorkloadId>,
+        /// At least 0.
+        factor: f64,
+    },
+    /// A share of answers is an error.
+    AppErrors {
+        /// These workloads.
+        workloads: Vec<WorkloadId>,
+        /// Share, 0 to 1.
+        share: f64,
+        /// Status.
+        status: u16,
+    },
+    /// A rolling update.
+    Rollout(Vec<WorkloadId>),
+    /// Another number of replicas.
+    Scale {
+        /// This workload.
+        workload: WorkloadId,
+        /// Wanted from now on.
+        replicas: u32,
+    },
+    /// Another revision of the routes of a service, pushed by the control plane.
+    SetRoutes {
+        /// The service.
+        service: ServiceId,
+        /// The revision.
+        route: RouteId,
+    },
+    /// Traffic is multiplied.
+    ScaleTraffic {
+        /// Indices into `Plan::traffic`.
+        traffic: Vec<u32>,
+        /// At least 0.
+        factor: f64,
+    },
+    /// A mark on the plots, nothing else.
+    Note,
+}

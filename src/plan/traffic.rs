@@ -1,0 +1,66 @@
+//! Sources of requests.
+//!
+//! Source: open and closed loop as in Schroeder et al., NSDI 2006.
+//! Left out: request sizes, TCP, session keys.
+
+use crate::kernel::distribution::Distribution;
+use crate::kernel::time::Time;
+use crate::plan::universe::{ClassId, ServiceId, WorkloadId};
+
+/// A source of requests.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Traffic {
+    /// Names it; the source of external traffic in `outcomes.csv`.
+    pub id: String,
+    /// Its requests start at the proxies of this workload.
+    pub from: WorkloadId,
+    /// Whether they come from outside (through a gateway), or the workload's app makes them.
+    pub external: bool,
+    /// The service called.
+    pub to: ServiceId,
+    /// The class of its requests.
+    pub class: ClassId,
+    /// When they come.
+    pub arrivals: Arrivals,
+}
+
+/// When requests come.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Arrivals {
+    /// Independent of the answers.
+    OpenLoop {
+        /// The law of the gaps.
+        process: ArrivalProcess,
+        /// Rate over time: (from, requests per second), in time order, the first at zero.
+        rate: Vec<RatePoint>,
+    },
+    /// At given instants.
+    Replay(Vec<Time>),
+    /// Users who wait for an answer, think, and ask again.
+    ClosedLoop {
+        /// How many.
+        users: u32,
+        /// From an answer to the next request.
+        think: Distribution,
+    },
+}
+
+/// The law of the gaps of an open loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArrivalProcess {
+    /// Exponential gaps.
+    Poisson,
+    /// Equal gaps.
+    Constant,
+}
+
+/// The rate from an instant on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RatePoint {
+    /// From here.
+    pub from: Time,
+    /// Requests per second here.
+    pub per_s: f64,
+    /// Whether the rate moves in a straight line to the next point, or stays.
+    pub ramp: bool,
+}

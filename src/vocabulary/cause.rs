@@ -1,0 +1,87 @@
+//! Why something is as it is: interned causes, each pointing to the cause before it.
+//!
+//! A cause is made where a fault begins, a renewal fails, a pod is refused, a configuration goes
+//! stale or a certificate ends. A failed request ends with one; following `because` leads to the
+//! root that the scenario injected.
+//!
+//! Source: `design` decision: a recorder cannot know why, so the world keeps it. Outside the digest.
+//! Left out: causes that are only statistical (a queue that was long because of many requests).
+
+use crate::kernel::time::Time;
+
+/// Names a [`Cause`] of one run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CauseId(pub u32);
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CauseKind {
+    /// A timeline event of the scenario: always a root.
+    Injected,
+    /// A certificate could not be renewed.
+    RenewalFailed,
+    /// A certificate reached its end.
+    CertificateExpired,
+    /// A pod could not be created, or did not become ready.
+    PodNotStarted,
+    /// A proxy works on an old configuration.
+    StaleConfiguration,
+    /// A pod, node or link is gone.
+    Unreachable,
+}
+
+/// One thing that happened, in the words of the mesh.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cause {
+    /// Its kind.
+    pub kind: CauseKind,
+    /// When it began.
+    pub at: Time,
+    /// What happened, as the middle of a sentence ("the renewal of reviews-v1-3 failed").
+    pub what: String,
+    /// What it follows from.
+    pub because: Option<CauseId>,
+}
+
+/// All causes of a run, in the order in which they began.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Causes(Vec<Cause>);
+
+impl Causes {
+    /// Interns a cause and names it.
+    #[expect(clippy::cast_possible_truncation, reason = "far fewer than 2^32 causes in a run")]
+    pub fn add(&mut self, cause: Cause) -> CauseId {
+        self.0.push(cause);
+        CauseId(self.0.len() as u32 - 1)
+    }
+
+    /// The cause that `id` names.
+    pub fn get(&self, id: CauseId) -> &Cause {
+        &self.0[id.0 as usize]
+    }
+
+    /// `id`, what it follows from, and so on to the root.
+    pub fn chain(&self, id: CauseId) -> Vec<CauseId> {
+        std::iter::successors(Some(id), |id| self.get(*id).because).collect()
+    }
+
+    /// All causes.
+    pub fn iter(&self) -> impl Iterator<Item = &Cause> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_ends_at_the_injected_root() {
+        let mut causes = Causes::default();
+        let cause = |kind, because| Cause { kind, at: Time::ZERO, what: String::new(), because };
+        let root = causes.add(cause(CauseKind::Injected, None));
+        let renewal = causes.add(cause(CauseKind::RenewalFailed, Some(root)));
+        let expiry = causes.add(cause(CauseKind::CertificateExpired, Some(renewal)));
+        assert_eq!(causes.chain(expiry), [expiry, renewal, root]);
+    }
+}

@@ -1,0 +1,74 @@
+//! Facts: what the world tells its recorders about the control plane and the life of pods.
+//!
+//! Each becomes at most one line of `events.jsonl`. Requests are not facts: they are counted.
+//!
+//! Source: the words are those of Istio's logs and Kubernetes' events.
+//! Left out: facts of parts that are not simulated.
+
+use serde::Serialize;
+
+/// The kind of a fact; a written name, stable across versions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactKind {
+    /// A timeline event began.
+    EventBegan,
+    /// A timeline event ended.
+    EventEnded,
+    /// A condition became true for its hold time.
+    ConditionMet,
+    /// A workload certificate was issued.
+    CertificateIssued,
+    /// A certificate signing request failed.
+    CertificateRequestFailed,
+    /// A workload certificate reached its end.
+    CertificateExpired,
+    /// A TLS handshake failed.
+    HandshakeFailed,
+    /// A proxy's xDS stream was opened.
+    ProxyConnected,
+    /// A proxy's xDS stream was lost.
+    ProxyDisconnected,
+    /// istiod began a push to its proxies.
+    PushStarted,
+    /// A pod was created.
+    PodCreated,
+    /// A pod could not be created.
+    PodRefused,
+    /// A pod became ready.
+    PodReady,
+    /// A pod was told to end.
+    PodTerminating,
+    /// A pod is gone.
+    PodGone,
+    /// An endpoint was ejected by outlier detection.
+    EndpointEjected,
+    /// An ejected endpoint came back.
+    EndpointUnejected,
+    /// A rolling update finished.
+    RolloutFinished,
+}
+
+impl FactKind {
+    /// Every kind, in the order of their codes.
+    pub const ALL: [Self; 18] = [
+        Self::EventBegan,
+        Self::EventEnded,
+        Self::ConditionMet,
+        Self::CertificateIssued,
+        Self::CertificateRequestFailed,
+        Self::CertificateExpired,
+        Self::HandshakeFailed,
+        Self::ProxyConnected,
+        Self::ProxyDisconnected,
+        Self::PushStarted,
+        Self::PodCreated,
+        Self::PodRefused,
+        Self::PodReady,
+        Self::PodTerminating,
+        Self::PodGone,
+        Self::EndpointEjected,
+        Self::EndpointUnejected,
+        Self::RolloutFinished,
+    ];
+}

@@ -1,0 +1,62 @@
+//! The catalogue of gauges: states of the mesh that are looked at in time, with their units.
+//!
+//! Source: names follow Istio's metrics where one exists (`pilot_xds` is `proxies_connected`).
+//! Left out: per-proxy gauges; here is only what a whole mesh has.
+
+/// A state of the mesh at an instant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Gauge {
+    /// Live proxies.
+    Proxies,
+    /// Live proxies with an open xDS stream.
+    ProxiesConnected,
+    /// Live proxies whose certificate is within its life.
+    CertificatesValid,
+    /// Live proxies whose certificate is past its end.
+    CertificatesExpired,
+    /// Expired share of the certificates held by live proxies, 0 to 1.
+    CertificatesExpiredShare,
+    /// Age in seconds of the oldest change that some live proxy has not seen.
+    ConfigStaleness,
+    /// Pods that are ready.
+    PodsReady,
+    /// Pods that are wanted and not ready.
+    PodsMissing,
+    /// Open connections between proxies.
+    Connections,
+    /// Requests begun and not ended.
+    RequestsInFlight,
+    /// Requests that wait in the queues of apps.
+    Queued,
+    /// Endpoints that some proxy has ejected.
+    Ejected,
+}
+
+impl Gauge {
+    /// Every gauge with its name and unit.
+    pub const ALL: [(Self, &'static str, &'static str); 12] = [
+        (Self::Proxies, "proxies", "count"),
+        (Self::ProxiesConnected, "proxies_connected", "count"),
+        (Self::CertificatesValid, "certificates_valid", "count"),
+        (Self::CertificatesExpired, "certificates_expired", "count"),
+        (Self::CertificatesExpiredShare, "certificates_expired_share", "share"),
+        (Self::ConfigStaleness, "config_staleness", "s"),
+        (Self::PodsReady, "pods_ready", "count"),
+        (Self::PodsMissing, "pods_missing", "count"),
+        (Self::Connections, "connections", "count"),
+        (Self::RequestsInFlight, "requests_in_flight", "count"),
+        (Self::Queued, "queued", "count"),
+        (Self::Ejected, "ejected", "count"),
+    ];
+
+    /// The name of the gauge in expressions and in `series.csv`.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// The gauge of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+}
