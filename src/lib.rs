@@ -1,5 +1,6 @@
 //! meshsim: a deterministic discrete-event simulator of a service mesh.
 
+pub mod check;
 pub mod kernel;
 pub mod observe;
 pub mod plan;

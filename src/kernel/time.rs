@@ -93,7 +93,7 @@ impl Duration {
     /// [`Duration::MAX`] becomes that.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
     pub fn from_ns_f64(ns: f64) -> Self {
-        Self((ns + 0.5).clamp(0.0, Self::MAX.0 as f64) as u64)
+        Self((ns + 0.5).clamp(0.0, Self::MAX.0 as f64) as u64).min(Self::MAX)
     }
 
     /// `s` seconds rounded to the nearest nanosecond, clamped like [`Duration::from_ns_f64`].

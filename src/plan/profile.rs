@@ -34,10 +34,10 @@ pub const PROFILES: &[Profile] = &[
             ),
             (
                 "1.20",
-                "1.28",
+                "1.24",
                 "cert.clamp_to_signer",
                 "false",
-                "istio generate_cert.go: clamped from 1.28.7 and 1.29.3 on; 1.28 here is 1.28.0",
+                "istio generate_cert.go: clamped from 1.28.7 and 1.29.3 on",
             ),
             (
                 "1.20",

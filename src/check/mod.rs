@@ -1,0 +1,3 @@
+//! Floor 4: verdicts. Assertions over a run, and the comparison with a baseline.
+
+pub mod judgement;
