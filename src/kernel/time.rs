@@ -91,9 +91,10 @@ impl Duration {
 
     /// `ns` nanoseconds rounded to the nearest whole one; negative and NaN become zero, more than
     /// [`Duration::MAX`] becomes that.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     pub fn from_ns_f64(ns: f64) -> Self {
-        Self((ns + 0.5).clamp(0.0, Self::MAX.0 as f64) as u64)
+        // The cast saturates and turns NaN into zero; 2^60 − 1 itself is not a float, hence `min`.
+        Self(((ns + 0.5) as u64).min(Self::MAX.0))
     }
 
     /// `s` seconds rounded to the nearest nanosecond, clamped like [`Duration::from_ns_f64`].
@@ -173,7 +174,7 @@ impl Mul<u64> for Duration {
 }
 
 impl fmt::Display for Duration {
-    /// The shortest exact form in one or two units: `250us`, `1m30s`, `36h`.
+    /// Exact, without the units that are zero: `250us`, `1m30s`, `36h`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 7] = [
             (86_400 * NS_PER_S, "d"),
