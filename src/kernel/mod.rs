@@ -1,3 +1,12 @@
 //! Floor 0: time, queue, random streams, distributions. It knows no mesh word.
 
+pub mod digest;
+pub mod distribution;
+mod heap;
+pub mod histogram;
+mod quantile;
+pub mod queue;
+pub mod sampler;
+pub mod slab;
+pub mod stream;
 pub mod time;

@@ -53,11 +53,13 @@ impl Time {
     }
 
     /// `self − length`, not before the start.
+    #[must_use]
     pub const fn saturating_sub(self, length: Duration) -> Self {
         Self(self.0.saturating_sub(length.0))
     }
 
     /// `self + length`, at most [`Time::MAX`]: for things that may lie beyond every run.
+    #[must_use]
     pub fn saturating_add(self, length: Duration) -> Self {
         Self(self.0.saturating_add(length.0)).min(Self::MAX)
     }
@@ -123,11 +125,13 @@ impl Duration {
     }
 
     /// `self − other`, at least zero.
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
     /// `self` times a factor of at least 0, rounded to the nearest nanosecond.
+    #[must_use]
     pub fn scale(self, factor: f64) -> Self {
         Self::from_ns_f64(self.0 as f64 * factor)
     }
@@ -191,7 +195,7 @@ impl fmt::Display for Duration {
         let mut rest = self.0;
         for (size, unit) in UNITS {
             // Hours stay hours up to four days: an outage is "36h", not "1d12h".
-            if unit == "d" && rest < 4 * size && rest % size != 0 {
+            if unit == "d" && rest < 4 * size && !rest.is_multiple_of(size) {
                 continue;
             }
             let count = rest / size;
