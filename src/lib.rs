@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod kernel;
+pub mod model;
 pub mod observe;
 pub mod plan;
 pub mod vocabulary;

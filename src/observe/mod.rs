@@ -1,3 +1,9 @@
 //! Floor 2: facts in, a `Run` out. A recorder cannot change a run.
 
+pub mod accumulator;
+pub mod journal;
+pub mod phase;
+pub mod probe;
+pub mod recorder;
 pub mod run;
+pub mod series;

@@ -1,0 +1,3 @@
+//! Apps: what a pod does for a request.
+
+pub mod station;

@@ -1,0 +1,5 @@
+//! Floor 2: the decisions of a mesh, sans-IO. The parts know no queue, no clock and no seed: they
+//! are told `now` and given their random numbers, and answer with a small value.
+
+pub mod app;
+pub mod proxy;

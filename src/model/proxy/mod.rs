@@ -1,0 +1,8 @@
+//! What a sidecar decides: which endpoint, which connection, whether to try again.
+
+pub mod balancer;
+pub mod breaker;
+pub mod outlier;
+pub mod pool;
+pub mod retry;
+pub mod workers;

@@ -1,0 +1,310 @@
+//! Probes: what the assertions look at, measured while the run goes on; and watches, what the
+//! conditions of the timeline look at, over a sliding window.
+//!
+//! A request belongs to the window in which it began. A probe keeps sums for each window, never
+//! the requests.
+//!
+//! Source: `plan::assertion`.
+//! Left out: windows over windows.
+
+use super::accumulator::{Accumulator, Matcher, Sample};
+use super::run::{Probe, ProbeWindow};
+use crate::kernel::time::{Duration, Time};
+use crate::plan::assertion::{Assertion, Expectation, Filter, Metric, WindowBase};
+use crate::plan::universe::{Universe, WorkloadId};
+use crate::vocabulary::metric::Gauge;
+
+/// Which samples reach a probe or watch.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    /// Root requests; else hops.
+    pub roots: bool,
+    /// The calling service or the traffic's id; none for all.
+    pub source: Option<String>,
+    /// The called service; none for all.
+    pub destination: Option<String>,
+    /// The traffic's id, for root requests.
+    pub traffic: Option<String>,
+    outer: Matcher,
+    narrow: Matcher,
+}
+
+impl Interest {
+    /// The interest of an expectation within a filter.
+    pub fn new(filter: &Filter, expect: &Expectation, universe: &Universe) -> Self {
+        let own = match &expect.metric {
+            Metric::RecoveryTime(inner) => own_filter(&inner.metric),
+            metric => own_filter(metric),
+        };
+        let roots = !filter.is_hop() && !own.is_some_and(Filter::is_hop);
+        let first = |get: fn(&Filter) -> &Option<String>| {
+            get(filter).clone().or_else(|| own.and_then(|own| get(own).clone()))
+        };
+        Self {
+            roots,
+            source: first(|filter| &filter.source),
+            destination: first(|filter| &filter.destination),
+            traffic: first(|filter| &filter.traffic),
+            outer: matcher(filter, universe),
+            narrow: own.map_or_else(Matcher::default, |own| matcher(own, universe)),
+        }
+    }
+}
+
+fn own_filter(metric: &Metric) -> Option<&Filter> {
+    match metric {
+        Metric::SuccessRate(filter)
+        | Metric::ErrorRate(filter)
+        | Metric::Count(filter)
+        | Metric::Share(filter) => Some(filter),
+        _ => None,
+    }
+}
+
+fn matcher(filter: &Filter, universe: &Universe) -> Matcher {
+    let workloads = filter.version.as_ref().map(|version| {
+        let of_version = |(index, workload): (usize, &crate::plan::universe::Workload)| {
+            (workload.version == *version).then(|| WorkloadId(u32::try_from(index).unwrap_or(0)))
+        };
+        universe.workloads.iter().enumerate().filter_map(of_version).collect()
+    });
+    Matcher { workloads, status: filter.status, flags: filter.flags }
+}
+
+/// The state of one assertion's measurement.
+#[derive(Clone, Debug)]
+pub struct ProbeState {
+    /// Which samples it wants.
+    pub interest: Interest,
+    expect: Expectation,
+    base: WindowBase,
+    not_before: Time,
+    not_after: Time,
+    every: Option<Duration>,
+    windows: Vec<OpenWindow>,
+}
+
+#[derive(Clone, Debug)]
+struct OpenWindow {
+    from: Time,
+    /// Not known while the window is open.
+    to: Option<Time>,
+    /// One, or one for each `every`.
+    parts: Vec<Accumulator>,
+}
+
+impl ProbeState {
+    /// The probe of an assertion, its window open if it hangs on the run itself.
+    pub fn new(assertion: &Assertion, universe: &Universe, warmup: Time, end: Time) -> Self {
+        let mut probe = Self {
+            interest: Interest::new(&assertion.filter, &assertion.expect, universe),
+            expect: assertion.expect.clone(),
+            base: assertion.window.base,
+            not_before: assertion.window.from.unwrap_or(Time::ZERO).max(warmup),
+            not_after: assertion.window.to.unwrap_or(end).min(end),
+            every: assertion.every,
+            windows: Vec::new(),
+        };
+        if matches!(probe.base, WindowBase::Run | WindowBase::Before(_)) {
+            probe.open(Time::ZERO);
+        }
+        probe
+    }
+
+    /// The gauge it reads, if it reads one.
+    pub fn gauge(&self) -> Option<Gauge> {
+        match self.expect.metric {
+            Metric::Gauge(_, gauge) => Some(gauge),
+            _ => None,
+        }
+    }
+
+    /// A timeline event begins.
+    pub fn event_begins(&mut self, event: u32, now: Time, has_end: bool) {
+        match self.base {
+            WindowBase::During(of) if of == event => self.open(now),
+            WindowBase::Before(of) if of == event => self.close(now),
+            WindowBase::After(of) if of == event => {
+                self.windows.clear();
+                if !has_end {
+                    self.open(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A timeline event ends.
+    pub fn event_ends(&mut self, event: u32, now: Time) {
+        match self.base {
+            WindowBase::During(of) if of == event => self.close(now),
+            WindowBase::After(of) if of == event => self.open(now),
+            _ => {}
+        }
+    }
+
+    /// A request ended.
+    pub fn request(&mut self, sample: &Sample) {
+        if !self.interest.outer.matches(sample) {
+            return;
+        }
+        if self.not_after <= sample.began {
+            return;
+        }
+        if let Some((from, part)) = part_at(&mut self.windows, self.every, sample.began) {
+            part.request(&self.expect, &self.interest.narrow, from, sample);
+        }
+    }
+
+    /// The gauge was read.
+    pub fn reading(&mut self, now: Time, value: f64) {
+        if self.not_after <= now {
+            return;
+        }
+        if let Some((_, part)) = part_at(&mut self.windows, self.every, now) {
+            part.reading(&self.expect, now, value);
+        }
+    }
+
+    /// What was measured, all windows closed at `end`.
+    pub fn finish(mut self, end: Time) -> Probe {
+        self.close(end);
+        let mut windows = Vec::new();
+        for window in &self.windows {
+            let to = window.to.unwrap_or(end).min(self.not_after);
+            for (index, part) in window.parts.iter().enumerate() {
+                let (from, to) = match self.every {
+                    None => (window.from, to),
+                    Some(every) => {
+                        let from = window.from + every * index as u64;
+                        (from, to.min(from + every))
+                    }
+                };
+                if from < to {
+                    windows.push(ProbeWindow {
+                        from,
+                        to,
+                        samples: part.samples,
+                        value: part.value(&self.expect.metric, to.since(from)),
+                        first_violation: part.first_violation,
+                    });
+                }
+            }
+        }
+        // Without `every` an expectation holds over all occurrences together.
+        if self.every.is_none() && 1 < windows.len() {
+            let mut all = Accumulator::default();
+            self.windows.iter().flat_map(|window| &window.parts).for_each(|part| all.merge(part));
+            let length = windows.iter().fold(Duration::ZERO, |sum, w| sum + w.to.since(w.from));
+            if !matches!(self.expect.metric, Metric::RecoveryTime(_)) {
+                windows = vec![ProbeWindow {
+                    from: windows[0].from,
+                    to: windows.last().map_or(end, |window| window.to),
+                    samples: all.samples,
+                    value: all.value(&self.expect.metric, length),
+                    first_violation: all.first_violation,
+                }];
+            }
+        }
+        Probe { windows }
+    }
+
+    fn open(&mut self, now: Time) {
+        let from = now.max(self.not_before);
+        if from < self.not_after {
+            self.windows.push(OpenWindow { from, to: None, parts: vec![Accumulator::default()] });
+        }
+    }
+
+    fn close(&mut self, now: Time) {
+        if let Some(window) = self.windows.last_mut() {
+            window.to.get_or_insert(now);
+        }
+    }
+}
+
+/// The window that an instant lies in and its part there.
+fn part_at(
+    windows: &mut [OpenWindow],
+    every: Option<Duration>,
+    began: Time,
+) -> Option<(Time, &mut Accumulator)> {
+    let within =
+        |window: &&mut OpenWindow| window.from <= began && window.to.is_none_or(|to| began < to);
+    let window = windows.iter_mut().rfind(within)?;
+    let part = every.map_or(0, |every| began.since(window.from).ns() / every.ns().max(1));
+    let part = usize::try_from(part).unwrap_or(usize::MAX);
+    if window.parts.len() <= part {
+        window.parts.resize_with(part + 1, Accumulator::default);
+    }
+    Some((window.from, &mut window.parts[part]))
+}
+
+/// Slices of a sliding window: fine enough that its edge does not matter.
+const SLICES: usize = 20;
+
+/// What a condition of the timeline looks at: the trailing window, in slices.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Which samples it wants.
+    pub interest: Interest,
+    expect: Expectation,
+    window: Duration,
+    slices: Vec<Accumulator>,
+    current: usize,
+    holds_since: Option<Time>,
+}
+
+impl Watch {
+    /// Watches `expect` over a trailing `window`.
+    pub fn new(expect: &Expectation, window: Duration, universe: &Universe) -> Self {
+        Self {
+            interest: Interest::new(&Filter::default(), expect, universe),
+            expect: expect.clone(),
+            window,
+            slices: vec![Accumulator::default(); SLICES],
+            current: 0,
+            holds_since: None,
+        }
+    }
+
+    /// How often [`Watch::tick`] is to be called.
+    pub fn period(&self) -> Duration {
+        Duration::from_ns((self.window.ns() / SLICES as u64).max(1))
+    }
+
+    /// The gauge it reads, if it reads one.
+    pub fn gauge(&self) -> Option<Gauge> {
+        match self.expect.metric {
+            Metric::Gauge(_, gauge) => Some(gauge),
+            _ => None,
+        }
+    }
+
+    /// A request ended.
+    pub fn request(&mut self, now: Time, sample: &Sample) {
+        if self.interest.outer.matches(sample) {
+            // By its end: a condition knows what a monitoring system would know now.
+            let sample = Sample { began: now, ..*sample };
+            let slice = &mut self.slices[self.current];
+            slice.request(&self.expect, &self.interest.narrow, now, &sample);
+        }
+    }
+
+    /// A slice ends: the gauge's reading, if it reads one. Returns since when the expectation has
+    /// held, if it holds.
+    pub fn tick(&mut self, now: Time, reading: Option<f64>) -> Option<Time> {
+        if let Some(value) = reading {
+            self.slices[self.current].reading(&self.expect, now, value);
+        }
+        let mut all = Accumulator::default();
+        self.slices.iter().for_each(|slice| all.merge(slice));
+        let value = all.value(&self.expect.metric, self.window);
+        let holds =
+            value.is_some_and(|value| self.expect.comparison.holds(value, self.expect.threshold));
+        self.holds_since = if holds { self.holds_since.or(Some(now)) } else { None };
+        self.current = (self.current + 1) % SLICES;
+        self.slices[self.current] = Accumulator::default();
+        self.holds_since
+    }
+}

@@ -1,0 +1,292 @@
+//! The recorder: counts what the world tells it, for reports, assertions and conditions.
+//!
+//! It answers nothing that could change a run, but for the watches of conditions, which belong to
+//! the model (an operator or a rollout controller who looks at a dashboard) and are always on.
+//!
+//! Source: the outputs of the contract.
+//! Left out: request traces.
+
+use super::accumulator::Sample;
+use super::journal::Journal;
+use super::phase::Phases;
+use super::probe::{Interest, ProbeState, Watch};
+use super::run::{Attempts, Tally};
+use super::series::{Readings, Series};
+use crate::kernel::histogram::Histogram;
+use crate::kernel::time::{Duration, Time};
+use crate::plan::Plan;
+use crate::plan::timeline::Trigger;
+use crate::plan::universe::WorkloadId;
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::metric::Gauge;
+use crate::vocabulary::outcome::Outcome;
+
+/// Calls from one source to one destination.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The calling service, the gateway, or the traffic's id.
+    pub source: String,
+    /// The called service.
+    pub destination: String,
+    /// The traffic's id, if these are its root requests.
+    pub traffic: Option<String>,
+    /// How they ended.
+    pub rows: Vec<EdgeRow>,
+    /// All of them.
+    pub requests: Tally,
+    probes: Vec<u32>,
+    watches: Vec<u32>,
+    roots_probes: Vec<u32>,
+    roots_watches: Vec<u32>,
+}
+
+/// One way in which calls of an edge ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeRow {
+    /// Workload of the last endpoint tried.
+    pub workload: Option<WorkloadId>,
+    /// Status, flags, details.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Option<CauseId>,
+    /// Requests.
+    pub count: u64,
+}
+
+/// One workload as its pods saw it.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// Attempts answered.
+    pub requests: Tally,
+    /// From arrival at the pod to the answer leaving it.
+    pub latency: Histogram,
+    /// From arrival at the station to the begin of service.
+    pub wait: Histogram,
+    /// From arrival at the station to the end of its program.
+    pub sojourn: Histogram,
+    /// Turned away by a full queue.
+    pub overflowed: u64,
+}
+
+/// Everything that is counted.
+pub struct Recorder {
+    /// Off: nothing but the watches.
+    pub on: bool,
+    warmup: Time,
+    /// Edges, in the order in which the world numbered them.
+    pub edges: Vec<Edge>,
+    /// Root requests begun after warm-up.
+    pub requests: Tally,
+    /// Their latency.
+    pub latency: Histogram,
+    /// Of those that were ok.
+    pub latency_ok: Histogram,
+    /// By workload id.
+    pub served: Vec<Served>,
+    /// Attempts of all hops.
+    pub attempts: Attempts,
+    /// Phases.
+    pub phases: Phases,
+    /// Rows.
+    pub series: Series,
+    /// Facts.
+    pub journal: Journal,
+    /// Assertions, in the plan's order.
+    pub probes: Vec<ProbeState>,
+    /// Conditions: (event, watch).
+    pub watches: Vec<(u32, Watch)>,
+}
+
+/// A call that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Which edge.
+    pub edge: u32,
+    /// Whether it is a root request.
+    pub root: bool,
+    /// The numbers.
+    pub sample: Sample,
+    /// Why, if it failed.
+    pub cause: Option<CauseId>,
+}
+
+impl Recorder {
+    /// A recorder for a run of `plan` over these edges: (source, destination, traffic).
+    pub fn new(plan: &Plan, on: bool, edges: Vec<(String, String, Option<String>)>) -> Self {
+        let (warmup, end) = (Time::ZERO + plan.warmup, Time::ZERO + plan.duration);
+        let universe = &plan.universe;
+        let probe = |assertion| ProbeState::new(assertion, universe, warmup, end);
+        let probes: Vec<_> = plan.assertions.iter().map(probe).collect();
+        let watches = plan.timeline.iter().zip(0..).filter_map(|(event, index)| {
+            let Trigger::When { expectation, window, .. } = &event.trigger else { return None };
+            Some((index, Watch::new(expectation, *window, universe)))
+        });
+        let watches: Vec<(u32, Watch)> = watches.collect();
+        let edge = |(source, destination, traffic): (String, String, Option<String>)| {
+            let wants = |interest: &Interest, roots| {
+                interest.roots == roots
+                    && interest.source.as_ref().is_none_or(|name| *name == source)
+                    && interest.destination.as_ref().is_none_or(|name| *name == destination)
+                    && interest.traffic.as_ref().is_none_or(|id| Some(id) == traffic.as_ref())
+            };
+            let of = |roots| {
+                let all = probes.iter().zip(0..);
+                all.filter(|(probe, _)| probe.gauge().is_none() && wants(&probe.interest, roots))
+                    .map(|(_, index)| index)
+                    .collect()
+            };
+            let watching = |roots| {
+                let all = watches.iter().zip(0..);
+                all.filter(|((_, watch), _)| {
+                    watch.gauge().is_none() && wants(&watch.interest, roots)
+                })
+                .map(|(_, index)| index)
+                .collect()
+            };
+            Edge {
+                probes: of(false),
+                watches: watching(false),
+                roots_probes: of(true),
+                roots_watches: watching(true),
+                rows: Vec::with_capacity(8),
+                requests: Tally::default(),
+                source,
+                destination,
+                traffic,
+            }
+        };
+        let edges = edges.into_iter().map(edge).collect();
+        Self {
+            on,
+            warmup,
+            edges,
+            requests: Tally::default(),
+            latency: Histogram::new(),
+            latency_ok: Histogram::new(),
+            served: vec![Served::default(); universe.workloads.len()],
+            attempts: Attempts::default(),
+            phases: Phases::new(warmup),
+            series: Series::new([0.0; Gauge::ALL.len()]),
+            journal: Journal::new(plan.interval),
+            probes,
+            watches,
+        }
+    }
+
+    /// Whether something that began then is counted.
+    pub fn counts(&self, began: Time) -> bool {
+        self.on && self.warmup <= began
+    }
+
+    /// A call ended at its client side.
+    pub fn ended(&mut self, now: Time, ended: &Ended) {
+        let edge = &mut self.edges[ended.edge as usize];
+        let sample = &ended.sample;
+        for index in &edge.watches {
+            self.watches[*index as usize].1.request(now, sample);
+        }
+        if ended.root {
+            for index in &edge.roots_watches {
+                self.watches[*index as usize].1.request(now, sample);
+            }
+        }
+        if !self.on || sample.began < self.warmup {
+            return;
+        }
+        let ok = sample.outcome.is_ok();
+        edge.requests.count(ok);
+        let same = |row: &EdgeRow| {
+            row.outcome == sample.outcome
+                && row.workload == sample.workload
+                && row.cause == ended.cause
+        };
+        match edge.rows.iter().position(same) {
+            Some(row) => edge.rows[row].count += 1,
+            None => edge.rows.push(EdgeRow {
+                workload: sample.workload,
+                outcome: sample.outcome,
+                cause: ended.cause,
+                count: 1,
+            }),
+        }
+        for index in &edge.probes {
+            self.probes[*index as usize].request(sample);
+        }
+        self.attempts.calls += 1;
+        self.attempts.total += u64::from(sample.attempts);
+        self.attempts.retries += u64::from(sample.attempts.saturating_sub(1));
+        if ended.root {
+            self.root_ended(ended.edge, sample);
+        }
+    }
+
+    fn root_ended(&mut self, edge: u32, sample: &Sample) {
+        let ok = sample.outcome.is_ok();
+        for index in &self.edges[edge as usize].roots_probes {
+            self.probes[*index as usize].request(sample);
+        }
+        self.requests.count(ok);
+        self.latency.record(sample.latency.ns());
+        if ok {
+            self.latency_ok.record(sample.latency.ns());
+        }
+        self.phases.request(sample.began, sample.latency, ok);
+        self.series.request(sample.latency, ok);
+    }
+
+    /// An attempt begins.
+    pub fn attempt(&mut self, is_retry: bool) {
+        if self.on {
+            self.series.attempt(is_retry);
+        }
+    }
+
+    /// A pod answered an attempt.
+    pub fn served(&mut self, workload: WorkloadId, arrived: Time, latency: Duration, ok: bool) {
+        if self.counts(arrived) {
+            let served = &mut self.served[workload.index()];
+            served.requests.count(ok);
+            served.latency.record(latency.ns());
+        }
+    }
+
+    /// A request got a server after waiting at the station.
+    pub fn waited(&mut self, workload: WorkloadId, arrived: Time, wait: Duration) {
+        if self.counts(arrived) {
+            self.served[workload.index()].wait.record(wait.ns());
+        }
+    }
+
+    /// A request's program ended at the station.
+    pub fn sojourned(&mut self, workload: WorkloadId, arrived: Time, sojourn: Duration) {
+        if self.counts(arrived) {
+            self.served[workload.index()].sojourn.record(sojourn.ns());
+        }
+    }
+
+    /// A timeline event begins; an instant (a rollout) has no end.
+    pub fn event_begins(&mut self, index: u32, id: &str, now: Time, has_end: bool) {
+        self.phases.begin(id, now, has_end);
+        self.probes.iter_mut().for_each(|probe| probe.event_begins(index, now, has_end));
+    }
+
+    /// A timeline event ends.
+    pub fn event_ends(&mut self, index: u32, id: &str, now: Time) {
+        self.phases.end(id, now);
+        self.probes.iter_mut().for_each(|probe| probe.event_ends(index, now));
+    }
+
+    /// Whether some assertion reads gauges.
+    pub fn reads_gauges(&self) -> bool {
+        self.on && self.probes.iter().any(|probe| probe.gauge().is_some())
+    }
+
+    /// Gauges are read for the assertions.
+    pub fn readings(&mut self, now: Time, readings: &Readings) {
+        for probe in &mut self.probes {
+            if let Some(gauge) = probe.gauge() {
+                probe.reading(now, readings[gauge as usize]);
+            }
+        }
+    }
+}

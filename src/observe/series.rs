@@ -1,0 +1,122 @@
+//! The time series: a row an interval.
+//!
+//! Source: `series.csv` of the contract.
+//! Left out: series per service.
+
+use super::run::{SeriesRow, Tally};
+use crate::kernel::histogram::Histogram;
+use crate::kernel::time::{Duration, Time};
+use crate::vocabulary::metric::Gauge;
+
+/// Gauges at an instant, in the order of `Gauge::ALL`.
+pub type Readings = [f64; Gauge::ALL.len()];
+
+/// The rows so far and the interval that is being counted.
+#[derive(Clone, Debug)]
+pub struct Series {
+    rows: Vec<SeriesRow>,
+    from: Time,
+    readings: Readings,
+    requests: Tally,
+    attempts: u64,
+    retries: u64,
+    latency: Histogram,
+}
+
+impl Series {
+    /// No rows; the first interval begins at zero with `readings`.
+    pub fn new(readings: Readings) -> Self {
+        Self {
+            rows: Vec::new(),
+            from: Time::ZERO,
+            readings,
+            requests: Tally::default(),
+            attempts: 0,
+            retries: 0,
+            latency: Histogram::new(),
+        }
+    }
+
+    /// A root request ended.
+    pub fn request(&mut self, latency: Duration, ok: bool) {
+        self.requests.count(ok);
+        self.latency.record(latency.ns());
+    }
+
+    /// An attempt began.
+    pub fn attempt(&mut self, is_retry: bool) {
+        self.attempts += 1;
+        self.retries += u64::from(is_retry);
+    }
+
+    /// The interval ends, and the next begins with `readings`.
+    pub fn close(&mut self, now: Time, readings: Readings) {
+        let mut cells: Vec<(u16, u64)> = Vec::new();
+        for (low, high, count) in self.latency.iter() {
+            let cell = cell_of(low / 2 + high / 2);
+            match cells.last_mut() {
+                Some(last) if last.0 == cell => last.1 += count,
+                _ => cells.push((cell, count)),
+            }
+        }
+        self.rows.push(SeriesRow {
+            time: self.from,
+            requests: std::mem::take(&mut self.requests),
+            p50_ns: self.latency.quantile(0.5),
+            p90_ns: self.latency.quantile(0.9),
+            p99_ns: self.latency.quantile(0.99),
+            attempts: std::mem::take(&mut self.attempts),
+            retries: std::mem::take(&mut self.retries),
+            cells,
+            gauges: self.readings,
+        });
+        self.latency.clear();
+        self.from = now;
+        self.readings = readings;
+    }
+
+    /// All rows; the last one may be shorter than an interval.
+    pub fn finish(mut self, end: Time) -> Vec<SeriesRow> {
+        if self.from < end {
+            let readings = self.readings;
+            self.close(end, readings);
+        }
+        self.rows
+    }
+}
+
+/// The heatmap's cell of a latency: 8 per octave.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "8 · log2 of a u64 lies within 0 and 512"
+)]
+fn cell_of(latency_ns: u64) -> u16 {
+    libm::floor(libm::log2(latency_ns.max(1) as f64) * 8.0) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::run::cell_from_ns;
+
+    #[test]
+    fn a_latency_lies_within_its_cell() {
+        for ns in [1, 999, 1_000_000, 123_456_789] {
+            let cell = cell_of(ns);
+            assert!(cell_from_ns(cell) <= ns as f64 * (1.0 + 1e-12));
+            assert!((ns as f64) < cell_from_ns(cell + 1));
+        }
+    }
+
+    #[test]
+    fn an_interval_without_requests_has_no_quantiles() {
+        let mut series = Series::new([0.0; Gauge::ALL.len()]);
+        series.close(Time::from_ns(10), [1.0; Gauge::ALL.len()]);
+        series.request(Duration::from_ms(1), true);
+        let rows = series.finish(Time::from_ns(15));
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].p50_ns, rows[0].gauges[0]), (None, 0.0));
+        assert_eq!((rows[1].requests.ok, rows[1].gauges[0]), (1, 1.0));
+    }
+}
