@@ -1,0 +1,154 @@
+//! The closed set of events, in the order of a request's journey, then of the control plane, of
+//! pods and of the scenario.
+//!
+//! An event is a kind and a slot. Kind codes are written constants: they are part of the digest
+//! and of the ladder's names and never change their meaning.
+//!
+//! Source: `design` decision: one closed enum, one match.
+//! Left out: payloads; what an event is about stands in its owner's record.
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $text:literal;)+) => {
+        /// Something that happens at a time. The number names the owner's slot.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Event { $($(#[doc = $doc])+ $name(u32),)+ }
+
+        /// The names of the kinds, by code.
+        pub const KIND_NAMES: &[&str] = &{
+            let mut names = [""; 64];
+            $(names[$code] = $text;)+
+            names
+        };
+
+        impl Event {
+            /// Kind and slot as the queue keeps them.
+            pub(crate) const fn pack(self) -> u32 {
+                match self { $(Self::$name(slot) => ($code << SLOT_BITS) | slot,)+ }
+            }
+
+            /// What [`Event::pack`] made.
+            pub(crate) fn unpack(what: u32) -> Self {
+                let slot = what & ((1 << SLOT_BITS) - 1);
+                match what >> SLOT_BITS {
+                    $($code => Self::$name(slot),)+
+                    code => unreachable!("no event has kind {code}"),
+                }
+            }
+
+            /// The written code of the kind.
+            #[expect(clippy::cast_possible_truncation, reason = "codes are below 64")]
+            pub(crate) const fn kind(self) -> u16 {
+                (self.pack() >> SLOT_BITS) as u16
+            }
+        }
+    };
+}
+
+/// Bits of a slot: 67 million owners of one kind at once.
+pub(crate) const SLOT_BITS: u32 = 26;
+
+events! {
+    /// A request's intended start, at a source of traffic.
+    Arrive = 0, "arrive";
+    /// A closed-loop user has thought.
+    UserReturns = 1, "user-returns";
+    /// The client proxy has done its work for a call's request.
+    Routed = 2, "routed";
+    /// A call's back-off is over.
+    BackedOff = 3, "backed-off";
+    /// An attempt's request reaches the endpoint.
+    Reach = 4, "reach";
+    /// The server proxy hands an attempt to the app.
+    Enter = 5, "enter";
+    /// The app has done a step of local work.
+    Worked = 6, "worked";
+    /// The next of those who share a pod's workers has done its work.
+    Shared = 7, "shared";
+    /// An attempt's answer reaches the client.
+    Return = 8, "return";
+    /// The client proxy has done its work for a call's answer.
+    Answered = 9, "answered";
+    /// The client learns that an attempt's connection is gone.
+    Reset = 10, "reset";
+    /// A call's route timeout.
+    RouteTimeout = 11, "route-timeout";
+    /// An attempt's per-try timeout.
+    PerTryTimeout = 12, "per-try-timeout";
+
+    /// A connection's SYN reaches the endpoint.
+    Syn = 16, "syn";
+    /// A connection is ready at its client, or refused.
+    Connected = 17, "connected";
+    /// A connection was not ready in time.
+    ConnectTimeout = 18, "connect-timeout";
+    /// A connection was idle for long.
+    IdleTimeout = 19, "idle-timeout";
+    /// A connection is closed for reasons outside the mesh.
+    Churn = 20, "churn";
+    /// The interval of an outlier detection.
+    OutlierTick = 21, "outlier-tick";
+
+    /// A proxy's certificate is to be renewed.
+    Renew = 24, "renew";
+    /// The CA has answered a proxy's request.
+    Issued = 25, "issued";
+    /// A proxy's certificate reaches its end.
+    Expire = 26, "expire";
+    /// A proxy tries to open its xDS stream.
+    Stream = 27, "stream";
+    /// istiod admits a proxy's stream.
+    Admitted = 28, "admitted";
+    /// The control plane learns of a change.
+    Watch = 29, "watch";
+    /// A replica's debounce timer.
+    Debounce = 30, "debounce";
+    /// A replica has prepared a push.
+    PushReady = 31, "push-ready";
+    /// A proxy has its configuration.
+    Pushed = 32, "pushed";
+    /// A replica has its caches and serves.
+    ReplicaReady = 33, "replica-ready";
+
+    /// A deployment's ReplicaSet tries to create a pod.
+    CreatePod = 36, "create-pod";
+    /// A pod's containers start.
+    Started = 37, "started";
+    /// A pod becomes ready.
+    Ready = 38, "ready";
+    /// A pod's containers get SIGTERM.
+    Sigterm = 39, "sigterm";
+    /// A pod's proxy exits.
+    ProxyExit = 40, "proxy-exit";
+    /// A pod gets SIGKILL.
+    Sigkill = 41, "sigkill";
+    /// A node was silent for the grace period.
+    NodeLost = 42, "node-lost";
+    /// A lost node's pods are evicted.
+    Evict = 43, "evict";
+
+    /// A timeline event begins.
+    Begin = 48, "begin";
+    /// A timeline event ends.
+    End = 49, "end";
+    /// A condition is looked at.
+    Condition = 50, "condition";
+    /// An interval of the series ends.
+    Interval = 51, "interval";
+    /// Gauges are read for assertions.
+    ReadGauges = 52, "read-gauges";
+}
+
+const _: () = assert!(size_of::<Event>() <= 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_unpacks_as_it_was_packed() {
+        for event in [Event::Arrive(0), Event::Worked(67_108_863), Event::ReadGauges(7)] {
+            assert_eq!(Event::unpack(event.pack()), event);
+        }
+        assert_eq!(KIND_NAMES[usize::from(Event::Answered(1).kind())], "answered");
+    }
+}

@@ -1,0 +1,45 @@
+//! What a run is asked for besides its plan, and what it tells while it goes on.
+//!
+//! Source: the flags of `meshsim run`.
+//! Left out: wall-clock limits; who watches can stop a run.
+
+use crate::kernel::time::{Duration, Time};
+
+/// Limits and recorders of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Whether anything is recorded. Off changes no event.
+    pub recorders: bool,
+    /// End after so many events.
+    pub max_events: Option<u64>,
+    /// End when the world is estimated to hold more bytes.
+    pub max_memory: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { recorders: true, max_events: None, max_memory: None }
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Simulated time.
+    pub now: Time,
+    /// Of this.
+    pub duration: Duration,
+    /// Events so far.
+    pub events: u64,
+    /// Estimated bytes.
+    pub memory: u64,
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Go {
+    /// It does.
+    On,
+    /// It ends now, for this reason (`max-time`, `interrupted`).
+    Stop(&'static str),
+}

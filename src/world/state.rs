@@ -1,0 +1,311 @@
+//! The records of the world: calls, attempts, connections, pods, upstreams.
+//!
+//! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
+//! Left out: anything that can be derived.
+
+use crate::kernel::queue::{Ticket, TimerId};
+use crate::kernel::slab::Id;
+use crate::kernel::stream::Key;
+use crate::kernel::time::Time;
+use crate::model::app::station::Station;
+use crate::model::identity::certificate::Leaf;
+use crate::model::identity::handshake::Ticket as SessionTicket;
+use crate::model::identity::retry::RetryLoop;
+use crate::model::proxy::breaker::Gauges;
+use crate::model::proxy::outlier::Health;
+use crate::model::proxy::pool::Pool;
+use crate::model::proxy::workers::Workers;
+use crate::plan::universe::{ClassId, ClusterId, NodeId, RouteId, ServiceId, WorkloadId};
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::outcome::Outcome;
+
+/// No index.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// Whose request a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Parent {
+    /// A source of traffic.
+    Traffic(u32),
+    /// A closed-loop user of a source.
+    User(u32, u32),
+    /// An attempt that an app works on; whether the app needs the answer.
+    Visit(Id<Attempt>, bool),
+}
+
+/// A request as its client proxy sees it; ends exactly once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub key: Key,
+    /// The intended start.
+    pub began: Time,
+    pub parent: Parent,
+    pub edge: u32,
+    /// The client's pod.
+    pub pod: u32,
+    pub service: ServiceId,
+    pub class: ClassId,
+    pub route: RouteId,
+    pub rule: u16,
+    /// The client's worker.
+    pub worker: u8,
+    /// Attempts made.
+    pub tries: u16,
+    /// A slot of the retry breaker is held.
+    pub holds_retry: bool,
+    /// Events in the queue that name this call.
+    pub pending: u8,
+    /// Ended; the record waits for its last event.
+    pub is_over: bool,
+    pub upstream: u32,
+    pub attempt: Id<Attempt>,
+    pub timeout: TimerId,
+    /// How the last attempt ended.
+    pub outcome: Outcome,
+    /// Workload of the last endpoint tried.
+    pub workload: Option<WorkloadId>,
+    pub cause: Option<CauseId>,
+    /// The last endpoints tried, as host slots of the upstream.
+    pub tried: [u32; 4],
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Waits for a connection.
+    Waiting,
+    /// On its way to the endpoint.
+    Sent,
+    /// In the server proxy.
+    Inbound,
+    /// Waits for a worker of the app.
+    Queued,
+    /// A worker works on it.
+    Working,
+    /// Waits for calls of its own.
+    Calling,
+    /// The answer is on its way back.
+    Answering,
+    /// Its connection broke; the client hears of it.
+    Broken,
+    /// Nothing is left to be done but to wait for events that name it.
+    Over,
+}
+
+/// One try of a call at one endpoint, and the visit that it makes there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    pub key: Key,
+    /// The call; none if the client gave up.
+    pub call: Id<Call>,
+    pub phase: Phase,
+    pub pending: u8,
+    /// The number of the try, from 0.
+    pub number: u16,
+    pub upstream: u32,
+    pub host: u32,
+    pub worker: u8,
+    /// How often a packet of it was sent again.
+    pub resent: u8,
+    /// The server's pod and its incarnation.
+    pub pod: u32,
+    pub birth: u32,
+    pub connection: Id<Connection>,
+    pub server_worker: u8,
+    pub per_try: TimerId,
+    /// When it reached the pod.
+    pub arrived: Time,
+    /// When it reached the app.
+    pub entered: Time,
+    /// Next step of the program.
+    pub step: u16,
+    /// Calls of its own that are open.
+    pub open_calls: u16,
+    /// It holds a worker of the app.
+    pub holds_worker: bool,
+    /// It was admitted to the station (and has not left).
+    pub present: bool,
+    /// A call that it needed failed.
+    pub call_failed: bool,
+    /// The answer.
+    pub outcome: Outcome,
+    pub cause: Option<CauseId>,
+    /// For packets that a cut swallows: when the first was sent.
+    pub sent_at: Time,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Link {
+    /// SYN sent.
+    Opening,
+    /// The endpoint's port refuses.
+    Refused,
+    /// TCP is up at the endpoint; TLS and the way back remain.
+    Accepted,
+    /// Ready for requests.
+    Open,
+    /// Gone; the record waits for its last event.
+    Closed,
+}
+
+/// A connection between a proxy worker and an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    pub link: Link,
+    pub pending: u8,
+    pub upstream: u32,
+    pub host: u32,
+    pub worker: u8,
+    pub server_worker: u8,
+    /// To be closed when its last stream ends.
+    pub is_draining: bool,
+    /// The server has refused the client's certificate; the first request will learn it.
+    pub is_rejected: bool,
+    /// The server's pod and its incarnation.
+    pub pod: u32,
+    pub birth: u32,
+    /// Its place in the server's list.
+    pub place: u32,
+    pub streams: u32,
+    pub requests: u32,
+    /// SYNs sent.
+    pub syns: u8,
+    pub timer: TimerId,
+    pub churn: Ticket,
+    /// The full handshake of a session ticket that is being redeemed.
+    pub resumed: Option<Time>,
+    pub key: Key,
+}
+
+/// An endpoint as one proxy sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub pod: u32,
+    /// In the endpoint list that the proxy has.
+    pub is_member: bool,
+    /// Attempts under way.
+    pub active: u32,
+    pub health: Health,
+    /// By worker.
+    pub pools: Box<[Pool<Id<Connection>, Id<Attempt>>]>,
+}
+
+/// A cluster as one proxy sees it; made at first use.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub pod: u32,
+    pub cluster: ClusterId,
+    /// The endpoint version that `members` stands for.
+    pub version: u32,
+    pub hosts: Vec<Host>,
+    pub free_hosts: Vec<u32>,
+    /// Host slots of the endpoint list, in pod order.
+    pub members: Vec<u32>,
+    /// Those that are not ejected.
+    pub usable: Vec<u32>,
+    pub gauges: Gauges,
+    /// Round robin's position, by worker.
+    pub turns: Box<[u32]>,
+    pub has_tick: bool,
+    pub session: Option<SessionTicket>,
+    /// Connections opened so far: names the next one's key.
+    pub opened: u32,
+}
+
+/// What of the configuration a proxy has: the version of each xDS type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Seen {
+    pub cds: u32,
+    pub eds: u32,
+    pub lds: u32,
+    pub rds: u32,
+}
+
+impl Seen {
+    /// Everything as of one version.
+    pub(crate) const fn all(version: u32) -> Self {
+        Self { cds: version, eds: version, lds: version, rds: version }
+    }
+
+    /// The oldest of the four.
+    pub(crate) fn oldest(self) -> u32 {
+        self.cds.min(self.eds).min(self.lds).min(self.rds)
+    }
+}
+
+/// A pod's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    /// Created; image and containers are being prepared.
+    Starting,
+    /// Its containers run; the proxy waits for its certificate or configuration.
+    WaitingForProxy,
+    /// Serves.
+    Ready,
+    /// Told to end.
+    Terminating,
+    /// Crashed, may come back.
+    Down,
+    /// Deleted.
+    Gone,
+}
+
+/// Whether a proxy has an xDS stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum XdsStream {
+    /// It needs none.
+    Off,
+    /// To a replica.
+    Connected(u32),
+    /// The next try is scheduled, or parked until something changes.
+    Waiting,
+}
+
+/// A pod with its proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Pod {
+    pub name: String,
+    pub hash: u64,
+    pub workload: WorkloadId,
+    pub node: NodeId,
+    pub is_meshed: bool,
+    pub ordinal: u32,
+    /// The ReplicaSet: counts rollouts.
+    pub generation: u32,
+    pub life: Life,
+    /// Counts incarnations: what happened to an earlier one does not concern this one.
+    pub birth: u32,
+    /// The scheduled next step of its life.
+    pub life_ticket: Ticket,
+    pub app_is_up: bool,
+    pub proxy_is_up: bool,
+    /// Stands still from, until.
+    pub frozen: Option<(Time, Time)>,
+    pub station: Station<Id<Attempt>>,
+    pub shared: Ticket,
+    pub workers: Workers,
+    pub leaf: Option<Leaf>,
+    pub renewal: Ticket,
+    pub expiry: Ticket,
+    /// The loop of certificate requests, while they fail or are under way.
+    pub csr: Option<RetryLoop>,
+    /// The loop waits for the CA: nothing is scheduled.
+    pub csr_is_parked: bool,
+    pub csr_is_warmup: bool,
+    pub leaf_cause: Option<CauseId>,
+    pub stream: XdsStream,
+    pub stream_loop: RetryLoop,
+    pub stream_is_parked: bool,
+    pub stream_ticket: Ticket,
+    pub seen: Seen,
+    pub config_cause: Option<CauseId>,
+    /// (cluster, index into the world's upstreams), few.
+    pub upstreams: Vec<(ClusterId, u32)>,
+    /// Connections to it.
+    pub serving: Vec<Id<Connection>>,
+    /// Draws made so far, by purpose.
+    pub draws: [u32; 4],
+    /// Attempts that hold or wait for its app.
+    pub visits: u32,
+}
