@@ -2,4 +2,5 @@
 //! are told `now` and given their random numbers, and answer with a small value.
 
 pub mod app;
+pub mod net;
 pub mod proxy;
