@@ -2,5 +2,6 @@
 //! are told `now` and given their random numbers, and answer with a small value.
 
 pub mod app;
+pub mod identity;
 pub mod net;
 pub mod proxy;
