@@ -2,4 +2,8 @@
 //! are told `now` and given their random numbers, and answer with a small value.
 
 pub mod app;
+pub mod cluster;
+pub mod control;
+pub mod identity;
+pub mod net;
 pub mod proxy;

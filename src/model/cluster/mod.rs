@@ -1,0 +1,3 @@
+//! Kubernetes' rules: how many pods there should be now.
+
+pub mod deployment;

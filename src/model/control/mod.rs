@@ -1,0 +1,6 @@
+//! The control plane's own rules: when it pushes, to whom, and which streams it lets in.
+
+pub mod admission;
+pub mod debounce;
+pub mod push;
+pub mod slots;

@@ -1,0 +1,185 @@
+//! A workload's leaf certificate: when it ends, and when its agent renews it.
+//!
+//! ```text
+//! issued ───────────────── renew_at ──────────────────── not_after
+//!        (1 − g) · life               g · life            g = 0.5 ± 0.01, drawn at issue
+//! ```
+//!
+//! Source: istio security/pkg/nodeagent/cache/secretcache.go:858-871 for the renewal instant;
+//! security/pkg/pki/util/generate_cert.go:330-345 and security/pkg/pki/ca/ca.go:499 for the end and
+//! the refusals; istio#18990 for leaves that outlive their signer.
+//! Left out: notBefore (clocks agree), keys, roots that differ, the time the reply takes.
+
+use crate::kernel::stream::uniform;
+use crate::kernel::time::{Duration, Time};
+use crate::plan::parameter::Cert;
+
+/// A leaf that a proxy holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leaf {
+    /// Verifiers refuse it from here on: its own end or its signer's, whichever comes first.
+    pub not_after: Time,
+    /// The agent asks for the next one.
+    pub renew_at: Time,
+    /// Counts the leaves of its holder.
+    pub generation: u32,
+}
+
+/// Why the authority did not sign.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Refused {
+    /// Its own certificate is past its end (`CERT_GEN_ERROR`, retried).
+    SignerExpired,
+    /// More life was asked for than it grants (`TTL_ERROR`, not retried inside the agent).
+    TtlTooLong,
+}
+
+impl Leaf {
+    /// Whether a verifier accepts it.
+    pub fn is_valid(&self, now: Time) -> bool {
+        now < self.not_after
+    }
+
+    /// Signs a leaf. `draws` are the sign and the amount of the renewal's jitter.
+    pub fn issue(
+        now: Time,
+        cert: &Cert,
+        signer_end: Time,
+        draws: [u64; 2],
+        generation: u32,
+    ) -> Result<Self, Refused> {
+        if cert.max_ttl < cert.ttl {
+            return Err(Refused::TtlTooLong);
+        }
+        if signer_end <= now {
+            return Err(Refused::SignerExpired);
+        }
+        let signer_life = signer_end.since(now);
+        let life = if cert.clamp_to_signer { cert.ttl.min(signer_life) } else { cert.ttl };
+        Ok(Self {
+            not_after: now.saturating_add(life).min(signer_end),
+            renew_at: now.saturating_add(life - life.scale(left_at_renewal(cert, draws))),
+            generation,
+        })
+    }
+
+    /// A leaf held at time zero, issued before it: `age_share` of its time from the issue to the
+    /// renewal has passed, in [0, 1).
+    pub fn aged(cert: &Cert, signer_end: Time, age_share: f64, draws: [u64; 2]) -> Self {
+        debug_assert!((0.0..1.0).contains(&age_share), "an age of {age_share}");
+        let left = left_at_renewal(cert, draws);
+        let age_of_life = age_share * (1.0 - left);
+        let signer_life = signer_end.since(Time::ZERO);
+        // Issued at −age and clamped to the signer, it lives for age + what the signer has left.
+        let life_rest = cert.ttl.scale(1.0 - age_of_life);
+        let is_clamped = cert.clamp_to_signer && signer_life < life_rest;
+        let life = if is_clamped { signer_life.scale(1.0 / (1.0 - age_of_life)) } else { cert.ttl };
+        let rest = if is_clamped { signer_life } else { life_rest };
+        Self {
+            not_after: (Time::ZERO + rest).min(signer_end),
+            renew_at: Time::ZERO + rest.saturating_sub(life.scale(left)),
+            generation: 0,
+        }
+    }
+
+    /// What is left of its life, zero if it is over.
+    pub fn remaining(&self, now: Time) -> Duration {
+        self.not_after.saturating_since(now)
+    }
+}
+
+/// The share of life that is left at the renewal.
+fn left_at_renewal(cert: &Cert, [sign, amount]: [u64; 2]) -> f64 {
+    let jitter = uniform(amount) * cert.grace_jitter;
+    let jitter = if sign >> 63 == 0 { jitter } else { -jitter };
+    (cert.grace_ratio + jitter).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::stream::Key;
+    use crate::plan::parameter::Parameters;
+
+    const DAY: Duration = Duration::from_s(86_400);
+    const NEVER: Time = Time::MAX;
+
+    fn cert() -> Cert {
+        Parameters::default().cert
+    }
+
+    fn h(hours: f64) -> Time {
+        Time::ZERO + Duration::from_s_f64(hours * 3600.0)
+    }
+
+    #[test]
+    fn a_leaf_lives_a_day_and_is_renewed_at_half_of_it() {
+        let leaf = Leaf::issue(h(3.0), &cert(), NEVER, [0, 0], 4).expect("signed");
+        assert_eq!(leaf, Leaf { not_after: h(27.0), renew_at: h(15.0), generation: 4 });
+        assert!(leaf.is_valid(Time::from_ns(h(27.0).ns() - 1)));
+        assert!(!leaf.is_valid(h(27.0)));
+        assert_eq!(leaf.remaining(h(26.0)), Duration::from_s(3600));
+        assert_eq!(leaf.remaining(h(28.0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn renewals_are_spread_over_one_percent_of_life_to_each_side() {
+        let renewal = |sign, amount| {
+            Leaf::issue(h(0.0), &cert(), NEVER, [sign, amount], 0).expect("signed").renew_at
+        };
+        let (earliest, latest) = (renewal(0, u64::MAX), renewal(u64::MAX, u64::MAX));
+        assert!(h(11.76) <= earliest && earliest < h(11.761), "{earliest}");
+        assert!(h(12.239) < latest && latest <= h(12.24), "{latest}");
+        let all: Vec<_> =
+            (0..10_000).map(|n| renewal(Key(n).draw(0, 0), Key(n).draw(0, 1))).collect();
+        // Uniform on 11.76 h to 12.24 h: mean 12 h, deviation 0.48 h / √12, four standard errors.
+        let mean = all.iter().map(|at| at.as_s() / 3600.0).sum::<f64>() / 10_000.0;
+        assert!((mean - 12.0).abs() < 4.0 * 0.48 / libm::sqrt(12.0 * 10_000.0), "{mean}");
+    }
+
+    #[test]
+    fn a_leaf_ends_with_its_signer_and_is_renewed_in_time_if_clamped() {
+        let leaf = Leaf::issue(h(0.0), &cert(), h(10.0), [0, 0], 0).expect("signed");
+        assert_eq!((leaf.not_after, leaf.renew_at), (h(10.0), h(5.0)));
+    }
+
+    #[test]
+    fn without_the_clamp_a_leaf_is_not_renewed_before_its_signer_ends() {
+        let mut cert = cert();
+        cert.clamp_to_signer = false;
+        let leaf = Leaf::issue(h(0.0), &cert, h(10.0), [0, 0], 0).expect("signed");
+        assert_eq!((leaf.not_after, leaf.renew_at), (h(10.0), h(12.0)));
+    }
+
+    #[test]
+    fn an_expired_signer_and_too_long_a_life_are_refused() {
+        assert_eq!(Leaf::issue(h(1.0), &cert(), h(1.0), [0, 0], 0), Err(Refused::SignerExpired));
+        let mut cert = cert();
+        cert.ttl = cert.max_ttl + Duration::from_ns(1);
+        assert_eq!(Leaf::issue(h(0.0), &cert, NEVER, [0, 0], 0), Err(Refused::TtlTooLong));
+    }
+
+    #[test]
+    fn an_aged_leaf_is_one_that_was_issued_earlier() {
+        // Issued at 0 and looked at when three quarters of the way to its renewal have passed.
+        let issued = Leaf::issue(h(0.0), &cert(), NEVER, [0, 1 << 62], 0).expect("signed");
+        let age = issued.renew_at.since(Time::ZERO).scale(0.75);
+        let aged = Leaf::aged(&cert(), NEVER, 0.75, [0, 1 << 62]);
+        for (then, now) in [(issued.renew_at, aged.renew_at), (issued.not_after, aged.not_after)] {
+            let error = then.since(Time::ZERO).ns().abs_diff((now + age).ns());
+            assert!(error <= 2, "{then} and {now} + {age}");
+        }
+        let fresh = Leaf::aged(&cert(), NEVER, 0.0, [0, 0]);
+        assert_eq!((fresh.not_after, fresh.renew_at), (Time::ZERO + DAY, h(12.0)));
+    }
+
+    #[test]
+    fn an_aged_leaf_ends_no_later_than_its_signer() {
+        let aged = Leaf::aged(&cert(), h(6.0), 0.5, [0, 0]);
+        // Life 8 h, of which 2 h are over; renewed at 4 h of it.
+        assert_eq!((aged.not_after, aged.renew_at), (h(6.0), h(2.0)));
+        let dead = Leaf::aged(&cert(), Time::ZERO, 0.5, [0, 0]);
+        assert!(!dead.is_valid(Time::ZERO));
+    }
+}

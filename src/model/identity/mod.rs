@@ -1,0 +1,5 @@
+//! Identity: certificates, the loops that renew them, and the handshakes that check them.
+
+pub mod certificate;
+pub mod handshake;
+pub mod retry;

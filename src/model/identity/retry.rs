@@ -1,0 +1,350 @@
+//! The loops in which agents, proxies and controllers try again, replayable without events.
+//!
+//! A loop is one instant, two counters and a law; each wait is a function of the counters and of
+//! one numbered draw. So whoever is known to fail until some time is *parked*: [`RetryLoop::skip_to`]
+//! replays the tries that nobody simulated, and comes to the very instant that stepping would.
+//!
+//! ```text
+//! Csr     ×··×···×······×············×           five tries, waits 100, 200, 400, 800 ms ± 10 %,
+//!         └──────── one stream ──────┘ U[0, i)   then a new stream after U[0, i), i = 0.5 s … 30 s
+//! Stream  ×   U[0, i)   ×
+//! Warmup  ×  i ± 50 %   ×                        i = 0.5 s · 1.5^n, at most 60 s
+//! Create  ×      i      ×                        i = 5 ms · 2^n, at most 1000 s; no chance in it
+//! ```
+//!
+//! Source: istio pkg/security/retry.go:31-44 and security/pkg/nodeagent/sds/sdsservice.go:88-140;
+//! envoy `source/common/common/backoff_strategy.cc`, which starts over on the first *message*, so
+//! never while the other side is away; kubernetes `replica_set.go`, client-go's default limiter.
+//! Left out: client-go's bucket of 10 a second over all; Envoy's whole milliseconds.
+
+use crate::kernel::stream::uniform;
+use crate::kernel::time::{Duration, Time};
+use crate::plan::parameter::{CsrInnerRetry, Kubernetes, StreamBackoff, WarmupBackoff};
+
+/// No interval is shorter: a loop without waits would never come to `until`. Envoy's unit.
+const INTERVAL_MIN: Duration = Duration::from_ms(1);
+
+/// Full jitter: uniform on [0, interval), the interval doubling.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamBackoffLaw {
+    /// The first interval.
+    pub base: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// How long a loop waits after a failed try.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Law {
+    /// A certificate request: a burst of tries inside the agent, then the stream ends and the
+    /// proxy opens another.
+    Csr {
+        /// Tries of a burst, at least 1. One, where the answer is not worth a try inside the agent
+        /// (`Unauthenticated`).
+        tries: u32,
+        /// The wait after the first; doubles.
+        base: Duration,
+        /// Each is drawn within this share of its length, 0 to 1.
+        jitter: f64,
+        /// Between bursts.
+        outer: StreamBackoffLaw,
+    },
+    /// A stream to the control plane.
+    Stream(StreamBackoffLaw),
+    /// The agent's first certificate.
+    Warmup {
+        /// The first interval.
+        base: Duration,
+        /// Growth per try, at least 1.
+        factor: f64,
+        /// Each wait is drawn within this share of its interval, 0 to 1.
+        jitter: f64,
+        /// The longest interval.
+        max: Duration,
+    },
+    /// A `ReplicaSet`'s creation of a pod.
+    Create {
+        /// The first wait; doubles.
+        base: Duration,
+        /// The longest.
+        max: Duration,
+    },
+}
+
+/// Where a loop stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetryLoop {
+    next_try: Time,
+    /// Failed tries of the present burst.
+    burst: u32,
+    /// How often the interval has grown.
+    growth: u32,
+    /// Draws used.
+    draws: u32,
+}
+
+impl StreamBackoffLaw {
+    /// As configured.
+    pub fn new(backoff: &StreamBackoff) -> Self {
+        Self { base: backoff.base, max: backoff.max }
+    }
+
+    fn interval(self, growth: u32) -> Duration {
+        doubled(self.base, growth, self.max)
+    }
+}
+
+impl Law {
+    /// A certificate request of a running proxy.
+    pub fn csr(inner: &CsrInnerRetry, outer: &StreamBackoff) -> Self {
+        let outer = StreamBackoffLaw::new(outer);
+        Self::Csr { tries: inner.tries, base: inner.base, jitter: inner.jitter, outer }
+    }
+
+    /// A stream to the control plane.
+    pub fn stream(backoff: &StreamBackoff) -> Self {
+        Self::Stream(StreamBackoffLaw::new(backoff))
+    }
+
+    /// The first certificate of a pod.
+    pub fn warmup(backoff: &WarmupBackoff) -> Self {
+        let WarmupBackoff { base, factor, jitter, max } = backoff;
+        Self::Warmup { base: *base, factor: factor.0, jitter: *jitter, max: *max }
+    }
+
+    /// The creation of a pod.
+    pub fn create(kubernetes: &Kubernetes) -> Self {
+        Self::Create { base: kubernetes.create_backoff_base, max: kubernetes.create_backoff_max }
+    }
+}
+
+impl RetryLoop {
+    /// The first try is made at `now`.
+    pub fn start(now: Time) -> Self {
+        Self { next_try: now, burst: 0, growth: 0, draws: 0 }
+    }
+
+    /// When the next try is made.
+    pub fn next_try(&self) -> Time {
+        self.next_try
+    }
+
+    /// The try at [`RetryLoop::next_try`] failed after `held`: on to the one after it. `draw`
+    /// gives the n-th random number of this loop.
+    pub fn fail(&mut self, law: &Law, held: Duration, draw: impl FnOnce(u32) -> u64) {
+        let wait = match *law {
+            Law::Csr { tries, base, jitter, outer } => {
+                self.burst += 1;
+                if self.burst < tries {
+                    let wait = doubled(base, self.burst - 1, Duration::MAX);
+                    wait.scale(around_one(jitter, self.drawn(draw)))
+                } else {
+                    self.burst = 0;
+                    self.full_jitter(outer, draw)
+                }
+            }
+            Law::Stream(backoff) => self.full_jitter(backoff, draw),
+            Law::Warmup { base, factor, jitter, max } => {
+                let interval = base.scale(libm::pow(factor, f64::from(self.growth))).min(max);
+                self.grow();
+                interval.max(INTERVAL_MIN).scale(around_one(jitter, self.drawn(draw)))
+            }
+            Law::Create { base, max } => {
+                let wait = doubled(base, self.growth, max);
+                self.grow();
+                wait
+            }
+        };
+        self.next_try = self.next_try.saturating_add(held).saturating_add(wait);
+    }
+
+    /// Every try before `until` fails; how many those were. From then on `next_try() >= until`.
+    pub fn skip_to(
+        &mut self,
+        until: Time,
+        law: &Law,
+        held: Duration,
+        mut draw: impl FnMut(u32) -> u64,
+    ) -> u64 {
+        let mut skipped = 0;
+        while self.next_try < until {
+            self.fail(law, held, &mut draw);
+            skipped += 1;
+        }
+        skipped
+    }
+
+    fn full_jitter(
+        &mut self,
+        backoff: StreamBackoffLaw,
+        draw: impl FnOnce(u32) -> u64,
+    ) -> Duration {
+        let interval = backoff.interval(self.growth);
+        self.grow();
+        share_of(interval, self.drawn(draw))
+    }
+
+    fn drawn(&mut self, draw: impl FnOnce(u32) -> u64) -> u64 {
+        let bits = draw(self.draws);
+        self.draws += 1;
+        bits
+    }
+
+    fn grow(&mut self) {
+        self.growth = self.growth.saturating_add(1);
+    }
+}
+
+/// `base` · 2^`growth`, at most `max`, and never so short that a loop stands still.
+fn doubled(base: Duration, growth: u32, max: Duration) -> Duration {
+    // 2^60 ns is longer than every run.
+    let factor = 1_u64 << growth.min(60);
+    let ns = base.ns().saturating_mul(factor).min(max.ns());
+    Duration::from_ns(ns.min(Duration::MAX.ns())).max(INTERVAL_MIN)
+}
+
+/// Uniform on [1 − jitter, 1 + jitter).
+fn around_one(jitter: f64, draw: u64) -> f64 {
+    1.0 + jitter * (2.0 * uniform(draw) - 1.0)
+}
+
+/// Uniform on [0, interval).
+fn share_of(interval: Duration, draw: u64) -> Duration {
+    Duration::from_ns(((u128::from(interval.ns()) * u128::from(draw)) >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::stream::Key;
+    use crate::plan::parameter::Parameters;
+
+    const HOUR: Duration = Duration::from_s(3600);
+
+    fn at_ms(ms: u64) -> Time {
+        Time::ZERO + Duration::from_ms(ms)
+    }
+
+    fn laws() -> [Law; 4] {
+        let parameters = Parameters::default();
+        [
+            Law::csr(&parameters.csr_inner_retry, &parameters.envoy_stream_backoff),
+            Law::stream(&parameters.envoy_stream_backoff),
+            Law::warmup(&parameters.agent_warmup_backoff),
+            Law::create(&parameters.kubernetes),
+        ]
+    }
+
+    /// Times of the first tries after the one at 0, all draws in the middle.
+    fn tries(law: &Law, count: usize) -> Vec<u64> {
+        let mut retry = RetryLoop::start(Time::ZERO);
+        let step = |_| {
+            retry.fail(law, Duration::ZERO, |_| 1 << 63);
+            retry.next_try().ns() / 1_000_000
+        };
+        (0..count).map(step).collect()
+    }
+
+    #[test]
+    fn a_certificate_request_is_tried_in_bursts_of_five() {
+        let [csr, ..] = laws();
+        assert_eq!(tries(&csr, 10), [100, 300, 700, 1500, 1750, 1850, 2050, 2450, 3250, 3750]);
+    }
+
+    #[test]
+    fn a_stream_is_opened_again_after_half_of_a_doubling_interval() {
+        let [_, stream, ..] = laws();
+        assert_eq!(tries(&stream, 9), [250, 750, 1750, 3750, 7750, 15_750, 30_750, 45_750, 60_750]);
+    }
+
+    #[test]
+    fn a_warm_up_grows_by_half_and_a_creation_doubles_to_its_cap() {
+        let [.., warmup, create] = laws();
+        assert_eq!(tries(&warmup, 3), [500, 1250, 2375]);
+        assert_eq!(tries(&warmup, 100)[99] - tries(&warmup, 100)[98], 60_000);
+        assert_eq!(tries(&create, 4), [5, 15, 35, 75]);
+        // As read in Kubernetes: the cap is reached after 18 failures, after about 22 minutes.
+        let waits = tries(&create, 20);
+        assert_eq!(waits[17] / 60_000, 21);
+        assert_eq!(waits[19] - waits[18], 1_000_000);
+    }
+
+    #[test]
+    fn a_try_that_hangs_puts_the_next_one_off() {
+        let [.., create] = laws();
+        let mut retry = RetryLoop::start(at_ms(7));
+        retry.fail(&create, Duration::from_s(10), |_| unreachable!("no chance in it"));
+        assert_eq!(retry.next_try(), at_ms(10_012));
+    }
+
+    #[test]
+    fn skipping_is_the_same_as_stepping() {
+        for law in laws() {
+            for held in [Duration::ZERO, Duration::from_s(20)] {
+                for owner in 0..20 {
+                    let draw = |n| Key(owner).draw(n, 0);
+                    let mut stepped = RetryLoop::start(at_ms(owner * 777));
+                    let mut skipped = stepped;
+                    // Parked and woken several times, as when an outage has gaps.
+                    for hours in [1, 2, 2, 9] {
+                        let until = Time::ZERO + HOUR * hours;
+                        let mut count = 0;
+                        while stepped.next_try() < until {
+                            stepped.fail(&law, held, draw);
+                            count += 1;
+                        }
+                        assert_eq!(skipped.skip_to(until, &law, held, draw), count);
+                        assert_eq!(skipped, stepped);
+                        assert!(until <= skipped.next_try());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_loop_without_waits_still_moves() {
+        let none = StreamBackoffLaw { base: Duration::ZERO, max: Duration::ZERO };
+        let csr = Law::Csr { tries: 0, base: Duration::ZERO, jitter: 0.0, outer: none };
+        let mut retry = RetryLoop::start(Time::ZERO);
+        let _ = retry.skip_to(at_ms(100), &csr, Duration::ZERO, |n| Key(1).draw(n, 0));
+        assert!(at_ms(100) <= retry.next_try());
+    }
+
+    /// Mean and standard error.
+    fn estimate(samples: &[f64]) -> (f64, f64) {
+        let count = samples.len() as f64;
+        let mean = samples.iter().sum::<f64>() / count;
+        let squares: f64 = samples.iter().map(|sample| (sample - mean) * (sample - mean)).sum();
+        (mean, libm::sqrt(squares / (count - 1.0) / count))
+    }
+
+    #[test]
+    fn after_a_recovery_the_wait_is_that_of_renewal_theory() {
+        // Inspection paradox: the mean wait from a random instant is Σ E[g²] / 2 Σ E[g] over the
+        // gaps g of a cycle: four of 0.1, 0.2, 0.4, 0.8 s × U(0.9, 1.1), one of U(0, 30) s.
+        let inner = [0.1, 0.2, 0.4, 0.8];
+        let cycle = inner.iter().sum::<f64>() + 15.0;
+        let jitter_square = 1.0 + 0.1 * 0.1 / 3.0;
+        let squares = inner.iter().map(|gap| gap * gap * jitter_square).sum::<f64>() + 300.0;
+        let wait_expected = squares / (2.0 * cycle);
+        assert!((9.0..9.2).contains(&wait_expected), "about 9.1 s: {wait_expected}");
+        let tries_expected = 5.0 * 3600.0 / cycle;
+
+        let [csr, ..] = laws();
+        let (mut waits, mut tries) = (Vec::new(), Vec::new());
+        for owner in 0..4_000 {
+            let draw = |n| Key(owner).draw(n, 0);
+            let mut retry = RetryLoop::start(Time::ZERO);
+            let _ = retry.skip_to(Time::ZERO + HOUR, &csr, Duration::ZERO, draw);
+            let recovery = Time::ZERO + HOUR * 2 + HOUR.scale(uniform(Key(owner).draw(0, 1)));
+            let hours = recovery.since(Time::ZERO).as_s() / 3600.0 - 1.0;
+            tries.push(retry.skip_to(recovery, &csr, Duration::ZERO, draw) as f64 / hours);
+            waits.push(retry.next_try().since(recovery).as_s());
+        }
+        for (samples, expected) in [(waits, wait_expected), (tries, tries_expected)] {
+            let (mean, error) = estimate(&samples);
+            assert!((mean - expected).abs() < 4.0 * error, "{mean} ± {error}, not {expected}");
+        }
+    }
+}
