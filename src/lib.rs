@@ -6,3 +6,4 @@ pub mod model;
 pub mod observe;
 pub mod plan;
 pub mod vocabulary;
+pub mod world;

@@ -7,3 +7,4 @@ pub mod control;
 pub mod identity;
 pub mod net;
 pub mod proxy;
+pub mod traffic;

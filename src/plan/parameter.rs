@@ -308,10 +308,8 @@ parameters! {
     pod: Pod {
         /// From the creation to the start of the containers, where the workload says nothing.
         start_time: Duration = "2s", "kubernetes 2015 measurement: p50 1.1 to 1.9 s with the image present";
-        /// Readiness is looked at this often.
-        readiness_period: Duration = "15s", "istio injection-template.yaml:368-375";
-        /// A proxy without certificate or configuration is restarted after this (startupProbe 600 × 1 s).
-        startup_limit: Duration = "600s", "istio injection-template.yaml:358-367";
+        /// A starting proxy is looked at this often (startupProbe).
+        startup_period: Duration = "1s", "istio injection-template.yaml:358-367";
         /// The pod gets SIGKILL so long after its deletion.
         grace_period: Duration = "30s", "kubernetes default";
     }

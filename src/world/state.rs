@@ -6,7 +6,7 @@
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Station;
 use crate::model::identity::certificate::Leaf;
 use crate::model::identity::handshake::Ticket as SessionTicket;
@@ -100,13 +100,13 @@ pub(crate) struct Attempt {
     pub call: Id<Call>,
     pub phase: Phase,
     pub pending: u8,
-    /// The number of the try, from 0.
-    pub number: u16,
     pub upstream: u32,
     pub host: u32,
     pub worker: u8,
     /// How often a packet of it was sent again.
     pub resent: u8,
+    /// Its packet was swallowed: the next event sends it again.
+    pub is_held: bool,
     /// The server's pod and its incarnation.
     pub pod: u32,
     pub birth: u32,
@@ -139,6 +139,8 @@ pub(crate) struct Attempt {
 pub(crate) enum Link {
     /// SYN sent.
     Opening,
+    /// The SYN was swallowed; the next event sends another.
+    Swallowed,
     /// The endpoint's port refuses.
     Refused,
     /// TCP is up at the endpoint; TLS and the way back remain.
@@ -288,24 +290,41 @@ pub(crate) struct Pod {
     pub leaf: Option<Leaf>,
     pub renewal: Ticket,
     pub expiry: Ticket,
-    /// The loop of certificate requests, while they fail or are under way.
+    /// The loop of certificate requests, while one is under way or failing.
     pub csr: Option<RetryLoop>,
+    /// How long a failing try takes.
+    pub csr_held: Duration,
     /// The loop waits for the CA: nothing is scheduled.
     pub csr_is_parked: bool,
+    /// It is the pod's first certificate.
     pub csr_is_warmup: bool,
+    /// The signer is past its end.
+    pub is_refused_for_good: bool,
+    /// Why its certificate is expired.
     pub leaf_cause: Option<CauseId>,
+    /// Why its certificate is not renewed.
+    pub renewal_cause: Option<CauseId>,
     pub stream: XdsStream,
     pub stream_loop: RetryLoop,
+    pub stream_held: Duration,
     pub stream_is_parked: bool,
     pub stream_ticket: Ticket,
+    /// The replica that is asked for admission.
+    pub stream_replica: u32,
+    pub connected_since: Time,
     pub seen: Seen,
-    pub config_cause: Option<CauseId>,
+    /// The push on its way: (replica, version, epoch of the stream).
+    pub pushing: Option<(u32, u32, u32)>,
+    /// Pushes on their way, those of lost streams included.
+    pub pushes: u32,
+    /// Counts lost streams.
+    pub epoch: u32,
     /// (cluster, index into the world's upstreams), few.
     pub upstreams: Vec<(ClusterId, u32)>,
     /// Connections to it.
     pub serving: Vec<Id<Connection>>,
-    /// Draws made so far, by purpose.
-    pub draws: [u32; 4],
     /// Attempts that hold or wait for its app.
     pub visits: u32,
+    /// What took it down.
+    pub down_cause: Option<CauseId>,
 }

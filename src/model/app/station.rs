@@ -195,8 +195,13 @@ impl<T: Copy + Ord> Station<T> {
         Some(now + Duration::from_ns_f64(left / self.rate(self.sharing.finishes.len())))
     }
 
-    /// Nobody was served since the last change: the pod stood still until `now`.
-    pub fn skip_service(&mut self, now: Time) {
+    /// The pod stands still from `now` on: what was served until now counts.
+    pub fn pause(&mut self, now: Time) {
+        self.advance(now, self.sharing.finishes.len());
+    }
+
+    /// The pod goes on at `now`: nobody was served since [`Station::pause`].
+    pub fn resume(&mut self, now: Time) {
         self.sharing.updated = now;
     }
 

@@ -124,6 +124,16 @@ impl RetryLoop {
         Self { next_try: now, burst: 0, growth: 0, draws: 0 }
     }
 
+    /// Draws used so far, for [`RetryLoop::restart`].
+    pub const fn draws(&self) -> u32 {
+        self.draws
+    }
+
+    /// A loop of the same owner that begins anew: it goes on with the owner's draws.
+    pub fn restart(now: Time, draws: u32) -> Self {
+        Self { draws, ..Self::start(now) }
+    }
+
     /// When the next try is made.
     pub fn next_try(&self) -> Time {
         self.next_try

@@ -1,0 +1,3 @@
+//! When requests come.
+
+pub mod source;

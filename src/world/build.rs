@@ -1,0 +1,140 @@
+//! The world at time zero.
+//!
+//! Stationary: certificates have ages spread evenly over their life up to renewal, within each
+//! workload, at a place drawn by its name; streams are open. Cold: everything is at age zero.
+//!
+//! Source: the model page, long time.
+//! Left out: connections that are open at time zero; they open at first use, during warm-up.
+
+use super::World;
+use super::client::Source;
+use super::cluster::WorkloadState;
+use super::compiled::Compiled;
+use super::config::Config;
+use super::control::ControlPlane;
+use super::event::Event;
+use super::ledger::Ledger;
+use super::network::Nodes;
+use super::options::Options;
+use super::state::{Seen, XdsStream};
+use super::timeline::Timeline;
+use crate::kernel::digest::{Digest, Ladder};
+use crate::kernel::queue::Queue;
+use crate::kernel::slab::Slab;
+use crate::kernel::stream::{below, draw_at, uniform};
+use crate::kernel::time::Time;
+use crate::model::identity::certificate::Leaf;
+use crate::model::net::topology::Network;
+use crate::observe::recorder::Recorder;
+use crate::plan::universe::WorkloadId;
+use crate::plan::{Plan, Start};
+use crate::vocabulary::cause::Causes;
+
+impl<'p> World<'p> {
+    /// The world of a plan at time zero.
+    pub(super) fn new(plan: &'p Plan, seed: u64, options: Options) -> Self {
+        let universe = &plan.universe;
+        let mut queue = Queue::new();
+        let compiled = Compiled::new(plan, &mut queue);
+        let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
+        let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
+        let mut world = Self {
+            plan,
+            seed,
+            options,
+            now: Time::ZERO,
+            end: Time::ZERO + plan.duration,
+            queue,
+            digest: Digest::new(),
+            ladder: Ladder::new(plan.duration),
+            events: 0,
+            stale: 0,
+            is_stale: false,
+            sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed)).collect(),
+            calls: Slab::with_capacity(1024),
+            attempts: Slab::with_capacity(1024),
+            connections: Slab::with_capacity(1024),
+            upstreams: Vec::new(),
+            free_upstreams: Vec::new(),
+            network: Network::new(universe, &plan.parameters.network),
+            nodes: Nodes::new(universe),
+            pods: Vec::new(),
+            workloads: workloads.collect(),
+            config: Config::new(
+                universe.clusters.iter().map(|_| Box::default()).collect(),
+                universe.services.iter().map(|service| service.route).collect(),
+            ),
+            control: ControlPlane::new(plan),
+            timeline: Timeline::new(plan),
+            recorder,
+            ledger: Ledger::default(),
+            causes: Causes::default(),
+            occurrences: Vec::new(),
+            compiled,
+        };
+        world.start_pods();
+        // Events of one instant happen in this order: the timeline before traffic.
+        world.start_timeline();
+        world.start_recording();
+        world.start_traffic();
+        world
+    }
+
+    fn start_pods(&mut self) {
+        for (workload, index) in self.plan.universe.workloads.iter().zip(0..) {
+            let id = WorkloadId(index);
+            let is_meshed = workload.meshed && self.plan.has_mesh();
+            for ordinal in 0..workload.replicas {
+                let pod = self.new_pod(id, is_meshed);
+                let record = &mut self.pods[pod as usize];
+                record.app_is_up = true;
+                record.proxy_is_up = true;
+                self.enter_service(pod);
+                if is_meshed {
+                    self.start_proxy(pod, ordinal, workload.replicas);
+                }
+            }
+        }
+        for (cluster, index) in self.plan.universe.clusters.iter().zip(0..) {
+            let ready = cluster.workloads.iter().map(|one| &self.workloads[one.index()].ready);
+            let mut list: Vec<u32> = ready.flatten().copied().collect();
+            list.sort_unstable();
+            self.config.set_endpoints(crate::plan::universe::ClusterId(index), list.into());
+        }
+    }
+
+    /// A proxy that has been running: its certificate, its stream, its configuration.
+    fn start_proxy(&mut self, index: u32, ordinal: u32, replicas: u32) {
+        let replicas_of_istiod = self.control.replicas.len();
+        if replicas_of_istiod == 0 {
+            return;
+        }
+        let hash = self.pods[index as usize].hash;
+        let draw = |purpose: &str, n| draw_at(self.seed, purpose, hash, n);
+        let draws = [draw("renewal", 0), draw("renewal", 1)];
+        let cert = &self.plan.parameters.cert;
+        let leaf = match self.plan.start {
+            Start::Cold => Leaf::issue(Time::ZERO, cert, self.control.signer_end, draws, 0).ok(),
+            Start::Stationary => {
+                let workload = self.workloads[self.pods[index as usize].workload.index()].hash;
+                let offset = uniform(draw_at(self.seed, "leaf ages", workload, 0));
+                let within = uniform(draw("leaf age", 0));
+                let stratum = (f64::from(ordinal) + within) / f64::from(replicas);
+                let share = (stratum + offset) % 1.0;
+                Some(Leaf::aged(cert, self.control.signer_end, share, draws))
+            }
+        };
+        if let Some(leaf) = &leaf {
+            if leaf.renew_at < self.end {
+                let ticket = self.queue.at(leaf.renew_at, Event::Renew(index).pack());
+                self.pods[index as usize].renewal = ticket;
+            }
+        }
+        let replica = below(draw("istiod replica", 0), replicas_of_istiod);
+        let pod = &mut self.pods[index as usize];
+        pod.leaf = leaf;
+        pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
+        pod.seen = Seen::all(1);
+        self.control.counts.certificates_issued += 1;
+    }
+}

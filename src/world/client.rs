@@ -1,0 +1,214 @@
+//! Sources of traffic: when the next request comes, and at which pod.
+//!
+//! Source: open and closed loop as in `plan::traffic`.
+//! Left out: sessions of users across requests.
+
+use super::World;
+use super::event::Event;
+use super::state::{Life, NONE, Parent};
+use crate::kernel::queue::Ticket;
+use crate::kernel::sampler::Sampler;
+use crate::kernel::stream::{Key, Stream, below};
+use crate::kernel::time::Time;
+use crate::model::traffic::source::{Gaps, RateProfile};
+use crate::plan::traffic::{Arrivals, Traffic};
+use crate::plan::universe::WorkloadId;
+
+/// What a key is drawn for. Written numbers: part of every golden.
+pub(crate) mod purpose {
+    /// Which client pod.
+    pub(crate) const CLIENT: u32 = 1;
+    /// Which worker of the client proxy.
+    pub(crate) const WORKER: u32 = 2;
+    /// Which of the weighted clusters.
+    pub(crate) const SPLIT: u32 = 3;
+    /// Which endpoint; further picks add to it.
+    pub(crate) const ENDPOINT: u32 = 16;
+    /// Delay of the request's link.
+    pub(crate) const LINK_OUT: u32 = 4;
+    /// Delay of the answer's link.
+    pub(crate) const LINK_BACK: u32 = 5;
+    /// Loss of the request.
+    pub(crate) const LOSS_OUT: u32 = 6;
+    /// Loss of the answer.
+    pub(crate) const LOSS_BACK: u32 = 7;
+    /// Whether the app fails.
+    pub(crate) const ERROR: u32 = 8;
+    /// Back-off.
+    pub(crate) const BACKOFF: u32 = 9;
+    /// The key of the visit.
+    pub(crate) const VISIT: u32 = 10;
+    /// Which worker of the server proxy.
+    pub(crate) const SERVER_WORKER: u32 = 11;
+    /// When a connection is churned.
+    pub(crate) const CHURN: u32 = 12;
+    /// Think time.
+    pub(crate) const THINK: u32 = 13;
+    /// Local work; the step is added.
+    pub(crate) const WORK: u32 = 256;
+    /// Whether a call is made; the site is added.
+    pub(crate) const CALL: u32 = 4096;
+}
+
+/// A source while running.
+pub(crate) struct Source {
+    pub hash: u64,
+    pub from: WorkloadId,
+    keys: Stream,
+    kind: Kind,
+    next: Ticket,
+}
+
+enum Kind {
+    Open { gaps: Gaps, stream: Stream },
+    Replay { times: Vec<Time>, next: usize },
+    Closed { think: Sampler },
+}
+
+impl Source {
+    /// The source of `traffic`.
+    pub(crate) fn new(traffic: &Traffic, seed: u64) -> Self {
+        let kind = match &traffic.arrivals {
+            Arrivals::OpenLoop { process, rate } => Kind::Open {
+                gaps: Gaps::new(*process, RateProfile::new(rate)),
+                stream: Stream::new(seed, "arrivals", &traffic.id),
+            },
+            Arrivals::Replay(times) => Kind::Replay { times: times.clone(), next: 0 },
+            Arrivals::ClosedLoop { think, .. } => Kind::Closed { think: think.sampler() },
+        };
+        Self {
+            hash: crate::kernel::stream::name_hash(&traffic.id),
+            from: traffic.from,
+            keys: Stream::new(seed, "request keys", &traffic.id),
+            kind,
+            next: Ticket::NONE,
+        }
+    }
+}
+
+impl World<'_> {
+    /// Schedules every source's first request.
+    pub(super) fn start_traffic(&mut self) {
+        for index in 0..self.sources.len() {
+            let slot = u32::try_from(index).expect("few sources");
+            let Arrivals::ClosedLoop { users, .. } = &self.plan.traffic[index].arrivals else {
+                self.schedule_arrival(slot);
+                continue;
+            };
+            for user in 0..*users {
+                self.user_thinks(slot, user, None);
+            }
+        }
+    }
+
+    /// A request's intended start.
+    pub(super) fn arrive(&mut self, index: u32, ticket: Ticket) {
+        if self.sources[index as usize].next != ticket {
+            return self.stale();
+        }
+        self.schedule_arrival(index);
+        let key = Key(self.sources[index as usize].keys.next_u64());
+        self.begin_root(index, key, Parent::Traffic(index));
+    }
+
+    /// The rate of a source changes by a factor.
+    pub(super) fn scale_traffic(&mut self, index: u32, factor: f64) {
+        let now = self.now;
+        if let Kind::Open { gaps, .. } = &mut self.sources[index as usize].kind {
+            let next = gaps.scale(now, factor);
+            self.set_arrival(index, next);
+        }
+    }
+
+    fn schedule_arrival(&mut self, index: u32) {
+        let now = self.now;
+        let next = match &mut self.sources[index as usize].kind {
+            Kind::Open { gaps, stream } => gaps.next(now, stream.next_u64()),
+            Kind::Replay { times, next } => {
+                let time = times.get(*next).copied();
+                *next += 1;
+                time
+            }
+            Kind::Closed { .. } => None,
+        };
+        self.set_arrival(index, next);
+    }
+
+    fn set_arrival(&mut self, index: u32, next: Option<Time>) {
+        let ticket = match next {
+            Some(time) if time < self.end => self.queue.at(time, Event::Arrive(index).pack()),
+            _ => Ticket::NONE,
+        };
+        self.sources[index as usize].next = ticket;
+    }
+
+    fn begin_root(&mut self, index: u32, key: Key, parent: Parent) {
+        let plan = self.plan;
+        let traffic = &plan.traffic[index as usize];
+        let edge = self.compiled.traffic_edges[index as usize];
+        self.ledger.root_began(self.now);
+        let client = self.client_pod(self.sources[index as usize].from, key);
+        self.begin_call(key, parent, client, edge, traffic.to, traffic.class);
+    }
+
+    /// A ready pod of the workload; [`NONE`] if there is none.
+    fn client_pod(&self, workload: WorkloadId, key: Key) -> u32 {
+        let ready = &self.workloads[workload.index()].ready;
+        match ready.len() {
+            0 => NONE,
+            1 => ready[0],
+            count => ready[below(key.draw(0, purpose::CLIENT), count)],
+        }
+    }
+
+    // === closed loop: a user is a slot of `users` ===
+
+    /// A user's request ended (or the user comes): think, then ask.
+    pub(super) fn user_thinks(&mut self, source: u32, user: u32, key: Option<Key>) {
+        let entry = &mut self.sources[source as usize];
+        let Kind::Closed { think } = &entry.kind else { return };
+        let draw = match key {
+            Some(key) => key.draw(0, purpose::THINK),
+            None => entry.keys.next_u64(),
+        };
+        let time = self.now.saturating_add(think.sample(draw));
+        let slot = self.user_slot(source, user);
+        if time < self.end {
+            self.queue.at(time, Event::UserReturns(slot).pack());
+        }
+    }
+
+    /// A user has thought.
+    pub(super) fn user_returns(&mut self, slot: u32) {
+        let (source, user) = self.user_of_slot(slot);
+        let key = Key(self.sources[source as usize].keys.next_u64());
+        self.begin_root(source, key, Parent::User(source, user));
+    }
+
+    /// Users of all sources, numbered through.
+    fn user_slot(&self, source: u32, user: u32) -> u32 {
+        self.users_before(source) + user
+    }
+
+    fn user_of_slot(&self, slot: u32) -> (u32, u32) {
+        let mut source = 0;
+        while self.users_before(source + 1) <= slot {
+            source += 1;
+        }
+        (source, slot - self.users_before(source))
+    }
+
+    fn users_before(&self, source: u32) -> u32 {
+        let users = |traffic: &Traffic| match traffic.arrivals {
+            Arrivals::ClosedLoop { users, .. } => users,
+            _ => 0,
+        };
+        self.plan.traffic[..source as usize].iter().map(users).sum()
+    }
+
+    /// Whether the pod can make calls.
+    pub(super) fn is_client(&self, pod: u32) -> bool {
+        let pod = &self.pods[pod as usize];
+        pod.proxy_is_up && matches!(pod.life, Life::Ready | Life::Terminating)
+    }
+}

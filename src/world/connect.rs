@@ -1,0 +1,511 @@
+//! Connections: opened, shared, drained, closed. Certificates are looked at here, at the
+//! handshake, and nowhere else.
+//!
+//! Opening takes a round trip for TCP and one more for TLS 1.3, with work on both sides; a lost
+//! or swallowed SYN is sent again after 1, 3, 7 s; the connect timeout covers it all.
+//!
+//! Source: measured on Envoy 1.40 (families e08, e13, e14); RFC 8446, RFC 6298.
+//! Left out: 0-RTT; half-closed connections; the keep-alive race.
+
+use super::World;
+use super::client::purpose;
+use super::event::Event;
+use super::network::Transit;
+use super::state::{Attempt, Connection, Link, Phase};
+use crate::kernel::queue::{Ticket, TimerId};
+use crate::kernel::slab::Id;
+use crate::kernel::stream::Key;
+use crate::kernel::time::Duration;
+use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
+use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::fact::FactKind;
+use crate::vocabulary::outcome::{Details, Outcome};
+
+impl World<'_> {
+    // === waiting for one ===
+
+    /// An attempt waits for a connection; one is opened for it if the breaker allows.
+    pub(super) fn wait_for_connection(&mut self, id: Id<Attempt>, open: bool) {
+        let Attempt { upstream: index, host, worker, .. } = self.attempts[id];
+        let upstream = &mut self.upstreams[index as usize];
+        upstream.gauges.pending += 1;
+        upstream.hosts[host as usize].pools[worker as usize].wait(id);
+        if open {
+            self.open_if_admitted(index, host, worker);
+        }
+    }
+
+    /// An attempt gives up waiting.
+    pub(super) fn stop_waiting(&mut self, id: Id<Attempt>) {
+        let Attempt { upstream, host, worker, .. } = self.attempts[id];
+        let upstream = &mut self.upstreams[upstream as usize];
+        let was_there = upstream.hosts[host as usize].pools[worker as usize].forget(id);
+        assert!(was_there, "an attempt that waits is in its pool");
+        upstream.gauges.pending -= 1;
+    }
+
+    fn open_if_admitted(&mut self, index: u32, host: u32, worker: u8) {
+        let upstream = &self.upstreams[index as usize];
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
+        let here = upstream.hosts[host as usize].pools[worker as usize].connections;
+        if upstream.gauges.admits_connection(&policy.breaker, here) {
+            self.open_connection(index, host, worker);
+        }
+    }
+
+    fn pool_policy(&self, index: u32) -> &ConnectionPool {
+        let cluster = self.upstreams[index as usize].cluster;
+        &self.plan.universe.clusters[cluster.index()].policy.pool
+    }
+
+    // === opening ===
+
+    fn open_connection(&mut self, index: u32, host: u32, worker: u8) {
+        let upstream = &mut self.upstreams[index as usize];
+        upstream.gauges.connections += 1;
+        upstream.opened += 1;
+        let client = &self.pods[upstream.pod as usize];
+        let key = Key(client.hash).child(upstream.cluster.0).child(upstream.opened);
+        let key = Key(key.0 ^ self.seed);
+        let endpoint = &mut upstream.hosts[host as usize];
+        let pool = &mut endpoint.pools[worker as usize];
+        pool.connections += 1;
+        pool.opening += 1;
+        let pod = endpoint.pod;
+        let server = &self.pods[pod as usize];
+        let resumed = match &server.leaf {
+            Some(leaf) if self.plan.parameters.cert.session_resumption => {
+                SessionTicket::redeem(&mut upstream.session, self.now, pod, leaf.generation)
+            }
+            _ => None,
+        };
+        let lane = self.compiled.clusters[upstream.cluster.index()].connect_timeout;
+        let id = self.connections.insert(Connection {
+            link: Link::Opening,
+            pending: 0,
+            upstream: index,
+            host,
+            worker,
+            server_worker: u8::try_from(server.workers.pick(key.draw(0, purpose::SERVER_WORKER)))
+                .unwrap_or(u8::MAX),
+            is_draining: false,
+            is_rejected: false,
+            pod,
+            birth: server.birth,
+            place: super::state::NONE,
+            streams: 0,
+            requests: 0,
+            syns: 0,
+            timer: TimerId::NONE,
+            churn: Ticket::NONE,
+            resumed,
+            key,
+        });
+        let timer = self.queue.after_lane(lane, Event::ConnectTimeout(id.index()).pack());
+        self.connections[id].timer = timer;
+        self.send_syn(id);
+    }
+
+    fn send_syn(&mut self, id: Id<Connection>) {
+        let connection = &mut self.connections[id];
+        connection.pending += 1;
+        connection.syns += 1;
+        let connection = *connection;
+        let client = self.upstreams[connection.upstream as usize].pod;
+        let rto = self.plan.parameters.network.syn_rto;
+        let key = connection.key;
+        let number = u32::from(connection.syns);
+        let loss = || key.draw(number, purpose::LOSS_OUT);
+        match self.transit(client, connection.pod, loss, rto) {
+            Transit::Sent { path, late } => {
+                self.connections[id].link = Link::Opening;
+                let draw = || key.draw(0, purpose::LINK_OUT);
+                self.over(path, late, draw, Event::Syn(id.index()));
+            }
+            Transit::Swallowed => self.resend_syn(id),
+        }
+    }
+
+    /// The SYN was swallowed: another one follows, while the connect timeout lasts.
+    fn resend_syn(&mut self, id: Id<Connection>) {
+        let connection = &mut self.connections[id];
+        connection.link = Link::Swallowed;
+        let doublings = u32::from(connection.syns - 1).min(16);
+        let wait = self.plan.parameters.network.syn_rto * (1 << doublings);
+        self.queue.after(wait, Event::Syn(id.index()).pack());
+    }
+
+    fn live_connection(&mut self, slot: u32) -> Option<Id<Connection>> {
+        let id = self.connections.id_at(slot).expect("a connection with a pending event");
+        let connection = &mut self.connections[id];
+        connection.pending -= 1;
+        if connection.link != Link::Closed {
+            return Some(id);
+        }
+        if connection.pending == 0 {
+            self.connections.remove(id);
+        }
+        self.stale();
+        None
+    }
+
+    /// The SYN reaches the endpoint, or the client sends another.
+    pub(super) fn syn(&mut self, slot: u32) {
+        let Some(id) = self.live_connection(slot) else { return };
+        let connection = self.connections[id];
+        if connection.link == Link::Swallowed {
+            return self.send_syn(id);
+        }
+        let client = self.upstreams[connection.upstream as usize].pod;
+        if self.thaws_at(connection.pod, false).is_some()
+            || self.is_swallowed(connection.pod, client)
+        {
+            self.connections[id].pending += 1;
+            return self.resend_syn(id);
+        }
+        let is_same = self.pods[connection.pod as usize].birth == connection.birth;
+        let accepts = self.is_listening(connection.pod);
+        // A pod that came back listens for connections that were meant for it before.
+        let record = &mut self.connections[id];
+        record.birth =
+            if is_same { record.birth } else { self.pods[connection.pod as usize].birth };
+        record.link = if accepts { Link::Accepted } else { Link::Refused };
+        record.pending += 1;
+        if accepts {
+            let serving = &mut self.pods[connection.pod as usize].serving;
+            record.place = u32::try_from(serving.len()).expect("few connections");
+            serving.push(id);
+        }
+        let extra = if accepts { self.handshake_time(id, client) } else { Duration::ZERO };
+        let key = connection.key;
+        let (from, to) = (self.pods[connection.pod as usize].node, self.pods[client as usize].node);
+        let path = self.network.path(from, to);
+        let draw = || key.draw(0, purpose::LINK_BACK);
+        self.over(path, extra, draw, Event::Connected(slot));
+    }
+
+    fn is_swallowed(&self, a: u32, b: u32) -> bool {
+        self.transit(a, b, || 0, Duration::ZERO) == Transit::Swallowed
+    }
+
+    fn is_mutual_tls(&self, client: u32, server: u32) -> bool {
+        self.pods[client as usize].is_meshed && self.pods[server as usize].is_meshed
+    }
+
+    /// What TLS adds to a connection: a round trip and work on both sides.
+    fn handshake_time(&mut self, id: Id<Connection>, client: u32) -> Duration {
+        let connection = self.connections[id];
+        if !self.is_mutual_tls(client, connection.pod) {
+            return Duration::ZERO;
+        }
+        self.control.counts.handshakes += 1;
+        let proxy = &self.plan.parameters.proxy;
+        let work =
+            if connection.resumed.is_some() { proxy.handshake_resumed } else { proxy.handshake };
+        let now = self.now;
+        let mut on = |pod: u32, worker: u8| {
+            let workers = &mut self.pods[pod as usize].workers;
+            workers.run(u32::from(worker), now, work, Duration::ZERO).since(now)
+        };
+        let cpu = on(connection.pod, connection.server_worker) + on(client, connection.worker);
+        let (a, b) = (self.pods[client as usize].node, self.pods[connection.pod as usize].node);
+        let key = connection.key;
+        let there = self.one_way(a, b, key.draw(1, purpose::LINK_OUT));
+        let back = self.one_way(b, a, key.draw(1, purpose::LINK_BACK));
+        cpu + there + back
+    }
+
+    /// The connection is up, or refused.
+    pub(super) fn connected(&mut self, slot: u32) {
+        let Some(id) = self.live_connection(slot) else { return };
+        let connection = self.connections[id];
+        let client = self.upstreams[connection.upstream as usize].pod;
+        let server = &self.pods[connection.pod as usize];
+        if connection.link == Link::Refused || server.birth != connection.birth {
+            let cause = self.pod_cause(connection.pod);
+            return self.fail_connection(id, Details::ConnectionRefused, cause);
+        }
+        if self.is_mutual_tls(client, connection.pod) {
+            let (ours, theirs) = (&self.pods[client as usize].leaf, &server.leaf);
+            let resumed = connection.resumed.is_some();
+            match handshake(self.now, ours.as_ref(), theirs.as_ref(), resumed) {
+                HandshakeResult::Established => self.keep_ticket(id),
+                HandshakeResult::RefusedByClient(details) => {
+                    let side = if details == Details::NoSecret { client } else { connection.pod };
+                    let cause = self.pods[side as usize].leaf_cause;
+                    self.note_failed_handshake(client, connection.pod, details.text());
+                    return self.fail_connection(id, details, cause);
+                }
+                HandshakeResult::RefusedByServer => {
+                    self.note_failed_handshake(
+                        client,
+                        connection.pod,
+                        "client certificate expired",
+                    );
+                    self.connections[id].is_rejected = true;
+                }
+            }
+        }
+        self.queue.cancel(connection.timer);
+        let index = connection.upstream;
+        let cluster = self.upstreams[index as usize].cluster;
+        self.pool(&connection).opening -= 1;
+        let record = &mut self.connections[id];
+        record.link = Link::Open;
+        record.timer = TimerId::NONE;
+        if let Some(churn) = &self.compiled.clusters[cluster.index()].churn {
+            let at = self.now.saturating_add(churn.sample(connection.key.draw(0, purpose::CHURN)));
+            if at < self.end {
+                record.churn = self.queue.at(at, Event::Churn(slot).pack());
+            }
+        }
+        self.pool(&connection).offer(id);
+        self.serve_waiting(id);
+    }
+
+    fn keep_ticket(&mut self, id: Id<Connection>) {
+        let connection = self.connections[id];
+        let Some(leaf) = &self.pods[connection.pod as usize].leaf else { return };
+        let full = connection.resumed.unwrap_or(self.now);
+        let session = &mut self.upstreams[connection.upstream as usize].session;
+        SessionTicket::store(session, self.now, connection.pod, leaf.generation, full);
+    }
+
+    fn note_failed_handshake(&mut self, client: u32, server: u32, why: &'static str) {
+        self.control.counts.handshakes_failed += 1;
+        let server = server as usize;
+        if self.recorder.on {
+            let (client, server) =
+                (self.pods[client as usize].name.clone(), self.pods[server].name.clone());
+            self.fact(FactKind::HandshakeFailed, || (client, format!("to {server}: {why}")));
+        }
+    }
+
+    /// The connection was not up in time.
+    pub(super) fn connect_timeout(&mut self, slot: u32) {
+        let id = self.connections.id_at(slot).expect("the timer of an opening connection");
+        self.connections[id].timer = TimerId::NONE;
+        let cause = self.nodes.cause.or(self.pod_cause(self.connections[id].pod));
+        self.fail_connection(id, Details::ConnectionTimeout, cause);
+    }
+
+    /// A connection could not be made: everyone who waits for this endpoint fails with it.
+    fn fail_connection(&mut self, id: Id<Connection>, details: Details, cause: Option<CauseId>) {
+        let connection = self.connections[id];
+        if !connection.timer.is_none() {
+            self.queue.cancel(connection.timer);
+            self.connections[id].timer = TimerId::NONE;
+        }
+        self.pool(&connection).opening -= 1;
+        self.forget_connection(id);
+        let outcome = Outcome::failure(details);
+        // Those who come back to this pool do so after a back-off, not within this loop.
+        while let Some(attempt) = self.pool(&connection).next_waiting() {
+            let call = self.attempts[attempt].call;
+            self.upstreams[connection.upstream as usize].gauges.pending -= 1;
+            self.judge_endpoint(connection.upstream, connection.host, outcome);
+            self.close_attempt(attempt);
+            self.fail_try(call, outcome, cause);
+        }
+        self.free_host(connection.upstream, connection.host);
+    }
+
+    // === using ===
+
+    /// A request takes a stream of the connection.
+    pub(super) fn use_connection(&mut self, id: Id<Connection>) {
+        let index = self.connections[id].upstream;
+        let policy = *self.pool_policy(index);
+        let connection = &mut self.connections[id];
+        connection.streams += 1;
+        connection.requests += 1;
+        let timer = std::mem::replace(&mut connection.timer, TimerId::NONE);
+        let is_last = policy.max_requests != 0 && policy.max_requests <= connection.requests;
+        connection.is_draining |= is_last;
+        let is_full = match policy.protocol {
+            Protocol::Http1 => true,
+            Protocol::Http2 => policy.max_streams <= connection.streams,
+        };
+        let connection = *connection;
+        if !timer.is_none() {
+            self.queue.cancel(timer);
+        }
+        if is_full || connection.is_draining {
+            self.pool(&connection).withdraw(id);
+        }
+    }
+
+    /// A stream of the connection ends, completely or by a reset.
+    pub(super) fn release_connection(&mut self, id: Id<Connection>, is_complete: bool) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.link == Link::Closed {
+            return;
+        }
+        connection.streams -= 1;
+        let connection = *connection;
+        let policy = *self.pool_policy(connection.upstream);
+        let is_h1 = policy.protocol == Protocol::Http1;
+        if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
+            return self.close_connection(id);
+        }
+        if connection.is_draining {
+            return;
+        }
+        if is_h1 || connection.streams + 1 == policy.max_streams {
+            self.pool(&connection).offer(id);
+        }
+        self.serve_waiting(id);
+    }
+
+    /// Those who wait get the connection's free streams; if nobody does, it is idle.
+    fn serve_waiting(&mut self, id: Id<Connection>) {
+        loop {
+            let Some(connection) = self.connections.get(id).copied() else { return };
+            if connection.link != Link::Open {
+                return;
+            }
+            if !self.pool(&connection).ready().contains(&id) {
+                return;
+            }
+            let Some(attempt) = self.pool(&connection).next_waiting() else { break };
+            self.upstreams[connection.upstream as usize].gauges.pending -= 1;
+            self.attach(attempt, id);
+        }
+        let connection = &self.connections[id];
+        let cluster = self.upstreams[connection.upstream as usize].cluster;
+        if let (0, Some(lane)) =
+            (connection.streams, self.compiled.clusters[cluster.index()].idle_timeout)
+        {
+            let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
+            self.connections[id].timer = timer;
+        }
+    }
+
+    /// The server has refused the client's certificate: the first request learns it a round trip
+    /// later, as a connection that ends without an answer.
+    pub(super) fn learn_rejection(&mut self, id: Id<Attempt>) {
+        let attempt = self.attempts[id];
+        let client = self.upstreams[attempt.upstream as usize].pod;
+        let (a, b) = (self.pods[client as usize].node, self.pods[attempt.pod as usize].node);
+        let wait = self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
+            + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK));
+        let cause = self.pods[client as usize].leaf_cause;
+        let record = &mut self.attempts[id];
+        record.phase = Phase::Broken;
+        record.cause = cause;
+        record.pending += 1;
+        self.queue.after(wait, Event::Reset(id.index()).pack());
+    }
+
+    // === closing ===
+
+    /// A connection was idle for long.
+    pub(super) fn idle_timeout(&mut self, slot: u32) {
+        let id = self.connections.id_at(slot).expect("the timer of an idle connection");
+        self.connections[id].timer = TimerId::NONE;
+        self.close_connection(id);
+    }
+
+    /// Something outside the mesh closes the connection.
+    pub(super) fn churn(&mut self, slot: u32, ticket: Ticket) {
+        match self.connections.at(slot) {
+            Some((id, connection)) if connection.churn == ticket => {
+                self.connections[id].churn = Ticket::NONE;
+                self.drain_connection(id);
+            }
+            _ => self.stale(),
+        }
+    }
+
+    /// The connection takes no more requests and closes when its last one is done.
+    pub(super) fn drain_connection(&mut self, id: Id<Connection>) {
+        let connection = &mut self.connections[id];
+        connection.is_draining = true;
+        let connection = *connection;
+        if connection.streams == 0 && connection.link == Link::Open {
+            self.close_connection(id);
+        } else {
+            self.pool(&connection).withdraw(id);
+        }
+    }
+
+    /// An open connection closes. Attempts that were on it are the caller's concern.
+    pub(super) fn close_connection(&mut self, id: Id<Connection>) {
+        let connection = self.connections[id];
+        debug_assert!(connection.link != Link::Closed, "closed twice");
+        self.pool(&connection).withdraw(id);
+        self.forget_connection(id);
+        let Connection { upstream, host, worker, .. } = connection;
+        // Somebody may have waited for this very connection.
+        let pool = self.pool(&connection);
+        let waits = u32::try_from(pool.waiting()).unwrap_or(u32::MAX);
+        if pool.opening == 0 && 0 < waits {
+            self.open_if_admitted(upstream, host, worker);
+        }
+        self.free_host(upstream, host);
+    }
+
+    /// Takes a connection off all books; its record stays while an event names it.
+    fn forget_connection(&mut self, id: Id<Connection>) {
+        let connection = self.connections[id];
+        if !connection.timer.is_none() {
+            self.queue.cancel(connection.timer);
+        }
+        self.upstreams[connection.upstream as usize].gauges.connections -= 1;
+        self.pool(&connection).connections -= 1;
+        if connection.place != super::state::NONE {
+            let serving = &mut self.pods[connection.pod as usize].serving;
+            serving.swap_remove(connection.place as usize);
+            if let Some(moved) = serving.get(connection.place as usize) {
+                self.connections[*moved].place = connection.place;
+            }
+        }
+        if connection.pending == 0 {
+            self.connections.remove(id);
+        } else {
+            let record = &mut self.connections[id];
+            record.link = Link::Closed;
+            record.timer = TimerId::NONE;
+            record.place = super::state::NONE;
+        }
+    }
+
+    fn pool(
+        &mut self,
+        connection: &Connection,
+    ) -> &mut crate::model::proxy::pool::Pool<Id<Connection>, Id<Attempt>> {
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        &mut upstream.hosts[connection.host as usize].pools[connection.worker as usize]
+    }
+
+    /// Every connection to a pod ends with it. Those that were being opened find out by
+    /// themselves.
+    pub(super) fn close_connections_to(&mut self, pod: u32) {
+        for id in self.pods[pod as usize].serving.clone() {
+            if self.connections[id].link == Link::Open {
+                self.close_connection(id);
+            }
+        }
+    }
+
+    /// Every connection from a pod ends with it, and what it knew of its upstreams.
+    pub(super) fn close_connections_from(&mut self, pod: u32) {
+        for (_, index) in std::mem::take(&mut self.pods[pod as usize].upstreams) {
+            let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
+            let open: Vec<_> =
+                of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
+            for id in open {
+                let connection = self.connections[id];
+                if connection.link != Link::Open {
+                    self.pool(&connection).opening -= 1;
+                }
+                self.pool(&connection).withdraw(id);
+                self.forget_connection(id);
+            }
+            let gauges = self.upstreams[index as usize].gauges;
+            debug_assert_eq!(gauges.connections, 0, "connections outlive their client");
+            // Attempts that the endpoint still works on name this upstream: it is not reused.
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What timeline events do, and how it is taken back.
+//!
+//! Source: `plan::timeline`.
+//! Left out: manifests, clocks, DNS.
+
+use super::World;
+use super::control::{CA, INJECTOR, XDS};
+use super::event::Event;
+use super::state::{Life, Pod};
+use crate::kernel::queue::Ticket;
+use crate::kernel::time::Time;
+use crate::plan::timeline::{Action, ControlPart, PodSet};
+use crate::plan::universe::{Errors, NodeId, WorkloadId};
+use crate::vocabulary::cause::CauseId;
+
+impl World<'_> {
+    /// Does what an action says, or takes it back.
+    pub(super) fn apply(
+        &mut self,
+        action: &Action,
+        begins: bool,
+        cause: Option<CauseId>,
+        until: Option<Time>,
+    ) {
+        match action {
+            Action::FailControlPlane { part, share } => {
+                if begins {
+                    self.blame_control_plane(*part, cause);
+                }
+                self.set_control_part(*part, *share, begins);
+            }
+            Action::FailPods(set) => self.fail_pods(set, begins, cause),
+            Action::FailApps(set) => self.fail_apps(set, begins, cause),
+            Action::RestartPods(set) if begins => {
+                self.fail_pods(set, true, cause);
+                self.fail_pods(set, false, cause);
+            }
+            Action::FreezePods(set) if begins => self.freeze_pods(set, until),
+            Action::FreezePods(set) => self.thaw_pods(set),
+            Action::FailNodes(nodes) => self.fail_nodes(nodes, begins, cause),
+            Action::CutLinks { from, to, both } => {
+                self.nodes.cause = cause;
+                self.network_of().set_cut(from, to, begins);
+                if *both {
+                    self.network_of().set_cut(to, from, begins);
+                }
+                self.conditions_changed();
+            }
+            Action::DegradeLinks { from, to, both, delay, loss } => {
+                self.network_of().degrade(from, to, *delay, *loss, begins);
+                if *both {
+                    self.network_of().degrade(to, from, *delay, *loss, begins);
+                }
+            }
+            Action::SlowApps { workloads, factor } => {
+                for workload in workloads {
+                    self.workloads[workload.index()].slow = if begins { *factor } else { 1.0 };
+                }
+            }
+            Action::AppErrors { workloads, share, status } => {
+                for workload in workloads {
+                    let own = self.plan.universe.workloads[workload.index()].errors;
+                    let state = &mut self.workloads[workload.index()];
+                    state.errors =
+                        if begins { Errors { share: *share, status: *status } } else { own };
+                    state.error_cause = if begins { cause } else { None };
+                }
+            }
+            Action::Rollout(workloads) if begins => {
+                workloads.iter().for_each(|workload| self.roll_out(*workload, cause));
+            }
+            Action::Scale { workload, replicas } => {
+                let own = self.plan.universe.workloads[workload.index()].replicas;
+                self.scale(*workload, if begins { *replicas } else { own }, cause);
+            }
+            Action::SetRoutes { service, route } => {
+                let own = self.plan.universe.services[service.index()].route;
+                self.config.begin_version(self.now, cause);
+                self.config.set_route(*service, if begins { *route } else { own });
+                self.schedule_watch();
+            }
+            Action::ScaleTraffic { traffic, factor } => {
+                for index in traffic {
+                    self.scale_traffic(*index, if begins { *factor } else { 1.0 });
+                }
+            }
+            Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
+        }
+    }
+
+    fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {
+        let parts: &[usize] = match part {
+            ControlPart::All => &[CA, XDS, INJECTOR],
+            ControlPart::Ca => &[CA],
+            ControlPart::Xds => &[XDS],
+            ControlPart::Injector => &[INJECTOR],
+        };
+        parts.iter().for_each(|part| self.control.causes[*part] = cause);
+    }
+
+    /// The pods that a set means now, in order.
+    fn pods_of(&self, set: &PodSet) -> Vec<u32> {
+        let alive = |pod: &Pod| pod.life != Life::Gone && pod.life != Life::Terminating;
+        let all = || self.pods.iter().zip(0..).filter(|(pod, _)| alive(pod));
+        match set {
+            PodSet::One(workload, ordinal) => all()
+                .filter(|(pod, _)| pod.workload == *workload && pod.ordinal == *ordinal)
+                .map(|(_, index)| index)
+                .collect(),
+            PodSet::Of(workloads, share) => {
+                let of = |workload: &WorkloadId| -> Vec<u32> {
+                    let pods = all().filter(|(pod, _)| pod.workload == *workload);
+                    let pods: Vec<u32> = pods.map(|(_, index)| index).collect();
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a share of a count"
+                    )]
+                    let count = (pods.len() as f64 * share).ceil() as usize;
+                    pods.into_iter().take(count).collect()
+                };
+                workloads.iter().flat_map(of).collect()
+            }
+        }
+    }
+
+    fn fail_pods(&mut self, set: &PodSet, fails: bool, cause: Option<CauseId>) {
+        for index in self.pods_of(set) {
+            if fails {
+                self.pods[index as usize].down_cause = cause;
+                self.stop_pod(index, Life::Down);
+            } else if self.pods[index as usize].life == Life::Down {
+                self.restart_pod(index);
+            }
+        }
+    }
+
+    /// The containers of a pod that is down start again.
+    fn restart_pod(&mut self, index: u32) {
+        let workload = self.pods[index as usize].workload;
+        self.pods[index as usize].life = Life::Starting;
+        let wait = self.compiled.start_times[workload.index()]
+            .sample(self.loop_key(index, 7).draw(self.pods[index as usize].birth, 0));
+        let ticket = self.queue.after(wait, Event::Started(index).pack());
+        self.pods[index as usize].life_ticket = ticket;
+    }
+
+    fn fail_apps(&mut self, set: &PodSet, fails: bool, cause: Option<CauseId>) {
+        for index in self.pods_of(set) {
+            if fails {
+                self.pods[index as usize].down_cause = cause;
+                self.stop_app(index);
+            } else {
+                self.pods[index as usize].app_is_up = true;
+                self.pods[index as usize].down_cause = None;
+            }
+        }
+    }
+
+    fn freeze_pods(&mut self, set: &PodSet, until: Option<Time>) {
+        let until = until.unwrap_or(self.end);
+        for index in self.pods_of(set) {
+            let pod = &mut self.pods[index as usize];
+            pod.frozen = Some((self.now, until));
+            pod.station.pause(self.now);
+            pod.shared = Ticket::NONE;
+            pod.workers.freeze(self.now, until);
+        }
+    }
+
+    fn thaw_pods(&mut self, set: &PodSet) {
+        for index in self.pods_of(set) {
+            let pod = &mut self.pods[index as usize];
+            pod.frozen = None;
+            pod.station.resume(self.now);
+            if pod.station.is_shared() {
+                self.schedule_shared(index);
+            }
+        }
+    }
+
+    fn fail_nodes(&mut self, nodes: &[NodeId], fails: bool, cause: Option<CauseId>) {
+        for node in nodes {
+            let level = &mut self.nodes.dead[node.index()];
+            *level = if fails { *level + 1 } else { level.saturating_sub(1) };
+            match (fails, *level) {
+                (true, 1) => {
+                    self.nodes.cause = cause;
+                    self.lose_power(node.0, cause);
+                }
+                (false, 0) => {
+                    self.nodes.lost_ticket[node.index()] = Ticket::NONE;
+                    for pod in self.pods_on(node.0) {
+                        self.return_power(pod);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.conditions_changed();
+    }
+
+    /// A node's pods are gone without a word: connections to them hang, endpoints stay.
+    fn lose_power(&mut self, node: u32, cause: Option<CauseId>) {
+        let grace = self.plan.parameters.kubernetes.node_grace;
+        self.nodes.lost_ticket[node as usize] =
+            self.queue.after(grace, Event::NodeLost(node).pack());
+        for index in self.pods_on(node) {
+            self.pods[index as usize].down_cause = cause;
+            self.lose_stream(index);
+            self.stop_app(index);
+            let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
+            let calls: Vec<_> = calls.map(|(id, _)| id).collect();
+            for call in calls {
+                self.drop_call(call);
+            }
+            self.close_connections_from(index);
+            let pod = &mut self.pods[index as usize];
+            pod.birth += 1;
+            pod.proxy_is_up = false;
+            pod.leaf = None;
+            pod.renewal = Ticket::NONE;
+            pod.expiry = Ticket::NONE;
+            pod.csr = None;
+            pod.csr_is_parked = false;
+        }
+    }
+
+    /// The node is back: its pods start again.
+    fn return_power(&mut self, index: u32) {
+        self.close_connections_to(index);
+        if self.pods[index as usize].life == Life::Terminating {
+            return;
+        }
+        self.stop_pod(index, Life::Down);
+        self.restart_pod(index);
+    }
+}

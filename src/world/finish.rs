@@ -1,0 +1,185 @@
+//! The end of a run: the audit, and everything that was counted, as a `Run`.
+//!
+//! Source: `observe::run`.
+//! Left out: verdicts; those are `check`'s.
+
+use super::World;
+use super::event::KIND_NAMES;
+use crate::kernel::time::Time;
+use crate::observe::recorder::Recorder;
+use crate::observe::run::{
+    OutcomeRow, Partial, Run, ServiceRow, StationRow, Topology, TopologyEdge, TopologyNode,
+};
+use crate::plan::parameter::TABLE;
+use crate::plan::universe::Role;
+
+impl World<'_> {
+    /// Audits the world and hands over what was recorded.
+    pub(super) fn finish(mut self, partial: Option<Partial>) -> Run {
+        self.audit();
+        self.count_parked();
+        let stations = self.stations();
+        let topology = self.topology();
+        let services = self.services();
+        let outcomes = outcome_rows(&self.recorder, self.plan);
+        let plan = self.plan;
+        let end = self.now;
+        let recorder = self.recorder;
+        let value = |name| plan.parameters.get(name).expect("a row of the table");
+        Run {
+            scenario: plan.name.clone(),
+            variant: plan.variant.clone(),
+            claim: plan.claim.clone(),
+            profile: plan.profile.clone(),
+            seed: self.seed,
+            duration: plan.duration,
+            warmup: plan.warmup,
+            interval: plan.interval,
+            parameters: TABLE.iter().map(|row| (row.name, value(row.name))).collect(),
+            plan_digest: plan.digest,
+            digest: self.digest.value(),
+            ladder: self.ladder.finish(&self.digest),
+            kind_names: KIND_NAMES.to_vec(),
+            events: self.events,
+            stale_events: self.stale,
+            partial,
+            requests: recorder.requests,
+            latency: recorder.latency,
+            latency_ok: recorder.latency_ok,
+            phases: recorder.phases.finish(end),
+            services,
+            outcomes,
+            attempts: recorder.attempts,
+            control_plane: self.control.counts,
+            series: recorder.series.finish(end),
+            occurrences: self.occurrences,
+            log: recorder.journal.finish(),
+            probes: recorder.probes.into_iter().map(|probe| probe.finish(end)).collect(),
+            topology,
+            stations,
+            causes: self.causes,
+        }
+    }
+
+    /// Tries that parked loops would have made until now.
+    fn count_parked(&mut self) {
+        for index in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
+            self.count_parked_tries(index);
+        }
+    }
+
+    fn stations(&mut self) -> Vec<StationRow> {
+        let recorded = self.now.saturating_since(Time::ZERO + self.plan.warmup);
+        let length_ns = (recorded.ns() as f64).max(1.0);
+        let now = self.now;
+        let mut rows = Vec::new();
+        for (workload, index) in self.plan.universe.workloads.iter().zip(0..) {
+            if workload.role == Role::Gateway {
+                continue;
+            }
+            let (mut pods, mut workers, mut busy, mut present) = (0, 0, 0.0, 0.0);
+            for pod in self.pods.iter_mut().filter(|pod| pod.workload.0 == index) {
+                let load = pod.station.load(now);
+                pods += 1;
+                workers += u64::from(pod.station.workers);
+                busy += load.busy_ns as f64 / length_ns;
+                present += load.present_ns as f64 / length_ns;
+            }
+            let served = std::mem::take(&mut self.recorder.served[index as usize]);
+            rows.push(StationRow {
+                workload: workload.name.clone(),
+                pods,
+                workers,
+                busy,
+                present,
+                overflowed: served.overflowed,
+                wait: served.wait.clone(),
+                sojourn: served.sojourn.clone(),
+            });
+            self.recorder.served[index as usize] = served;
+        }
+        rows
+    }
+
+    fn services(&self) -> Vec<ServiceRow> {
+        let all = self.plan.universe.workloads.iter().zip(&self.recorder.served);
+        all.filter(|(workload, _)| workload.role == Role::App)
+            .map(|(workload, served)| ServiceRow {
+                name: workload.app.clone(),
+                version: workload.version.clone(),
+                requests: served.requests,
+                latency: served.latency.clone(),
+            })
+            .collect()
+    }
+
+    fn topology(&self) -> Topology {
+        let universe = &self.plan.universe;
+        let mut nodes: Vec<TopologyNode> = Vec::new();
+        for traffic in self.plan.traffic.iter().filter(|traffic| traffic.external) {
+            nodes.push(TopologyNode {
+                name: traffic.id.clone(),
+                kind: "source",
+                versions: Vec::new(),
+            });
+        }
+        for service in &universe.services {
+            let version = |id: &crate::plan::universe::WorkloadId| {
+                let workload = &universe.workloads[id.index()];
+                let state = &self.workloads[id.index()];
+                let ready = u32::try_from(state.ready.len()).unwrap_or(u32::MAX);
+                (workload.version.clone(), ready, state.deployment.wanted)
+            };
+            nodes.push(TopologyNode {
+                name: service.name.clone(),
+                kind: "service",
+                versions: service.workloads.iter().map(version).collect(),
+            });
+        }
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        let place = |name: &str| nodes.iter().position(|node| node.name == name);
+        let mut edges: Vec<TopologyEdge> = Vec::new();
+        for edge in &self.recorder.edges {
+            let (Some(from), Some(to)) = (place(&edge.source), place(&edge.destination)) else {
+                continue;
+            };
+            match edges.iter_mut().find(|one| one.from == from && one.to == to) {
+                Some(known) => {
+                    known.requests.total += edge.requests.total;
+                    known.requests.ok += edge.requests.ok;
+                }
+                None => edges.push(TopologyEdge { from, to, requests: edge.requests }),
+            }
+        }
+        Topology { nodes, edges }
+    }
+}
+
+/// Rows of all edges: by source and destination, the most frequent first.
+fn outcome_rows(recorder: &Recorder, plan: &crate::plan::Plan) -> Vec<OutcomeRow> {
+    let mut rows: Vec<OutcomeRow> = Vec::new();
+    for edge in &recorder.edges {
+        for row in &edge.rows {
+            let workload = row.workload.map(|id| &plan.universe.workloads[id.index()]);
+            rows.push(OutcomeRow {
+                source: edge.source.clone(),
+                destination: edge.destination.clone(),
+                version: workload.map_or_else(String::new, |one| one.version.clone()),
+                outcome: row.outcome,
+                count: row.count,
+                cause: row.cause,
+            });
+        }
+    }
+    rows.sort_by(|a, b| {
+        (&a.source, &a.destination, b.count, &a.version, a.outcome, a.cause).cmp(&(
+            &b.source,
+            &b.destination,
+            a.count,
+            &b.version,
+            b.outcome,
+            b.cause,
+        ))
+    });
+    rows
+}

@@ -1,0 +1,178 @@
+//! Gauges and audit: the state of the world looked at as a whole.
+//!
+//! The audit recounts from scratch what is kept as a count, and compares.
+//!
+//! Source: `vocabulary::metric`; the laws of ARCHITECTURE.md.
+//! Left out: gauges per proxy.
+
+use super::World;
+use super::state::{Life, Link, NONE, Parent, Phase, XdsStream};
+use crate::kernel::time::Duration;
+use crate::observe::series::Readings;
+use crate::vocabulary::metric::Gauge;
+
+impl World<'_> {
+    /// Every gauge now.
+    pub(super) fn gauges(&self) -> Readings {
+        let mut readings = [0.0; Gauge::ALL.len()];
+        let (mut valid, mut expired, mut proxies, mut connected) = (0_u32, 0_u32, 0_u32, 0_u32);
+        let (mut oldest, mut queued) = (u32::MAX, 0_usize);
+        let has_control_plane = !self.control.replicas.is_empty();
+        for pod in &self.pods {
+            queued += pod.station.waiting();
+            let is_live = pod.proxy_is_up && !matches!(pod.life, Life::Down | Life::Gone);
+            if !is_live || !pod.is_meshed || !has_control_plane {
+                continue;
+            }
+            proxies += 1;
+            connected += u32::from(matches!(pod.stream, XdsStream::Connected(_)));
+            oldest = oldest.min(pod.seen.oldest());
+            if let Some(leaf) = &pod.leaf {
+                if leaf.is_valid(self.now) { valid += 1 } else { expired += 1 }
+            }
+        }
+        let stale_since = if proxies == 0 { None } else { self.config.stale_since(oldest) };
+        let staleness = stale_since.map_or(Duration::ZERO, |since| self.now.since(since));
+        let ready: usize = self.workloads.iter().map(|one| one.ready.len()).sum();
+        let wanted: u32 = self.workloads.iter().map(|one| one.deployment.wanted).sum();
+        let missing = |one: &super::cluster::WorkloadState| {
+            (one.deployment.wanted as usize).saturating_sub(one.ready.len())
+        };
+        let missing: usize = self.workloads.iter().map(missing).sum();
+        debug_assert!(missing <= wanted as usize, "more pods missing than wanted");
+        let open = self.connections.iter().filter(|(_, one)| one.link == Link::Open).count();
+        let ejected: usize = (self.upstreams.iter())
+            .map(|upstream| upstream.members.len() - upstream.usable.len())
+            .sum();
+        let mut set = |gauge: Gauge, value: f64| readings[gauge as usize] = value;
+        set(Gauge::Proxies, f64::from(proxies));
+        set(Gauge::ProxiesConnected, f64::from(connected));
+        set(Gauge::CertificatesValid, f64::from(valid));
+        set(Gauge::CertificatesExpired, f64::from(expired));
+        let held = valid + expired;
+        let share = if held == 0 { 0.0 } else { f64::from(expired) / f64::from(held) };
+        set(Gauge::CertificatesExpiredShare, share);
+        set(Gauge::ConfigStaleness, staleness.as_s());
+        set(Gauge::PodsReady, ready as f64);
+        set(Gauge::PodsMissing, missing as f64);
+        set(Gauge::Connections, open as f64);
+        set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
+        set(Gauge::Queued, queued as f64);
+        set(Gauge::Ejected, ejected as f64);
+        readings
+    }
+
+    /// Bytes that the world holds, about.
+    pub(super) fn memory(&self) -> u64 {
+        let hosts: usize = self.upstreams.iter().map(|one| one.hosts.len()).sum();
+        let bytes = self.calls.len() * size_of::<super::state::Call>()
+            + self.attempts.len() * size_of::<super::state::Attempt>()
+            + self.connections.len() * size_of::<super::state::Connection>()
+            + self.pods.len() * size_of::<super::state::Pod>()
+            + self.upstreams.len() * size_of::<super::state::Upstream>()
+            + hosts * 192
+            + self.queue.len() * 48
+            + self.config.bytes();
+        bytes as u64
+    }
+
+    /// Recounts from scratch every count that is kept, and compares.
+    pub(super) fn audit(&mut self) {
+        let now = self.now;
+        let (mut open, mut ages) = (0_u64, Vec::new());
+        for (_, call) in self.calls.iter().filter(|(_, call)| !call.is_over) {
+            open += 1;
+            if !matches!(call.parent, Parent::Visit(..)) {
+                ages.push(now.since(call.began));
+            }
+        }
+        self.ledger.check_little(now, ages.into_iter());
+        let ledger = &self.ledger;
+        assert_eq!(ledger.calls_began, ledger.calls_ended + open, "calls begun, ended, open");
+        assert_eq!(
+            ledger.roots_began,
+            ledger.roots_ended + ledger.in_flight(),
+            "root requests begun, ended, in flight"
+        );
+        let attempts = self.attempts.iter().filter(|(_, one)| one.phase != Phase::Over).count();
+        assert_eq!(
+            ledger.attempts_to_endpoints,
+            ledger.attempts_closed + attempts as u64,
+            "attempts made, closed, open"
+        );
+        let on_the_way = |phase| matches!(phase, Phase::Sent | Phase::Answering);
+        let in_flight = (self.attempts.iter())
+            .filter(|(_, one)| on_the_way(one.phase) && !one.is_held && one.pending != 0)
+            .count() as u64;
+        let gave_up = self
+            .attempts
+            .iter()
+            .filter(|(_, one)| on_the_way(one.phase) && !one.is_held && one.pending == 0);
+        assert_eq!(gave_up.count(), 0, "a packet is on its way, and no event will deliver it");
+        assert_eq!(
+            ledger.sent,
+            ledger.delivered + ledger.lost + in_flight,
+            "packets sent, delivered, lost, in flight"
+        );
+        self.audit_upstreams();
+        self.audit_stations();
+    }
+
+    /// Gauges of the breakers and of the balancers, recounted.
+    fn audit_upstreams(&self) {
+        let mut active: Vec<Vec<u32>> =
+            self.upstreams.iter().map(|one| vec![0; one.hosts.len()]).collect();
+        let mut pending = vec![0_u32; self.upstreams.len()];
+        let mut retries = vec![0_u32; self.upstreams.len()];
+        let mut connections = vec![0_u32; self.upstreams.len()];
+        for (_, one) in self.attempts.iter() {
+            if one.call.is_none() || one.phase == Phase::Over {
+                continue;
+            }
+            if one.phase == Phase::Waiting {
+                pending[one.upstream as usize] += 1;
+            } else {
+                active[one.upstream as usize][one.host as usize] += 1;
+            }
+        }
+        for (_, call) in self.calls.iter() {
+            if call.holds_retry {
+                retries[call.upstream as usize] += 1;
+            }
+        }
+        for (_, connection) in self.connections.iter() {
+            if connection.link != Link::Closed {
+                connections[connection.upstream as usize] += 1;
+            }
+        }
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            for (slot, host) in upstream.hosts.iter().enumerate() {
+                assert_eq!(host.active, active[index][slot], "outstanding = open attempts");
+            }
+            let gauges = &upstream.gauges;
+            assert_eq!(gauges.requests, active[index].iter().sum::<u32>(), "active requests");
+            assert_eq!(gauges.pending, pending[index], "pending requests");
+            assert_eq!(gauges.retries, retries[index], "retry slots held");
+            assert_eq!(gauges.connections, connections[index], "open connections");
+            assert!(upstream.usable.len() <= upstream.members.len(), "usable endpoints");
+        }
+    }
+
+    /// Busy servers and those who wait, recounted; work conservation.
+    fn audit_stations(&self) {
+        let (mut busy, mut waiting) = (vec![0_u32; self.pods.len()], vec![0; self.pods.len()]);
+        for (_, one) in self.attempts.iter() {
+            assert!(one.pod != NONE, "an attempt has an endpoint");
+            busy[one.pod as usize] += u32::from(one.holds_worker);
+            waiting[one.pod as usize] += usize::from(one.phase == Phase::Queued);
+        }
+        for (index, pod) in self.pods.iter().enumerate() {
+            assert_eq!(pod.station.busy(), busy[index], "busy servers of {}", pod.name);
+            assert_eq!(pod.station.waiting(), waiting[index], "who waits at {}", pod.name);
+            assert!(!pod.station.wastes(), "{} has an idle worker while somebody waits", pod.name);
+            if !pod.station.is_shared() {
+                assert!(pod.station.busy() <= pod.station.workers, "busy servers of {}", pod.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,603 @@
+//! The journey of a request, in time's order: the client proxy, the route, the endpoint, the
+//! connection, the link, the answer, another try or the end. What the endpoint does with it
+//! stands in `visit`; how connections open and close in `connect`.
+//!
+//! Source: Envoy's outbound path as listed in the model page; rules measured on Envoy 1.40.
+//! Left out: filters, mirrors, hedging.
+
+use super::World;
+use super::client::purpose;
+use super::event::Event;
+use super::network::Transit;
+use super::state::{Attempt, Call, NONE, Parent, Phase};
+use crate::kernel::queue::TimerId;
+use crate::kernel::slab::Id;
+use crate::kernel::stream::{Key, below};
+use crate::kernel::time::{Duration, Time};
+use crate::model::proxy::pool::Checkout;
+use crate::model::proxy::{balancer, retry};
+use crate::observe::accumulator::Sample;
+use crate::observe::recorder::Ended;
+use crate::plan::Plan;
+use crate::plan::policy::{Destination, RouteRule};
+use crate::plan::universe::{ClassId, RouteId, ServiceId};
+use crate::vocabulary::flag::ResponseFlag;
+use crate::vocabulary::outcome::{Details, Outcome};
+
+// === 1. the client proxy ===
+
+impl World<'_> {
+    /// A request begins at a client's pod.
+    pub(super) fn begin_call(
+        &mut self,
+        key: Key,
+        parent: Parent,
+        pod: u32,
+        edge: u32,
+        service: ServiceId,
+        class: ClassId,
+    ) {
+        self.ledger.calls_began += 1;
+        let id = self.calls.insert(Call {
+            key,
+            began: self.now,
+            parent,
+            edge,
+            pod,
+            service,
+            class,
+            route: RouteId(NONE),
+            rule: 0,
+            worker: 0,
+            tries: 0,
+            holds_retry: false,
+            pending: 0,
+            is_over: false,
+            upstream: NONE,
+            attempt: Id::NONE,
+            timeout: TimerId::NONE,
+            outcome: Outcome::answer(0),
+            workload: None,
+            cause: None,
+            tried: [NONE; 4],
+        });
+        if pod == NONE || !self.is_client(pod) {
+            let cause = if pod == NONE { None } else { self.pod_cause(pod) };
+            self.calls[id].cause = cause;
+            return self.end_call(id, Outcome::failure(Details::ConnectionRefused));
+        }
+        let proxy = &self.plan.parameters.proxy;
+        if !self.pods[pod as usize].is_meshed {
+            return self.route(id);
+        }
+        let workers = &mut self.pods[pod as usize].workers;
+        let worker = workers.pick(key.draw(0, purpose::WORKER));
+        let done = workers.run(worker, self.now, proxy.client_request, Duration::ZERO);
+        let call = &mut self.calls[id];
+        call.worker = u8::try_from(worker).unwrap_or(u8::MAX);
+        call.pending += 1;
+        self.queue.at(done + proxy.loopback, Event::Routed(id.index()).pack());
+    }
+
+    /// The client proxy has done its work.
+    pub(super) fn routed(&mut self, slot: u32) {
+        if let Some(id) = self.live_call(slot, Event::Routed(slot)) {
+            self.route(id);
+        }
+    }
+
+    /// The call that an event names, if it is still open and its pod does not stand still.
+    fn live_call(&mut self, slot: u32, event: Event) -> Option<Id<Call>> {
+        let id = self.calls.id_at(slot).expect("a call with a pending event");
+        let call = &mut self.calls[id];
+        call.pending -= 1;
+        if call.is_over {
+            if call.pending == 0 {
+                self.calls.remove(id);
+            }
+            self.stale();
+            return None;
+        }
+        if let Some(later) = self.thaws_at(self.calls[id].pod, true) {
+            self.calls[id].pending += 1;
+            self.queue.at(later, event.pack());
+            self.stale();
+            return None;
+        }
+        Some(id)
+    }
+
+    // === 2. the route ===
+
+    fn route(&mut self, id: Id<Call>) {
+        let (pod, service, class, key) = {
+            let call = &self.calls[id];
+            (call.pod, call.service, call.class, call.key)
+        };
+        let version = self.seen(pod).rds;
+        let plan = self.plan;
+        let rule = self.config.route(service, version).and_then(|route| {
+            let table = &plan.universe.routes[route.index()];
+            Some((route, table.rule_of_class[class.index()]?))
+        });
+        let Some((route, rule)) = rule else {
+            return self.end_call(id, Outcome::failure(Details::RouteNotFound));
+        };
+        let lanes = self.compiled.rules[route.index()][rule as usize];
+        let split = &plan.universe.routes[route.index()].rules[rule as usize].split;
+        let destination = match split.as_slice() {
+            [(only, _)] => only,
+            many => weighted(many, lanes.weights, key.draw(0, purpose::SPLIT)),
+        };
+        let Destination::Cluster(cluster) = destination else {
+            return self.end_call(id, Outcome::failure(Details::ClusterNotFound));
+        };
+        let timeout = match lanes.timeout {
+            Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),
+            None => TimerId::NONE,
+        };
+        let upstream = self.upstream(pod, *cluster);
+        let call = &mut self.calls[id];
+        (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
+        self.try_endpoint(id);
+    }
+
+    // === 3. the endpoint and its connection pool ===
+
+    /// One try: an endpoint, and a connection to it.
+    fn try_endpoint(&mut self, id: Id<Call>) {
+        let number = self.calls[id].tries;
+        self.calls[id].tries += 1;
+        self.ledger.attempts += 1;
+        self.recorder.attempt(number != 0);
+        let index = self.calls[id].upstream;
+        self.catch_up(index);
+        let Some(host) = self.pick_endpoint(id, number) else {
+            return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
+        };
+        let call = &mut self.calls[id];
+        call.tried.rotate_right(1);
+        call.tried[0] = host;
+        let (key, worker) = (call.key, call.worker);
+        let pod = self.upstreams[index as usize].hosts[host as usize].pod;
+        self.calls[id].workload = Some(self.pods[pod as usize].workload);
+        let cluster = self.upstreams[index as usize].cluster;
+        let policy = &self.plan.universe.clusters[cluster.index()].policy;
+        let upstream = &mut self.upstreams[index as usize];
+        if !upstream.gauges.admits_request(&policy.breaker) {
+            return self.fail_try(id, Outcome::failure(Details::Overflow), None);
+        }
+        let pool = &upstream.hosts[host as usize].pools[worker as usize];
+        let checkout = pool.checkout(&policy.pool);
+        if matches!(checkout, Checkout::Wait { .. })
+            && !upstream.gauges.admits_pending(&policy.breaker)
+        {
+            return self.fail_try(id, Outcome::failure(Details::Overflow), None);
+        }
+        let attempt = self.attempts.insert(Attempt {
+            key: Key(key.draw(u32::from(number), purpose::VISIT)),
+            call: id,
+            phase: Phase::Waiting,
+            pending: 0,
+            upstream: index,
+            host,
+            worker,
+            resent: 0,
+            is_held: false,
+            pod,
+            birth: self.pods[pod as usize].birth,
+            connection: Id::NONE,
+            server_worker: 0,
+            per_try: TimerId::NONE,
+            arrived: self.now,
+            entered: self.now,
+            step: 0,
+            open_calls: 0,
+            holds_worker: false,
+            present: false,
+            call_failed: false,
+            outcome: Outcome::answer(200),
+            cause: None,
+            sent_at: self.now,
+        });
+        self.ledger.attempts_to_endpoints += 1;
+        self.calls[id].attempt = attempt;
+        match checkout {
+            Checkout::Ready(connection) => self.attach(attempt, connection),
+            Checkout::Wait { open } => self.wait_for_connection(attempt, open),
+        }
+    }
+
+    /// An endpoint by the balancer, away from those already tried if the policy says so.
+    fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
+        let call = &self.calls[id];
+        let plan = self.plan;
+        let retry = &rule(plan, call).retry;
+        let upstream = &mut self.upstreams[call.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
+        let (usable, members) = (upstream.usable.len(), upstream.members.len());
+        let panics = (usable as f64) < policy.panic_threshold * members as f64;
+        let candidates = if panics { &upstream.members } else { &upstream.usable };
+        if candidates.is_empty() {
+            return None;
+        }
+        let picks = if number != 0 && retry.previous_hosts { retry.host_attempts + 1 } else { 1 };
+        let turn = &mut upstream.turns[call.worker as usize];
+        let mut host = NONE;
+        for pick in 0..picks {
+            let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
+            let index = balancer::pick(policy.balancer, candidates.len(), turn, draw, |index| {
+                upstream.hosts[candidates[index] as usize].active
+            });
+            host = candidates[index];
+            if !call.tried.contains(&host) {
+                break;
+            }
+        }
+        Some(host)
+    }
+
+    /// An attempt gets a connection: its request goes out.
+    pub(super) fn attach(
+        &mut self,
+        attempt: Id<Attempt>,
+        connection: Id<super::state::Connection>,
+    ) {
+        self.use_connection(connection);
+        let (server_worker, is_rejected) = {
+            let connection = &self.connections[connection];
+            (connection.server_worker, connection.is_rejected)
+        };
+        let record = &mut self.attempts[attempt];
+        record.connection = connection;
+        record.server_worker = server_worker;
+        record.phase = Phase::Sent;
+        record.sent_at = self.now;
+        let (call, upstream, host) = (record.call, record.upstream, record.host);
+        let upstream = &mut self.upstreams[upstream as usize];
+        upstream.gauges.requests += 1;
+        upstream.hosts[host as usize].active += 1;
+        let call = &self.calls[call];
+        if let Some(lane) = self.compiled.rules[call.route.index()][call.rule as usize].per_try {
+            let timer = self.queue.after_lane(lane, Event::PerTryTimeout(attempt.index()).pack());
+            self.attempts[attempt].per_try = timer;
+        }
+        if is_rejected {
+            return self.learn_rejection(attempt);
+        }
+        self.send(attempt);
+    }
+
+    // === 4. the link ===
+
+    /// The request goes over the link, now or (swallowed by a cut) once more later.
+    pub(super) fn send(&mut self, id: Id<Attempt>) {
+        self.attempts[id].is_held = false;
+        let attempt = &self.attempts[id];
+        let (key, number) = (attempt.key, u32::from(attempt.resent));
+        let client = self.upstreams[attempt.upstream as usize].pod;
+        let rto = self.plan.parameters.network.rto;
+        let loss = || key.draw(number, purpose::LOSS_OUT);
+        let transit = self.transit(client, attempt.pod, loss, rto);
+        self.ledger.sent += 1;
+        match transit {
+            Transit::Sent { path, late } => {
+                self.attempts[id].pending += 1;
+                let draw = || key.draw(0, purpose::LINK_OUT);
+                self.over(path, late, draw, Event::Reach(id.index()));
+            }
+            Transit::Swallowed => self.send_later(id, Event::Reach(id.index())),
+        }
+    }
+
+    /// A packet was swallowed: TCP sends it again, or gives the connection up.
+    pub(super) fn send_later(&mut self, id: Id<Attempt>, event: Event) {
+        self.ledger.lost += 1;
+        let network = &self.plan.parameters.network;
+        let attempt = &mut self.attempts[id];
+        attempt.pending += 1;
+        attempt.resent += 1;
+        attempt.is_held = true;
+        attempt.cause = self.nodes.cause;
+        let wait = network.rto * (1 << (attempt.resent - 1).min(20));
+        let give_up = attempt.sent_at + network.give_up;
+        if give_up <= self.now + wait {
+            attempt.phase = Phase::Broken;
+            self.queue.at(give_up.max(self.now), Event::Reset(id.index()).pack());
+        } else {
+            self.queue.after(wait, event.pack());
+        }
+    }
+
+    // === 5. the answer comes back ===
+
+    /// The answer reaches the client proxy.
+    pub(super) fn returned(&mut self, slot: u32) {
+        let Some(id) = self.live_attempt(slot, Phase::Answering) else { return };
+        let attempt = self.attempts[id];
+        if attempt.is_held {
+            return self.send_answer(id, Duration::ZERO);
+        }
+        self.ledger.delivered += 1;
+        if self.calls.get(attempt.call).is_none() {
+            return self.close_attempt(id);
+        }
+        let client = self.upstreams[attempt.upstream as usize].pod;
+        if let Some(later) = self.thaws_at(client, false) {
+            self.attempts[id].pending += 1;
+            self.queue.at(later, Event::Return(slot).pack());
+            return self.stale();
+        }
+        self.detach(id, attempt.outcome, true);
+        let call = &mut self.calls[attempt.call];
+        call.outcome = attempt.outcome;
+        call.cause = attempt.cause;
+        call.attempt = Id::NONE;
+        let (worker, pod) = (u32::from(call.worker), call.pod);
+        self.close_attempt(id);
+        let proxy = &self.plan.parameters.proxy;
+        let client = &mut self.pods[pod as usize];
+        if !client.is_meshed {
+            return self.judge(attempt.call);
+        }
+        let done =
+            client.workers.run(worker, self.now, proxy.client_response, proxy.client_telemetry);
+        self.calls[attempt.call].pending += 1;
+        let event = Event::Answered(attempt.call.index());
+        self.queue.at(done + proxy.loopback, event.pack());
+    }
+
+    /// The client proxy has done its work for the answer.
+    pub(super) fn answered(&mut self, slot: u32) {
+        if let Some(id) = self.live_call(slot, Event::Answered(slot)) {
+            self.judge(id);
+        }
+    }
+
+    /// The client learns that its connection is gone.
+    pub(super) fn reset(&mut self, slot: u32) {
+        let Some(id) = self.live_attempt(slot, Phase::Broken) else { return };
+        let attempt = self.attempts[id];
+        if self.calls.get(attempt.call).is_none() {
+            return self.close_attempt(id);
+        }
+        let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.close_attempt_at_client(id, outcome);
+        self.fail_try(attempt.call, outcome, attempt.cause);
+    }
+
+    // === 6. timeouts ===
+
+    /// The route timeout: 504 UT, never retried.
+    pub(super) fn route_timeout(&mut self, slot: u32) {
+        let id = self.calls.id_at(slot).expect("the timer of an open call");
+        self.calls[id].timeout = TimerId::NONE;
+        let attempt = self.calls[id].attempt;
+        if !attempt.is_none() {
+            self.calls[id].cause = self.attempts[attempt].cause.or(self.calls[id].cause);
+            self.abandon(attempt, Outcome::failure(Details::ResponseTimeout));
+        }
+        self.end_call(id, Outcome::failure(Details::ResponseTimeout));
+    }
+
+    /// A per-try timeout: 504 UT, retried if the policy has a condition for it.
+    pub(super) fn per_try_timeout(&mut self, slot: u32) {
+        let id = self.attempts.id_at(slot).expect("the timer of an open attempt");
+        self.attempts[id].per_try = TimerId::NONE;
+        let attempt = self.attempts[id];
+        let outcome = Outcome::failure(Details::PerTryTimeout);
+        self.abandon(id, outcome);
+        self.fail_try(attempt.call, outcome, attempt.cause);
+    }
+
+    // === 7. another try, or the end ===
+
+    /// A try ended without an answer.
+    pub(super) fn fail_try(
+        &mut self,
+        id: Id<Call>,
+        outcome: Outcome,
+        cause: Option<crate::vocabulary::cause::CauseId>,
+    ) {
+        let call = &mut self.calls[id];
+        call.attempt = Id::NONE;
+        call.outcome = outcome;
+        call.cause = cause;
+        self.judge(id);
+    }
+
+    /// The last try's outcome stands in the call: try again, or end.
+    fn judge(&mut self, id: Id<Call>) {
+        let call = self.calls[id];
+        let policy = &rule(self.plan, &call).retry;
+        let upstream = &mut self.upstreams[call.upstream as usize];
+        if call.holds_retry {
+            // The slot is given back and asked for again.
+            upstream.gauges.retries -= 1;
+            self.calls[id].holds_retry = false;
+        }
+        if policy.retries == 0 || !retry::is_retriable(policy, call.outcome) {
+            return self.end_call(id, call.outcome);
+        }
+        if policy.retries < u32::from(call.tries) {
+            return self.end_call(id, call.outcome.flagged(ResponseFlag::URX));
+        }
+        let breaker = &self.plan.universe.clusters[upstream.cluster.index()].policy.breaker;
+        if !upstream.gauges.admits_retry(breaker) {
+            return self.end_call(id, call.outcome.flagged(ResponseFlag::UO));
+        }
+        upstream.gauges.retries += 1;
+        let draw = call.key.draw(u32::from(call.tries), purpose::BACKOFF);
+        let wait = retry::backoff(policy, u32::from(call.tries), draw);
+        let call = &mut self.calls[id];
+        call.holds_retry = true;
+        call.pending += 1;
+        self.queue.after(wait, Event::BackedOff(id.index()).pack());
+    }
+
+    /// The back-off is over.
+    pub(super) fn backed_off(&mut self, slot: u32) {
+        if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
+            self.try_endpoint(id);
+        }
+    }
+
+    /// The end: told to whoever asked, exactly once.
+    pub(super) fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
+        let call = self.close_call(id);
+        let root = !matches!(call.parent, Parent::Visit(..));
+        let latency = self.now.since(call.began);
+        let cause = if outcome.is_ok() { None } else { call.cause };
+        let attempts = u32::from(call.tries);
+        let sample =
+            Sample { began: call.began, latency, outcome, workload: call.workload, attempts };
+        self.recorder.ended(self.now, &Ended { edge: call.edge, root, sample, cause });
+        match call.parent {
+            Parent::Traffic(_) => self.ledger.root_ended(self.now, latency),
+            Parent::User(source, user) => {
+                self.ledger.root_ended(self.now, latency);
+                self.user_thinks(source, user, Some(call.key));
+            }
+            Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
+        }
+    }
+
+    /// A call leaves the books without an end to tell: its pod crashed.
+    pub(super) fn drop_call(&mut self, id: Id<Call>) {
+        let attempt = self.calls[id].attempt;
+        if !attempt.is_none() {
+            self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
+        }
+        let call = self.close_call(id);
+        // Nobody inside is left to be told; a request from outside loses its connection.
+        let outcome = Outcome::failure(Details::ConnectionTermination);
+        let latency = self.now.since(call.began);
+        let (workload, attempts) = (call.workload, u32::from(call.tries));
+        let sample = Sample { began: call.began, latency, outcome, workload, attempts };
+        let cause = self.pod_cause(call.pod);
+        match call.parent {
+            Parent::Visit(..) => {}
+            Parent::Traffic(_) => {
+                self.recorder
+                    .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
+                self.ledger.root_ended(self.now, latency);
+            }
+            Parent::User(source, user) => {
+                self.recorder
+                    .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
+                self.ledger.root_ended(self.now, latency);
+                self.user_thinks(source, user, Some(call.key));
+            }
+        }
+    }
+
+    fn close_call(&mut self, id: Id<Call>) -> Call {
+        let call = self.calls[id];
+        assert!(!call.is_over, "a call ends once");
+        self.ledger.calls_ended += 1;
+        if !call.timeout.is_none() {
+            self.queue.cancel(call.timeout);
+        }
+        if call.holds_retry {
+            self.upstreams[call.upstream as usize].gauges.retries -= 1;
+        }
+        if call.pending == 0 {
+            self.calls.remove(id);
+        } else {
+            let record = &mut self.calls[id];
+            record.is_over = true;
+            record.timeout = TimerId::NONE;
+            record.holds_retry = false;
+        }
+        call
+    }
+
+    // === what the client side of an attempt shares ===
+
+    /// The attempt that an event names, if the event still means something to it.
+    pub(super) fn live_attempt(&mut self, slot: u32, phase: Phase) -> Option<Id<Attempt>> {
+        let id = self.attempts.id_at(slot).expect("an attempt with a pending event");
+        let attempt = &mut self.attempts[id];
+        attempt.pending -= 1;
+        if attempt.phase == phase {
+            return Some(id);
+        }
+        if attempt.phase == Phase::Over && attempt.pending == 0 {
+            self.attempts.remove(id);
+        }
+        self.stale();
+        None
+    }
+
+    /// The client gives an attempt up; the endpoint works on.
+    pub(super) fn abandon(&mut self, id: Id<Attempt>, outcome: Outcome) {
+        let attempt = self.attempts[id];
+        if attempt.phase == Phase::Waiting {
+            self.stop_waiting(id);
+            return self.close_attempt(id);
+        }
+        self.detach(id, outcome, false);
+        self.attempts[id].call = Id::NONE;
+        self.attempts[id].connection = Id::NONE;
+    }
+
+    /// The attempt no longer uses its connection, and its endpoint is judged by its outcome.
+    fn detach(&mut self, id: Id<Attempt>, outcome: Outcome, is_complete: bool) {
+        let attempt = &mut self.attempts[id];
+        let per_try = std::mem::replace(&mut attempt.per_try, TimerId::NONE);
+        let attempt = *attempt;
+        if !per_try.is_none() {
+            self.queue.cancel(per_try);
+        }
+        let upstream = &mut self.upstreams[attempt.upstream as usize];
+        upstream.gauges.requests -= 1;
+        upstream.hosts[attempt.host as usize].active -= 1;
+        self.judge_endpoint(attempt.upstream, attempt.host, outcome);
+        self.release_connection(attempt.connection, is_complete);
+    }
+
+    /// A broken attempt whose client is still there.
+    fn close_attempt_at_client(&mut self, id: Id<Attempt>, outcome: Outcome) {
+        self.detach(id, outcome, false);
+        self.close_attempt(id);
+    }
+
+    /// Nothing of the attempt is left, but for events that name it.
+    pub(super) fn close_attempt(&mut self, id: Id<Attempt>) {
+        let attempt = &mut self.attempts[id];
+        self.ledger.attempts_closed += 1;
+        if attempt.pending == 0 {
+            self.attempts.remove(id);
+        } else {
+            attempt.phase = Phase::Over;
+            attempt.call = Id::NONE;
+        }
+    }
+
+    /// Until when a pod stands still: when an event that comes now is to be handled. Work that
+    /// was going on takes as much longer as the pod stood still; packets wait for the end.
+    pub(super) fn thaws_at(&self, pod: u32, is_work: bool) -> Option<Time> {
+        let (from, until) = self.pods.get(pod as usize)?.frozen?;
+        if until <= self.now {
+            return None;
+        }
+        Some(if is_work { self.now + until.since(from) } else { until })
+    }
+}
+
+/// The rule that a call follows.
+fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {
+    &plan.universe.routes[call.route.index()].rules[call.rule as usize]
+}
+
+/// The destination that a draw falls on, by relative weight.
+fn weighted(split: &[(Destination, u32)], sum: u64, draw: u64) -> &Destination {
+    let mut point = below(draw, usize::try_from(sum).unwrap_or(usize::MAX)) as u64;
+    for (destination, weight) in split {
+        match point.checked_sub(u64::from(*weight)) {
+            Some(rest) => point = rest,
+            None => return destination,
+        }
+    }
+    unreachable!("a point below the sum of the weights")
+}

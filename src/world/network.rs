@@ -1,0 +1,132 @@
+//! Packets on links: sent, delayed, lost, swallowed by cuts.
+//!
+//! A lost packet is sent again by TCP, so it is late, not gone. A packet into a cut is swallowed
+//! and sent again with doubling waits, until the link heals or the connection is given up.
+//!
+//! Source: RFC 6298; Linux's `tcp_retries2`.
+//! Left out: congestion control, windows, the 120 s cap of the doubling.
+
+use super::World;
+use super::event::Event;
+use crate::kernel::queue::{LaneId, Ticket};
+use crate::kernel::stream::name_hash;
+use crate::kernel::time::Duration;
+use crate::model::net::topology::{Network, PathDelay, PathId};
+use crate::plan::universe::{NodeId, Universe};
+use crate::vocabulary::cause::CauseId;
+
+/// Nodes while running, and lanes of constant paths.
+pub(crate) struct Nodes {
+    hashes: Vec<u64>,
+    /// How many events have this node dead.
+    pub dead: Vec<u8>,
+    pub lost_ticket: Vec<Ticket>,
+    /// What last cut or killed something.
+    pub cause: Option<CauseId>,
+    lanes: Vec<Lane>,
+}
+
+#[derive(Clone, Copy)]
+enum Lane {
+    Unknown,
+    Constant(LaneId),
+    Sampled,
+}
+
+impl Nodes {
+    pub(crate) fn new(universe: &Universe) -> Self {
+        let count = universe.nodes.len();
+        Self {
+            hashes: universe.nodes.iter().map(|node| name_hash(&node.name)).collect(),
+            dead: vec![0; count],
+            lost_ticket: vec![Ticket::NONE; count],
+            cause: None,
+            lanes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn hash(&self, node: u32) -> u64 {
+        self.hashes[node as usize]
+    }
+}
+
+/// What the network does with a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Transit {
+    /// It takes this path, and `late` longer because it was lost before.
+    Sent { path: PathId, late: Duration },
+    /// It is swallowed.
+    Swallowed,
+}
+
+impl World<'_> {
+    /// A packet from a pod to another.
+    #[inline]
+    pub(super) fn transit(
+        &self,
+        from: u32,
+        to: u32,
+        loss: impl FnOnce() -> u64,
+        rto: Duration,
+    ) -> Transit {
+        let (from, to) = (self.pods[from as usize].node, self.pods[to as usize].node);
+        let path = self.network.path(from, to);
+        let class = self.network.class(path);
+        if class.cut || self.nodes.dead[to.index()] != 0 || self.nodes.dead[from.index()] != 0 {
+            return Transit::Swallowed;
+        }
+        let late = if class.loss <= 0.0 { Duration::ZERO } else { class.lost_delay(loss(), rto) };
+        Transit::Sent { path, late }
+    }
+
+    /// Schedules `event` at the end of a path, `extra` from now. Constant delays go by a lane.
+    #[inline]
+    pub(super) fn over(
+        &mut self,
+        path: PathId,
+        extra: Duration,
+        draw: impl FnOnce() -> u64,
+        event: Event,
+    ) {
+        if extra.is_zero() {
+            if let Lane::Constant(lane) = self.lane(path) {
+                self.queue.after_lane(lane, event.pack());
+                return;
+            }
+        }
+        let delay = self.network.class(path).delay(draw());
+        self.queue.after(extra + delay, event.pack());
+    }
+
+    fn lane(&mut self, path: PathId) -> Lane {
+        let index = path.0 as usize;
+        if self.nodes.lanes.len() <= index {
+            self.nodes.lanes.resize(index + 1, Lane::Unknown);
+        }
+        if let Lane::Unknown = self.nodes.lanes[index] {
+            self.nodes.lanes[index] = match &self.network.class(path).delay {
+                PathDelay::Constant(delay) => Lane::Constant(self.queue.lane(*delay)),
+                PathDelay::Sampled(_) => Lane::Sampled,
+            };
+        }
+        self.nodes.lanes[index]
+    }
+
+    /// The one-way delay between two nodes, for control traffic.
+    pub(super) fn one_way(&self, from: NodeId, to: NodeId, draw: u64) -> Duration {
+        self.network.class(self.network.path(from, to)).delay(draw)
+    }
+
+    /// Whether packets get from one node to the other and back.
+    pub(super) fn is_connected(&self, a: NodeId, b: NodeId) -> bool {
+        self.nodes.dead[a.index()] == 0
+            && self.nodes.dead[b.index()] == 0
+            && !self.network.is_cut(a, b)
+            && !self.network.is_cut(b, a)
+    }
+
+    /// Paths and lanes are looked up anew: a link changed.
+    pub(super) fn network_of(&mut self) -> &mut Network {
+        &mut self.network
+    }
+}

@@ -1,0 +1,201 @@
+//! Certificates while running: renewed, refused, expired.
+//!
+//! Source: istio security/pkg/nodeagent; `model::identity`.
+//! Left out: service-account tokens, rotation of roots, clock skew.
+
+use super::World;
+use super::control::{CA, CONNECT_HELD, Found};
+use super::event::Event;
+use super::state::Life;
+use crate::kernel::queue::Ticket;
+use crate::kernel::stream::{Key, draw_at};
+use crate::kernel::time::Duration;
+use crate::model::identity::certificate::Leaf;
+use crate::model::identity::retry::{Law, RetryLoop};
+use crate::vocabulary::cause::{CauseId, CauseKind};
+use crate::vocabulary::fact::FactKind;
+
+impl World<'_> {
+    /// A certificate's renewal instant, or a further try of its request.
+    pub(super) fn renew(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].renewal != ticket {
+            return self.stale();
+        }
+        self.pods[index as usize].renewal = Ticket::NONE;
+        self.request_certificate(index);
+    }
+
+    /// A certificate signing request.
+    pub(super) fn request_certificate(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        if matches!(pod.life, Life::Down | Life::Gone) {
+            return;
+        }
+        let now = self.now;
+        pod.csr.get_or_insert_with(|| RetryLoop::start(now));
+        let node = pod.node;
+        let draw =
+            self.loop_key(index, 5).draw(0, u32::try_from(now.ns() & 0xffff_ffff).unwrap_or(0));
+        match self.find(node, CA, draw) {
+            Found::Replica(replica) => {
+                let to = self.control.replicas[replica as usize].node;
+                let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
+                let cpu = &mut self.control.replicas[replica as usize].cpu;
+                let worker = cpu.pick(draw);
+                let work = self.plan.parameters.istiod.csr_time;
+                let done = cpu.run(worker, self.now, work, Duration::ZERO);
+                let ticket = self.queue.at(done + round_trip, Event::Issued(index).pack());
+                self.pods[index as usize].renewal = ticket;
+            }
+            Found::Refused => self.park_renewal(index, Duration::ZERO),
+            Found::BlackHole => self.park_renewal(index, CONNECT_HELD),
+        }
+    }
+
+    fn csr_law(&self, index: u32) -> Law {
+        let parameters = &self.plan.parameters;
+        if self.pods[index as usize].csr_is_warmup {
+            Law::warmup(&parameters.agent_warmup_backoff)
+        } else {
+            Law::csr(&parameters.csr_inner_retry, &parameters.envoy_stream_backoff)
+        }
+    }
+
+    /// Each certificate's loop has draws of its own.
+    fn csr_key(&self, index: u32) -> Key {
+        let next = self.pods[index as usize].leaf.as_ref().map_or(0, |leaf| leaf.generation + 1);
+        self.loop_key(index, 6).child(next)
+    }
+
+    /// The CA is away: the loop goes on, but nothing is simulated until something changes.
+    fn park_renewal(&mut self, index: u32, held: Duration) {
+        let (law, key) = (self.csr_law(index), self.csr_key(index));
+        let cause = self.caused(CauseKind::RenewalFailed, self.control.causes[CA], || {
+            "certificate renewals fail".to_owned()
+        });
+        self.control.counts.certificate_requests_failed += 1;
+        let pod = &mut self.pods[index as usize];
+        if let Some(csr) = &mut pod.csr {
+            csr.fail(&law, held, |n| key.draw(0, n));
+        }
+        pod.csr_held = held;
+        if !pod.csr_is_parked {
+            let name = pod.name.clone();
+            self.fact(FactKind::CertificateRequestFailed, || {
+                (name, "the certificate authority is away".to_owned())
+            });
+        }
+        let pod = &mut self.pods[index as usize];
+        pod.csr_is_parked = true;
+        pod.renewal_cause = cause;
+        if let (Some(leaf), true) = (&pod.leaf, pod.expiry == Ticket::NONE) {
+            let (at, now) = (leaf.not_after, self.now);
+            if now < at && at < self.end {
+                pod.expiry = self.queue.at(at, Event::Expire(index).pack());
+            }
+        }
+    }
+
+    /// Something changed: a parked loop finds out at its next try.
+    pub(super) fn unpark_renewal(&mut self, index: u32) {
+        let pod = &self.pods[index as usize];
+        if !pod.csr_is_parked
+            || pod.is_refused_for_good
+            || !matches!(self.find(pod.node, CA, 0), Found::Replica(_))
+        {
+            return;
+        }
+        let (law, key) = (self.csr_law(index), self.csr_key(index));
+        let pod = &mut self.pods[index as usize];
+        let held = pod.csr_held;
+        let Some(csr) = &mut pod.csr else { return };
+        let skipped = csr.skip_to(self.now, &law, held, |n| key.draw(0, n));
+        let at = csr.next_try();
+        self.control.counts.certificate_requests_failed += skipped;
+        pod.csr_is_parked = false;
+        pod.renewal = self.queue.at(at, Event::Renew(index).pack());
+    }
+
+    /// The CA has answered.
+    pub(super) fn issued(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].renewal != ticket {
+            return self.stale();
+        }
+        let cert = &self.plan.parameters.cert;
+        let generation =
+            self.pods[index as usize].leaf.as_ref().map_or(0, |leaf| leaf.generation + 1);
+        let hash = self.pods[index as usize].hash;
+        let draw = |n: u32| draw_at(self.seed, "renewal", hash, u64::from(2 * generation + n));
+        let draws = [draw(0), draw(1)];
+        let leaf = Leaf::issue(self.now, cert, self.control.signer_end, draws, generation);
+        let pod = &mut self.pods[index as usize];
+        let Ok(leaf) = leaf else {
+            // Only a new signer could help, and none will come.
+            pod.is_refused_for_good = true;
+            return self.park_renewal(index, Duration::ZERO);
+        };
+        pod.leaf = Some(leaf);
+        pod.csr = None;
+        pod.csr_is_parked = false;
+        pod.csr_is_warmup = false;
+        pod.leaf_cause = None;
+        pod.renewal_cause = None;
+        pod.expiry = Ticket::NONE;
+        pod.renewal = if leaf.renew_at < self.end {
+            self.queue.at(leaf.renew_at.max(self.now), Event::Renew(index).pack())
+        } else {
+            Ticket::NONE
+        };
+        self.control.counts.certificates_issued += 1;
+        let name = pod.name.clone();
+        self.fact(FactKind::CertificateIssued, || (name, String::new()));
+        self.check_proxy(index);
+    }
+
+    /// A certificate reaches its end.
+    pub(super) fn expire(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].expiry != ticket {
+            return self.stale();
+        }
+        let because = self.pods[index as usize].renewal_cause;
+        let cause = self.caused(CauseKind::CertificateExpired, because, || {
+            "workload certificates are past their end".to_owned()
+        });
+        let pod = &mut self.pods[index as usize];
+        pod.expiry = Ticket::NONE;
+        pod.leaf_cause = cause;
+        self.control.counts.certificates_expired += 1;
+        let name = pod.name.clone();
+        self.fact(FactKind::CertificateExpired, || (name, String::new()));
+    }
+
+    /// The cause of this kind with this reason: one for all whom it concerns.
+    pub(super) fn caused(
+        &mut self,
+        kind: CauseKind,
+        because: Option<CauseId>,
+        what: impl FnOnce() -> String,
+    ) -> Option<CauseId> {
+        let known = self.causes.iter().position(|one| one.kind == kind && one.because == because);
+        let id = known.map(|index| CauseId(u32::try_from(index).unwrap_or(0)));
+        Some(id.unwrap_or_else(|| {
+            let cause =
+                crate::vocabulary::cause::Cause { kind, at: self.now, what: what(), because };
+            self.causes.add(cause)
+        }))
+    }
+}
+
+impl World<'_> {
+    /// Counts the tries that a pod's parked loops would have made until now.
+    pub(super) fn count_parked_tries(&mut self, index: u32) {
+        let (law, key) = (self.csr_law(index), self.csr_key(index));
+        let now = self.now;
+        let pod = &mut self.pods[index as usize];
+        if let (true, Some(csr)) = (pod.csr_is_parked, &mut pod.csr) {
+            let skipped = csr.skip_to(now, &law, pod.csr_held, |n| key.draw(0, n));
+            self.control.counts.certificate_requests_failed += skipped;
+        }
+        self.count_parked_streams(index);
+    }
+}

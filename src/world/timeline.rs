@@ -1,0 +1,177 @@
+//! The timeline while running: events begin, end, repeat, wait for conditions.
+//!
+//! Source: `plan::timeline`.
+//! Left out: priorities between events of one instant; they happen in the order of the file.
+
+use super::World;
+use super::event::Event;
+use crate::kernel::stream::name_hash;
+use crate::kernel::time::Duration;
+use crate::observe::run::Occurrence;
+use crate::plan::Plan;
+use crate::plan::timeline::{TimelineEvent, Trigger};
+use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
+use crate::vocabulary::fact::FactKind;
+
+/// Events while running.
+pub(crate) struct Timeline {
+    states: Vec<EventState>,
+}
+
+struct EventState {
+    hash: u64,
+    /// Times it has begun.
+    begun: u32,
+    /// Places in the world's occurrences of those that have not ended.
+    open: Vec<usize>,
+    cause: Option<CauseId>,
+}
+
+impl Timeline {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let state = |event: &TimelineEvent| EventState {
+            hash: name_hash(&event.id),
+            begun: 0,
+            open: Vec::new(),
+            cause: None,
+        };
+        Self { states: plan.timeline.iter().map(state).collect() }
+    }
+
+    pub(crate) fn hash(&self, index: u32) -> u64 {
+        self.states[index as usize].hash
+    }
+}
+
+impl World<'_> {
+    /// Schedules what is known of the timeline.
+    pub(super) fn start_timeline(&mut self) {
+        for (event, index) in self.plan.timeline.iter().zip(0..) {
+            if let Trigger::At { first, .. } = event.trigger {
+                if first < self.end {
+                    self.queue.at(first, Event::Begin(index).pack());
+                }
+            }
+        }
+        for index in 0..self.recorder.watches.len() {
+            let period = self.recorder.watches[index].1.period();
+            let slot = u32::try_from(index).expect("few conditions");
+            self.queue.after(period, Event::Condition(slot).pack());
+        }
+    }
+
+    /// A timeline event begins.
+    pub(super) fn begin(&mut self, index: u32) {
+        let event = &self.plan.timeline[index as usize];
+        let state = &mut self.timeline.states[index as usize];
+        state.begun += 1;
+        if let Trigger::At { every: Some(every), times, .. } = event.trigger {
+            if state.begun < times {
+                self.queue.after(every, Event::Begin(index).pack());
+            }
+        }
+        let cause = match state.cause {
+            Some(cause) => cause,
+            None => self.causes.add(Cause {
+                kind: CauseKind::Injected,
+                at: self.now,
+                what: format!("{} ({})", event.id, event.label),
+                because: None,
+            }),
+        };
+        state.cause = Some(cause);
+        let until = event.lasts.map(|lasts| self.now + lasts);
+        state.open.push(self.occurrences.len());
+        self.occurrences.push(Occurrence {
+            event: index,
+            id: event.id.clone(),
+            label: event.label.clone(),
+            from: self.now,
+            to: None,
+        });
+        self.recorder.event_begins(index, &event.id, self.now, event.lasts.is_some());
+        self.fact(FactKind::EventBegan, || (event.id.clone(), event.label.clone()));
+        if let Some(until) = until {
+            self.queue.at(until, Event::End(index).pack());
+        }
+        self.apply(&event.action, true, Some(cause), until);
+    }
+
+    /// A timeline event ends: what it did is taken back.
+    pub(super) fn finish_event(&mut self, index: u32) {
+        let event = &self.plan.timeline[index as usize];
+        let state = &mut self.timeline.states[index as usize];
+        let cause = state.cause;
+        if !state.open.is_empty() {
+            let place = state.open.remove(0);
+            self.occurrences[place].to = Some(self.now);
+        }
+        self.fact(FactKind::EventEnded, || (event.id.clone(), event.label.clone()));
+        self.apply(&event.action, false, cause, None);
+        self.recorder.event_ends(index, &event.id, self.now);
+    }
+
+    /// A condition is looked at.
+    pub(super) fn condition(&mut self, slot: u32) {
+        let (event, period, gauge) = {
+            let (event, watch) = &self.recorder.watches[slot as usize];
+            (*event, watch.period(), watch.gauge())
+        };
+        let reading = gauge.map(|gauge| self.gauges()[gauge as usize]);
+        let now = self.now;
+        let holds_since = self.recorder.watches[slot as usize].1.tick(now, reading);
+        let timeline = &self.plan.timeline[event as usize];
+        let Trigger::When { hold, not_before, .. } = &timeline.trigger else { return };
+        let met = holds_since.is_some_and(|since| *hold <= now.since(since) && *not_before <= now);
+        if met {
+            let id = timeline.id.clone();
+            self.fact(FactKind::ConditionMet, || (id, String::new()));
+            return self.begin(event);
+        }
+        self.queue.after(period, Event::Condition(slot).pack());
+    }
+
+    // === the recorder's clock ===
+
+    /// The first interval and the first reading.
+    pub(super) fn start_recording(&mut self) {
+        if !self.recorder.on {
+            return;
+        }
+        let readings = self.gauges();
+        self.recorder.series = crate::observe::series::Series::new(readings);
+        self.queue.after(self.plan.interval, Event::Interval(0).pack());
+        if self.recorder.reads_gauges() {
+            self.read_gauges();
+        }
+    }
+
+    /// An interval of the series ends.
+    pub(super) fn interval(&mut self) {
+        let readings = self.gauges();
+        self.recorder.series.close(self.now, readings);
+        self.queue.after(self.plan.interval, Event::Interval(0).pack());
+    }
+
+    /// Gauges are read for assertions.
+    pub(super) fn read_gauges(&mut self) {
+        let readings = self.gauges();
+        self.recorder.readings(self.now, &readings);
+        let period = gauge_period(self.plan.duration);
+        if self.now + period < self.end {
+            self.queue.after(period, Event::ReadGauges(0).pack());
+        }
+    }
+
+    /// Writes a fact into the journal, if anything is recorded.
+    pub(super) fn fact(&mut self, kind: FactKind, text: impl FnOnce() -> (String, String)) {
+        if self.recorder.on {
+            self.recorder.journal.write(self.now, kind, text);
+        }
+    }
+}
+
+/// How often gauges are read for assertions: 1 s, or what makes 20,000 readings a run.
+fn gauge_period(duration: Duration) -> Duration {
+    Duration::from_s(1).max(Duration::from_ns(duration.ns() / 20_000))
+}

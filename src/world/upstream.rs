@@ -1,0 +1,212 @@
+//! A cluster as one proxy sees it: endpoints as of its own configuration, their health, gauges.
+//!
+//! Made at first use; catches up with the proxy's configuration when it is next used.
+//!
+//! Source: Envoy's cluster manager; `design` decision on state at first use.
+//! Left out: state shared between clusters; health checks.
+
+use super::World;
+use super::event::Event;
+use super::state::{Host, NONE, Upstream};
+use crate::kernel::stream::{below, draw_at};
+use crate::kernel::time::{Duration, Time};
+use crate::model::proxy::breaker::Gauges;
+use crate::model::proxy::outlier::{Health, may_eject};
+use crate::model::proxy::pool::Pool;
+use crate::plan::universe::ClusterId;
+use crate::vocabulary::fact::FactKind;
+use crate::vocabulary::outcome::{Details, Outcome};
+
+impl World<'_> {
+    /// The pod's view of a cluster.
+    pub(super) fn upstream(&mut self, pod: u32, cluster: ClusterId) -> u32 {
+        let known = &self.pods[pod as usize].upstreams;
+        if let Some((_, index)) = known.iter().find(|(one, _)| *one == cluster) {
+            return *index;
+        }
+        let workers = self.pods[pod as usize].workers.count();
+        // Envoy's round robin starts anywhere.
+        let draw =
+            draw_at(self.seed, "round robin", self.pods[pod as usize].hash, cluster.0.into());
+        let turn = u32::try_from(below(draw, 1 << 20)).unwrap_or(0);
+        let upstream = Upstream {
+            pod,
+            cluster,
+            version: 0,
+            hosts: Vec::new(),
+            free_hosts: Vec::new(),
+            members: Vec::new(),
+            usable: Vec::new(),
+            gauges: Gauges::default(),
+            turns: (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect(),
+            has_tick: false,
+            session: None,
+            opened: 0,
+        };
+        let index = match self.free_upstreams.pop() {
+            Some(index) => {
+                self.upstreams[index as usize] = upstream;
+                index
+            }
+            None => {
+                self.upstreams.push(upstream);
+                u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams")
+            }
+        };
+        self.pods[pod as usize].upstreams.push((cluster, index));
+        index
+    }
+
+    /// Brings an upstream to the endpoint version that its proxy has seen.
+    #[inline]
+    pub(super) fn catch_up(&mut self, index: u32) {
+        let upstream = &self.upstreams[index as usize];
+        let seen = self.seen(upstream.pod).eds;
+        if upstream.version != seen {
+            self.apply_endpoints(index, seen);
+        }
+    }
+
+    fn apply_endpoints(&mut self, index: u32, seen: u32) {
+        let upstream = &mut self.upstreams[index as usize];
+        let old = std::mem::replace(&mut upstream.version, seen);
+        if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
+            return;
+        }
+        let workers = upstream.turns.len();
+        for host in &mut upstream.hosts {
+            host.is_member = false;
+        }
+        let before = std::mem::take(&mut upstream.members);
+        for pod in self.config.endpoints(upstream.cluster, seen) {
+            let known = before.iter().find(|slot| upstream.hosts[**slot as usize].pod == *pod);
+            let slot = known.copied().unwrap_or_else(|| {
+                let host = Host {
+                    pod: *pod,
+                    is_member: true,
+                    active: 0,
+                    health: Health::default(),
+                    pools: (0..workers).map(|_| Pool::default()).collect(),
+                };
+                match upstream.free_hosts.pop() {
+                    Some(slot) => {
+                        upstream.hosts[slot as usize] = host;
+                        slot
+                    }
+                    None => {
+                        upstream.hosts.push(host);
+                        u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
+                    }
+                }
+            });
+            upstream.hosts[slot as usize].is_member = true;
+            upstream.members.push(slot);
+        }
+        self.list_usable(index);
+        for slot in before {
+            if !self.upstreams[index as usize].hosts[slot as usize].is_member {
+                self.leave_endpoint(index, slot);
+            }
+        }
+    }
+
+    /// An endpoint is no longer in the list: its idle connections close, its busy ones when they
+    /// are done.
+    fn leave_endpoint(&mut self, index: u32, slot: u32) {
+        for worker in 0..self.upstreams[index as usize].turns.len() {
+            let ready = self.upstreams[index as usize].hosts[slot as usize].pools[worker].ready();
+            for connection in ready.to_vec() {
+                if self.connections[connection].streams == 0 {
+                    self.close_connection(connection);
+                } else {
+                    self.drain_connection(connection);
+                }
+            }
+        }
+        self.free_host(index, slot);
+    }
+
+    /// Takes an endpoint's slot back once nothing refers to it.
+    pub(super) fn free_host(&mut self, index: u32, slot: u32) {
+        let upstream = &mut self.upstreams[index as usize];
+        let host = &mut upstream.hosts[slot as usize];
+        let is_idle = host.active == 0 && host.pools.iter().all(Pool::is_empty);
+        if !host.is_member && host.pod != NONE && is_idle {
+            host.pod = NONE;
+            upstream.free_hosts.push(slot);
+        }
+    }
+
+    /// Those of the members that are not ejected.
+    fn list_usable(&mut self, index: u32) {
+        let upstream = &mut self.upstreams[index as usize];
+        let hosts = &upstream.hosts;
+        let usable = &mut upstream.usable;
+        usable.clear();
+        let is_usable = |slot: &&u32| !hosts[**slot as usize].health.is_ejected();
+        usable.extend(upstream.members.iter().filter(is_usable));
+    }
+
+    /// An attempt at an endpoint ended: outlier detection counts it.
+    #[inline]
+    pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
+        let upstream = &mut self.upstreams[index as usize];
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
+        let Some(outlier) = &policy.outlier else { return };
+        if outcome.details == Details::DownstreamDisconnect {
+            return;
+        }
+        let members = upstream.members.len();
+        let ejected = members - upstream.usable.len();
+        let host = &mut upstream.hosts[slot as usize];
+        if !host.health.record(outlier, outcome)
+            || !host.is_member
+            || !may_eject(outlier, ejected, members)
+        {
+            return;
+        }
+        host.health.eject(self.now);
+        let (pod, client) = (host.pod, upstream.pod);
+        if !upstream.has_tick {
+            upstream.has_tick = true;
+            let at = next_on_grid(self.now, outlier.interval);
+            self.queue.at(at, Event::OutlierTick(index).pack());
+        }
+        self.list_usable(index);
+        let names = (self.pods[pod as usize].name.clone(), self.pods[client as usize].name.clone());
+        self.fact(FactKind::EndpointEjected, || (names.0, format!("by {}", names.1)));
+    }
+
+    /// The interval of outlier detection: some come back.
+    pub(super) fn outlier_tick(&mut self, index: u32) {
+        let upstream = &mut self.upstreams[index as usize];
+        upstream.has_tick = false;
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
+        let Some(outlier) = policy.outlier else { return self.stale() };
+        let mut returned = Vec::new();
+        for host in upstream.hosts.iter_mut().filter(|host| host.pod != NONE) {
+            if host.health.needs_ticks() && host.health.tick(&outlier, self.now) {
+                returned.push(host.pod);
+            }
+        }
+        if upstream.hosts.iter().any(|host| host.pod != NONE && host.health.needs_ticks()) {
+            upstream.has_tick = true;
+            self.queue.after(outlier.interval, Event::OutlierTick(index).pack());
+        }
+        if !returned.is_empty() {
+            self.list_usable(index);
+        }
+        let client = self.upstreams[index as usize].pod;
+        for pod in returned {
+            let name = self.pods[pod as usize].name.clone();
+            let client = self.pods[client as usize].name.clone();
+            self.fact(FactKind::EndpointUnejected, || (name, format!("by {client}")));
+        }
+    }
+}
+
+/// The next point after `now` on the grid of an interval from time zero.
+fn next_on_grid(now: Time, interval: Duration) -> Time {
+    let interval = interval.ns().max(1);
+    Time::from_ns((now.ns() / interval + 1) * interval)
+}

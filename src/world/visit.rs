@@ -1,0 +1,381 @@
+//! The server's side of an attempt: the server proxy, the app's station and program, the answer.
+//! A visit goes on when its client has given up.
+//!
+//! Source: the model page, apps; Envoy's inbound path.
+//! Left out: cancellation that reaches the app; inbound retries.
+
+use super::World;
+use super::client::purpose;
+use super::compiled::CompiledStep;
+use super::event::Event;
+use super::network::Transit;
+use super::state::{Attempt, Life, Parent, Phase};
+use crate::kernel::queue::Ticket;
+use crate::kernel::slab::Id;
+use crate::kernel::stream::uniform;
+use crate::kernel::time::Duration;
+use crate::model::app::station::Arrival;
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::outcome::{Details, Outcome};
+
+impl World<'_> {
+    /// The request reaches the endpoint's pod.
+    pub(super) fn reach(&mut self, slot: u32) {
+        let Some(id) = self.live_attempt(slot, Phase::Sent) else { return };
+        let attempt = self.attempts[id];
+        if attempt.is_held {
+            return self.send(id);
+        }
+        let pod = &self.pods[attempt.pod as usize];
+        if self.nodes.dead[pod.node.index()] != 0 {
+            return self.swallow(id);
+        }
+        self.ledger.delivered += 1;
+        if pod.birth != attempt.birth || !self.is_listening(attempt.pod) {
+            return self.break_attempt(id);
+        }
+        if let Some(later) = self.thaws_at(attempt.pod, false) {
+            self.ledger.delivered -= 1;
+            self.attempts[id].pending += 1;
+            self.queue.at(later, Event::Reach(slot).pack());
+            return self.stale();
+        }
+        self.attempts[id].arrived = self.now;
+        self.attempts[id].phase = Phase::Inbound;
+        let pod = &mut self.pods[attempt.pod as usize];
+        if !pod.is_meshed {
+            return self.enter_app(id);
+        }
+        let proxy = &self.plan.parameters.proxy;
+        let worker = u32::from(attempt.server_worker);
+        let done = pod.workers.run(worker, self.now, proxy.server_request, Duration::ZERO);
+        self.attempts[id].pending += 1;
+        self.queue.at(done + proxy.loopback, Event::Enter(slot).pack());
+    }
+
+    /// The server proxy hands the request to the app.
+    pub(super) fn enter(&mut self, slot: u32) {
+        let Some(id) = self.live_attempt(slot, Phase::Inbound) else { return };
+        if let Some(later) = self.thaws_at(self.attempts[id].pod, true) {
+            self.attempts[id].pending += 1;
+            self.queue.at(later, Event::Enter(slot).pack());
+            return self.stale();
+        }
+        self.enter_app(id);
+    }
+
+    fn enter_app(&mut self, id: Id<Attempt>) {
+        let index = self.attempts[id].pod as usize;
+        self.attempts[id].entered = self.now;
+        let pod = &mut self.pods[index];
+        if !pod.app_is_up {
+            // A live sidecar in front of a dead app: a plain 503, without a flag at the client.
+            let cause = self.pod_cause(self.attempts[id].pod);
+            self.attempts[id].cause = cause;
+            return self.answer(id, Outcome::answer(503));
+        }
+        pod.visits += 1;
+        match pod.station.arrive(self.now, id, false) {
+            Arrival::Served => {
+                self.attempts[id].present = true;
+                self.begin_service(id);
+            }
+            Arrival::Waiting => {
+                self.attempts[id].present = true;
+                self.attempts[id].phase = Phase::Queued;
+            }
+            Arrival::Full => {
+                pod.visits -= 1;
+                let workload = pod.workload;
+                if self.recorder.counts(self.now) {
+                    self.recorder.served[workload.index()].overflowed += 1;
+                }
+                self.answer(id, Outcome::failure(Details::AppOverflow));
+            }
+        }
+    }
+
+    /// A worker takes the request up, for the first time or after calls.
+    fn begin_service(&mut self, id: Id<Attempt>) {
+        let attempt = &mut self.attempts[id];
+        attempt.holds_worker = true;
+        if attempt.step == 0 {
+            let (entered, pod) = (attempt.entered, attempt.pod);
+            let workload = self.pods[pod as usize].workload;
+            self.recorder.waited(workload, entered, self.now.since(entered));
+        }
+        self.advance(id);
+    }
+
+    /// The app has done a step of local work.
+    pub(super) fn worked(&mut self, slot: u32) {
+        let Some(id) = self.live_attempt(slot, Phase::Working) else { return };
+        if let Some(later) = self.thaws_at(self.attempts[id].pod, true) {
+            self.attempts[id].pending += 1;
+            self.queue.at(later, Event::Worked(slot).pack());
+            return self.stale();
+        }
+        self.advance(id);
+    }
+
+    /// The next of those who share the workers has done its work.
+    pub(super) fn shared(&mut self, index: u32, ticket: Ticket) {
+        let pod = &mut self.pods[index as usize];
+        if pod.shared != ticket {
+            return self.stale();
+        }
+        pod.shared = Ticket::NONE;
+        let done = pod.station.shared_finish(self.now).expect("somebody finishes");
+        self.advance(done);
+        self.schedule_shared(index);
+    }
+
+    /// Schedules the next finish of a shared station, in place of the one before.
+    pub(super) fn schedule_shared(&mut self, index: u32) {
+        let now = self.now;
+        let pod = &mut self.pods[index as usize];
+        pod.shared = match pod.station.next_finish(now) {
+            Some(time) if pod.frozen.is_none() => self.queue.at(time, Event::Shared(index).pack()),
+            _ => Ticket::NONE,
+        };
+    }
+
+    /// Goes on with the program until something takes time.
+    fn advance(&mut self, id: Id<Attempt>) {
+        loop {
+            let attempt = self.attempts[id];
+            let index = attempt.pod as usize;
+            let workload = self.pods[index].workload;
+            let step = attempt.step as usize;
+            match self.compiled.programs[workload.index()].get(step) {
+                None => return self.end_program(id),
+                Some(_) if attempt.call_failed => return self.end_program(id),
+                Some(CompiledStep::Work(time)) => {
+                    let draw = attempt.key.draw(u32::from(attempt.step), purpose::WORK);
+                    let work = time.sample(draw);
+                    if !attempt.holds_worker {
+                        let pod = &mut self.pods[index];
+                        if pod.station.arrive(self.now, id, true) == Arrival::Waiting {
+                            let attempt = &mut self.attempts[id];
+                            (attempt.phase, attempt.present) = (Phase::Queued, true);
+                            return;
+                        }
+                        let attempt = &mut self.attempts[id];
+                        (attempt.holds_worker, attempt.present) = (true, true);
+                    }
+                    return self.work(id, work);
+                }
+                Some(CompiledStep::Calls { .. }) => {
+                    if !self.make_calls(id) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn work(&mut self, id: Id<Attempt>, work: Duration) {
+        let index = self.attempts[id].pod;
+        let pod = &mut self.pods[index as usize];
+        let factor = self.workloads[pod.workload.index()].slow;
+        #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
+        let work = if factor == 1.0 { work } else { work.scale(factor) };
+        let attempt = &mut self.attempts[id];
+        attempt.step += 1;
+        attempt.phase = Phase::Working;
+        if pod.station.is_shared() {
+            let _ = pod.station.share(self.now, id, work);
+            self.schedule_shared(index);
+        } else {
+            attempt.pending += 1;
+            self.queue.after(work, Event::Worked(id.index()).pack());
+        }
+    }
+
+    /// Makes the calls of a step. Whether all have ended already.
+    fn make_calls(&mut self, id: Id<Attempt>) -> bool {
+        let attempt = &mut self.attempts[id];
+        let (key, pod, step) = (attempt.key, attempt.pod, attempt.step as usize);
+        attempt.step += 1;
+        attempt.phase = Phase::Calling;
+        // One more than there are, so that a call that ends at once does not go on from here.
+        attempt.open_calls = 1;
+        let workload = self.pods[pod as usize].workload.index();
+        let mut site = 0;
+        let mut holds = true;
+        while let Some(CompiledStep::Calls { calls, holds_worker }) =
+            self.compiled.programs[workload].get(step)
+        {
+            let Some(call) = calls.get(site).copied() else { break };
+            holds = *holds_worker;
+            site += 1;
+            let certain = 1.0 <= call.probability;
+            if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
+                self.attempts[id].open_calls += 1;
+                let parent = Parent::Visit(id, call.required);
+                let child = key.child(call.index);
+                self.begin_call(child, parent, pod, call.edge, call.to, call.class);
+            }
+        }
+        let attempt = &mut self.attempts[id];
+        attempt.open_calls -= 1;
+        if attempt.open_calls == 0 {
+            return true;
+        }
+        if !holds && attempt.holds_worker {
+            self.leave_station(id);
+        }
+        false
+    }
+
+    /// A call that the visit made has ended.
+    pub(super) fn call_ended(
+        &mut self,
+        id: Id<Attempt>,
+        required: bool,
+        outcome: Outcome,
+        cause: Option<CauseId>,
+    ) {
+        // The visit's pod may have crashed meanwhile.
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        if attempt.phase != Phase::Calling {
+            return;
+        }
+        if required && !outcome.is_ok() {
+            attempt.call_failed = true;
+            attempt.cause = cause;
+        }
+        attempt.open_calls -= 1;
+        if attempt.open_calls == 0 {
+            self.advance(id);
+        }
+    }
+
+    /// The program is done: the app answers.
+    fn end_program(&mut self, id: Id<Attempt>) {
+        let attempt = self.attempts[id];
+        if attempt.holds_worker {
+            self.leave_station(id);
+        }
+        let pod = &mut self.pods[attempt.pod as usize];
+        pod.visits -= 1;
+        let workload = pod.workload;
+        self.recorder.sojourned(workload, attempt.entered, self.now.since(attempt.entered));
+        let errors = self.workloads[workload.index()].errors;
+        let outcome = if attempt.call_failed {
+            Outcome::failure(Details::AppCallFailed)
+        } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
+        {
+            self.attempts[id].cause = self.workloads[workload.index()].error_cause;
+            Outcome { status: errors.status, ..Outcome::failure(Details::AppError) }
+        } else {
+            Outcome::answer(200)
+        };
+        self.answer(id, outcome);
+        self.check_shutdown(attempt.pod);
+    }
+
+    /// Gives the worker back; the next in line begins.
+    fn leave_station(&mut self, id: Id<Attempt>) {
+        let attempt = &mut self.attempts[id];
+        attempt.holds_worker = false;
+        attempt.present = false;
+        let index = attempt.pod as usize;
+        let next = self.pods[index].station.release(self.now);
+        debug_assert!(!self.pods[index].station.wastes(), "somebody waits while a worker is idle");
+        if let Some(next) = next {
+            self.begin_service(next);
+        }
+    }
+
+    // === the answer ===
+
+    /// The pod answers: through its proxy, over the link.
+    fn answer(&mut self, id: Id<Attempt>, outcome: Outcome) {
+        let attempt = &mut self.attempts[id];
+        attempt.outcome = outcome;
+        attempt.phase = Phase::Answering;
+        attempt.resent = 0;
+        attempt.sent_at = self.now;
+        let attempt = *attempt;
+        let proxy = &self.plan.parameters.proxy;
+        let pod = &mut self.pods[attempt.pod as usize];
+        let workload = pod.workload;
+        let mut extra = Duration::ZERO;
+        let gone = attempt.call.is_none();
+        if pod.is_meshed && !gone {
+            let (worker, after) = (u32::from(attempt.server_worker), proxy.server_telemetry);
+            let done = pod.workers.run(worker, self.now, proxy.server_response, after);
+            extra = done.since(self.now) + proxy.loopback;
+        }
+        let latency = self.now.since(attempt.arrived) + extra;
+        self.recorder.served(workload, attempt.arrived, latency, outcome.is_ok());
+        if gone {
+            return self.close_attempt(id);
+        }
+        self.send_answer(id, extra);
+    }
+
+    /// The answer goes over the link, now or (swallowed by a cut) once more later.
+    pub(super) fn send_answer(&mut self, id: Id<Attempt>, extra: Duration) {
+        self.attempts[id].is_held = false;
+        let attempt = self.attempts[id];
+        let client = self.upstreams[attempt.upstream as usize].pod;
+        let rto = self.plan.parameters.network.rto;
+        let loss = || attempt.key.draw(0, purpose::LOSS_BACK);
+        self.ledger.sent += 1;
+        match self.transit(attempt.pod, client, loss, rto) {
+            Transit::Sent { path, late } => {
+                self.attempts[id].pending += 1;
+                let draw = || attempt.key.draw(0, purpose::LINK_BACK);
+                self.over(path, extra + late, draw, Event::Return(id.index()));
+            }
+            Transit::Swallowed => self.send_later(id, Event::Return(id.index())),
+        }
+    }
+
+    // === what goes wrong at the endpoint ===
+
+    /// Whether the pod's port takes connections and requests.
+    pub(super) fn is_listening(&self, pod: u32) -> bool {
+        let pod = &self.pods[pod as usize];
+        let is_up = if pod.is_meshed { pod.proxy_is_up } else { pod.app_is_up };
+        is_up && !matches!(pod.life, Life::Starting | Life::Down | Life::Gone)
+    }
+
+    /// The pod has died under an attempt: the client hears of it by a reset.
+    pub(super) fn break_attempt(&mut self, id: Id<Attempt>) {
+        let attempt = self.attempts[id];
+        if attempt.call.is_none() {
+            return self.close_attempt(id);
+        }
+        let client = self.upstreams[attempt.upstream as usize].pod;
+        let cause = self.pod_cause(attempt.pod);
+        let record = &mut self.attempts[id];
+        record.phase = Phase::Broken;
+        record.cause = cause;
+        match self.transit(attempt.pod, client, || 0, Duration::ZERO) {
+            Transit::Sent { path, .. } => {
+                self.attempts[id].pending += 1;
+                let draw = || attempt.key.draw(1, purpose::LINK_BACK);
+                self.over(path, Duration::ZERO, draw, Event::Reset(id.index()));
+            }
+            Transit::Swallowed => self.swallow(id),
+        }
+    }
+
+    /// Nobody will ever answer: TCP gives up in the end.
+    fn swallow(&mut self, id: Id<Attempt>) {
+        self.ledger.lost += 1;
+        let cause = self.nodes.cause;
+        let attempt = &mut self.attempts[id];
+        if attempt.call.is_none() {
+            return self.close_attempt(id);
+        }
+        attempt.phase = Phase::Broken;
+        attempt.cause = attempt.cause.or(cause);
+        attempt.pending += 1;
+        let give_up = (attempt.sent_at + self.plan.parameters.network.give_up).max(self.now);
+        self.queue.at(give_up, Event::Reset(id.index()).pack());
+    }
+}
