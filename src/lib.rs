@@ -4,4 +4,5 @@ pub mod check;
 pub mod kernel;
 pub mod observe;
 pub mod plan;
+pub mod scenario;
 pub mod vocabulary;
