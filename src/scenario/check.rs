@@ -19,20 +19,17 @@ use std::collections::BTreeMap;
 pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, complete: bool) {
     let list = keys.list();
     for entry in node.entries() {
-        match list.iter().find(|key| key.name == entry.key) {
-            Some(key) => value(context, &entry.node, key.kind, entry.at, complete),
-            None => {
-                let names = list.iter().map(|key| key.name);
-                let hint = if PLANNED.contains(&entry.key.as_str()) {
-                    "this section is planned; this version does not read it".to_owned()
-                } else {
-                    known(&entry.key, names, "the keys here are")
-                };
-                context.report(
-                    Fault::new(entry.at, format!("there is no key `{}` here", entry.key))
-                        .hint(hint),
-                );
-            }
+        if let Some(key) = list.iter().find(|key| key.name == entry.key) { value(context, &entry.node, key.kind, entry.at, complete) } else {
+            let names = list.iter().map(|key| key.name);
+            let hint = if PLANNED.contains(&entry.key.as_str()) {
+                "this section is planned; this version does not read it".to_owned()
+            } else {
+                known(&entry.key, names, "the keys here are")
+            };
+            context.report(
+                Fault::new(entry.at, format!("there is no key `{}` here", entry.key))
+                    .hint(hint),
+            );
         }
     }
     for key in list.iter().filter(|key| complete && key.default == Default::Required) {

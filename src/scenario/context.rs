@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// More problems than this help nobody.
 const PROBLEMS_MAX: usize = 100;
+/// More faults are not even kept.
+const FAULTS_MAX: usize = 10_000;
 /// Longer lists of names are not searched for a near one.
 const NAMES_MAX: usize = 5_000;
 /// A hint lists at most this many names.
@@ -77,9 +79,29 @@ impl<'f> Context<'f> {
         self.data.iter().filter_map(|(path, text)| Some((path, text.as_ref().ok()?)))
     }
 
-    /// Notes a fault.
+    /// Notes a fault; of a flood only the first.
     pub(crate) fn report(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Forgets the faults that stand in a line with one of the syntax `errors`: they follow from it.
+    pub(crate) fn forget_followers(&mut self, errors: &[At]) {
+        let line = |at: &At| (at.source, self.sources[at.source as usize].line(at.start as usize));
+        let lines: std::collections::BTreeSet<_> = errors.iter().map(line).collect();
+        let keep: Vec<bool> = self
+            .faults
+            .iter()
+            .map(|fault| errors.contains(&fault.at) || !lines.contains(&line(&fault.at)))
+            .collect();
+        let mut keep = keep.into_iter();
+        self.faults.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    /// Whether there are so many faults that hints are no longer worth their time.
+    pub(crate) fn is_flooded(&self) -> bool {
+        2 * PROBLEMS_MAX < self.faults.len()
     }
 
     /// The value, or none and its fault noted.

@@ -1,7 +1,7 @@
 //! The JSON Schema (draft 2020-12) of scenario files, from the key table.
 //!
 //! Source: the same table that the parser uses.
-//! Left out: conditions between keys; patterns are looser than the parser.
+//! Left out: conditions between keys; what a base file gives counts as missing; patterns are looser than the parser.
 
 use super::keys::ROOT;
 use super::schema::{Default, Keys, Kind, parameter};
@@ -11,7 +11,7 @@ use crate::plan::policy::RetryOn;
 use serde_json::{Map, Value, json};
 
 /// The JSON Schema of scenario files.
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let mut root = table(ROOT);
     if let Value::Object(map) = &mut root {
         map.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
@@ -39,7 +39,6 @@ fn table(keys: Keys) -> Value {
         }
         properties.insert(key.name.to_owned(), value);
     }
-    // A file with a base may leave out what its base gives: nothing at the top is required.
     let mut schema = json!({
         "type": "object", "properties": properties, "additionalProperties": false
     });

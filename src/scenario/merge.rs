@@ -15,11 +15,12 @@ use super::schema::{Keys, Kind};
 /// Chains of base files longer than this are a mistake.
 const BASES_MAX: usize = 16;
 
-/// A scenario with its bases: the merged document, and whether every file was read without a
-/// syntax error.
-pub(crate) fn read(context: &mut Context<'_>, path: &str, text: &str) -> (Node, bool) {
+/// A scenario with its bases: the merged document; none after a syntax error or a missing base,
+/// when more checks would call things missing that are only out of sight.
+pub(crate) fn read(context: &mut Context<'_>, path: &str, text: &str) -> Option<Node> {
+    let mut errors = Vec::new();
     let mut complete = true;
-    let mut layers = vec![parse_file(context, path, text, &mut complete)];
+    let mut layers = vec![parse_file(context, path, text, &mut errors)];
     let mut chain = vec![join("", path)];
     while let Some(base) = layers.last().and_then(|top| top.get("scenario")?.get("base")) {
         let (at, Some(name)) = (base.at, base.as_text().map(str::to_owned)) else { break };
@@ -32,7 +33,7 @@ pub(crate) fn read(context: &mut Context<'_>, path: &str, text: &str) -> (Node, 
             break;
         }
         match context.read(&full) {
-            Ok(text) => layers.push(parse_file(context, &full, &text, &mut complete)),
+            Ok(text) => layers.push(parse_file(context, &full, &text, &mut errors)),
             Err(why) => {
                 complete = false;
                 context.report(Fault::new(at, format!("`{full}` cannot be read: {why}")));
@@ -45,14 +46,15 @@ pub(crate) fn read(context: &mut Context<'_>, path: &str, text: &str) -> (Node, 
     while let Some(over) = layers.pop() {
         lay_over(&mut merged, over, Kind::Table(ROOT));
     }
-    (merged, complete)
+    context.forget_followers(&errors);
+    (complete && errors.is_empty()).then_some(merged)
 }
 
-fn parse_file(context: &mut Context<'_>, path: &str, text: &str, complete: &mut bool) -> Node {
+fn parse_file(context: &mut Context<'_>, path: &str, text: &str, errors: &mut Vec<At>) -> Node {
     let source = context.add(path, text);
-    let (node, errors) = parse(source, text);
-    for (at, what) in errors {
-        *complete = false;
+    let (node, found) = parse(source, text);
+    for (at, what) in found {
+        errors.push(at);
         context.report(Fault::new(at, what));
     }
     // Twins within one file would vanish in the merging.

@@ -25,15 +25,17 @@ mod tests;
 mod units;
 mod values;
 
-pub use self::json::schema;
-pub use self::origin::Origin;
-pub use self::template::{TEMPLATES, template};
-
 use crate::plan::Plan;
 use crate::plan::problem::Problem;
-use context::Context;
+use context::{Context, Fault};
 use document::Node;
 use lower::Heading;
+
+/// Templates for `meshsim new`: name and what each shows, in the order in which they are listed.
+pub const TEMPLATES: &[(&str, &str)] = template::TEMPLATES;
+
+/// More variants than this are a sweep.
+const VARIANTS_MAX: usize = 1_000;
 
 /// Where files come from, so that the engine has no access of its own.
 pub trait Files {
@@ -54,6 +56,30 @@ pub struct Loaded {
     pub sources: Vec<(String, String)>,
 }
 
+/// One value of the resolved scenario.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// As in `--set`: `mesh.cert.ttl`, `service.reviews.v2.replicas`.
+    pub key: String,
+    /// The value as text.
+    pub value: String,
+    /// `file:line`, `--set …`, `profile istio-sidecar@1.28`, `mesh.…` where a service takes the
+    /// mesh's value, or `default`.
+    pub from: String,
+    /// The source of a default: a file of Istio's, a document, or ours.
+    pub source: String,
+}
+
+/// The text of a template.
+pub fn template(name: &str) -> Option<&'static str> {
+    template::text(name)
+}
+
+/// The JSON Schema (draft 2020-12) of scenario files.
+pub fn schema() -> serde_json::Value {
+    json::schema()
+}
+
 /// Reads the scenario at `path` with `key=value` settings over it. All problems at once.
 pub fn load(
     files: &dyn Files,
@@ -65,13 +91,11 @@ pub fn load(
         .read(path)
         .map_err(|why| vec![Problem::new(format!("`{path}` cannot be read: {why}"))])?;
     let mut context = Context::new(files);
-    let (mut document, complete) = merge::read(&mut context, path, &text);
-    overrides::apply_sets(&mut context, &mut document, sets);
-    check::table(&mut context, &document, keys::ROOT, merge::BEGIN, complete);
-    if !complete {
-        // What a syntax error swallowed must not be called missing.
+    let Some(mut document) = merge::read(&mut context, path, &text) else {
         return Err(context.problems());
-    }
+    };
+    overrides::apply_sets(&mut context, &mut document, sets);
+    check::table(&mut context, &document, keys::ROOT, merge::BEGIN, true);
     let name = scenario_name(path);
     let heading =
         Heading { claim: claim(&text).unwrap_or(&name).to_owned(), name, variant: None, seed };
@@ -91,7 +115,14 @@ pub fn load(
 /// The plans of the variants; of their faults those that the scenario itself does not have.
 fn variants(context: &mut Context<'_>, document: &Node, heading: &Heading) -> Vec<Plan> {
     let mut plans = Vec::new();
-    for variant in document.list("variant") {
+    let list = document.list("variant");
+    if VARIANTS_MAX < list.len() {
+        let what = format!("{} variants are too many", list.len());
+        context.report(Fault::new(list[VARIANTS_MAX].at, what).hint("at most 1000"));
+    }
+    // A scenario with many faults says enough about its variants.
+    let worth_it = if context.is_flooded() { 0 } else { VARIANTS_MAX };
+    for variant in list.iter().take(worth_it) {
         let (Some(name), Some(settings)) = (variant.text("name"), variant.get("set")) else {
             continue;
         };

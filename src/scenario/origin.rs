@@ -3,25 +3,13 @@
 //! Source: the key table, walked along with the document.
 //! Left out: keys without a default that are not given.
 
+use super::Origin;
 use super::context::Context;
 use super::document::{Entry, Node, Value};
 use super::keys::ROOT;
 use super::schema::{Default, Keys, Kind, parameter};
 use crate::plan::Plan;
 use crate::plan::profile;
-
-/// One value of the resolved scenario.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Origin {
-    /// `mesh.cert.ttl`, `service.reviews.v2.replicas`.
-    pub key: String,
-    /// The value as text.
-    pub value: String,
-    /// `file:line`, `--set …`, `profile istio-sidecar@1.28`, or `default`.
-    pub from: String,
-    /// The source of a default: a file of Istio's, a document, or ours.
-    pub source: String,
-}
 
 /// Walks the document.
 pub(crate) fn origins(context: &Context<'_>, root: &Node, plan: &Plan) -> Vec<Origin> {

@@ -135,8 +135,10 @@ impl Walk<'_> {
                 node.value = Value::Table(Vec::new());
             }
             let at = self.at(first);
+            let on_the_way = node.entry(name).filter(|_| !rest.is_empty()).map(|entry| entry.at);
             let child = node.get(name).cloned().unwrap_or(Node { at, value: empty });
-            let child = node.put(Entry { key: name.clone(), at, node: child });
+            let entry = Entry { key: name.clone(), at: on_the_way.unwrap_or(at), node: child };
+            let child = node.put(entry);
             return match child {
                 Some(child) => self.step(child, key.kind, rest, value),
                 None => Ok(()),

@@ -1,4 +1,7 @@
 //! Actions: what an event does to its target, and the same in words.
+//!
+//! Source: `plan::timeline`.
+//! Left out: actions of parts that are not simulated.
 
 use super::super::context::{Fault, known};
 use super::super::document::{At, Node};
@@ -11,17 +14,22 @@ use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
 const ACTIONS: [(&str, &[&str], &[&str], &str); 12] = [
-    ("fail", &["share", "part"], &[], "istiod, pod:, service:, node:, zone: or link:A->B"),
-    ("restart", &["share"], &[], "pod: or service:"),
-    ("freeze", &["share"], &[], "pod: or service:"),
-    ("slow", &["factor"], &["factor"], "service:"),
-    ("errors", &["share", "status"], &[], "service:"),
-    ("cut", &[], &[], "link:A->B or zone:"),
-    ("degrade", &["delay", "loss"], &[], "link:A->B or zone:"),
-    ("rollout", &[], &[], "service:"),
-    ("scale", &["replicas"], &["replicas"], "service:"),
-    ("route", &["weights", "route"], &["weights"], "service:"),
-    ("traffic", &["factor"], &["factor"], "traffic:"),
+    (
+        "fail",
+        &["share", "part"],
+        &[],
+        "istiod, pod:NAME, service:NAME, node:NAME, zone:NAME or link:A->B",
+    ),
+    ("restart", &["share"], &[], "pod:NAME or service:NAME"),
+    ("freeze", &["share"], &[], "pod:NAME or service:NAME"),
+    ("slow", &["factor"], &["factor"], "service:NAME"),
+    ("errors", &["share", "status"], &[], "service:NAME"),
+    ("cut", &[], &[], "link:A->B or zone:NAME"),
+    ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
+    ("rollout", &[], &[], "service:NAME"),
+    ("scale", &["replicas"], &["replicas"], "service:NAME"),
+    ("route", &["weights", "route"], &["weights"], "service:NAME"),
+    ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("note", &[], &[], "no target"),
 ];
 const ARGUMENTS: [&str; 9] =
@@ -302,7 +310,7 @@ impl Lower<'_, '_, '_> {
         };
         let weights = table.get("weights")?;
         let split = self.split(service, weights);
-        let mut rules = self.universe.routes[service.index()].rules.clone();
+        let mut rules = self.universe.routes.get(service.index())?.rules.clone();
         let given = self.service_nodes[service.index()].list("route");
         let index = match table.get("route") {
             Some(wanted) => {
@@ -310,7 +318,8 @@ impl Lower<'_, '_, '_> {
                 let found = given.iter().position(|route| route.text("name") == Some(text));
                 if found.is_none() {
                     let names = given.iter().filter_map(|route| route.text("name"));
-                    self.missing(wanted.at, &format!("route of `{name}`"), text, names);
+                    let hint = known(text, names, "its named routes");
+                    self.report(wanted.at, format!("`{name}` has no route `{text}`"), hint);
                 }
                 found?
             }
@@ -343,13 +352,10 @@ impl Lower<'_, '_, '_> {
         let factor = table.get("factor").and_then(Node::number)?;
         let (chosen, what): (Vec<u32>, _) = match target {
             None => ((0..id(self.traffic.len())).collect(), "all traffic".to_owned()),
-            Some((at, name)) => match self.traffic.iter().position(|one| one.id == name) {
-                Some(index) => (vec![id(index)], format!("traffic {name}")),
-                None => {
-                    let ids: Vec<String> = self.traffic.iter().map(|t| t.id.clone()).collect();
-                    self.missing(at, "traffic", name, ids.iter().map(String::as_str));
-                    return None;
-                }
+            Some((at, name)) => if let Some(index) = self.traffic.iter().position(|one| one.id == name) { (vec![id(index)], format!("traffic {name}")) } else {
+                let ids: Vec<String> = self.traffic.iter().map(|t| t.id.clone()).collect();
+                self.missing(at, "traffic", name, ids.iter().map(String::as_str));
+                return None;
             },
         };
         Some((Action::ScaleTraffic { traffic: chosen, factor }, format!("{what} times {factor}")))

@@ -1,4 +1,7 @@
 //! Assertions: windows, filters and expressions.
+//!
+//! Source: the contract.
+//! Left out: assertions about single pods.
 
 use super::super::context::Fault;
 use super::super::document::Node;
@@ -26,7 +29,7 @@ impl<'d> Lower<'_, '_, 'd> {
         if every.is_some_and(Duration::is_zero) {
             self.report(at("every"), "a window of no length", "such as \"10s\"");
         }
-        if every.is_some_and(|every| self.duration < every) {
+        if !self.duration.is_zero() && every.is_some_and(|every| self.duration < every) {
             let hint = format!("the run lasts {}", self.duration);
             self.report(at("every"), "the windows are longer than the run", hint);
         }
@@ -57,19 +60,16 @@ impl<'d> Lower<'_, '_, 'd> {
                 let what = "only one of `during`, `before`, `after` can say when";
                 self.report(node.at, what, "`from` and `to` cut any of them");
             }
-            match self.event(name) {
-                Some(event) => {
-                    base = match key {
-                        "during" => WindowBase::During(event),
-                        "before" => WindowBase::Before(event),
-                        _ => WindowBase::After(event),
-                    };
-                }
-                None => {
-                    let root = self.root;
-                    let ids = root.list("event").iter().filter_map(|event| event.text("id"));
-                    self.missing(node.at, "event", name, ids);
-                }
+            if let Some(event) = self.event(name) {
+                base = match key {
+                    "during" => WindowBase::During(event),
+                    "before" => WindowBase::Before(event),
+                    _ => WindowBase::After(event),
+                };
+            } else {
+                let root = self.root;
+                let ids = root.list("event").iter().filter_map(|event| event.text("id"));
+                self.missing(node.at, "event", name, ids);
             }
         }
         let time = |key| table.duration(key).map(|length| Time::from_ns(length.ns()));
@@ -80,7 +80,8 @@ impl<'d> Lower<'_, '_, 'd> {
             let at = table.get("to").map_or(table.at, |node| node.at);
             self.report(at, format!("the window ends at {to}, not after {from}"), "`from` < `to`");
         }
-        if let Some(from) = from
+        if !self.duration.is_zero()
+            && let Some(from) = from
             && self.duration.ns() <= from.ns()
         {
             let at = table.get("from").map_or(table.at, |node| node.at);

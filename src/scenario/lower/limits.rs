@@ -108,7 +108,9 @@ impl Lower<'_, '_, '_> {
         let (path, at) = self.example(graph, group);
         let visits = visits(&vec![1.0; group.len()], &inside);
         let Some(visits) = visits else {
-            let certain = inside.iter().all(|(_, _, expected)| 1.0 <= *expected);
+            let certain = inside
+                .iter()
+                .all(|(from, to, _)| self.is_certain(graph[group[*from]], graph[group[*to]]));
             let (what, hint) = if certain {
                 (format!("the calls {path} never end"), "each makes the next for certain")
             } else {
@@ -135,6 +137,17 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, "give one of the workloads a time above 0");
         }
         !bad
+    }
+
+    /// Whether some workload of `from` calls `to` for every request.
+    fn is_certain(&self, from: ServiceId, to: ServiceId) -> bool {
+        let workloads = &self.universe.services[from.index()].workloads;
+        let steps = workloads.iter().flat_map(|id| &self.universe.workloads[id.index()].program);
+        let mut sites = steps.flat_map(|step| match step {
+            Step::Calls(sites) => &sites[..],
+            Step::Work(_) => &[],
+        });
+        sites.any(|site| site.to == to && 1.0 <= site.probability)
     }
 
     /// A cycle of the group in words, and a call in it.

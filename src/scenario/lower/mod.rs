@@ -32,6 +32,9 @@ use crate::plan::universe::{ClassId, RequestClass, ServiceId, Universe, Workload
 use crate::plan::{Plan, Start};
 use std::collections::BTreeMap;
 
+/// Rules are looked up once for each service and class of requests.
+const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
+
 /// What the plan is called and where it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Heading {
@@ -62,7 +65,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
 }
 
 /// Lowers a document. Faults go to the context; without any, the plan is whole.
-pub(crate) fn lower<'d>(context: &mut Context<'_>, root: &'d Node, heading: Heading) -> Plan {
+pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) -> Plan {
     let nothing = Node { at: BEGIN, value: super::document::Value::Table(Vec::new()) };
     let scenario = root.get("scenario").unwrap_or(&nothing);
     let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
@@ -140,7 +143,7 @@ fn digest(plan: &Plan) -> u128 {
     digest.value()
 }
 
-impl<'d> Lower<'_, '_, 'd> {
+impl Lower<'_, '_, '_> {
     fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
         self.context.report(Fault::new(at, what).hint(hint));
     }
@@ -153,8 +156,12 @@ impl<'d> Lower<'_, '_, 'd> {
         name: &str,
         names: impl IntoIterator<Item = &'n str> + Clone,
     ) {
-        let hint = known(name, names, &format!("{what}s here"));
-        self.report(at, format!("there is no {what} `{name}`"), hint);
+        let fault = Fault::new(at, format!("there is no {what} `{name}`"));
+        self.context.report(if self.context.is_flooded() {
+            fault
+        } else {
+            fault.hint(known(name, names, &format!("{what}s here")))
+        });
     }
 
     /// Warm-up and interval.
@@ -229,7 +236,8 @@ impl<'d> Lower<'_, '_, 'd> {
         if let Some(id) = self.services.get(text) {
             return Some(*id);
         }
-        let names: Vec<&str> = self.services.keys().copied().collect();
+        let shown = if self.context.is_flooded() { 0 } else { usize::MAX };
+        let names: Vec<&str> = self.services.keys().copied().take(shown).collect();
         self.missing(name.at, "service", text, names);
         None
     }
@@ -251,8 +259,8 @@ impl<'d> Lower<'_, '_, 'd> {
         let chosen: Vec<_> = all.iter().filter(is_version).copied().collect();
         if chosen.is_empty() {
             let versions = self.versions(id);
-            let versions = versions.iter().map(String::as_str);
-            self.missing(at, &format!("version of `{name}`"), version, versions);
+            let hint = known(version, versions.iter().map(String::as_str), "its versions");
+            self.report(at, format!("`{name}` has no version `{version}`"), hint);
             return None;
         }
         Some((id, chosen))
@@ -290,6 +298,12 @@ impl<'d> Lower<'_, '_, 'd> {
         self.universe.classes = makers.into_iter().map(request_class).collect();
         self.universe.classes.sort();
         self.universe.classes.dedup();
+        let (classes, services) = (self.universe.classes.len(), self.services.len());
+        if CLASSES_TIMES_SERVICES_MAX < classes * services {
+            let what = format!("{classes} different requests to {services} services are too many");
+            self.report(BEGIN, what, "fewer different paths, methods and headers");
+            self.universe.classes.truncate(1);
+        }
     }
 }
 

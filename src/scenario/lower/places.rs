@@ -1,4 +1,7 @@
 //! Zones, nodes and links.
+//!
+//! Source: the default delays are the mesh's network parameters.
+//! Left out: racks, asymmetric defaults.
 
 use super::super::document::Node as Table;
 use super::super::keys::NODES_MAX;

@@ -1,4 +1,7 @@
 //! Policies of clusters and routes: the mesh's parameters with what a service says over them.
+//!
+//! Source: the words of Istio's `DestinationRule` and `VirtualService`; Envoy's default of 10 × base.
+//! Left out: policies of a single client.
 
 use super::super::document::{Node, Value};
 use super::super::schema::{Keys, Kind};

@@ -1,4 +1,7 @@
 //! Programs: what an app does for a request.
+//!
+//! Source: ours.
+//! Left out: branches other than by probability.
 
 use super::super::document::Node;
 use super::super::values::distribution;

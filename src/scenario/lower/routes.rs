@@ -1,5 +1,8 @@
 //! Routes: rules with their matches, weights, time-outs and retries; one table a service at the
 //! start, one more for each event that changes routes.
+//!
+//! Source: Istio's `VirtualService`, the first match wins; a version that is not there is a cluster that is not there.
+//! Left out: regular expressions, mirrors, faults, rewrites.
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};

@@ -1,4 +1,7 @@
 //! Services, workloads and clusters: who selects whom, in name order.
+//!
+//! Source: selection by labels as in Kubernetes, many to many.
+//! Left out: namespaces, ports.
 
 use super::super::document::{At, Node, Value};
 use super::super::keys::{SERVICE, WORKLOADS_MAX};
@@ -16,6 +19,9 @@ use std::collections::BTreeMap;
 
 /// The gateway's name; no service may have it.
 const INGRESS: &str = "ingress";
+
+/// Pairs of a workload and a node that it may use, in all.
+const PLACEMENTS_MAX: usize = 20_000_000;
 
 impl<'d> Lower<'_, '_, 'd> {
     /// Gives ids to services and workloads.
@@ -87,16 +93,23 @@ impl<'d> Lower<'_, '_, 'd> {
     /// Makes the workloads, all but their programs.
     pub(super) fn fill_workloads(&mut self) {
         let names: Vec<String> = self.workloads.keys().cloned().collect();
+        let mut placements = 0;
         for (name, draft) in names.into_iter().zip(self.drafts.clone()) {
+            let fits = placements < PLACEMENTS_MAX;
             let workload = match draft {
-                Some((service, node)) => self.workload(name, service, node),
+                Some((service, node)) => self.workload(name, service, node, fits),
                 None => self.gateway(),
             };
+            placements += workload.nodes.len();
             self.universe.workloads.push(workload);
+            if fits && PLACEMENTS_MAX <= placements {
+                let what = "too many workloads may run on too many nodes";
+                self.report(BEGIN, what, "place them with `zones` or `nodes`");
+            }
         }
     }
 
-    fn workload(&mut self, name: String, service: ServiceId, node: &Node) -> Workload {
+    fn workload(&mut self, name: String, service: ServiceId, node: &Node, fits: bool) -> Workload {
         let table = self.service_nodes[service.index()];
         let app = table.text("name").unwrap_or_default().to_owned();
         let version = node.text("version").unwrap_or_default().to_owned();
@@ -114,7 +127,7 @@ impl<'d> Lower<'_, '_, 'd> {
             role: Role::App,
             meshed: table.flag("meshed").unwrap_or(true),
             replicas: node.count("replicas").unwrap_or(1),
-            nodes: self.placement(node),
+            nodes: if fits { self.placement(node) } else { Vec::new() },
             station: Station {
                 workers: node.count("workers").unwrap_or(1),
                 queue: node.count("queue"),
@@ -160,22 +173,16 @@ impl<'d> Lower<'_, '_, 'd> {
         let mut chosen: Vec<NodeId> = Vec::new();
         for name in node.list("zones") {
             let Some(text) = name.as_text() else { continue };
-            match self.zone(text) {
-                Some(zone) => chosen.extend(self.nodes_of(Place::Zone(zone))),
-                None => {
-                    let zones = self.universe.zones.clone();
-                    self.missing(name.at, "zone", text, zones.iter().map(String::as_str));
-                }
+            if let Some(zone) = self.zone(text) { chosen.extend(self.nodes_of(Place::Zone(zone))) } else {
+                let zones = self.universe.zones.clone();
+                self.missing(name.at, "zone", text, zones.iter().map(String::as_str));
             }
         }
         for name in node.list("nodes") {
             let Some(text) = name.as_text() else { continue };
-            match self.node(text) {
-                Some(node) => chosen.push(node),
-                None => {
-                    let nodes = self.universe.nodes.clone();
-                    self.missing(name.at, "node", text, nodes.iter().map(|n| n.name.as_str()));
-                }
+            if let Some(node) = self.node(text) { chosen.push(node) } else {
+                let nodes = self.universe.nodes.clone();
+                self.missing(name.at, "node", text, nodes.iter().map(|n| n.name.as_str()));
             }
         }
         chosen.sort();
@@ -264,14 +271,17 @@ impl<'d> Lower<'_, '_, 'd> {
     }
 
     fn nothing_selected(&mut self, table: &Node, name: &str) {
-        if table.get("workload").is_some() && table.get("selector").is_some() {
-            let at = table.get("selector").map_or(table.at, |selector| selector.at);
+        let at = |key: &str| table.get(key).map_or(table.at, |node| node.at);
+        if table.get("selector").is_some() {
             let what = format!("the selector of `{name}` selects no workload");
-            self.report(at, what, "labels of its own workloads: app and version, and `labels`");
-        } else {
-            let at = table.get("name").map_or(table.at, |name| name.at);
+            let hint = "workloads have the labels app and version, and those in `labels`";
+            self.report(at("selector"), what, hint);
+        } else if table.list("workload").is_empty() {
             let hint = "add a [[service.workload]], or a selector for the workloads of others";
-            self.report(at, format!("the service `{name}` has no workload"), hint);
+            self.report(at("name"), format!("the service `{name}` has no workload"), hint);
+        } else if self.context.faults.is_empty() {
+            let what = format!("the service `{name}` selects none of its workloads");
+            self.report(at("name"), what, format!("it selects the label app = {name}"));
         }
     }
 }

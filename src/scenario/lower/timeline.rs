@@ -1,4 +1,7 @@
 //! Events: when they begin, how long they last. What they do is in `action`.
+//!
+//! Source: the contract.
+//! Left out: events that follow other events.
 
 use super::super::context::Fault;
 use super::super::document::Node;

@@ -1,4 +1,7 @@
 //! Traffic: where requests start, where they go, when they come.
+//!
+//! Source: `plan::traffic`.
+//! Left out: traffic from several versions at once.
 
 use super::super::document::Node;
 use super::super::values::arrivals;
