@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, complete: bool) {
     let list = keys.list();
     for entry in node.entries() {
-        if let Some(key) = list.iter().find(|key| key.name == entry.key) { value(context, &entry.node, key.kind, entry.at, complete) } else {
+        if let Some(key) = list.iter().find(|key| key.name == entry.key) {
+            value(context, &entry.node, key.kind, entry.at, complete);
+        } else {
             let names = list.iter().map(|key| key.name);
             let hint = if PLANNED.contains(&entry.key.as_str()) {
                 "this section is planned; this version does not read it".to_owned()
@@ -27,8 +29,7 @@ pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, 
                 known(&entry.key, names, "the keys here are")
             };
             context.report(
-                Fault::new(entry.at, format!("there is no key `{}` here", entry.key))
-                    .hint(hint),
+                Fault::new(entry.at, format!("there is no key `{}` here", entry.key)).hint(hint),
             );
         }
     }
@@ -54,9 +55,7 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             return tables(context, node, kind, keys, identity, complete);
         }
         Kind::OneOrMany(keys) => return tables(context, node, kind, keys, "", complete),
-        Kind::Table(_) => Err(expected(node, kind)),
         Kind::Switch(_) if matches!(node.value, Value::Bool(_)) => Ok(()),
-        Kind::Switch(_) => Err(expected(node, kind)),
         Kind::ShareOr(_) => match node.value {
             Value::Text(_) | Value::Integer(_) | Value::Float(_) => share(node).map(drop),
             _ => Err(expected(node, kind)),
@@ -99,7 +98,7 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             return each(context, node, values, kind, Kind::Count(0, 1_000_000), complete);
         }
         Kind::Settings if node.is_table() => Ok(()),
-        Kind::Settings => Err(expected(node, kind)),
+        Kind::Table(_) | Kind::Switch(_) | Kind::Settings => Err(expected(node, kind)),
     };
     context.ok(result);
 }

@@ -9,6 +9,10 @@ use super::schema::{Kind, describe, parameter};
 use crate::kernel::time::{Duration, NS_PER_S};
 use crate::plan::parameter::{Parameters, ValueKind};
 use crate::plan::profile::{read_duration, read_rate, read_share};
+use std::sync::LazyLock;
+
+/// Parameters to try texts on.
+static SCRATCH: LazyLock<Parameters> = LazyLock::new(Parameters::default);
 
 /// A value of another kind than this.
 pub(crate) fn expected(node: &Node, kind: Kind) -> Fault {
@@ -88,30 +92,16 @@ pub(crate) fn bandwidth(node: &Node) -> Result<f64, Fault> {
 /// The text that a parameter reads, if it reads it.
 pub(crate) fn parameter_text(node: &Node, name: &str) -> Result<String, Fault> {
     let kind = parameter(name).kind;
-    let fits = match (&node.value, kind) {
-        (Value::Table(_) | Value::Date(_), _) => false,
-        (Value::List(items), ValueKind::RetryOn) => items.iter().all(|i| i.as_text().is_some()),
-        (Value::List(items), ValueKind::Statuses) => {
-            items.iter().all(|item| matches!(item.value, Value::Integer(_)))
-        }
-        (Value::List(_), _) => false,
-        (Value::Bool(_), kind) => kind == ValueKind::Bool,
-        (Value::Integer(_) | Value::Float(_), ValueKind::Word(_) | ValueKind::RetryOn) => false,
-        (Value::Integer(number), ValueKind::Duration) if *number != 0 => {
-            return Err(unitless(node, "duration", "ms", "s"));
-        }
-        (Value::Float(_), ValueKind::Duration) => {
-            return Err(unitless(node, "duration", "ms", "s"));
-        }
-        (Value::Integer(number), ValueKind::Rate) if *number != 0 => {
-            return Err(unitless(node, "rate", "rps", "/h"));
-        }
-        (Value::Float(_), ValueKind::Rate) => return Err(unitless(node, "rate", "rps", "/h")),
-        (Value::Text(_), ValueKind::Count | ValueKind::Number | ValueKind::Bool) => false,
-        _ => true,
+    let unit_missing = match node.value {
+        Value::Integer(number) => number != 0,
+        Value::Float(_) => true,
+        _ => false,
     };
-    if !fits {
-        return Err(expected(node, Kind::Like(parameter(name).name)));
+    match kind {
+        ValueKind::Duration if unit_missing => return Err(unitless(node, "duration", "ms", "s")),
+        ValueKind::Rate if unit_missing => return Err(unitless(node, "rate", "rps", "/h")),
+        _ if !fits(node, kind) => return Err(expected(node, Kind::Like(parameter(name).name))),
+        _ => {}
     }
     if kind == ValueKind::Share {
         return share(node).map(|share| share.to_string());
@@ -120,7 +110,7 @@ pub(crate) fn parameter_text(node: &Node, name: &str) -> Result<String, Fault> {
         Value::List(items) => items.iter().map(Node::print).collect::<Vec<_>>().join(","),
         _ => node.print(),
     };
-    match Parameters::default().set(name, &text) {
+    match SCRATCH.clone().set(name, &text) {
         Some(Ok(())) => Ok(text),
         Some(Err(what)) => {
             let what = if matches!(kind, ValueKind::Word(_) | ValueKind::Count) {
@@ -131,6 +121,23 @@ pub(crate) fn parameter_text(node: &Node, name: &str) -> Result<String, Fault> {
             Err(Fault::new(node.at, what))
         }
         None => unreachable!("the key table names parameters that exist"),
+    }
+}
+
+/// Whether a value of this type can be a parameter of that kind.
+fn fits(node: &Node, kind: ValueKind) -> bool {
+    use ValueKind::{Bool, Count, Duration, Number, Rate, RetryOn, Share, Statuses, Word};
+    match &node.value {
+        Value::Text(_) => !matches!(kind, Count | Number | Bool),
+        Value::Integer(_) => matches!(kind, Count | Number | Share | Duration | Rate | Statuses),
+        Value::Float(_) => matches!(kind, Number | Share | Count),
+        Value::Bool(_) => kind == Bool,
+        Value::List(items) => match kind {
+            RetryOn => items.iter().all(|item| item.as_text().is_some()),
+            Statuses => items.iter().all(|item| matches!(item.value, Value::Integer(_))),
+            Duration | Share | Count | Number | Bool | Rate | Word(_) => false,
+        },
+        Value::Table(_) | Value::Date(_) => false,
     }
 }
 

@@ -170,16 +170,16 @@ fn rates(body: &Node) -> Result<Vec<RatePoint>, Fault> {
             None if time != Time::ZERO => {
                 return Err(Fault::new(from.at, "the first point must be at 0s"));
             }
-            Some(last) if time <= last.from => {
-                return Err(Fault::new(from.at, format!("{time} is not after {}", last.from)));
+            Some(before) if time <= before.from => {
+                return Err(Fault::new(from.at, format!("{time} is not after {}", before.from)));
             }
             _ => points.push(RatePoint { from: time, per_s, ramp: shape == "ramp" }),
         }
     }
     match points.last_mut() {
         None => Err(Fault::new(list.at, "there is no point")),
-        Some(last) => {
-            last.ramp = false;
+        Some(end) => {
+            end.ramp = false;
             Ok(points)
         }
     }

@@ -352,11 +352,15 @@ impl Lower<'_, '_, '_> {
         let factor = table.get("factor").and_then(Node::number)?;
         let (chosen, what): (Vec<u32>, _) = match target {
             None => ((0..id(self.traffic.len())).collect(), "all traffic".to_owned()),
-            Some((at, name)) => if let Some(index) = self.traffic.iter().position(|one| one.id == name) { (vec![id(index)], format!("traffic {name}")) } else {
-                let ids: Vec<String> = self.traffic.iter().map(|t| t.id.clone()).collect();
-                self.missing(at, "traffic", name, ids.iter().map(String::as_str));
-                return None;
-            },
+            Some((at, name)) => {
+                if let Some(index) = self.traffic.iter().position(|one| one.id == name) {
+                    (vec![id(index)], format!("traffic {name}"))
+                } else {
+                    let ids: Vec<String> = self.traffic.iter().map(|t| t.id.clone()).collect();
+                    self.missing(at, "traffic", name, ids.iter().map(String::as_str));
+                    return None;
+                }
+            }
         };
         Some((Action::ScaleTraffic { traffic: chosen, factor }, format!("{what} times {factor}")))
     }

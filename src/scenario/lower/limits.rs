@@ -170,11 +170,12 @@ impl Lower<'_, '_, '_> {
         let closes = *path.last().expect("not empty");
         let from = path.iter().position(|node| *node == closes).unwrap_or(0);
         let path = &path[from..];
-        let (caller, called) = (path[0], path.get(1).copied().unwrap_or(path[0]));
+        let caller = path[0];
+        let next = path.get(1).copied().unwrap_or(caller);
         let calls = self.service_nodes[graph[caller].index()].list("workload").iter();
         let mut calls = calls.flat_map(|workload| workload.list("calls"));
         let call =
-            calls.find_map(|call| call.get("to").filter(|to| to.as_text() == Some(name(called))));
+            calls.find_map(|call| call.get("to").filter(|to| to.as_text() == Some(name(next))));
         let names: Vec<&str> = path.iter().map(|node| name(*node)).collect();
         let shown = match names.len() {
             0..=8 => names.join(" -> "),

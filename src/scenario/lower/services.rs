@@ -173,14 +173,18 @@ impl<'d> Lower<'_, '_, 'd> {
         let mut chosen: Vec<NodeId> = Vec::new();
         for name in node.list("zones") {
             let Some(text) = name.as_text() else { continue };
-            if let Some(zone) = self.zone(text) { chosen.extend(self.nodes_of(Place::Zone(zone))) } else {
+            if let Some(zone) = self.zone(text) {
+                chosen.extend(self.nodes_of(Place::Zone(zone)));
+            } else {
                 let zones = self.universe.zones.clone();
                 self.missing(name.at, "zone", text, zones.iter().map(String::as_str));
             }
         }
         for name in node.list("nodes") {
             let Some(text) = name.as_text() else { continue };
-            if let Some(node) = self.node(text) { chosen.push(node) } else {
+            if let Some(node) = self.node(text) {
+                chosen.push(node);
+            } else {
                 let nodes = self.universe.nodes.clone();
                 self.missing(name.at, "node", text, nodes.iter().map(|n| n.name.as_str()));
             }
@@ -287,13 +291,13 @@ impl<'d> Lower<'_, '_, 'd> {
 }
 
 fn errors(node: &Node) -> Errors {
-    let none = Errors { share: 0.0, status: 500 };
-    let Some(errors) = node.get("errors") else { return none };
+    let never = Errors { share: 0.0, status: 500 };
+    let Some(errors) = node.get("errors") else { return never };
     match errors.value {
         Value::Table(_) => Errors {
             share: errors.share("share").unwrap_or(0.0),
             status: errors.count("status").and_then(|s| u16::try_from(s).ok()).unwrap_or(500),
         },
-        _ => Errors { share: node.share("errors").unwrap_or(0.0), ..none },
+        _ => Errors { share: node.share("errors").unwrap_or(0.0), ..never },
     }
 }

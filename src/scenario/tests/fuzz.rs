@@ -4,6 +4,7 @@ use super::good::RICH;
 use super::{NORMATIVE, read, read_with};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use std::fmt::Write as _;
 
 /// Pieces that a mutation puts in.
 const PIECES: &[&str] = &[
@@ -103,10 +104,36 @@ fn large_nonsense_ends_soon() {
     let mut chain = String::from("[scenario]\nduration = \"1h\"\n");
     for index in 0..2_000 {
         let next = (index + 1) % 2_000;
-        chain += &format!(
+        write!(
+            chain,
             "[[service]]\nname = \"s{index}\"\nworkload = [{{ time = \"1ms\", calls = [{{ to = \"s{next}\" }}] }}]\n"
-        );
+        )
+        .expect("a string takes all");
     }
     let problems = read(&chain).expect_err("a ring of 2000");
     assert!(problems[0].what.contains("2000 services) never end"), "{}", problems[0]);
+}
+
+#[test]
+fn large_scenarios_read_or_are_refused() {
+    let services = |count: usize| {
+        let mut text = String::from(
+            "# Many.\n[scenario]\nduration = \"1m\"\n[[node]]\nname = \"n\"\ncount = 50\n",
+        );
+        for index in 0..count {
+            let next = index + 1;
+            write!(
+                text,
+                "[[service]]\nname = \"s{index}\"\nretries.attempts = 1\n[[service.workload]]\ntime = \"1ms\"\n\
+                 calls = [{{ to = \"s{next}\", probability = 0.5 }}]\n"
+            )
+            .expect("a string takes all");
+        }
+        text
+    };
+    let last = "[[service]]\nname = \"s2000\"\n[[service.workload]]\ntime = \"1ms\"\n";
+    let plan = super::good(&(services(2_000) + last)).plan;
+    assert_eq!(plan.universe.services.len(), 2_001);
+    let problems = read(&services(100_001)).expect_err("too many");
+    assert!(problems.iter().any(|problem| problem.what.contains("100001 services")));
 }

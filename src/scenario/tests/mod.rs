@@ -35,7 +35,7 @@ fn read_with(text: &str, sets: &[&str]) -> Result<Loaded, Vec<Problem>> {
 }
 
 fn print(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn good(text: &str) -> Loaded {
