@@ -2,7 +2,8 @@
 //!
 //! Segments are split at dots; a quoted segment may hold dots. Elements of arrays of tables are
 //! addressed by their id, name or version, or by `[n]` from 0. Below a service, a version leads to
-//! its workload, and where there is one workload its keys need no version.
+//! its workload, and where there is one workload its keys need no version. A table given for a
+//! table adds its keys to it.
 //!
 //! Source: the contract's rule for `--set`.
 //! Left out: adding elements to arrays, taking keys away.
@@ -17,6 +18,8 @@ struct Segment {
     step: Step,
     start: usize,
     end: usize,
+    /// Where it stands, if it is not part of a path's text.
+    at: Option<At>,
 }
 
 enum Step {
@@ -83,6 +86,9 @@ struct Walk<'w> {
 
 impl Walk<'_> {
     fn at(&self, segment: &Segment) -> At {
+        if let Some(at) = segment.at {
+            return at;
+        }
         if !self.exact {
             return self.at;
         }
@@ -98,8 +104,24 @@ impl Walk<'_> {
         value: Node,
     ) -> Result<(), Fault> {
         if segments.is_empty() {
-            *node = if matches!(kind, Kind::Text) { (self.as_text)(value) } else { value };
-            return Ok(());
+            return match (kind, value) {
+                // `set = { mesh.cert.ttl = "1h" }` is a table in a table: it adds, as a path does.
+                (Kind::Table(_) | Kind::Tables(..), Node { value: Value::Table(entries), .. }) => {
+                    entries.into_iter().try_for_each(|entry| {
+                        let step = Step::Name(entry.key);
+                        let segment = Segment { step, start: 0, end: 0, at: Some(entry.at) };
+                        self.step(node, kind, &[segment], entry.node)
+                    })
+                }
+                (Kind::Text, value) => {
+                    *node = (self.as_text)(value);
+                    Ok(())
+                }
+                (_, value) => {
+                    *node = value;
+                    Ok(())
+                }
+            };
         }
         match kind {
             Kind::Tables(keys, identity) => self.element(node, keys, identity, segments, value),
@@ -287,13 +309,13 @@ fn segments(path: &str) -> Result<Vec<Segment>, String> {
             let close = rest[1..].find(quote).ok_or("a quote is not closed")? + 1;
             let name = rest[1..close].to_owned();
             rest = &rest[close + 1..];
-            segments.push(Segment { step: Step::Name(name), start, end: end_of(rest) });
+            segments.push(Segment { step: Step::Name(name), start, end: end_of(rest), at: None });
         } else if let Some(inner) = rest.strip_prefix('[') {
             let (index, after) = inner.split_once(']').ok_or("a bracket is not closed")?;
             let index = index.trim().parse();
             let index = index.map_err(|_| "between brackets stands a number from 0 on")?;
             rest = after;
-            segments.push(Segment { step: Step::Index(index), start, end: end_of(rest) });
+            segments.push(Segment { step: Step::Index(index), start, end: end_of(rest), at: None });
         } else if wants_name {
             let length = rest.find(['.', '[']).unwrap_or(rest.len());
             let name = rest[..length].trim();
@@ -301,7 +323,12 @@ fn segments(path: &str) -> Result<Vec<Segment>, String> {
                 return Err("a segment of the path is empty".to_owned());
             }
             rest = &rest[length..];
-            segments.push(Segment { step: Step::Name(name.to_owned()), start, end: end_of(rest) });
+            segments.push(Segment {
+                step: Step::Name(name.to_owned()),
+                start,
+                end: end_of(rest),
+                at: None,
+            });
         }
         wants_name = match rest.chars().next() {
             None => return Ok(segments),

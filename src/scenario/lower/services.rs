@@ -201,6 +201,14 @@ impl<'d> Lower<'_, '_, 'd> {
         let share = |key| node.get("rollout").and_then(|table| table.share(key)).unwrap_or(0.25);
         let rollout =
             Rollout { max_surge: share("max_surge"), max_unavailable: share("max_unavailable") };
+        for key in ["max_surge", "max_unavailable"] {
+            // In Kubernetes a bare 1 is one pod; here it would be all of them.
+            let given = node.get("rollout").and_then(|table| table.get(key));
+            if let Some(one) = given.filter(|given| matches!(given.value, Value::Integer(1))) {
+                let hint = "write \"100%\" for all pods; a number of pods is not simulated";
+                self.report(one.at, format!("`{key} = 1` may mean one pod or all"), hint);
+            }
+        }
         if rollout.max_surge <= 0.0 && rollout.max_unavailable <= 0.0 {
             let at = node.get("rollout").map_or(node.at, |table| table.at);
             let hint = "Kubernetes refuses it too: no pod could ever be replaced";

@@ -6,6 +6,7 @@ use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::Start;
 use crate::plan::assertion::WindowBase;
+use crate::plan::parameter::Value as _;
 use crate::plan::policy::{Destination, RetryLimit, RetryOn};
 use crate::plan::timeline::{Action, ControlPart, PodSet, Trigger};
 use crate::plan::traffic::Arrivals;
@@ -109,23 +110,43 @@ fn the_rich_example_becomes_what_it_says() {
     assert!(matches!(&plan.timeline[9].action, Action::FreezePods(PodSet::One(WorkloadId(1), 1))));
 }
 
+/// The file with its nodes, links, services and traffic in reverse.
+fn turned(text: &str) -> String {
+    let mut blocks: Vec<String> = vec![String::new()];
+    for line in text.lines() {
+        let line_begins_block = line.starts_with('[') && !line.starts_with("[[service.");
+        if line_begins_block {
+            blocks.push(String::new());
+        }
+        let block = blocks.last_mut().expect("never empty");
+        block.push_str(line);
+        block.push('\n');
+    }
+    let kinds = ["[[node]]", "[[link]]", "[[service]]", "[[traffic]]"];
+    let turns = |block: &String| kinds.iter().any(|kind| block.starts_with(kind));
+    let (turning, staying): (Vec<_>, Vec<_>) = blocks.into_iter().partition(turns);
+    staying.into_iter().chain(turning.into_iter().rev()).collect()
+}
+
 #[test]
 fn an_order_of_tables_shows_nowhere() {
-    let tables: Vec<&str> = NORMATIVE.split("\n[").collect();
-    let services: Vec<usize> =
-        (0..tables.len()).filter(|at| tables[*at].starts_with("[service]]")).collect();
-    let (first, rest) = (services[0], &tables[services[0]..]);
-    let end = rest.iter().position(|table| !table.starts_with("[service")).expect("traffic");
-    let blocks = &rest[..end];
-    // reviews, ratings, productpage: each two tables.
-    let mut turned: Vec<&str> = tables[..first].to_vec();
-    for block in blocks.chunks(2).rev() {
-        turned.extend(block);
+    for text in [NORMATIVE, RICH, template("canary").expect("a template")] {
+        let turned = turned(text);
+        assert_ne!(turned, text);
+        assert_eq!(good(&turned).plan, good(text).plan);
     }
-    turned.extend(&tables[first + end..]);
-    let turned = turned.join("\n[");
-    assert_ne!(turned, NORMATIVE);
-    assert_eq!(good(&turned).plan, good(NORMATIVE).plan);
+}
+
+#[test]
+fn a_table_in_a_setting_adds_to_what_is_there() {
+    let dotted = NORMATIVE.replace(
+        "\"mesh.connections.churn\" = \"0\"",
+        "mesh.connections.churn = \"1/h\", service.reviews.v2.workers = 2",
+    );
+    let [variant] = &good(&dotted).variants[..] else { panic!("one variant") };
+    assert_eq!(variant.profile, "istio-sidecar@1.28");
+    assert_eq!(variant.universe.workloads[3].station.workers, 2);
+    assert_eq!(variant.parameters.connections.churn.text(), "0.0002777777777777778rps");
 }
 
 #[test]
