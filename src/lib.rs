@@ -5,5 +5,6 @@ pub mod kernel;
 pub mod model;
 pub mod observe;
 pub mod plan;
+pub mod scenario;
 pub mod vocabulary;
 pub mod world;

@@ -1,0 +1,165 @@
+//! The structural check: every key is known, every value has its kind, nothing required is
+//! missing, nothing is named twice.
+//!
+//! What passes here reads without an error later; the lowering then looks at what things mean.
+//!
+//! Source: the key table.
+//! Left out: meaning.
+
+use super::context::{Context, Fault, known};
+use super::document::{At, Node, Value};
+use super::keys::PLANNED;
+use super::schema::{Default, Keys, Kind};
+use super::units::{bandwidth, count, duration, expected, number, parameter_text, share};
+use super::values::{arrivals, distribution};
+use std::collections::BTreeMap;
+
+/// Checks a table. Where the file has syntax errors, `complete` is false: what is missing may have
+/// been lost to them.
+pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, complete: bool) {
+    let list = keys.list();
+    for entry in node.entries() {
+        if let Some(key) = list.iter().find(|key| key.name == entry.key) {
+            value(context, &entry.node, key.kind, entry.at, complete);
+        } else {
+            let names = list.iter().map(|key| key.name);
+            let hint = if PLANNED.contains(&entry.key.as_str()) {
+                "this section is planned; this version does not read it".to_owned()
+            } else {
+                known(&entry.key, names, "the keys here are")
+            };
+            context.report(
+                Fault::new(entry.at, format!("there is no key `{}` here", entry.key)).hint(hint),
+            );
+        }
+    }
+    for key in list.iter().filter(|key| complete && key.default == Default::Required) {
+        if node.get(key.name).is_none() {
+            context.report(
+                Fault::new(at, format!("`{}` is missing", key.name))
+                    .hint(format!("{}: {}", key.name, key.meaning)),
+            );
+        }
+    }
+}
+
+fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: bool) {
+    let result = match kind {
+        Kind::Table(keys) if node.is_table() => return table(context, node, keys, key, complete),
+        Kind::OneOrMany(keys) if node.is_table() => {
+            return table(context, node, keys, key, complete);
+        }
+        Kind::Switch(keys) if node.is_table() => return table(context, node, keys, key, complete),
+        Kind::ShareOr(keys) if node.is_table() => return table(context, node, keys, key, complete),
+        Kind::Tables(keys, identity) => {
+            return tables(context, node, kind, keys, identity, complete);
+        }
+        Kind::OneOrMany(keys) => return tables(context, node, kind, keys, "", complete),
+        Kind::Switch(_) if matches!(node.value, Value::Bool(_)) => Ok(()),
+        Kind::ShareOr(_) => match node.value {
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) => share(node).map(drop),
+            _ => Err(expected(node, kind)),
+        },
+        Kind::Text => match node.as_text() {
+            Some("") => Err(Fault::new(node.at, "this text is empty")),
+            Some(text) if text.chars().any(char::is_control) => {
+                Err(Fault::new(node.at, "this text holds a control character"))
+            }
+            Some(_) => Ok(()),
+            None => Err(expected(node, kind)),
+        },
+        Kind::Duration => duration(node).map(drop),
+        Kind::Bandwidth => bandwidth(node).map(drop),
+        Kind::Share => share(node).map(drop),
+        Kind::Count(least, most) => count(node, least, most).map(drop),
+        Kind::Number => number(node).map(drop),
+        Kind::Bool => match node.value {
+            Value::Bool(_) => Ok(()),
+            _ => Err(expected(node, kind)),
+        },
+        Kind::Word(words) => match node.as_text() {
+            Some(word) if words.contains(&word) => Ok(()),
+            Some(word) => Err(Fault::new(node.at, format!("`{word}` is none of the words here"))
+                .hint(known(word, words.iter().copied(), "the words here are"))),
+            None => Err(expected(node, kind)),
+        },
+        Kind::Like(name) => parameter_text(node, name).map(drop),
+        Kind::Distribution => distribution(context, node).map(drop),
+        Kind::Arrivals => arrivals(context, node).map(drop),
+        Kind::Names => {
+            return each(context, node, node.items().iter(), kind, Kind::Text, complete);
+        }
+        Kind::Labels => {
+            let values = node.entries().iter().map(|entry| &entry.node);
+            return each(context, node, values, kind, Kind::Text, complete);
+        }
+        Kind::Weights => {
+            let values = node.entries().iter().map(|entry| &entry.node);
+            return each(context, node, values, kind, Kind::Count(0, 1_000_000), complete);
+        }
+        Kind::Settings if node.is_table() => Ok(()),
+        Kind::Table(_) | Kind::Switch(_) | Kind::Settings => Err(expected(node, kind)),
+    };
+    context.ok(result);
+}
+
+/// The elements of a list or the values of a table, all of one kind.
+fn each<'n>(
+    context: &mut Context<'_>,
+    node: &Node,
+    values: impl Iterator<Item = &'n Node>,
+    kind: Kind,
+    element: Kind,
+    complete: bool,
+) {
+    let fits = match kind {
+        Kind::Names => matches!(node.value, Value::List(_)),
+        _ => node.is_table(),
+    };
+    if !fits {
+        return context.report(expected(node, kind));
+    }
+    for one in values {
+        value(context, one, element, one.at, complete);
+    }
+}
+
+fn tables(
+    context: &mut Context<'_>,
+    node: &Node,
+    kind: Kind,
+    keys: Keys,
+    identity: &str,
+    complete: bool,
+) {
+    let Value::List(items) = &node.value else {
+        let fault = expected(node, kind);
+        return context.report(if node.is_table() && !identity.is_empty() {
+            fault.hint("write its header with two brackets: [[…]]")
+        } else {
+            fault
+        });
+    };
+    let mut seen: BTreeMap<&str, At> = BTreeMap::new();
+    for item in items {
+        if !item.is_table() {
+            context.report(Fault::new(item.at, format!("expected a table, found {}", item.kind())));
+            continue;
+        }
+        table(context, item, keys, item.at, complete);
+        // Two workloads without a version are twins too; two routes without a name are not.
+        let name = match item.get(identity) {
+            Some(name) => name.as_text().map(|text| (text, name.at)),
+            None => (identity == "version").then_some(("", item.at)),
+        };
+        let Some((name, at)) = name else { continue };
+        if let Some(first) = seen.insert(name, at) {
+            let first = context.file_and_line(first);
+            let what = match name {
+                "" => "two workloads of this service have no version".to_owned(),
+                name => format!("the {identity} `{name}` is given twice"),
+            };
+            context.report(Fault::new(at, what).hint(format!("first at {first}")));
+        }
+    }
+}

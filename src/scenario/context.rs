@@ -1,0 +1,219 @@
+//! The context of one loading: the sources read so far and what is wrong with them.
+//!
+//! Source: the house rule: all problems at once, each with a place and a hint.
+//! Left out: warnings; what is read and not simulated has no key.
+
+use super::Files;
+use super::document::{At, Node, Source};
+use crate::plan::problem::Problem;
+use std::collections::BTreeMap;
+
+/// More problems than this help nobody.
+const PROBLEMS_MAX: usize = 100;
+/// More faults are not even kept.
+const FAULTS_MAX: usize = 10_000;
+/// Longer lists of names are not searched for a near one.
+const NAMES_MAX: usize = 5_000;
+/// A hint lists at most this many names.
+const NAMES_SHOWN: usize = 16;
+
+/// Something wrong at a stretch of a source.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Fault {
+    pub(crate) at: At,
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Fault {
+    /// A fault.
+    pub(crate) fn new(at: At, what: impl Into<String>) -> Self {
+        Self { at, what: what.into(), hint: None }
+    }
+
+    /// With a hint.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What one loading has read and found wrong.
+pub(crate) struct Context<'f> {
+    files: &'f dyn Files,
+    /// Files and `--set` texts, in the order in which they were read.
+    pub(crate) sources: Vec<Source>,
+    /// What is wrong.
+    pub(crate) faults: Vec<Fault>,
+    /// Data files, so that each is read once.
+    data: BTreeMap<String, Result<String, String>>,
+}
+
+impl<'f> Context<'f> {
+    /// Nothing read yet.
+    pub(crate) fn new(files: &'f dyn Files) -> Self {
+        Self { files, sources: Vec::new(), faults: Vec::new(), data: BTreeMap::new() }
+    }
+
+    /// Adds a source and names it.
+    pub(crate) fn add(&mut self, name: &str, text: &str) -> u32 {
+        self.sources.push(Source::new(name, text));
+        u32::try_from(self.sources.len() - 1).expect("few sources")
+    }
+
+    /// Reads a scenario file.
+    pub(crate) fn read(&self, path: &str) -> Result<String, String> {
+        self.files.read(path)
+    }
+
+    /// Reads a data file named in the source of `at`, relative to it; each file once.
+    pub(crate) fn read_data(&mut self, at: At, path: &str) -> Result<String, String> {
+        let full = join(&self.file_of(at), path);
+        let files = self.files;
+        self.data.entry(full).or_insert_with_key(|full| files.read(full)).clone()
+    }
+
+    /// Data files read, with their text.
+    pub(crate) fn data_files(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.data.iter().filter_map(|(path, text)| Some((path, text.as_ref().ok()?)))
+    }
+
+    /// Notes a fault; of a flood only the first.
+    pub(crate) fn report(&mut self, fault: Fault) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Forgets the faults that stand in a line with one of the syntax `errors`: they follow from it.
+    pub(crate) fn forget_followers(&mut self, errors: &[At]) {
+        let line = |at: &At| (at.source, self.sources[at.source as usize].line(at.start as usize));
+        let lines: std::collections::BTreeSet<_> = errors.iter().map(line).collect();
+        let keep: Vec<bool> = self
+            .faults
+            .iter()
+            .map(|fault| errors.contains(&fault.at) || !lines.contains(&line(&fault.at)))
+            .collect();
+        let mut keep = keep.into_iter();
+        self.faults.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    /// Whether there are so many faults that hints are no longer worth their time.
+    pub(crate) fn is_flooded(&self) -> bool {
+        2 * PROBLEMS_MAX < self.faults.len()
+    }
+
+    /// The value, or none and its fault noted.
+    pub(crate) fn ok<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.report(fault)).ok()
+    }
+
+    /// `file:line` of a stretch.
+    pub(crate) fn file_and_line(&self, at: At) -> String {
+        let source = &self.sources[at.source as usize];
+        if source.name == "--set" {
+            return format!("--set {}", source.text);
+        }
+        format!("{}:{}", source.name, source.line(at.start as usize))
+    }
+
+    /// The part of a text at bytes `start..end` of its value; all of it where the source spells it
+    /// with escapes.
+    pub(crate) fn inside(&self, node: &Node, start: usize, end: usize) -> At {
+        let (Some(value), raw) = (node.as_text(), self.raw(node.at)) else { return node.at };
+        let quotes = ["\"\"\"", "'''", "\"", "'"];
+        let quote = quotes.iter().find(|quote| raw.starts_with(**quote)).map_or(0, |q| q.len());
+        if raw.get(quote..raw.len() - quote.min(raw.len())) != Some(value) {
+            return node.at;
+        }
+        let byte = |byte: usize| node.at.start + u32::try_from(quote + byte).unwrap_or(0);
+        let end = end.min(value.len()).max(start);
+        At { source: node.at.source, start: byte(start), end: byte(end) }
+    }
+
+    /// The faults as problems, in the order of the sources, the worst flood cut.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut faults = self.faults.clone();
+        faults.sort();
+        faults.dedup_by(|a, b| (a.at, &a.what) == (b.at, &b.what));
+        let more = faults.len().saturating_sub(PROBLEMS_MAX);
+        faults.truncate(PROBLEMS_MAX);
+        let problem = |fault: Fault| Problem {
+            place: Some(self.sources[fault.at.source as usize].place(fault.at)),
+            what: fault.what,
+            hint: fault.hint,
+        };
+        let mut problems: Vec<_> = faults.into_iter().map(problem).collect();
+        if 0 < more {
+            problems.push(Problem::new(format!("… and {more} more problems")));
+        }
+        problems
+    }
+
+    fn raw(&self, at: At) -> &str {
+        let text = &self.sources[at.source as usize].text;
+        text.get(at.start as usize..at.end as usize).unwrap_or("")
+    }
+
+    /// The file of a stretch; for a `--set`, the scenario file.
+    fn file_of(&self, at: At) -> String {
+        let name = &self.sources[at.source as usize].name;
+        if name == "--set" { self.sources[0].name.clone() } else { name.clone() }
+    }
+}
+
+/// `path` as seen from the folder of `file`, without `.` and with `..` resolved where possible.
+pub(crate) fn join(file: &str, path: &str) -> String {
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let full = match (path.starts_with('/'), folder, file.starts_with('/')) {
+        (true, ..) | (_, "", false) => path.to_owned(),
+        _ => format!("{folder}/{path}"),
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in full.split('/') {
+        match part {
+            "." => {}
+            "" if !parts.is_empty() => {}
+            ".." if parts.last().is_some_and(|last| *last != ".." && !last.is_empty()) => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// The name nearest to `name`, if one is near enough to be meant.
+pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let length = name.chars().count();
+    if 64 < length {
+        return None;
+    }
+    let near = |one: &&str| {
+        let distance = strsim::damerau_levenshtein(name, one);
+        let prefix = one.starts_with(name) || name.starts_with(*one);
+        let limit = (length.max(one.chars().count()) / 3).clamp(1, 4);
+        (distance <= limit || prefix && 3 <= length && 3 <= one.len()).then_some(distance)
+    };
+    let found = names.into_iter().take(NAMES_MAX);
+    let found = found.filter_map(|one| near(&one).map(|distance| (distance, one))).min();
+    found.map(|(_, one)| one)
+}
+
+/// A hint for a name that is none of `names`.
+pub(crate) fn known<'n>(
+    name: &str,
+    names: impl IntoIterator<Item = &'n str> + Clone,
+    plural: &str,
+) -> String {
+    if let Some(near) = nearest(name, names.clone()) {
+        return format!("did you mean `{near}`?");
+    }
+    let all: Vec<_> = names.into_iter().take(NAMES_SHOWN + 1).collect();
+    match all.len() {
+        0 => format!("there are no {plural}"),
+        count if count <= NAMES_SHOWN => format!("{plural}: {}", all.join(", ")),
+        _ => format!("{plural}: {}, …", all[..NAMES_SHOWN].join(", ")),
+    }
+}

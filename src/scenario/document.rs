@@ -1,0 +1,268 @@
+//! The document: a scenario file as a tree that remembers where each piece stands.
+//!
+//! `toml` parses with recovery; the tree is copied out so that base files, `--set` texts and the
+//! file itself can be merged and every piece still points into its own source.
+//!
+//! Source: TOML 1.1; spans are bytes of the source, places are counted in characters.
+//! Left out: comments and formatting (a scenario is never written back).
+
+use crate::plan::problem::Place;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A stretch of bytes of one source.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct At {
+    /// Index into the context's sources.
+    pub(crate) source: u32,
+    /// First byte.
+    pub(crate) start: u32,
+    /// The byte after the last.
+    pub(crate) end: u32,
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Value,
+}
+
+/// A TOML value.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Bool(bool),
+    Date(String),
+    List(Vec<Node>),
+    /// In key order.
+    Table(Vec<Entry>),
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) at: At,
+    pub(crate) node: Node,
+}
+
+impl Node {
+    /// The entries, if it is a table.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The elements, if it is a list.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The entry of `key`, if it is a table that has it.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        let entries = self.entries();
+        entries.binary_search_by(|entry| entry.key.as_str().cmp(key)).ok().map(|at| &entries[at])
+    }
+
+    /// The value of `key`.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// The elements of the list `key`.
+    pub(crate) fn list(&self, key: &str) -> &[Self] {
+        self.get(key).map_or(&[], Self::items)
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of `key`.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.get(key)?.as_text()
+    }
+
+    /// Whether it is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.value, Value::Table(_))
+    }
+
+    /// Puts `entry` into a table in key order, in place of one of that key. No table: no effect.
+    pub(crate) fn put(&mut self, entry: Entry) -> Option<&mut Self> {
+        let Value::Table(entries) = &mut self.value else { return None };
+        let index = match entries.binary_search_by(|one| one.key.cmp(&entry.key)) {
+            Ok(index) => {
+                entries[index] = entry;
+                index
+            }
+            Err(index) => {
+                entries.insert(index, entry);
+                index
+            }
+        };
+        Some(&mut entries[index].node)
+    }
+
+    /// What people call this kind of value.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Text(_) => "a text",
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a number",
+            Value::Bool(_) => "true or false",
+            Value::Date(_) => "a date",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
+    /// The value as people would type it.
+    pub(crate) fn print(&self) -> String {
+        match &self.value {
+            Value::Text(text) | Value::Date(text) => text.clone(),
+            Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::Bool(value) => value.to_string(),
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(Self::print).collect::<Vec<_>>().join(", "))
+            }
+            Value::Table(entries) => {
+                let parts: Vec<_> =
+                    entries.iter().map(|e| format!("{} = {}", e.key, e.node.print())).collect();
+                format!("{{ {} }}", parts.join(", "))
+            }
+        }
+    }
+}
+
+/// A text that values come from: a file, or a `--set`.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The file as the user named it, or `--set`.
+    pub(crate) name: String,
+    /// Its text.
+    pub(crate) text: String,
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    /// A source.
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            line_starts: std::iter::once(0).chain(ends).collect(),
+        }
+    }
+
+    /// The line of a byte, from 1.
+    pub(crate) fn line(&self, byte: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= byte)
+    }
+
+    /// The place of a stretch of bytes; a stretch of several lines is cut at the first's end.
+    pub(crate) fn place(&self, at: At) -> Place {
+        let floor = |byte: usize| {
+            let byte = byte.min(self.text.len());
+            (0..=byte).rev().find(|byte| self.text.is_char_boundary(*byte)).unwrap_or(0)
+        };
+        let (start, end) = (floor(at.start as usize), floor(at.end as usize));
+        let line = self.line(start);
+        let line_start = self.line_starts[line - 1];
+        let line_end =
+            self.text[line_start..].find('\n').map_or(self.text.len(), |n| line_start + n);
+        let text = self.text[line_start..line_end].trim_end_matches('\r');
+        let start = start.min(line_start + text.len());
+        let end = end.clamp(start, line_start + text.len());
+        let count = |range: std::ops::Range<usize>| {
+            u32::try_from(self.text[range].chars().count()).unwrap_or(u32::MAX)
+        };
+        Place {
+            file: self.name.clone(),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: count(line_start..start) + 1,
+            width: count(start..end).max(1),
+            text: text.to_owned(),
+        }
+    }
+}
+
+/// A syntax error: where, and what in one sentence.
+pub(crate) type SyntaxError = (At, String);
+
+/// Parses a whole file; what can be understood comes with what cannot.
+pub(crate) fn parse(source: u32, text: &str) -> (Node, Vec<SyntaxError>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let at = |span: std::ops::Range<usize>| at(source, 0, span);
+    let errors = errors
+        .iter()
+        .map(|error| (at(error.span().unwrap_or(0..0)), error.message().replace('\n', "; ")))
+        .collect();
+    let place = at(table.span());
+    (Node { at: place, value: copy_table(source, 0, table.get_ref()) }, errors)
+}
+
+/// Parses the value of a `--set` that begins at byte `offset` of its source; what is no TOML value
+/// is a text.
+pub(crate) fn parse_value(source: u32, offset: usize, text: &str) -> Node {
+    match DeValue::parse(text) {
+        Ok(value) => copy(source, offset, &value),
+        Err(_) => plain_text(source, offset, text),
+    }
+}
+
+/// The text itself as a value.
+pub(crate) fn plain_text(source: u32, offset: usize, text: &str) -> Node {
+    Node { at: at(source, offset, 0..text.len()), value: Value::Text(text.trim().to_owned()) }
+}
+
+fn at(source: u32, offset: usize, span: std::ops::Range<usize>) -> At {
+    let byte = |byte: usize| u32::try_from(offset + byte).unwrap_or(u32::MAX);
+    At { source, start: byte(span.start), end: byte(span.end) }
+}
+
+fn copy(source: u32, offset: usize, node: &Spanned<DeValue<'_>>) -> Node {
+    let value = match node.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(
+                |_| Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+                Value::Integer,
+            ),
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Datetime(date) => Value::Date(date.to_string()),
+        DeValue::Array(items) => {
+            Value::List(items.iter().map(|item| copy(source, offset, item)).collect())
+        }
+        DeValue::Table(table) => copy_table(source, offset, table),
+    };
+    Node { at: at(source, offset, node.span()), value }
+}
+
+fn copy_table(source: u32, offset: usize, table: &DeTable<'_>) -> Value {
+    let mut entries: Vec<Entry> = table
+        .iter()
+        .map(|(key, node)| Entry {
+            key: key.get_ref().to_string(),
+            at: at(source, offset, key.span()),
+            node: copy(source, offset, node),
+        })
+        .collect();
+    entries.sort_by(|a, b| a.key.cmp(&b.key));
+    Value::Table(entries)
+}

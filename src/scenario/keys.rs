@@ -1,0 +1,255 @@
+//! Every key of a scenario file: its kind, default and meaning.
+//!
+//! Source: the contract's example; the rest in its manner.
+//! Left out: `[[manifests]]`, `[sampling]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
+
+use super::schema::Default::{Is, None, Parameter, Required};
+use super::schema::Keys::{Fixed, Group, Mesh};
+use super::schema::Kind::{
+    Arrivals, Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number,
+    OneOrMany, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
+};
+use super::schema::{Default, Key, Keys, Kind};
+
+/// Sections that the contract names and this version does not read.
+pub(crate) const PLANNED: &[&str] = &["manifests", "sampling", "sweep", "lesson"];
+/// Pods of one workload, and of all.
+pub(crate) const PODS_MAX: i64 = 1_000_000;
+/// Services or workloads in all.
+pub(crate) const WORKLOADS_MAX: usize = 100_000;
+/// Nodes in all.
+pub(crate) const NODES_MAX: i64 = 100_000;
+
+const ANY: i64 = u32::MAX as i64;
+
+const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
+    Key { name, kind, default, meaning }
+}
+
+/// A key that takes a parameter's value and overrides it here.
+const fn like(name: &'static str, parameter: &'static str, meaning: &'static str) -> Key {
+    key(name, Like(parameter), Parameter(parameter), meaning)
+}
+
+/// A whole file.
+pub(crate) const ROOT: Keys = Fixed(&[
+    key("scenario", Table(SCENARIO), Required, "the run"),
+    key("mesh", Table(Mesh), None, "the mesh's profile and parameters"),
+    key("node", Tables(NODE, "name"), None, "machines; without any, one node in one zone"),
+    key("link", Tables(LINK, ""), None, "links that differ from the network parameters"),
+    key("service", Tables(SERVICE, "name"), None, "services that clients call"),
+    key("traffic", Tables(TRAFFIC, "id"), None, "sources of requests"),
+    key("event", Tables(EVENT, "id"), None, "what changes and breaks"),
+    key("variant", Tables(VARIANT, "name"), None, "the same scenario with other settings"),
+    key("assert", Tables(ASSERT, "name"), None, "what must hold"),
+]);
+
+const SCENARIO: Keys = Fixed(&[
+    key("duration", Duration, Required, "how long the mesh is simulated"),
+    key("base", Text, None, "a scenario file whose tables this one adds to and overrides"),
+    key("seed", Count(0, i64::MAX), Is("1"), "names the replication"),
+    key("warmup", Duration, Is("0s"), "how long nothing is recorded at the beginning"),
+    key("interval", Duration, None, "a row of series.csv; duration / 720 rounded up to 1-2-5"),
+    key("start", Word(&["stationary", "cold"]), Is("stationary"), "the state at time zero"),
+]);
+
+/// The mesh's profile.
+pub(crate) const PROFILE: Key =
+    key("profile", Text, Is("istio-sidecar"), "the mesh and its release: istio-sidecar@1.28");
+
+const NODE: Keys = Fixed(&[
+    key("name", Text, Required, "the node's name"),
+    key("zone", Text, Is("zone"), "its zone"),
+    key("count", Count(1, NODES_MAX), None, "so many nodes: name-0, name-1, …"),
+]);
+
+const LINK: Keys = Fixed(&[
+    key("from", Text, Required, "a node or zone; node:a or zone:b where both exist"),
+    key("to", Text, Required, "a node or zone"),
+    key("delay", Distribution, None, "one-way delay; by place from the network parameters"),
+    key("loss", Share, Is("0"), "share of packets lost"),
+    key("bandwidth", Bandwidth, None, "bits per second; no limit if not given"),
+    key("both", Bool, Is("true"), "also back"),
+]);
+
+pub(crate) const SERVICE: Keys = Fixed(&[
+    key("name", Text, Required, "the service's name"),
+    key("protocol", Word(&["http1", "http2"]), Is("http1"), "between proxies"),
+    key("selector", Labels, None, "labels of its workloads; { app = name }"),
+    key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
+    like("timeout", "route.timeout", "limit on a request with its retries"),
+    key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),
+    like("balancer", "cluster.balancer", "how an endpoint is chosen"),
+    key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
+    key("outlier_detection", Switch(Group("outlier")), None, "passive health; off if not given"),
+    key("connections", Table(CONNECTIONS), None, "the connection pool"),
+    like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
+    key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
+    key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
+]);
+
+macro_rules! retries {
+    ($($more:expr),*) => { Fixed(&[
+        like("attempts", "retry.attempts", "retries after the first attempt; 0 for none"),
+        like("on", "retry.on", "conditions"),
+        like("statuses", "retry.statuses", "statuses for retriable-status-codes"),
+        like("per_try_timeout", "retry.per_try_timeout", "limit on each attempt; 0 for none"),
+        like("backoff_base", "retry.backoff_base", "first back-off; doubles"),
+        like("backoff_max", "retry.backoff_max", "longest back-off; 10 × a base given here"),
+        like("previous_hosts", "retry.previous_hosts", "whether endpoints tried are avoided"),
+        like("host_attempts", "retry.host_attempts", "more picks to avoid them"),
+        $($more),*
+    ]) };
+}
+
+const ROUTE_RETRIES: Keys = retries!();
+const SERVICE_RETRIES: Keys =
+    retries!(key("budget", Table(BUDGET), None, "retries as a share of active requests"));
+
+const BUDGET: Keys = Fixed(&[
+    key("share", Share, Is("20%"), "share of active and pending requests"),
+    key("min_concurrency", Count(0, ANY), Is("3"), "always allowed"),
+]);
+
+const CIRCUIT_BREAKER: Keys = Fixed(&[
+    like("max_connections", "cluster.max_connections", "connections"),
+    like("max_pending", "cluster.max_pending", "requests that wait for a connection"),
+    like("max_requests", "cluster.max_requests", "requests under way"),
+    like("max_retries", "cluster.max_retries", "retries under way"),
+]);
+
+const CONNECTIONS: Keys = Fixed(&[
+    like("churn", "connections.churn", "rate at which each connection is closed from outside"),
+    like("idle_timeout", "cluster.idle_timeout", "closed after this without a request"),
+    like("connect_timeout", "cluster.connect_timeout", "TCP and TLS must be up within this"),
+    key("max_requests", Count(0, ANY), Is("0"), "requests a connection carries; 0 for no limit"),
+    like("max_streams", "cluster.max_streams", "streams at once on an HTTP/2 connection"),
+]);
+
+pub(crate) const ROUTE: Keys = Fixed(&[
+    key("name", Text, None, "names the rule for events"),
+    key("match", OneOrMany(MATCH), None, "any of these; everything if not given"),
+    key("weights", Weights, None, "versions and their weights; the whole service if not given"),
+    like("timeout", "route.timeout", "limit on a request; the service's if not given"),
+    key("retries", Table(ROUTE_RETRIES), None, "retries; the service's if not given"),
+]);
+
+const MATCH: Keys = Fixed(&[
+    key("path", Text, None, "the whole path"),
+    key("prefix", Text, None, "the beginning of the path"),
+    key("method", Text, None, "the method"),
+    key("headers", Labels, None, "headers and their exact values"),
+]);
+
+const WORKLOAD: Keys = Fixed(&[
+    key("version", Text, None, "the version; names the workload service-version"),
+    key("labels", Labels, None, "more labels than app and version"),
+    key("replicas", Count(0, PODS_MAX), Is("1"), "pods"),
+    key("workers", Count(1, ANY), Is("1"), "requests worked on at once by a pod"),
+    key("queue", Count(0, ANY), None, "requests that may wait in a pod; no limit if not given"),
+    key("discipline", Word(&["fifo", "ps"]), Is("fifo"), "order of service"),
+    key("time", Distribution, Required, "local work for a request"),
+    key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
+    key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
+    key("zones", Names, None, "its pods run on the nodes of these"),
+    key("nodes", Names, None, "its pods run on these; on all if not given"),
+    key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
+    key("start_time", Distribution, Parameter("pod.start_time"), "creation to start of a pod"),
+    key("shutdown", Table(SHUTDOWN), None, "how a pod ends"),
+]);
+
+const CALL: Keys = Fixed(&[
+    key("to", Text, Required, "the service called"),
+    key("probability", Share, Is("1"), "share of requests that make the call"),
+    key("mode", Word(&["sequential", "parallel"]), Is("sequential"), "alone or with its like"),
+    key("holds_worker", Bool, Is("true"), "whether the worker waits for the answer"),
+    key("required", Bool, Is("true"), "whether a failed call fails the caller"),
+    key("path", Text, Is("/"), "the path"),
+    key("method", Text, Is("GET"), "the method"),
+    key("headers", Labels, None, "headers"),
+    key("after", Distribution, None, "local work after the call, or after its parallel group"),
+]);
+
+const ERRORS: Keys = Fixed(&[
+    key("share", Share, Required, "share of requests that end with an error"),
+    key("status", Count(400, 599), Is("500"), "its status"),
+]);
+
+const ROLLOUT: Keys = Fixed(&[
+    key("max_surge", Share, Is("25%"), "pods above the wanted number, rounded up"),
+    key("max_unavailable", Share, Is("25%"), "pods below it, rounded down"),
+]);
+
+const SHUTDOWN: Keys = Fixed(&[
+    key("pre_stop", Duration, Is("0s"), "from the deletion to SIGTERM"),
+    key("graceful", Bool, Is("true"), "whether the app finishes what it has"),
+    like("grace_period", "pod.grace_period", "SIGKILL comes so long after the deletion"),
+]);
+
+const TRAFFIC: Keys = Fixed(&[
+    key("id", Text, Required, "names it"),
+    key("from", Text, Required, "ingress, a service, or service/version"),
+    key("to", Text, Required, "the service called"),
+    key("path", Text, Is("/"), "the path"),
+    key("method", Text, Is("GET"), "the method"),
+    key("headers", Labels, None, "headers"),
+    key("arrivals", Arrivals, Required, "when requests come"),
+]);
+
+/// What events do.
+pub(crate) const ACTIONS: &[&str] = &[
+    "fail", "restart", "freeze", "slow", "errors", "cut", "degrade", "rollout", "scale", "route",
+    "traffic", "note",
+];
+
+const EVENT: Keys = Fixed(&[
+    key("id", Text, Required, "names it"),
+    key("at", Duration, None, "when it begins"),
+    key("when", Text, None, "a condition instead: EXPRESSION for HOLD"),
+    key("window", Duration, None, "the condition is measured over this; its hold time"),
+    key("not_before", Duration, Is("0s"), "the condition is not looked at before"),
+    key("for", Duration, None, "how long it lasts; to the end of the run if not given"),
+    key("until", Duration, None, "when it ends"),
+    key("every", Duration, None, "begins again after this"),
+    key("times", Count(1, ANY), None, "how often in all; as often as fits"),
+    key("do", Word(ACTIONS), Required, "what it does"),
+    key("target", Text, None, "istiod, pod:NAME, service:NAME/VERSION, node:NAME, link:A->B, …"),
+    key("share", Share, Is("1"), "share of the pods, replicas or answers"),
+    key("part", Word(&["app"]), None, "only the app in the pods, not their proxies"),
+    key("factor", Number, None, "times as slow, or times the traffic"),
+    key("status", Count(400, 599), Is("500"), "the status of errors"),
+    key("delay", Duration, Is("0s"), "added one-way delay"),
+    key("loss", Share, Is("0"), "added loss"),
+    key("replicas", Count(0, PODS_MAX), None, "pods wanted from now on"),
+    key("weights", Weights, None, "versions and their weights"),
+    key("route", Text, None, "the name of the rule, where there are several"),
+]);
+
+const VARIANT: Keys = Fixed(&[
+    key("name", Text, Required, "names it"),
+    key("set", Settings, Required, "paths and values, as --set takes them"),
+]);
+
+const ASSERT: Keys = Fixed(&[
+    key("name", Text, Required, "a sentence"),
+    key("during", Text, None, "while this event lasts"),
+    key("before", Text, None, "until this event begins"),
+    key("after", Text, None, "after this event"),
+    key("from", Duration, None, "not before this time of the run"),
+    key("to", Duration, None, "not after this time of the run"),
+    key("where", Table(WHERE), None, "which requests; the root requests if not given"),
+    key("expect", Text, Required, "METRIC COMPARISON VALUE"),
+    key("every", Duration, None, "holds in each window of this length"),
+    key("if_no_data", Word(&["fail", "pass"]), Is("fail"), "the verdict without samples"),
+    key("seeds", Count(1, 1_000_000), None, "hold in several runs"),
+    key("share", Share, Is("1"), "in this share of them"),
+]);
+
+const WHERE: Keys = Fixed(&[
+    key("source", Text, None, "the calling service, or the id of traffic from outside"),
+    key("destination", Text, None, "the called service"),
+    key("version", Text, None, "the version that answered last"),
+    key("traffic", Text, None, "the root requests of this traffic"),
+    key("status", Count(0, 599), None, "the final status; 0 where the client left"),
+    key("flags", Text, None, "response flags, all set: URX,UF"),
+]);

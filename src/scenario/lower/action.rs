@@ -1,0 +1,382 @@
+//! Actions: what an event does to its target, and the same in words.
+//!
+//! Source: `plan::timeline`.
+//! Left out: actions of parts that are not simulated.
+
+use super::super::context::{Fault, known};
+use super::super::document::{At, Node};
+use super::super::target::{FORMS, Target, target};
+use super::{Lower, id};
+use crate::kernel::time::Duration;
+use crate::plan::policy::RouteTable;
+use crate::plan::timeline::{Action, ControlPart, PodSet};
+use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
+
+/// For each action: the arguments it takes, those it needs, and the kinds of target.
+const ACTIONS: [(&str, &[&str], &[&str], &str); 12] = [
+    (
+        "fail",
+        &["share", "part"],
+        &[],
+        "istiod, pod:NAME, service:NAME, node:NAME, zone:NAME or link:A->B",
+    ),
+    ("restart", &["share"], &[], "pod:NAME or service:NAME"),
+    ("freeze", &["share"], &[], "pod:NAME or service:NAME"),
+    ("slow", &["factor"], &["factor"], "service:NAME"),
+    ("errors", &["share", "status"], &[], "service:NAME"),
+    ("cut", &[], &[], "link:A->B or zone:NAME"),
+    ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
+    ("rollout", &[], &[], "service:NAME"),
+    ("scale", &["replicas"], &["replicas"], "service:NAME"),
+    ("route", &["weights", "route"], &["weights"], "service:NAME"),
+    ("traffic", &["factor"], &["factor"], "traffic:ID"),
+    ("note", &[], &[], "no target"),
+];
+const ARGUMENTS: [&str; 9] =
+    ["share", "part", "factor", "status", "delay", "loss", "replicas", "weights", "route"];
+
+type Done = Option<(Action, String)>;
+
+impl Lower<'_, '_, '_> {
+    /// What an event does, and its label. A new route table is added to `tables`.
+    pub(super) fn action(
+        &mut self,
+        table: &Node,
+        route: RouteId,
+        tables: &mut Vec<(String, RouteTable)>,
+    ) -> Done {
+        let does = table.text("do")?;
+        let (_, takes, needs, targets) = ACTIONS.iter().find(|(name, ..)| *name == does)?;
+        self.arguments(table, does, takes, needs);
+        let node = match (table.get("target"), does) {
+            (Some(node), "note") => {
+                self.report(node.at, "a note has no target", "it is a mark on the plots");
+                return None;
+            }
+            (None, "note") => return Some((Action::Note, table.text("id")?.to_owned())),
+            (None, "traffic") => return self.scale_traffic(table, None),
+            (None, _) => {
+                self.report(table.at, "`target` is missing", format!("`{does}` acts on {targets}"));
+                return None;
+            }
+            (Some(node), _) => node,
+        };
+        let text = node.as_text()?;
+        let Some(target) = target(text) else {
+            let hint = known(text, FORMS, "a target is one of");
+            self.report(node.at, format!("`{text}` is no target"), hint);
+            return None;
+        };
+        match (does, target) {
+            ("fail", Target::Control(part)) => self.fail_control(table, node.at, part),
+            ("fail", Target::Node(_) | Target::Zone(_)) => self.fail_nodes(node.at, target),
+            ("fail" | "restart" | "freeze", Target::Pod(_) | Target::Service(_)) => {
+                self.pods(table, node.at, does, target)
+            }
+            ("fail" | "cut" | "degrade", Target::Link { .. })
+            | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
+            ("slow" | "errors" | "rollout" | "scale", Target::Service(name)) => {
+                self.apps(table, node.at, does, name)
+            }
+            ("route", Target::Service(name)) => self.reroute(table, node.at, name, route, tables),
+            ("traffic", Target::Traffic(name)) => self.scale_traffic(table, Some((node.at, name))),
+            _ => {
+                let what = format!("`{does}` does not act on {}", target.kind());
+                self.report(node.at, what, format!("it acts on {targets}"));
+                None
+            }
+        }
+    }
+
+    fn arguments(&mut self, table: &Node, does: &str, takes: &[&str], needs: &[&str]) {
+        for argument in ARGUMENTS {
+            match table.entry(argument) {
+                Some(entry) if !takes.contains(&argument) => {
+                    let hint = match takes {
+                        [] => format!("`{does}` takes no argument"),
+                        takes => format!("`{does}` takes {}", takes.join(", ")),
+                    };
+                    let what = format!("`{argument}` means nothing to `{does}`");
+                    self.report(entry.at, what, hint);
+                }
+                None if needs.contains(&argument) => {
+                    let what = format!("`{does}` needs `{argument}`");
+                    self.context.report(Fault::new(table.at, what));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn fail_control(&mut self, table: &Node, at: At, part: ControlPart) -> Done {
+        if !self.parameters.istiod.present {
+            let what = format!("the profile `{}` has no istiod", self.profile);
+            self.report(at, what, "an event on it would do nothing");
+            return None;
+        }
+        let share = self.share_above_zero(table)?;
+        let what = match part {
+            ControlPart::All => "istiod",
+            ControlPart::Ca => "istiod's certificate authority",
+            ControlPart::Xds => "istiod's configuration",
+            ControlPart::Injector => "the injection webhook",
+        };
+        let label = format!("{}{what} fails", of(share));
+        Some((Action::FailControlPlane { part, share }, label))
+    }
+
+    fn share_above_zero(&mut self, table: &Node) -> Option<f64> {
+        let share = table.share("share").unwrap_or(1.0);
+        if share <= 0.0 {
+            let at = table.get("share").map_or(table.at, |node| node.at);
+            self.report(at, "a share of 0 is nothing", "leave it out for all");
+            return None;
+        }
+        Some(share)
+    }
+
+    fn fail_nodes(&mut self, at: At, target: Target<'_>) -> Done {
+        let (place, label) = match target {
+            Target::Node(name) => (self.named_node(at, name)?, format!("node {name} fails")),
+            Target::Zone(name) => (self.named_zone(at, name)?, format!("zone {name} fails")),
+            _ => return None,
+        };
+        Some((Action::FailNodes(self.nodes_of(place)), label))
+    }
+
+    fn named_node(&mut self, at: At, name: &str) -> Option<Place> {
+        let found = self.node(name).map(Place::Node);
+        if found.is_none() {
+            let nodes = self.universe.nodes.clone();
+            self.missing(at, "node", name, nodes.iter().map(|node| node.name.as_str()));
+        }
+        found
+    }
+
+    fn named_zone(&mut self, at: At, name: &str) -> Option<Place> {
+        let found = self.zone(name).map(Place::Zone);
+        if found.is_none() {
+            let zones = self.universe.zones.clone();
+            self.missing(at, "zone", name, zones.iter().map(String::as_str));
+        }
+        found
+    }
+
+    fn pods(&mut self, table: &Node, at: At, does: &str, target: Target<'_>) -> Done {
+        let (set, mut what) = match target {
+            Target::Pod(name) => {
+                if let Some(share) = table.entry("share") {
+                    self.report(share.at, "one pod has no share", "leave `share` out");
+                }
+                let (workload, ordinal) = self.pod(at, name)?;
+                (PodSet::One(workload, ordinal), format!("pod {name}"))
+            }
+            Target::Service(name) => {
+                let (_, workloads) = self.service_or_version(at, name)?;
+                let share = self.share_above_zero(table)?;
+                (PodSet::Of(workloads, share), format!("{}{}", of(share), words(name)))
+            }
+            _ => return None,
+        };
+        if table.get("part").is_some() {
+            what = format!("the app of {what}");
+        }
+        Some(match does {
+            "fail" if table.get("part").is_some() => {
+                (Action::FailApps(set), format!("{what} fails"))
+            }
+            "fail" => (Action::FailPods(set), format!("{what} fails")),
+            "restart" => (Action::RestartPods(set), format!("{what} restarts")),
+            _ => (Action::FreezePods(set), format!("{what} freezes")),
+        })
+    }
+
+    /// `reviews-v2-0`: a workload and the birth ordinal of a pod.
+    fn pod(&mut self, at: At, name: &str) -> Option<(WorkloadId, u32)> {
+        let found = name.rsplit_once('-').and_then(|(workload, ordinal)| {
+            Some((*self.workloads.get(workload)?, ordinal.parse::<u32>().ok()?))
+        });
+        let Some((workload, ordinal)) = found else {
+            let pods: Vec<String> =
+                self.workloads.keys().map(|workload| format!("{workload}-0")).collect();
+            self.missing(at, "pod", name, pods.iter().map(String::as_str));
+            return None;
+        };
+        // Later pods are born by roll-outs, scaling and evictions: only a mesh that never has
+        // any is sure not to have this one.
+        let born_later = |event: &Node| {
+            matches!(event.text("do"), Some("rollout" | "scale" | "restart" | "fail"))
+                && event.get("target").is_some_and(|target| target.at != at)
+        };
+        let replicas = self.universe.workloads[workload.index()].replicas;
+        if replicas <= ordinal && !self.root.list("event").iter().any(born_later) {
+            let hint = match replicas {
+                0 => "the workload has no pods".to_owned(),
+                1 => "the workload has one pod, numbered 0".to_owned(),
+                _ => format!("the workload has {replicas} pods, numbered from 0"),
+            };
+            self.report(at, format!("there is no pod `{name}`"), hint);
+            return None;
+        }
+        Some((workload, ordinal))
+    }
+
+    fn links_fail(&mut self, table: &Node, at: At, does: &str, target: Target<'_>) -> Done {
+        let (from, to, both, what): (Vec<NodeId>, Vec<NodeId>, bool, String) = match target {
+            Target::Link { from, to, both } => {
+                let (one, other) = (self.place(at, from), self.place(at, to));
+                let arrow = if both { "<->" } else { "->" };
+                let (one, other) = (self.nodes_of(one?), self.nodes_of(other?));
+                (one, other, both, format!("the link {from} {arrow} {to}"))
+            }
+            Target::Zone(name) => {
+                let zone = self.named_zone(at, name)?;
+                let inside = self.nodes_of(zone);
+                let all = (0..id(self.universe.nodes.len())).map(NodeId);
+                let outside: Vec<_> = all.filter(|n| inside.binary_search(n).is_err()).collect();
+                if outside.is_empty() {
+                    let what = format!("all nodes are in the zone `{name}`");
+                    self.report(at, what, "there is nothing to cut it off from");
+                    return None;
+                }
+                (inside, outside, true, format!("zone {name}"))
+            }
+            _ => return None,
+        };
+        if does != "degrade" {
+            return Some((Action::CutLinks { from, to, both }, format!("{what} is cut")));
+        }
+        let delay = table.duration("delay").unwrap_or(Duration::ZERO);
+        let loss = table.share("loss").unwrap_or(0.0);
+        if delay.is_zero() && loss <= 0.0 {
+            self.report(table.at, "nothing gets worse", "give `delay`, `loss` or both");
+        }
+        let label = match (delay.is_zero(), 0.0 < loss) {
+            (false, true) => format!("{what} gets {delay} slower and loses {}", percent(loss)),
+            (false, false) => format!("{what} gets {delay} slower"),
+            _ => format!("{what} loses {}", percent(loss)),
+        };
+        Some((Action::DegradeLinks { from, to, both, delay, loss }, label))
+    }
+
+    fn apps(&mut self, table: &Node, at: At, does: &str, name: &str) -> Done {
+        let (service, workloads) = self.service_or_version(at, name)?;
+        let what = words(name);
+        Some(match does {
+            "slow" => {
+                let factor = table.get("factor").and_then(Node::number)?;
+                (
+                    Action::SlowApps { workloads, factor },
+                    format!("{what} is {factor} times as slow"),
+                )
+            }
+            "errors" => {
+                let share = table.share("share").unwrap_or(1.0);
+                let status = table.count("status").and_then(|s| u16::try_from(s).ok());
+                let status = status.unwrap_or(500);
+                let label = format!("{} of {what}'s answers are {status}", percent(share));
+                (Action::AppErrors { workloads, share, status }, label)
+            }
+            "rollout" => (Action::Rollout(workloads), format!("{what} rolls out")),
+            _ => {
+                let &[workload] = &workloads[..] else {
+                    let versions = self.versions(service).join(", ");
+                    let hint = format!("say which version: {versions}");
+                    self.report(at, format!("`{name}` has several workloads"), hint);
+                    return None;
+                };
+                let replicas = table.count("replicas")?;
+                let pods = if replicas == 1 { "pod" } else { "pods" };
+                (
+                    Action::Scale { workload, replicas },
+                    format!("{what} scales to {replicas} {pods}"),
+                )
+            }
+        })
+    }
+
+    fn reroute(
+        &mut self,
+        table: &Node,
+        at: At,
+        name: &str,
+        route: RouteId,
+        tables: &mut Vec<(String, RouteTable)>,
+    ) -> Done {
+        let Some(&service) = self.services.get(name) else {
+            let names: Vec<&str> = self.services.keys().copied().collect();
+            self.missing(at, "service", name, names);
+            return None;
+        };
+        let weights = table.get("weights")?;
+        let split = self.split(service, weights);
+        let mut rules = self.universe.routes.get(service.index())?.rules.clone();
+        let given = self.service_nodes[service.index()].list("route");
+        let index = match table.get("route") {
+            Some(wanted) => {
+                let text = wanted.as_text()?;
+                let found = given.iter().position(|route| route.text("name") == Some(text));
+                if found.is_none() {
+                    let names = given.iter().filter_map(|route| route.text("name"));
+                    let hint = known(text, names, "its named routes");
+                    self.report(wanted.at, format!("`{name}` has no route `{text}`"), hint);
+                }
+                found?
+            }
+            None if rules.len() == 1 => 0,
+            None => {
+                let what = format!("`{name}` has {} routes", rules.len());
+                self.report(table.at, what, "say which: route = \"NAME\"");
+                return None;
+            }
+        };
+        rules.get_mut(index)?.split = split;
+        let id = table.text("id")?.to_owned();
+        let revision = self.route_table(service, id.clone(), rules);
+        tables.push((id, revision));
+        let total: f64 = weights.entries().iter().filter_map(|entry| entry.node.number()).sum();
+        let part = |(version, weight): (&str, f64)| {
+            format!("{version} serves {}", percent(weight / total))
+        };
+        let parts: Vec<String> = weights
+            .entries()
+            .iter()
+            .filter_map(|entry| Some((entry.key.as_str(), entry.node.number()?)))
+            .map(part)
+            .collect();
+        let label = format!("{} of {name}", parts.join(", "));
+        Some((Action::SetRoutes { service, route }, label))
+    }
+
+    fn scale_traffic(&mut self, table: &Node, target: Option<(At, &str)>) -> Done {
+        let factor = table.get("factor").and_then(Node::number)?;
+        let (chosen, what): (Vec<u32>, _) = match target {
+            None => ((0..id(self.traffic.len())).collect(), "all traffic".to_owned()),
+            Some((at, name)) => {
+                if let Some(index) = self.traffic.iter().position(|one| one.id == name) {
+                    (vec![id(index)], format!("traffic {name}"))
+                } else {
+                    let ids: Vec<String> = self.traffic.iter().map(|t| t.id.clone()).collect();
+                    self.missing(at, "traffic", name, ids.iter().map(String::as_str));
+                    return None;
+                }
+            }
+        };
+        Some((Action::ScaleTraffic { traffic: chosen, factor }, format!("{what} times {factor}")))
+    }
+}
+
+/// `reviews/v2` as people say it.
+fn words(name: &str) -> String {
+    name.replace('/', " ")
+}
+
+fn percent(share: f64) -> String {
+    let hundredths = Duration::from_ns_f64(share * 10_000.0).ns();
+    format!("{} %", hundredths as f64 / 100.0)
+}
+
+/// `50 % of `, or nothing for all.
+fn of(share: f64) -> String {
+    if share < 1.0 { format!("{} of ", percent(share)) } else { String::new() }
+}

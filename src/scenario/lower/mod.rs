@@ -1,0 +1,329 @@
+//! The lowering: from a checked document to a plan.
+//!
+//! Names become ids in name order, so that no order of tables shows in a run. What a name leads
+//! to is looked up here; a name that leads nowhere is a fault with the nearest name.
+//!
+//! Source: ours.
+//! Left out: manifests.
+
+mod action;
+mod assertions;
+mod limits;
+mod places;
+mod policy;
+mod program;
+mod routes;
+mod services;
+mod timeline;
+mod traffic;
+
+use super::context::{Context, Fault, known};
+use super::document::{At, Node};
+use super::expression::Names;
+use super::merge::BEGIN;
+use super::units::{default_interval, parameter_text};
+use crate::kernel::digest::Digest;
+use crate::kernel::time::Duration;
+use crate::plan::parameter::{Parameters, TABLE};
+use crate::plan::profile;
+use crate::plan::timeline::TimelineEvent;
+use crate::plan::traffic::Traffic;
+use crate::plan::universe::{ClassId, RequestClass, ServiceId, Universe, WorkloadId};
+use crate::plan::{Plan, Start};
+use std::collections::BTreeMap;
+
+/// Rules are looked up once for each service and class of requests.
+const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
+
+/// What the plan is called and where it begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Heading {
+    pub(crate) name: String,
+    pub(crate) variant: Option<String>,
+    pub(crate) claim: String,
+    pub(crate) seed: Option<u64>,
+}
+
+/// The state of a lowering.
+pub(crate) struct Lower<'c, 'f, 'd> {
+    pub(crate) context: &'c mut Context<'f>,
+    root: &'d Node,
+    duration: Duration,
+    profile: String,
+    parameters: Parameters,
+    universe: Universe,
+    /// Services by name, and their tables by id.
+    services: BTreeMap<&'d str, ServiceId>,
+    service_nodes: Vec<&'d Node>,
+    /// Workloads by name, and by id the service that declares each with its table; the gateway
+    /// has none.
+    workloads: BTreeMap<String, WorkloadId>,
+    drafts: Vec<Option<(ServiceId, &'d Node)>>,
+    traffic: Vec<Traffic>,
+    timeline: Vec<TimelineEvent>,
+    names: Names,
+}
+
+/// Lowers a document. Faults go to the context; without any, the plan is whole.
+pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) -> Plan {
+    let nothing = Node { at: BEGIN, value: super::document::Value::Table(Vec::new()) };
+    let scenario = root.get("scenario").unwrap_or(&nothing);
+    let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
+    let mut lower = Lower {
+        context,
+        root,
+        duration,
+        profile: String::new(),
+        parameters: Parameters::default(),
+        universe: Universe::default(),
+        services: BTreeMap::new(),
+        service_nodes: Vec::new(),
+        workloads: BTreeMap::new(),
+        drafts: Vec::new(),
+        traffic: Vec::new(),
+        timeline: Vec::new(),
+        names: Names::default(),
+    };
+    let (warmup, interval) = lower.clock(scenario);
+    lower.mesh();
+    lower.places();
+    lower.declare();
+    lower.classes();
+    lower.fill_workloads();
+    lower.select();
+    lower.routes();
+    lower.programs();
+    lower.sources();
+    lower.names();
+    lower.events();
+    let assertions = lower.assertions();
+    lower.limits();
+    let start = match scenario.text("start") {
+        Some("cold") => Start::Cold,
+        _ => Start::Stationary,
+    };
+    let mut plan = Plan {
+        name: heading.name,
+        variant: heading.variant,
+        claim: heading.claim,
+        seed: heading.seed.or_else(|| seed(scenario)).unwrap_or(1),
+        duration,
+        warmup,
+        interval,
+        start,
+        profile: lower.profile,
+        parameters: lower.parameters,
+        universe: lower.universe,
+        traffic: lower.traffic,
+        timeline: lower.timeline,
+        assertions,
+        digest: 0,
+    };
+    plan.digest = digest(&plan);
+    plan
+}
+
+fn seed(scenario: &Node) -> Option<u64> {
+    match scenario.get("seed")?.value {
+        super::document::Value::Integer(seed) => u64::try_from(seed).ok(),
+        _ => None,
+    }
+}
+
+/// Over everything that has an effect on a run; not the name, the claim and the seed.
+fn digest(plan: &Plan) -> u128 {
+    let mut digest = Digest::new();
+    plan.parameters.fold(&mut digest);
+    let clock = (plan.duration, plan.warmup, plan.interval, plan.start, &plan.profile);
+    digest.bytes(format!("{clock:?}").as_bytes());
+    digest.bytes(format!("{:?}", plan.universe).as_bytes());
+    digest.bytes(format!("{:?}", plan.traffic).as_bytes());
+    digest.bytes(format!("{:?}", plan.timeline).as_bytes());
+    digest.bytes(format!("{:?}", plan.assertions).as_bytes());
+    digest.value()
+}
+
+impl Lower<'_, '_, '_> {
+    fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
+        self.context.report(Fault::new(at, what).hint(hint));
+    }
+
+    /// Reports a name that leads nowhere.
+    fn missing<'n>(
+        &mut self,
+        at: At,
+        what: &str,
+        name: &str,
+        names: impl IntoIterator<Item = &'n str> + Clone,
+    ) {
+        let fault = Fault::new(at, format!("there is no {what} `{name}`"));
+        self.context.report(if self.context.is_flooded() {
+            fault
+        } else {
+            fault.hint(known(name, names, &format!("{what}s here")))
+        });
+    }
+
+    /// Warm-up and interval.
+    fn clock(&mut self, scenario: &Node) -> (Duration, Duration) {
+        const ROWS_MAX: u64 = 100_000;
+        let duration = self.duration;
+        let at = |key: &str| scenario.get(key).map_or(BEGIN, |node| node.at);
+        if scenario.duration("duration").is_some_and(Duration::is_zero) {
+            self.report(at("duration"), "the duration is zero", "a run needs some time");
+        }
+        let warmup = scenario.duration("warmup").unwrap_or(Duration::ZERO);
+        if !duration.is_zero() && duration <= warmup {
+            let what = format!("the warm-up of {warmup} is as long as the run of {duration}");
+            self.report(at("warmup"), what, "nothing would be recorded");
+        }
+        let interval = scenario.duration("interval");
+        if let Some(interval) = interval.filter(|_| !duration.is_zero()) {
+            if interval.is_zero() {
+                self.report(at("interval"), "the interval is zero", "a row needs some time");
+            } else if duration < interval {
+                let what = format!("the interval of {interval} is longer than the run");
+                self.report(at("interval"), what, format!("the run lasts {duration}"));
+            } else if ROWS_MAX < duration.ns() / interval.ns() {
+                let what = format!("rows of {interval} make more than {ROWS_MAX} of them");
+                let hint = format!("the default is {}", default_interval(duration));
+                self.report(at("interval"), what, hint);
+            }
+        }
+        (warmup, interval.unwrap_or_else(|| default_interval(duration)))
+    }
+
+    /// Profile and parameters.
+    fn mesh(&mut self) {
+        let mesh = self.root.get("mesh");
+        let name = mesh.and_then(|mesh| mesh.get("profile"));
+        let text = name.and_then(Node::as_text).unwrap_or("istio-sidecar");
+        match profile::parameters(text) {
+            Ok((parameters, full, _)) => (self.parameters, self.profile) = (parameters, full),
+            Err(what) => {
+                let names = profile::names();
+                let hint = known(text, names.iter().map(String::as_str), "profiles");
+                self.report(name.map_or(BEGIN, |name| name.at), what, hint);
+            }
+        }
+        for row in TABLE {
+            let Some((group, key)) = row.name.split_once('.') else { continue };
+            let node = mesh.and_then(|mesh| mesh.get(group)?.get(key));
+            if let Some(Ok(text)) = node.map(|node| parameter_text(node, row.name)) {
+                let _read_by_the_check = self.parameters.set(row.name, &text);
+            }
+        }
+    }
+
+    /// The names that expressions may use.
+    fn names(&mut self) {
+        let mut versions: Vec<String> =
+            self.universe.workloads.iter().map(|workload| workload.version.clone()).collect();
+        versions.retain(|version| !version.is_empty());
+        versions.sort();
+        versions.dedup();
+        self.names = Names {
+            services: self.services.keys().map(|name| (*name).to_owned()).collect(),
+            versions,
+            traffic: self.traffic.iter().map(|traffic| traffic.id.clone()).collect(),
+        };
+    }
+
+    /// The service of a name in a key's value.
+    fn service(&mut self, node: &Node, key: &str) -> Option<ServiceId> {
+        let name = node.get(key)?;
+        let text = name.as_text()?;
+        if let Some(id) = self.services.get(text) {
+            return Some(*id);
+        }
+        let shown = if self.context.is_flooded() { 0 } else { usize::MAX };
+        let names: Vec<&str> = self.services.keys().copied().take(shown).collect();
+        self.missing(name.at, "service", text, names);
+        None
+    }
+
+    /// A service or `service/version` with its workloads.
+    fn service_or_version(&mut self, at: At, text: &str) -> Option<(ServiceId, Vec<WorkloadId>)> {
+        let (name, version) = match text.split_once('/') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        let Some(&id) = self.services.get(name) else {
+            let names: Vec<&str> = self.services.keys().copied().collect();
+            self.missing(at, "service", name, names);
+            return None;
+        };
+        let all = &self.universe.services[id.index()].workloads;
+        let Some(version) = version else { return Some((id, all.clone())) };
+        let is_version = |id: &&WorkloadId| self.universe.workloads[id.index()].version == version;
+        let chosen: Vec<_> = all.iter().filter(is_version).copied().collect();
+        if chosen.is_empty() {
+            let versions = self.versions(id);
+            let hint = known(version, versions.iter().map(String::as_str), "its versions");
+            self.report(at, format!("`{name}` has no version `{version}`"), hint);
+            return None;
+        }
+        Some((id, chosen))
+    }
+
+    /// The versions of a service, in name order.
+    fn versions(&self, service: ServiceId) -> Vec<String> {
+        let workloads = &self.universe.services[service.index()].workloads;
+        let version = |id: &WorkloadId| self.universe.workloads[id.index()].version.clone();
+        let mut versions: Vec<_> = workloads.iter().map(version).collect();
+        versions.retain(|version| !version.is_empty());
+        versions.sort();
+        versions.dedup();
+        versions
+    }
+
+    /// The class of a request that a table describes.
+    fn class(&self, node: &Node) -> ClassId {
+        let class = request_class(node);
+        let index = self.universe.classes.binary_search(&class).unwrap_or(0);
+        ClassId(u32::try_from(index).expect("few classes"))
+    }
+
+    /// All classes of requests that traffic and calls make.
+    fn classes(&mut self) {
+        let calls = self.drafts.iter().flatten().flat_map(|(_, node)| node.list("calls"));
+        let makers: Vec<&Node> = self.root.list("traffic").iter().chain(calls).collect();
+        for maker in &makers {
+            if let Some(path) = maker.get("path")
+                && path.as_text().is_some_and(|text| !text.starts_with('/'))
+            {
+                self.report(path.at, "a path begins with `/`", "such as \"/cart\"");
+            }
+        }
+        self.universe.classes = makers.into_iter().map(request_class).collect();
+        self.universe.classes.sort();
+        self.universe.classes.dedup();
+        let (classes, services) = (self.universe.classes.len(), self.services.len());
+        if CLASSES_TIMES_SERVICES_MAX < classes * services {
+            let what = format!("{classes} different requests to {services} services are too many");
+            self.report(BEGIN, what, "fewer different paths, methods and headers");
+            self.universe.classes.truncate(1);
+        }
+    }
+}
+
+fn request_class(node: &Node) -> RequestClass {
+    RequestClass {
+        method: node.text("method").unwrap_or("GET").to_uppercase(),
+        path: node.text("path").unwrap_or("/").to_owned(),
+        headers: headers(node),
+    }
+}
+
+/// Headers in name order, names in lower case.
+fn headers(node: &Node) -> Vec<(String, String)> {
+    let mut headers: Vec<_> =
+        node.labels("headers").map(|(name, value)| (name.to_lowercase(), value)).collect();
+    headers.sort();
+    headers
+}
+
+/// An index as the number of an id.
+fn id(index: usize) -> u32 {
+    u32::try_from(index).expect("limits keep ids within 32 bits")
+}

@@ -1,0 +1,118 @@
+//! Policies of clusters and routes: the mesh's parameters with what a service says over them.
+//!
+//! Source: the words of Istio's `DestinationRule` and `VirtualService`; Envoy's default of 10 × base.
+//! Left out: policies of a single client.
+
+use super::super::document::{Node, Value};
+use super::super::schema::{Keys, Kind};
+use super::super::units::parameter_text;
+use crate::plan::parameter::Parameters;
+use crate::plan::policy::{
+    CircuitBreaker, ClusterPolicy, ConnectionPool, OutlierDetection, Protocol, RetryLimit,
+    RetryPolicy,
+};
+
+/// Sets every parameter that a key of `table` or of the tables below stands for.
+pub(super) fn override_with(parameters: &mut Parameters, table: &Node, keys: Keys) {
+    for entry in table.entries() {
+        match keys.find(&entry.key).map(|key| key.kind) {
+            Some(Kind::Like(name)) => {
+                if let Ok(text) = parameter_text(&entry.node, name) {
+                    let _read_by_the_check = parameters.set(name, &text);
+                }
+            }
+            Some(Kind::Table(keys) | Kind::Switch(keys)) => {
+                override_with(parameters, &entry.node, keys);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The parameters of a service or route: `retries.backoff_base` alone moves the longest back-off
+/// along, as Envoy does.
+pub(super) fn overridden(base: &Parameters, table: &Node, keys: Keys) -> Parameters {
+    let mut own = base.clone();
+    override_with(&mut own, table, keys);
+    if let Some(retries) = table.get("retries")
+        && retries.get("backoff_base").is_some()
+        && retries.get("backoff_max").is_none()
+    {
+        own.retry.backoff_max = own.retry.backoff_base.scale(10.0);
+    }
+    own
+}
+
+/// How a service's clusters are treated.
+pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy {
+    let cluster = &own.cluster;
+    let budget = service.get("retries").and_then(|retries| retries.get("budget"));
+    ClusterPolicy {
+        balancer: cluster.balancer,
+        breaker: CircuitBreaker {
+            max_connections: cluster.max_connections,
+            max_pending: cluster.max_pending,
+            max_requests: cluster.max_requests,
+            retries: match budget {
+                Some(budget) => RetryLimit::Budget {
+                    share: budget.share("share").unwrap_or(0.2),
+                    min_concurrency: budget.count("min_concurrency").unwrap_or(3),
+                },
+                None => RetryLimit::Max(cluster.max_retries),
+            },
+        },
+        outlier: outlier(own, service),
+        pool: ConnectionPool {
+            protocol: protocol(service),
+            connect_timeout: cluster.connect_timeout,
+            idle_timeout: cluster.idle_timeout,
+            max_requests: service
+                .get("connections")
+                .and_then(|connections| connections.count("max_requests"))
+                .unwrap_or(0),
+            max_streams: cluster.max_streams,
+            churn_per_s: own.connections.churn.0,
+        },
+        panic_threshold: cluster.panic_threshold,
+    }
+}
+
+/// The protocol of a service.
+pub(super) fn protocol(service: &Node) -> Protocol {
+    match service.text("protocol") {
+        Some("http2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    }
+}
+
+/// When and how requests are tried again.
+pub(super) fn retry_policy(own: &Parameters) -> RetryPolicy {
+    let retry = &own.retry;
+    RetryPolicy {
+        retries: retry.attempts,
+        on: retry.on,
+        statuses: retry.statuses.clone(),
+        per_try_timeout: retry.per_try_timeout,
+        backoff_base: retry.backoff_base,
+        backoff_max: retry.backoff_max,
+        previous_hosts: retry.previous_hosts,
+        host_attempts: retry.host_attempts,
+    }
+}
+
+fn outlier(own: &Parameters, service: &Node) -> Option<OutlierDetection> {
+    let asked = service.get("outlier_detection")?;
+    if matches!(asked.value, Value::Bool(false)) {
+        return None;
+    }
+    let outlier = &own.outlier;
+    Some(OutlierDetection {
+        consecutive_5xx: outlier.consecutive_5xx,
+        consecutive_gateway: outlier.consecutive_gateway,
+        interval: outlier.interval,
+        base_ejection: outlier.base_ejection,
+        max_ejection: outlier.max_ejection,
+        max_ejection_share: outlier.max_ejection_share,
+        always_eject_one: outlier.always_eject_one,
+    })
+}

@@ -1,0 +1,84 @@
+//! Targets: what an event acts on.
+//!
+//! `istiod`, `istiod/ca`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
+//! `zone:NAME`, `link:A->B`, `link:A<->B`, `traffic:ID`.
+//!
+//! Source: the contract.
+//! Left out: sets of names, patterns.
+
+use crate::plan::timeline::ControlPart;
+
+/// A target as it is written; names are looked up later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target<'t> {
+    Control(ControlPart),
+    Pod(&'t str),
+    Service(&'t str),
+    Node(&'t str),
+    Zone(&'t str),
+    Link { from: &'t str, to: &'t str, both: bool },
+    Traffic(&'t str),
+}
+
+const CONTROL: [(&str, ControlPart); 4] = [
+    ("istiod", ControlPart::All),
+    ("istiod/ca", ControlPart::Ca),
+    ("istiod/xds", ControlPart::Xds),
+    ("istiod/injector", ControlPart::Injector),
+];
+
+/// How targets are written.
+pub(crate) const FORMS: [&str; 9] = [
+    "istiod",
+    "istiod/ca",
+    "istiod/xds",
+    "istiod/injector",
+    "pod:NAME",
+    "service:NAME",
+    "node:NAME",
+    "zone:NAME",
+    "link:A->B",
+];
+
+/// Reads a target.
+pub(crate) fn target(text: &str) -> Option<Target<'_>> {
+    if let Some((_, part)) = CONTROL.iter().find(|(name, _)| *name == text) {
+        return Some(Target::Control(*part));
+    }
+    let (kind, name) = text.split_once(':')?;
+    let name = name.trim();
+    if name.is_empty() {
+        return None;
+    }
+    match kind.trim() {
+        "pod" => Some(Target::Pod(name)),
+        "service" => Some(Target::Service(name)),
+        "node" => Some(Target::Node(name)),
+        "zone" => Some(Target::Zone(name)),
+        "traffic" => Some(Target::Traffic(name)),
+        "link" => {
+            let (from, to, both) = match name.split_once("<->") {
+                Some((from, to)) => (from, to, true),
+                None => name.split_once("->").map(|(from, to)| (from, to, false))?,
+            };
+            let (from, to) = (from.trim(), to.trim());
+            (!from.is_empty() && !to.is_empty()).then_some(Target::Link { from, to, both })
+        }
+        _ => None,
+    }
+}
+
+impl Target<'_> {
+    /// What kind of thing it is, in words.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Control(_) => "istiod",
+            Self::Pod(_) => "a pod",
+            Self::Service(_) => "a service",
+            Self::Node(_) => "a node",
+            Self::Zone(_) => "a zone",
+            Self::Link { .. } => "a link",
+            Self::Traffic(_) => "traffic",
+        }
+    }
+}

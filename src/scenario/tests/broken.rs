@@ -1,0 +1,97 @@
+//! Broken files: one mistake each, with all that is said about it.
+//!
+//! `broken.txt` holds the cases: `=== what`, then `- old` and `+ new` text of the normative
+//! example (`+` alone adds to its end, `$` is a `--set`), then `> ` what is said.
+//! `UPDATE=1` writes what is said now.
+
+use super::{NORMATIVE, Problem, files, load};
+use std::fmt::Write as _;
+
+const CASES: &str = include_str!("broken.txt");
+
+/// One case: its lines but what is said, and what is said.
+fn run(case: &str) -> (String, String) {
+    let mut text = NORMATIVE.to_owned();
+    let mut sets = Vec::new();
+    let (mut old, mut new): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut kept = String::new();
+    for line in case.lines().filter(|line| !line.starts_with('>')) {
+        writeln!(kept, "{line}").expect("a string takes all");
+        let (mark, rest) = line.split_at(line.len().min(2));
+        match mark.trim() {
+            "-" => {
+                replace(&mut text, &mut old, &mut new);
+                old.push(rest);
+            }
+            "+" => new.push(rest),
+            "$" => sets.push(rest.to_owned()),
+            _ => {}
+        }
+    }
+    replace(&mut text, &mut old, &mut new);
+    let files = files(&[
+        ("s.toml", text.as_str()),
+        ("loop.toml", "[scenario]\nbase = \"s.toml\"\n"),
+        ("bad.toml", "[mesh]\nprofil = \"none\"\n"),
+        ("bad.csv", "ms\n1\nfast\n"),
+        ("empty.csv", "ms\n"),
+    ]);
+    let said = match load(&files, "s.toml", &sets, None) {
+        Ok(_) => "> nothing\n".to_owned(),
+        Err(problems) => problems.iter().map(show).collect(),
+    };
+    (kept, said)
+}
+
+fn replace<'c>(text: &mut String, old: &mut Vec<&'c str>, new: &mut Vec<&'c str>) {
+    let new_text = std::mem::take(new).join("\n");
+    match std::mem::take(old)[..] {
+        [] if new_text.is_empty() => {}
+        [] => *text = format!("{text}{new_text}\n"),
+        ["everything"] => *text = new_text,
+        [old] => {
+            assert!(text.contains(old), "the example holds no `{old}`");
+            *text = text.replacen(old, &new_text, 1);
+        }
+        _ => panic!("one `-` at a time"),
+    }
+}
+
+/// `line:col: message`, the stretch that is meant, and the hint.
+fn show(problem: &Problem) -> String {
+    let mut shown = String::from("> ");
+    if let Some(place) = &problem.place {
+        if place.file != "s.toml" {
+            write!(shown, "{}:", place.file).expect("a string takes all");
+        }
+        let (column, width) = (place.column as usize, place.width as usize);
+        let meant: String = place.text.chars().skip(column - 1).take(width).collect();
+        write!(shown, "{}:{}: [{meant}] ", place.line, place.column).expect("a string takes all");
+    }
+    writeln!(shown, "{}", problem.what).expect("a string takes all");
+    if let Some(hint) = &problem.hint {
+        writeln!(shown, ">   hint: {hint}").expect("a string takes all");
+    }
+    shown
+}
+
+#[test]
+fn each_mistake_is_said_where_it_is() {
+    let mut now = String::new();
+    let mut count = 0;
+    for case in CASES.split("=== ").filter(|case| !case.trim().is_empty()) {
+        let (kept, said) = run(case);
+        write!(now, "=== {}\n{said}\n", kept.trim_end()).expect("a string takes all");
+        count += 1;
+    }
+    assert!(40 <= count, "{count} cases");
+    if std::env::var_os("UPDATE").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario/tests/broken.txt");
+        std::fs::write(path, &now).expect("the cases are written");
+    } else {
+        for (now, then) in now.lines().zip(CASES.lines()) {
+            assert_eq!(now, then);
+        }
+        assert_eq!(now.trim_end(), CASES.trim_end());
+    }
+}
