@@ -2,5 +2,11 @@
 
 pub mod digest;
 pub mod distribution;
+mod heap;
 pub mod histogram;
+mod quantile;
+pub mod queue;
+pub mod sampler;
+pub mod slab;
+pub mod stream;
 pub mod time;

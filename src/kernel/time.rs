@@ -53,11 +53,13 @@ impl Time {
     }
 
     /// `self − length`, not before the start.
+    #[must_use]
     pub const fn saturating_sub(self, length: Duration) -> Self {
         Self(self.0.saturating_sub(length.0))
     }
 
     /// `self + length`, at most [`Time::MAX`]: for things that may lie beyond every run.
+    #[must_use]
     pub fn saturating_add(self, length: Duration) -> Self {
         Self(self.0.saturating_add(length.0)).min(Self::MAX)
     }
@@ -91,9 +93,10 @@ impl Duration {
 
     /// `ns` nanoseconds rounded to the nearest whole one; negative and NaN become zero, more than
     /// [`Duration::MAX`] becomes that.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     pub fn from_ns_f64(ns: f64) -> Self {
-        Self((ns + 0.5).clamp(0.0, Self::MAX.0 as f64) as u64).min(Self::MAX)
+        // The cast saturates and turns NaN into zero; 2^60 − 1 itself is not a float, hence `min`.
+        Self(((ns + 0.5) as u64).min(Self::MAX.0))
     }
 
     /// `s` seconds rounded to the nearest nanosecond, clamped like [`Duration::from_ns_f64`].
@@ -122,11 +125,13 @@ impl Duration {
     }
 
     /// `self − other`, at least zero.
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
     /// `self` times a factor of at least 0, rounded to the nearest nanosecond.
+    #[must_use]
     pub fn scale(self, factor: f64) -> Self {
         Self::from_ns_f64(self.0 as f64 * factor)
     }
@@ -173,7 +178,7 @@ impl Mul<u64> for Duration {
 }
 
 impl fmt::Display for Duration {
-    /// The shortest exact form in one or two units: `250us`, `1m30s`, `36h`.
+    /// Exact, without the units that are zero: `250us`, `1m30s`, `36h`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 7] = [
             (86_400 * NS_PER_S, "d"),
@@ -190,7 +195,7 @@ impl fmt::Display for Duration {
         let mut rest = self.0;
         for (size, unit) in UNITS {
             // Hours stay hours up to four days: an outage is "36h", not "1d12h".
-            if unit == "d" && rest < 4 * size && rest % size != 0 {
+            if unit == "d" && rest < 4 * size && !rest.is_multiple_of(size) {
                 continue;
             }
             let count = rest / size;
