@@ -1,7 +1,12 @@
 //! meshsim: a deterministic discrete-event simulator of a service mesh.
 
 pub mod check;
+#[cfg(feature = "native")]
+pub mod cli;
 pub mod kernel;
 pub mod observe;
 pub mod plan;
+pub mod report;
+pub mod scenario;
 pub mod vocabulary;
+pub mod world;

@@ -27,6 +27,11 @@ pub fn read(path: &Path) -> io::Result<Option<Value>> {
     Ok(Some(serde_json::from_str(&text)?))
 }
 
+/// A result as it would read back from a file: what is compared is what is written.
+pub fn as_written(summary: &Value) -> Value {
+    serde_json::from_str(&summary.to_string()).expect("what serde_json writes, it reads")
+}
+
 /// Writes a baseline under a temporary name and renames it.
 pub fn write(path: &Path, summary: &Value) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(summary)?;
