@@ -8,7 +8,7 @@ use super::label::label;
 use crate::plan::Plan;
 use crate::plan::problem::Problem;
 use crate::scenario::{self, Loaded};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One plan to run with one seed.
 #[derive(Debug)]
@@ -93,13 +93,16 @@ fn folder(plan: &Plan, label: &str) -> String {
 /// Names that are no folders, and folders that two jobs would write to.
 fn clashes(jobs: &[Job]) -> Vec<Problem> {
     let mut claims = BTreeMap::<&str, &str>::new();
+    let mut told = BTreeSet::<(&str, &str)>::new();
     let mut problems = Vec::new();
     for Job { file, folder, .. } in jobs {
         if folder.split('/').any(is_no_folder) {
             problems
                 .push(Problem::new(format!("{file}: `{folder}` cannot be the name of a folder")));
         }
-        if let Some(other) = claims.insert(folder, file) {
+        // A scenario that clashes does so with each of its variants: once is enough.
+        let other = claims.insert(folder, file);
+        if let Some(other) = other.filter(|other| told.insert((*other, file))) {
             let what = format!("{other} and {file} would both write to `{folder}`");
             problems.push(Problem::new(what).hint(
                 "a scenario's name is its path below the nearest folder called scenarios, else \

@@ -48,7 +48,7 @@ pub enum ExitStatus {
 /// seconds, with the same result every time.
 #[derive(Parser)]
 #[command(name = "meshsim", version, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  meshsim new minimal -o first.toml\n  meshsim run first.toml")]
+#[command(after_help = "Example:\n  meshsim new outage -o first.toml\n  meshsim run first.toml")]
 pub struct Cli {
     /// Say nothing on the way: only results and errors
     #[arg(long, short, global = true)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// What was typed.
 #[derive(Args)]
-#[command(after_help = "Example:\n  meshsim new minimal -o first.toml")]
+#[command(after_help = "Example:\n  meshsim new outage -o first.toml")]
 pub(super) struct Typed {
     /// Which one; without, all are listed
     #[arg(value_name = "TEMPLATE")]

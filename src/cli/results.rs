@@ -7,7 +7,7 @@ use super::output::Trouble;
 use super::simulate::Judged;
 use crate::report::write::write_all;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// Every file of a run.
 ///
@@ -22,6 +22,12 @@ fn files(judged: &Judged) -> Vec<(&'static str, Vec<u8>)> {
 pub(super) fn write(folder: &Path, judged: &Judged) -> Result<(), Trouble> {
     write_all(folder, &files(judged))
         .map_err(|error| Trouble::io(format_args!("cannot write to {}", folder.display()), &error))
+}
+
+/// Whether a run may write there: the committed results are those that `bless` wrote.
+pub(super) fn is_committed(folder: &Path) -> bool {
+    let plain: PathBuf = folder.components().filter(|part| *part != Component::CurDir).collect();
+    plain.starts_with("results/baseline") || plain.starts_with("results/gallery")
 }
 
 /// Whether the folder takes files: told before a long run, not after it.

@@ -137,7 +137,19 @@ fn estimate(jobs: &[Job], format: Format, output: Output) -> Result<ExitStatus, 
 impl Typed {
     fn jobs(&self) -> Result<Vec<Job>, Vec<Problem>> {
         let settings = Settings { sets: self.sets.clone(), seed: self.seed, seeds: self.seeds };
-        job::jobs(&self.files, &settings)
+        let jobs = job::jobs(&self.files, &settings)?;
+        let committed =
+            jobs.iter().filter(|job| results::is_committed(&self.out.join(&job.folder)));
+        let problem = |job: &Job| {
+            Problem::new(format!(
+                "{}: `run` never writes to {}",
+                job.file,
+                self.out.join(&job.folder).display()
+            ))
+            .hint("that folder is committed: rename the scenario, or give another --out")
+        };
+        let problems: Vec<_> = committed.map(problem).collect();
+        if problems.is_empty() { Ok(jobs) } else { Err(problems) }
     }
 
     fn limits(&self) -> Limits {

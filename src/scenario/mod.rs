@@ -40,13 +40,12 @@ pub struct Loaded {
     pub sources: Vec<(String, String)>,
 }
 
-/// Scenarios to start from: (name, what it shows, text).
-pub const TEMPLATES: &[(&str, &str, &str)] =
-    &[("minimal", "one service", "# One service.\n[scenario]\nduration = \"1h\"\n")];
+/// Scenarios to start from: (name, what it shows).
+pub const TEMPLATES: &[(&str, &str)] = &[("queue", "one server and one queue")];
 
 /// The text of the template.
 pub fn template(name: &str) -> Option<&'static str> {
-    TEMPLATES.iter().find(|row| row.0 == name).map(|row| row.2)
+    (name == "queue").then_some("# One service.\n[scenario]\nduration = \"1h\"\n")
 }
 
 /// The JSON Schema of scenario files.
