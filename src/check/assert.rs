@@ -100,11 +100,13 @@ fn share_of_runs(assertion: &Assertion, runs: &[&Judgement], share: f64) -> Judg
         Verdict::Fail
     };
     let failed = runs.iter().find(|one| !one.passes);
+    // A share as people write it: 29 %, not 28.999999999999996 %.
+    let percent = (share * 1e6).round() / 1e4;
     Judgement {
         name: assertion.name.clone(),
         verdict,
         passes: passes(verdict, assertion),
-        expect: format!("{} in {}% of {} runs", assertion.text, share * 100.0, runs.len()),
+        expect: format!("{} in {percent}% of {} runs", assertion.text, runs.len()),
         measured: (verdict != Verdict::NoData).then_some(measured),
         threshold: share,
         worst: failed.and_then(|one| one.worst),

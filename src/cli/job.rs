@@ -19,6 +19,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     /// With which seed.
     pub(super) seed: u64,
+    /// What runs it again, but for the seed: for reports of bugs.
+    pub(super) again: String,
     /// Its folder below the one for all results; also its name for people: `outage+seed=7/quiet`.
     pub(super) folder: String,
 }
@@ -52,6 +54,7 @@ pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Ve
             let plans = std::iter::once(&loaded.plan).chain(&loaded.variants);
             jobs.extend(plans.map(|plan| Job {
                 file: file.clone(),
+                again: again(file.as_str(), &settings.sets),
                 plan: plan.clone(),
                 seed,
                 folder: folder(plan, &label),
@@ -81,6 +84,10 @@ pub(super) fn load(
         }
     }
     if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
+fn again(file: &str, sets: &[String]) -> String {
+    sets.iter().fold(format!("meshsim run {file}"), |text, set| text + &format!(" --set '{set}'"))
 }
 
 fn folder(plan: &Plan, label: &str) -> String {

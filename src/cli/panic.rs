@@ -19,11 +19,11 @@ pub(super) fn explain_bugs() {
 }
 
 /// Adds which run it was.
-pub(super) fn tell_run(title: &str, file: &str, seed: u64, events: u64) {
+pub(super) fn tell_run(title: &str, again: &str, seed: u64, events: u64) {
     say(&format!(
         "  in {title}, seed {seed}, after about {events} events\n  \
          please report it with the scenario file and this text; it happens again with\n  \
-         meshsim run {file} --seed {seed}    (meshsim {})",
+         {again} --seed {seed}    (meshsim {})",
         env!("CARGO_PKG_VERSION"),
     ));
 }

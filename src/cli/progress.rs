@@ -8,7 +8,7 @@
 
 use super::interrupt::Interrupt;
 use super::output::{Output, clean};
-use crate::kernel::time::Duration;
+use crate::kernel::time::{Duration, NS_PER_S, Time};
 use crate::world::{self, Go};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,7 +99,8 @@ impl Watch<'_> {
         self.events = at.events;
         let steps = steps_done(at).max(self.steps);
         self.progress.advance(steps - self.steps, || {
-            format!("{}  {} of {}", clean(self.title), at.now, at.duration)
+            let now = Time::from_ns(at.now.ns() / NS_PER_S * NS_PER_S);
+            format!("{}  {now} of {}", clean(self.title), at.duration)
         });
         self.steps = steps;
         let spent_s = self.began.elapsed().as_secs_f64();

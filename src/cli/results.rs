@@ -40,3 +40,16 @@ pub(super) fn check(folder: &Path) -> Result<(), Trouble> {
         .inspect_err(|_| drop(fs::remove_file(&probe)))
         .map_err(|error| Trouble::io(format_args!("cannot write to {}", folder.display()), &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_called_baseline_does_not_reach_the_committed_results() {
+        assert!(is_committed(Path::new("./results/baseline")));
+        assert!(is_committed(Path::new("results/gallery/outage")));
+        assert!(!is_committed(Path::new("results/baseline+seed=7")));
+        assert!(!is_committed(Path::new("elsewhere/baseline")));
+    }
+}

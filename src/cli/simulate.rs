@@ -86,7 +86,7 @@ fn simulate(job: &Job, seed: u64, limits: Limits, progress: &Progress) -> Run {
         world::simulate(&job.plan, seed, options, &mut |at| watch.go(at))
     }));
     run.unwrap_or_else(|bug| {
-        panic::tell_run(&job.folder, &job.file, seed, watch.events);
+        panic::tell_run(&job.folder, &job.again, seed, watch.events);
         resume_unwind(bug)
     })
 }

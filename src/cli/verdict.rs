@@ -68,14 +68,25 @@ impl Tested {
 pub(super) fn text(tested: &[Tested]) -> String {
     let mut text = String::new();
     for one in tested {
-        let word = if one.status() == ExitStatus::Success { "ok  " } else { "FAIL" };
+        let word = match one.status() {
+            ExitStatus::Success => "ok  ",
+            ExitStatus::Environment => "left",
+            ExitStatus::Failed | ExitStatus::Usage => "FAIL",
+        };
         let line = format!("{word}  {}  {}\n", one.title, count(one.asserts.len(), "assertion"));
         text += &line;
         text += &failures(&one.asserts);
         text += &against(one);
     }
-    let passed = tested.iter().filter(|one| one.status() == ExitStatus::Success).count();
-    let _ = writeln!(text, "\n{passed} passed, {} failed", tested.len() - passed);
+    let with = |status| tested.iter().filter(|one| one.status() == status).count();
+    let (passed, failed) = (with(ExitStatus::Success), with(ExitStatus::Failed));
+    let _ = write!(text, "\n{passed} passed, {failed} failed");
+    match with(ExitStatus::Environment) {
+        0 => text.push('\n'),
+        left => {
+            let _ = writeln!(text, ", {left} left unfinished");
+        }
+    }
     text
 }
 
