@@ -1,3 +1,5 @@
 //! The `meshsim` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    meshsim::cli::main()
+}

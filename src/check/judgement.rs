@@ -47,3 +47,11 @@ pub struct Judgement {
     /// The first moment at which it did not hold.
     pub first_violation: Option<Time>,
 }
+
+impl Judgement {
+    /// How far the measured number is from the threshold: what a pass has in hand, what a failure
+    /// lacks.
+    pub fn margin(&self) -> Option<f64> {
+        self.measured.map(|measured| (measured - self.threshold).abs())
+    }
+}

@@ -1,0 +1,84 @@
+//! `meshsim bless`: the runs of `test`, whose results become the baseline.
+//!
+//! Source: the contract: nothing else writes baselines; what moved is told.
+//! Left out: a run that did not reach its end is never a baseline.
+
+use super::ExitStatus;
+use super::find;
+use super::interrupt::Interrupt;
+use super::job::{self, Job, Settings};
+use super::output::{Output, Trouble};
+use super::progress::Progress;
+use super::simulate::{self, Judged};
+use super::test;
+use super::verdict::{self, Against, Tested};
+use crate::check::baseline;
+use crate::check::compare::compare;
+use clap::Args;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What was typed.
+#[derive(Args)]
+#[command(after_help = "Example:\n  meshsim bless scenarios && git diff results/baseline")]
+pub(super) struct Typed {
+    /// Scenario files, or folders that hold some
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// Write the results to this folder
+    #[arg(long, value_name = "DIR", default_value = "results/baseline")]
+    baseline: PathBuf,
+}
+
+/// Runs the command.
+pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
+    let jobs = job::jobs(&find::scenarios(&typed.paths)?, &Settings::default())?;
+    let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
+    let blessed = test::all(&jobs, &progress, |job, judged| bless(job, judged, &typed.baseline));
+    progress.end();
+    let blessed = blessed?;
+    output.print(&text(&blessed))?;
+    Ok(blessed.iter().map(status).max().unwrap_or(ExitStatus::Success))
+}
+
+/// Compares with the old baseline, and replaces it.
+fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> {
+    let path = baseline::path(folder, &job.plan.name, job.plan.variant.as_deref());
+    let now = judged.summary();
+    // Whatever else was in its place is replaced.
+    let against = match baseline::read(&path) {
+        Ok(Some(old)) => Against::Compared(compare(&old, &now)),
+        Ok(None) | Err(_) => Against::Missing,
+    };
+    baseline::write(&path, &now)
+        .map_err(|error| Trouble::io(format_args!("cannot write {}", path.display()), &error))?;
+    Ok(against)
+}
+
+fn text(blessed: &[Tested]) -> String {
+    let mut text = String::new();
+    for one in blessed {
+        let (word, more) = match &one.against {
+            Against::NotRun => ("left", "       the run was ended before its end\n".to_owned()),
+            Against::Compared(comparison) if comparison.is_same() => ("same", String::new()),
+            Against::Compared(comparison) => ("moved", verdict::moved(comparison)),
+            Against::Missing | Against::Unreadable(_) => ("new", String::new()),
+        };
+        let _ = writeln!(text, "{word:5}  {}", one.title);
+        text += &more;
+        if !one.is_expected() {
+            text += "       its assertions do not hold:\n";
+            text += &verdict::failures(&one.asserts);
+        }
+    }
+    text
+}
+
+/// A baseline that breaks its own assertions would fail the next test.
+fn status(one: &Tested) -> ExitStatus {
+    match &one.against {
+        Against::NotRun => ExitStatus::Environment,
+        _ if one.is_expected() => ExitStatus::Success,
+        _ => ExitStatus::Failed,
+    }
+}

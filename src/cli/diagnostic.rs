@@ -1,0 +1,96 @@
+//! Input errors as people read them: file, line, column, the line itself, a caret, a hint.
+//!
+//! Source: annotate-snippets, the renderer of rustc.
+//! Left out: finding the errors; a `Problem` comes complete.
+
+use super::output::clean;
+use crate::plan::problem::{Place, Problem};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::fmt::Write as _;
+use std::ops::Range;
+
+/// All problems, and how many there are if they are more than a few.
+pub(super) fn render(problems: &[Problem], colors: bool) -> String {
+    let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
+    let mut text = String::new();
+    for problem in problems {
+        text += &render_one(problem, &renderer);
+        text.push('\n');
+    }
+    if 3 < problems.len() {
+        let _ = writeln!(text, "{} errors", problems.len());
+    }
+    text
+}
+
+fn render_one(problem: &Problem, renderer: &Renderer) -> String {
+    let what = clean(&problem.what);
+    let hint = problem.hint.as_deref().map(clean);
+    let place = problem.place.as_ref();
+    let (line, path) = place.map(|place| (clean(&place.text), clean(&place.file))).unzip();
+    let mut group = Group::with_title(Level::ERROR.primary_title(&*what));
+    if let (Some(place), Some(line), Some(path)) = (place, &line, &path) {
+        group = group.element(
+            Snippet::source(&**line)
+                .line_start(place.line as usize)
+                .path(&**path)
+                .annotation(AnnotationKind::Primary.span(span(place, line))),
+        );
+    }
+    if let Some(hint) = &hint {
+        group = group.element(Level::HELP.with_name("hint").message(&**hint));
+    }
+    renderer.render(&[group])
+}
+
+/// The meant bytes of the line; at its end where the place lies beyond it.
+fn span(place: &Place, line: &str) -> Range<usize> {
+    let byte_at =
+        |column: usize| line.char_indices().nth(column).map_or(line.len(), |(byte, _)| byte);
+    let first = (place.column as usize).saturating_sub(1);
+    byte_at(first)..byte_at(first.saturating_add(place.width as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(line: &str, column: u32, width: u32) -> Problem {
+        let place =
+            Place { file: "a.toml".to_owned(), line: 7, column, width, text: line.to_owned() };
+        Problem::new("unknown key `duraton`").at(place).hint("did you mean `duration`?")
+    }
+
+    #[test]
+    fn a_problem_shows_its_place_its_line_and_its_hint() {
+        assert_eq!(
+            render(&[problem("  duraton = \"1h\"", 3, 7)], false),
+            "\
+error: unknown key `duraton`
+ --> a.toml:7:3
+  |
+7 |   duraton = \"1h\"
+  |   ^^^^^^^
+  |
+  = hint: did you mean `duration`?
+"
+        );
+    }
+
+    #[test]
+    fn a_problem_without_a_place_is_a_line_and_a_hint() {
+        let text = render(&[Problem::new("no such file").hint("look again")], false);
+        assert_eq!(text, "error: no such file\n |\n = hint: look again\n");
+    }
+
+    #[test]
+    fn a_place_beyond_its_line_and_strange_letters_are_rendered_all_the_same() {
+        for (line, column, width) in
+            [("", 1, 1), ("x", 99, 3), ("é\u{1b}[31m = 1", 2, 400), ("x", 0, 0), ("日本", 2, 1)]
+        {
+            let text = render(&[problem(line, column, width)], false);
+            assert!(text.contains("a.toml:7"), "{text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
+        }
+    }
+}

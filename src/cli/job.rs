@@ -1,0 +1,126 @@
+//! What was typed, as what it means: which plans are run with which seeds, into which folders.
+//!
+//! Source: ripgrep's two stages of arguments; the contract's section on files.
+//! Left out: how jobs are run (`simulate`).
+
+use super::find::Disk;
+use super::label::label;
+use crate::plan::Plan;
+use crate::plan::problem::Problem;
+use crate::scenario::{self, Loaded};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One plan to run with one seed.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// The scenario's file as the user named it.
+    pub(super) file: String,
+    /// What to simulate.
+    pub(super) plan: Plan,
+    /// With which seed.
+    pub(super) seed: u64,
+    /// What runs it again, but for the seed: for reports of bugs.
+    pub(super) again: String,
+    /// Its folder below the one for all results; also its name for people: `outage+seed=7/quiet`.
+    pub(super) folder: String,
+}
+
+/// What changes scenarios from as they are written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    /// `key=value`.
+    pub(super) sets: Vec<String>,
+    /// Instead of the scenario's own seed.
+    pub(super) seed: Option<u64>,
+    /// So many seeds, counted up.
+    pub(super) seeds: Option<u32>,
+}
+
+/// The jobs of all files: each scenario as written, then its variants, seed by seed.
+pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Vec<Problem>> {
+    let mut jobs = Vec::new();
+    for (file, loaded) in load(files, &settings.sets, settings.seed)? {
+        let first = settings.seed.unwrap_or(loaded.plan.seed);
+        let count = u64::from(settings.seeds.unwrap_or(1));
+        let Some(end) = first.checked_add(count) else {
+            return Err(vec![Problem::new(format!(
+                "--seeds {count}: there is no seed after {}",
+                u64::MAX
+            ))]);
+        };
+        for seed in first..end {
+            let named = settings.seed.or(settings.seeds.map(u64::from)).map(|_| seed);
+            let label = label(&settings.sets, named);
+            let plans = std::iter::once(&loaded.plan).chain(&loaded.variants);
+            jobs.extend(plans.map(|plan| Job {
+                file: file.clone(),
+                again: again(file.as_str(), &settings.sets),
+                plan: plan.clone(),
+                seed,
+                folder: folder(plan, &label),
+            }));
+        }
+    }
+    let problems = clashes(&jobs);
+    if problems.is_empty() { Ok(jobs) } else { Err(problems) }
+}
+
+/// Reads all files, so that all problems of all of them are told at once.
+pub(super) fn load(
+    files: &[String],
+    sets: &[String],
+    seed: Option<u64>,
+) -> Result<Vec<(String, Loaded)>, Vec<Problem>> {
+    let (mut all, mut problems) = (Vec::new(), Vec::<Problem>::new());
+    for file in files {
+        match scenario::load(&Disk, file, sets, seed) {
+            Ok(loaded) => all.push((file.clone(), loaded)),
+            Err(found) => {
+                // A wrong --set is wrong for each file alike.
+                let new = found.into_iter().filter(|problem| !problems.contains(problem));
+                let new: Vec<_> = new.collect();
+                problems.extend(new);
+            }
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
+fn again(file: &str, sets: &[String]) -> String {
+    sets.iter().fold(format!("meshsim run {file}"), |text, set| text + &format!(" --set '{set}'"))
+}
+
+fn folder(plan: &Plan, label: &str) -> String {
+    match &plan.variant {
+        None => format!("{}{label}", plan.name),
+        Some(variant) => format!("{}{label}/{variant}", plan.name),
+    }
+}
+
+/// Names that are no folders, and folders that two jobs would write to.
+fn clashes(jobs: &[Job]) -> Vec<Problem> {
+    let mut claims = BTreeMap::<&str, &str>::new();
+    let mut told = BTreeSet::<(&str, &str)>::new();
+    let mut problems = Vec::new();
+    for Job { file, folder, .. } in jobs {
+        if folder.split('/').any(is_no_folder) {
+            problems
+                .push(Problem::new(format!("{file}: `{folder}` cannot be the name of a folder")));
+        }
+        // A scenario that clashes does so with each of its variants: once is enough.
+        let other = claims.insert(folder, file);
+        if let Some(other) = other.filter(|other| told.insert((*other, file))) {
+            let what = format!("{other} and {file} would both write to `{folder}`");
+            problems.push(Problem::new(what).hint(
+                "a scenario's name is its path below the nearest folder called scenarios, else \
+                 its file name: rename one, or run them apart",
+            ));
+        }
+    }
+    problems
+}
+
+fn is_no_folder(part: &str) -> bool {
+    matches!(part, "" | "." | "..")
+        || part.contains(|letter: char| letter.is_control() || letter == '\\')
+}

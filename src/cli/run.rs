@@ -1,0 +1,215 @@
+//! `meshsim run`: load, simulate, judge, write, tell.
+//!
+//! Source: the contract.
+//! Left out: `--manifests`.
+
+use super::interrupt::Interrupt;
+use super::job::{self, Job, Settings};
+use super::output::{Output, Trouble};
+use super::progress::Progress;
+use super::simulate::{self, Limits};
+use super::{ExitStatus, Format, results};
+use crate::kernel::time::Duration;
+use crate::plan::problem::Problem;
+use crate::plan::profile::read_duration;
+use crate::report::text::story;
+use crate::world::estimate::{self, Estimate};
+use clap::Args;
+use rayon::prelude::*;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// What was typed.
+#[derive(Args)]
+#[command(after_help = "Example:\n  meshsim run scenarios/control-plane-outage.toml --seed 7")]
+pub(super) struct Typed {
+    /// Scenario files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Use this seed: another seed is another day with the same weather
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Run so many seeds, counted up from the first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: Option<u32>,
+    /// Change a value of the scenario, such as service.reviews.v2.replicas=5
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Write the results below this folder
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+    /// Tell a story, or print a line of JSON a run
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Only say what the runs would take
+    #[arg(long)]
+    dry_run: bool,
+    /// End a run that needs more memory, such as 2GB
+    #[arg(long, value_name = "BYTES", value_parser = read_bytes)]
+    max_memory: Option<u64>,
+    /// End a run after so many events
+    #[arg(long, value_name = "N")]
+    max_events: Option<u64>,
+    /// End a run that takes longer on your clock, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = read_duration)]
+    max_time: Option<Duration>,
+}
+
+/// What one job has to say.
+struct Told {
+    status: ExitStatus,
+    text: String,
+    talk: String,
+}
+
+/// Runs the command.
+pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
+    let jobs = typed.jobs()?;
+    if typed.dry_run {
+        return estimate(&jobs, typed.format, output);
+    }
+    jobs.iter().try_for_each(|job| results::check(&typed.out.join(&job.folder)))?;
+    let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
+    let told: Vec<_> = jobs.par_iter().map(|job| one(job, typed, &progress)).collect();
+    progress.end();
+    tell(told, output)
+}
+
+/// One job, from its plan to its files and what is to be told of it.
+fn one(job: &Job, typed: &Typed, progress: &Progress) -> Result<Told, Trouble> {
+    if progress.is_interrupted() {
+        return Ok(Told::not_begun(job));
+    }
+    let judged = simulate::judged(job, typed.limits(), progress);
+    let folder = typed.out.join(&job.folder);
+    results::write(&folder, &judged)?;
+    let text = match typed.format {
+        Format::Human => story(&judged.run, &judged.judgements),
+        Format::Json => super::output::json_line(&judged.summary()),
+    };
+    let early = judged.run.partial.map_or(String::new(), |partial| {
+        format!("{}: ended early at {} ({})\n", job.folder, partial.at, partial.why)
+    });
+    let talk = format!("{early}{}: results in {}\n", job.folder, folder.display());
+    Ok(Told { status: judged.status(), text, talk })
+}
+
+/// Everything in the order of the jobs; the first trouble after all that went well.
+fn tell(told: Vec<Result<Told, Trouble>>, output: Output) -> Result<ExitStatus, Trouble> {
+    let (mut status, mut trouble) = (ExitStatus::Success, None);
+    for told in told {
+        match told {
+            Ok(told) => {
+                output.print(&told.text)?;
+                output.talk(&told.talk);
+                status = status.max(told.status);
+            }
+            Err(why) => trouble = trouble.or(Some(why)),
+        }
+    }
+    trouble.map_or(Ok(status), Err)
+}
+
+fn estimate(jobs: &[Job], format: Format, output: Output) -> Result<ExitStatus, Trouble> {
+    let estimates: Vec<_> = jobs.iter().map(|job| (job, estimate::estimate(&job.plan))).collect();
+    match format {
+        Format::Human => output.table(
+            ["scenario", "requests", "events", "CPU", "memory"],
+            estimates.iter().map(|(job, of)| {
+                let cpu = format!("{}s", short(of.cpu_s));
+                let memory = format!("{}B", short(of.memory_bytes as f64));
+                [job.folder.clone(), short(of.requests), short(of.events), cpu, memory]
+            }),
+        )?,
+        Format::Json => {
+            for (job, Estimate { requests, events, cpu_s, memory_bytes }) in estimates {
+                output.json(&json!({
+                    "scenario": job.plan.name, "variant": job.plan.variant, "seed": job.seed,
+                    "requests": requests, "events": events, "cpu_s": cpu_s,
+                    "memory_bytes": memory_bytes,
+                }))?;
+            }
+        }
+    }
+    Ok(ExitStatus::Success)
+}
+
+impl Typed {
+    fn jobs(&self) -> Result<Vec<Job>, Vec<Problem>> {
+        let settings = Settings { sets: self.sets.clone(), seed: self.seed, seeds: self.seeds };
+        let jobs = job::jobs(&self.files, &settings)?;
+        let committed =
+            jobs.iter().filter(|job| results::is_committed(&self.out.join(&job.folder)));
+        let problem = |job: &Job| {
+            Problem::new(format!(
+                "{}: `run` never writes to {}",
+                job.file,
+                self.out.join(&job.folder).display()
+            ))
+            .hint("that folder is committed: rename the scenario, or give another --out")
+        };
+        let problems: Vec<_> = committed.map(problem).collect();
+        if problems.is_empty() { Ok(jobs) } else { Err(problems) }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { events: self.max_events, memory: self.max_memory, time: self.max_time }
+    }
+}
+
+impl Told {
+    fn not_begun(job: &Job) -> Self {
+        let talk = format!("{}: not run\n", job.folder);
+        Self { status: ExitStatus::Environment, text: String::new(), talk }
+    }
+}
+
+/// Two figures and a unit: 12 M.
+fn short(number: f64) -> String {
+    let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let (size, unit) = units.into_iter().find(|(size, _)| *size <= number).unwrap_or((1.0, ""));
+    let number = number / size;
+    if number < 9.95 { format!("{number:.1} {unit}") } else { format!("{number:.0} {unit}") }
+}
+
+/// `2000000`, `2MB`, `2GiB`.
+fn read_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KB" | "kB" | "k" | "K" => 1_000,
+        "MB" | "M" => 1_000_000,
+        "GB" | "G" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        unit => return Err(format!("`{unit}` is no unit; there are kB, MB, GB, KiB, MiB, GiB")),
+    };
+    let number =
+        digits.trim().parse::<u64>().map_err(|_| "expected a number of bytes".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "more than there is".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_read_as_people_type_them() {
+        assert_eq!(read_bytes("2GB"), Ok(2_000_000_000));
+        assert_eq!(read_bytes("1 KiB"), Ok(1024));
+        assert_eq!(read_bytes("17"), Ok(17));
+        for text in ["", "GB", "1.5GB", "-1", "1 parsec", "99999999999GB", "é"] {
+            assert!(read_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_told_in_two_figures() {
+        for (number, text) in
+            [(0.0, "0.0 "), (999.0, "999 "), (12_345_678.0, "12 M"), (1500.0, "1.5 k")]
+        {
+            assert_eq!(short(number), text);
+        }
+    }
+}
