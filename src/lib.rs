@@ -5,4 +5,6 @@ pub mod kernel;
 pub mod model;
 pub mod observe;
 pub mod plan;
+#[cfg(feature = "native")]
+pub mod report;
 pub mod vocabulary;

@@ -1,0 +1,6 @@
+//! Floor 4: a `Run` in, texts out. One file a format; nothing here simulates or judges.
+
+pub mod number;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod words;
