@@ -1,5 +1,7 @@
 //! Floor 4: a `Run` in, texts out. One file a format; nothing here simulates or judges.
 
+pub mod csv;
+pub mod events;
 pub mod number;
 #[cfg(test)]
 pub(crate) mod testing;
