@@ -2,6 +2,8 @@
 
 pub mod csv;
 pub mod events;
+pub mod hgrm;
+pub mod hlog;
 pub mod number;
 #[cfg(test)]
 pub(crate) mod testing;
