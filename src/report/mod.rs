@@ -4,7 +4,9 @@ pub mod csv;
 pub mod events;
 pub mod hgrm;
 pub mod hlog;
+pub mod json;
 pub mod number;
+pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod words;
