@@ -10,3 +10,4 @@ pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod words;
+pub mod write;
