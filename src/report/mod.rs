@@ -9,5 +9,6 @@ pub mod number;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod text;
 pub mod words;
 pub mod write;
