@@ -7,6 +7,7 @@ pub mod kernel;
 pub mod model;
 pub mod observe;
 pub mod plan;
+#[cfg(feature = "native")]
 pub mod report;
 pub mod scenario;
 pub mod vocabulary;

@@ -33,14 +33,12 @@ pub fn as_written(summary: &Value) -> Value {
 }
 
 /// Writes a baseline under a temporary name and renames it.
-pub fn write(path: &Path, summary: &Value) -> io::Result<()> {
-    let mut text = serde_json::to_string_pretty(summary)?;
-    text.push('\n');
+pub fn write(path: &Path, summary: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let temporary = path.with_extension("json.part");
-    fs::write(&temporary, text)
+    fs::write(&temporary, summary)
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
@@ -55,7 +53,7 @@ mod tests {
         let at = path(folder.path(), "outage/long", Some("quiet"));
         assert_eq!(read(&at).unwrap(), None);
         let summary = serde_json::json!({"requests": {"total": 3}});
-        write(&at, &summary).unwrap();
+        write(&at, &summary.to_string()).unwrap();
         assert_eq!(read(&at).unwrap(), Some(summary));
         let beside: Vec<_> = fs::read_dir(at.parent().unwrap()).unwrap().collect();
         assert_eq!(beside.len(), 1);

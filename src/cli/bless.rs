@@ -50,7 +50,7 @@ fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> 
         Ok(Some(old)) => Against::Compared(compare(&old, &now)),
         Ok(None) | Err(_) => Against::Missing,
     };
-    baseline::write(&path, &now)
+    baseline::write(&path, &crate::report::summary::render(&now))
         .map_err(|error| Trouble::io(format_args!("cannot write {}", path.display()), &error))?;
     Ok(against)
 }

@@ -11,7 +11,6 @@ use super::diagnostic;
 use crate::plan::problem::Problem;
 use comfy_table::{ContentArrangement, Table, presets};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 /// Why a command could not go on.
@@ -58,6 +57,11 @@ impl Output {
         Self { quiet, no_color: no_color || asked_not_to || dumb }
     }
 
+    /// Whether stdout is a terminal that wants colour.
+    pub(super) fn has_color(self) -> bool {
+        !self.no_color && io::stdout().is_terminal()
+    }
+
     /// A result for people.
     pub(super) fn print(self, text: &str) -> Result<(), Trouble> {
         self.data(clean(text).as_bytes())
@@ -78,7 +82,7 @@ impl Output {
 
     /// One line of JSON.
     pub(super) fn json(self, value: &serde_json::Value) -> Result<(), Trouble> {
-        self.data(json_line(value).as_bytes())
+        self.data(crate::report::json::line(value).as_bytes())
     }
 
     /// A table, without borders, as wide as the terminal allows.
@@ -135,20 +139,6 @@ impl Output {
 /// Stderr may be closed; then nobody wants to know.
 fn to_stderr(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
-}
-
-/// A line of JSON, in which what a terminal would obey is escaped as JSON allows.
-pub(super) fn json_line(value: &serde_json::Value) -> String {
-    let mut text = String::new();
-    for letter in value.to_string().chars() {
-        if is_unprintable(letter) {
-            let _ = write!(text, "\\u{:04x}", u32::from(letter));
-        } else {
-            text.push(letter);
-        }
-    }
-    text.push('\n');
-    text
 }
 
 /// The text with control characters, and those that turn the direction of text, as pictures.

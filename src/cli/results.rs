@@ -6,16 +6,21 @@
 use super::output::Trouble;
 use super::simulate::Judged;
 use crate::report::write::write_all;
+use crate::report::{csv, events, hgrm, hlog, summary};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// Every file of a run.
-///
-/// STUB of branch `cli`: the other files come with the branches `outputs` and `plots`.
 fn files(judged: &Judged) -> Vec<(&'static str, Vec<u8>)> {
-    let mut summary = serde_json::to_vec_pretty(&judged.summary()).expect("a value is JSON");
-    summary.push(b'\n');
-    vec![("summary.json", summary)]
+    let run = &judged.run;
+    vec![
+        ("summary.json", summary::render(&judged.summary()).into_bytes()),
+        ("latency.hgrm", hgrm::hgrm(&run.latency).into_bytes()),
+        ("latency.hlog", hlog::hlog(run)),
+        ("series.csv", csv::series(run).into_bytes()),
+        ("outcomes.csv", csv::outcomes(run).into_bytes()),
+        ("events.jsonl", events::events(run).into_bytes()),
+    ]
 }
 
 /// Writes them.

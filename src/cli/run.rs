@@ -70,13 +70,13 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     }
     jobs.iter().try_for_each(|job| results::check(&typed.out.join(&job.folder)))?;
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
-    let told: Vec<_> = jobs.par_iter().map(|job| one(job, typed, &progress)).collect();
+    let told: Vec<_> = jobs.par_iter().map(|job| one(job, typed, &progress, output)).collect();
     progress.end();
     tell(told, output)
 }
 
 /// One job, from its plan to its files and what is to be told of it.
-fn one(job: &Job, typed: &Typed, progress: &Progress) -> Result<Told, Trouble> {
+fn one(job: &Job, typed: &Typed, progress: &Progress, output: Output) -> Result<Told, Trouble> {
     if progress.is_interrupted() {
         return Ok(Told::not_begun(job));
     }
@@ -84,8 +84,8 @@ fn one(job: &Job, typed: &Typed, progress: &Progress) -> Result<Told, Trouble> {
     let folder = typed.out.join(&job.folder);
     results::write(&folder, &judged)?;
     let text = match typed.format {
-        Format::Human => story(&judged.run, &judged.judgements),
-        Format::Json => super::output::json_line(&judged.summary()),
+        Format::Human => story(&judged.run, &judged.judgements, output.has_color()),
+        Format::Json => crate::report::json::line(&judged.summary()),
     };
     let early = judged.run.partial.map_or(String::new(), |partial| {
         format!("{}: ended early at {} ({})\n", job.folder, partial.at, partial.why)
@@ -100,7 +100,8 @@ fn tell(told: Vec<Result<Told, Trouble>>, output: Output) -> Result<ExitStatus, 
     for told in told {
         match told {
             Ok(told) => {
-                output.print(&told.text)?;
+                // Names were made harmless where the text was made.
+                output.data(told.text.as_bytes())?;
                 output.talk(&told.talk);
                 status = status.max(told.status);
             }

@@ -1,0 +1,123 @@
+//! `series.csv` and `outcomes.csv`: the run over time, and how its hops ended.
+//!
+//! Source: RFC 4180 for quoting; the columns are those of the contract, others follow.
+//! Left out: CRLF line ends, which no reader needs.
+
+use crate::observe::run::{OutcomeRow, Run, SeriesRow};
+use crate::report::number::ms;
+use crate::report::words;
+use crate::vocabulary::metric::Gauge;
+use std::borrow::Cow;
+
+/// Gauges among the leading columns, with the names that they have there.
+const LEADING: [(Gauge, &str); 5] = [
+    (Gauge::Proxies, "proxies"),
+    (Gauge::ProxiesConnected, "proxies_connected"),
+    (Gauge::CertificatesValid, "certificates_valid"),
+    (Gauge::CertificatesExpired, "certificates_expired"),
+    (Gauge::ConfigStaleness, "config_staleness_max_s"),
+];
+
+/// A row an interval; a quantile without requests is empty.
+pub fn series(run: &Run) -> String {
+    let counts = ["time_s", "requests", "ok", "failed", "p50_ms", "p90_ms", "p99_ms"];
+    let more = ["attempts", "retries"];
+    let head = counts.into_iter().chain(LEADING.map(|(_, name)| name)).chain(more);
+    let mut text = line(head.chain(others().map(Gauge::name)));
+    for row in &run.series {
+        text += &line(series_row(row));
+    }
+    text
+}
+
+fn series_row(row: &SeriesRow) -> impl Iterator<Item = String> {
+    let quantile = |ns: Option<u64>| ns.map_or(String::new(), |ns| ms(ns).to_string());
+    let gauge = |gauge: Gauge| row.gauges[gauge as usize].to_string();
+    let counts = [row.requests.total, row.requests.ok, row.requests.failed()];
+    [row.time.as_s().to_string()]
+        .into_iter()
+        .chain(counts.map(|count| count.to_string()))
+        .chain([row.p50_ns, row.p90_ns, row.p99_ns].map(quantile))
+        .chain(LEADING.map(|(one, _)| gauge(one)))
+        .chain([row.attempts, row.retries].map(|count| count.to_string()))
+        .chain(others().map(gauge))
+}
+
+fn others() -> impl Iterator<Item = Gauge> {
+    let all = Gauge::ALL.into_iter().map(|(gauge, ..)| gauge);
+    all.filter(|gauge| LEADING.iter().all(|(leading, _)| leading != gauge))
+}
+
+/// A row for each way in which calls from a source to a destination ended.
+pub fn outcomes(run: &Run) -> String {
+    let head = ["source", "destination", "version", "status", "flags", "details", "count", "cause"];
+    let mut text = line(head);
+    for row in &run.outcomes {
+        text += &line(outcome_row(run, row));
+    }
+    text
+}
+
+fn outcome_row(run: &Run, row: &OutcomeRow) -> [String; 8] {
+    [
+        row.source.clone(),
+        row.destination.clone(),
+        row.version.clone(),
+        row.outcome.status.to_string(),
+        row.outcome.flags.to_string(),
+        row.outcome.details.text().to_owned(),
+        row.count.to_string(),
+        row.cause.map_or(String::new(), |id| words::chain(&run.causes, id)),
+    ]
+}
+
+fn line(fields: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut text = String::new();
+    for (index, field) in fields.into_iter().enumerate() {
+        if index != 0 {
+            text.push(',');
+        }
+        text += &quoted(field.as_ref());
+    }
+    text.push('\n');
+    text
+}
+
+fn quoted(field: &str) -> Cow<'_, str> {
+    if field.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{same_as_file, sample_run};
+
+    #[test]
+    fn the_sample_run_has_these_tables() {
+        same_as_file("series.csv", &series(&sample_run()));
+        same_as_file("outcomes.csv", &outcomes(&sample_run()));
+    }
+
+    #[test]
+    fn the_leading_columns_are_those_of_the_contract() {
+        let leading = "time_s,requests,ok,failed,p50_ms,p90_ms,p99_ms,proxies,proxies_connected,\
+                       certificates_valid,certificates_expired,config_staleness_max_s,";
+        assert!(series(&sample_run()).starts_with(leading));
+    }
+
+    #[test]
+    fn every_row_has_every_column() {
+        let text = series(&sample_run());
+        let columns: Vec<_> = text.lines().map(|line| line.split(',').count()).collect();
+        assert_eq!(columns, vec![7 + 2 + Gauge::ALL.len(); columns.len()]);
+    }
+
+    #[test]
+    fn only_what_needs_quotes_has_them() {
+        assert_eq!(line(["a", "b,c", "d\"e", "f\ng", ""]), "a,\"b,c\",\"d\"\"e\",\"f\ng\",\n");
+    }
+}

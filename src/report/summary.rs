@@ -1,0 +1,492 @@
+//! `summary.json`: the run in numbers that other programs rely on.
+//!
+//! Raw simulated counts; milliseconds with six decimals; what has no samples is null, never 0.
+//!
+//! Source: the contract, whose order of fields is kept.
+//! Left out: the topology (it is drawn), latencies in full (they are in `latency.hlog`).
+
+use crate::check::judgement::Judgement;
+use crate::kernel::digest::Rung;
+use crate::kernel::histogram::Histogram;
+use crate::kernel::time::Time;
+use crate::observe::run::{self, Run};
+use crate::report::number::{ms, quantile_ns, round6};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Counts up when a field changes its meaning or goes away.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    schema_version: u32,
+    meshsim: &'static str,
+    scenario: &'a str,
+    variant: Option<&'a str>,
+    claim: &'a str,
+    profile: &'a str,
+    seed: u64,
+    digest: String,
+    digest_ladder: Vec<Step>,
+    plan_digest: String,
+    events: u64,
+    simulated_seconds: f64,
+    sampling: Sampling,
+    partial: Option<Partial>,
+    requests: Requests,
+    latency_ms: Latency,
+    latency_ok_ms: Latency,
+    phases: Vec<Phase<'a>>,
+    services: Vec<Service<'a>>,
+    outcomes: Vec<Outcome<'a>>,
+    attempts: Attempts,
+    control_plane: ControlPlane,
+    asserts: Vec<Assert<'a>>,
+    stations: Vec<Station<'a>>,
+    parameters: Map<String, Value>,
+    events_by_kind: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct Sampling {
+    windows: u64,
+    simulated_s: f64,
+}
+
+#[derive(Serialize)]
+struct Partial {
+    why: &'static str,
+    at_s: f64,
+}
+
+#[derive(Serialize)]
+struct Requests {
+    total: u64,
+    ok: u64,
+    failed: u64,
+    success_rate: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    mean: Option<f64>,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    p999: Option<f64>,
+    max: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Phase<'a> {
+    name: &'a str,
+    from_s: f64,
+    to_s: f64,
+    requests: Requests,
+    latency_ms: Latency,
+}
+
+#[derive(Serialize)]
+struct Service<'a> {
+    name: &'a str,
+    version: &'a str,
+    requests: Requests,
+    latency_ms: Latency,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    source: &'a str,
+    destination: &'a str,
+    version: &'a str,
+    status: u16,
+    flags: String,
+    details: &'static str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Attempts {
+    calls: u64,
+    total: u64,
+    retries: u64,
+    amplification: f64,
+}
+
+#[derive(Serialize)]
+struct ControlPlane {
+    pushes: u64,
+    certificates_issued: u64,
+    certificate_requests_failed: u64,
+    certificates_expired: u64,
+    handshakes: u64,
+    handshakes_failed: u64,
+    streams_opened: u64,
+    stream_attempts_failed: u64,
+    pods_created: u64,
+    pods_refused: u64,
+    convergence_max_s: f64,
+}
+
+#[derive(Serialize)]
+struct Assert<'a> {
+    name: &'a str,
+    verdict: &'static str,
+    passes: bool,
+    expect: &'a str,
+    measured: Option<f64>,
+    threshold: f64,
+    worst_s: Option<[f64; 2]>,
+    first_violation_s: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Station<'a> {
+    workload: &'a str,
+    pods: u32,
+    workers: u64,
+    utilization: Option<f64>,
+    mean_present: f64,
+    overflowed: u64,
+    wait_ms: Times,
+    sojourn_ms: Times,
+}
+
+#[derive(Serialize)]
+struct Times {
+    mean: Option<f64>,
+    p50: Option<f64>,
+    p99: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    until_s: f64,
+    digest: String,
+    events: Map<String, Value>,
+}
+
+/// The summary as a value; its maps keep the order of their fields.
+pub fn summary(run: &Run, judgements: &[Judgement]) -> Value {
+    let summary = Summary {
+        schema_version: SCHEMA_VERSION,
+        meshsim: env!("CARGO_PKG_VERSION"),
+        scenario: &run.scenario,
+        variant: run.variant.as_deref(),
+        claim: &run.claim,
+        profile: &run.profile,
+        seed: run.seed,
+        digest: hex(run.digest),
+        digest_ladder: run.ladder.iter().map(|rung| Step::new(run, rung)).collect(),
+        plan_digest: hex(run.plan_digest),
+        events: run.events,
+        simulated_seconds: simulated_s(run),
+        sampling: Sampling { windows: 0, simulated_s: 0.0 },
+        partial: run.partial.map(|one| Partial { why: one.why, at_s: one.at.as_s() }),
+        requests: Requests::from(run.requests),
+        latency_ms: Latency::from(&run.latency),
+        latency_ok_ms: Latency::from(&run.latency_ok),
+        phases: run.phases.iter().map(Phase::from).collect(),
+        services: run.services.iter().map(Service::from).collect(),
+        outcomes: outcomes(run),
+        attempts: Attempts::from(run.attempts),
+        control_plane: ControlPlane::from(run.control_plane),
+        asserts: judgements.iter().map(Assert::from).collect(),
+        stations: run.stations.iter().map(Station::from).collect(),
+        parameters: parameters(run),
+        events_by_kind: kinds(run, run.ladder.iter().flat_map(|rung| &rung.events)),
+    };
+    serde_json::to_value(summary).expect("names and numbers are JSON")
+}
+
+/// The value as `summary.json` holds it: a field a line, and within lists and sections a row a
+/// line, so that a difference between two files is a few lines. Two spaces a level.
+pub fn render(value: &Value) -> String {
+    let mut text = String::new();
+    write_value(&mut text, value, 0);
+    text.push('\n');
+    text
+}
+
+/// Levels that are spread over lines; deeper ones stay on theirs.
+const LEVELS_SPREAD: usize = 2;
+
+fn write_value(text: &mut String, value: &Value, level: usize) {
+    let spread = level < LEVELS_SPREAD;
+    match value {
+        Value::Object(fields) if spread && !fields.is_empty() => {
+            let rows = fields.iter().map(|(name, value)| (Some(name.as_str()), value));
+            write_rows(text, ['{', '}'], rows, level);
+        }
+        Value::Array(items) if spread && !items.is_empty() => {
+            write_rows(text, ['[', ']'], items.iter().map(|value| (None, value)), level);
+        }
+        _ => write_line(text, value),
+    }
+}
+
+fn write_rows<'a>(
+    text: &mut String,
+    [open, close]: [char; 2],
+    rows: impl Iterator<Item = (Option<&'a str>, &'a Value)>,
+    level: usize,
+) {
+    text.push(open);
+    for (index, (name, value)) in rows.enumerate() {
+        *text += if index == 0 { "\n" } else { ",\n" };
+        *text += &"  ".repeat(level + 1);
+        if let Some(name) = name {
+            write!(text, "{}: ", Value::from(name)).expect("a string takes all");
+        }
+        write_value(text, value, level + 1);
+    }
+    text.push('\n');
+    *text += &"  ".repeat(level);
+    text.push(close);
+}
+
+/// Everything on one line, with a space after each comma and colon.
+fn write_line(text: &mut String, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            text.push('{');
+            for (index, (name, value)) in fields.iter().enumerate() {
+                let comma = if index == 0 { "" } else { ", " };
+                write!(text, "{comma}{}: ", Value::from(name.as_str())).expect("it takes all");
+                write_line(text, value);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (index, value) in items.iter().enumerate() {
+                *text += if index == 0 { "" } else { ", " };
+                write_line(text, value);
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            write!(text, "{value}").expect("a string takes all");
+        }
+    }
+}
+
+/// How long the mesh was simulated: to the end, or to where the run was ended early.
+fn simulated_s(run: &Run) -> f64 {
+    run.partial.map_or(run.duration.as_s(), |partial| partial.at.as_s())
+}
+
+fn hex(digest: u128) -> String {
+    format!("{digest:032x}")
+}
+
+fn parameters(run: &Run) -> Map<String, Value> {
+    run.parameters.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()
+}
+
+/// Events by the name of their kind, in the order of the codes.
+fn kinds<'a>(run: &Run, counts: impl Iterator<Item = &'a (u16, u64)>) -> Map<String, Value> {
+    let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
+    for (code, count) in counts {
+        *by_code.entry(*code).or_default() += count;
+    }
+    let name = |code: u16| match run.kind_names.get(usize::from(code)) {
+        Some(name) => (*name).to_owned(),
+        None => format!("kind {code}"),
+    };
+    by_code.into_iter().map(|(code, count)| (name(code), count.into())).collect()
+}
+
+/// The outcomes by what the access log shows: ways that only differ in their cause are one row.
+fn outcomes(run: &Run) -> Vec<Outcome<'_>> {
+    let mut rows: Vec<Outcome<'_>> = Vec::with_capacity(run.outcomes.len());
+    for row in run.outcomes.iter().map(Outcome::from) {
+        match rows.iter_mut().find(|one| one.key() == row.key()) {
+            Some(one) => one.count += row.count,
+            None => rows.push(row),
+        }
+    }
+    rows
+}
+
+impl Outcome<'_> {
+    fn key(&self) -> (&str, &str, &str, u16, &str, &str) {
+        let Self { source, destination, version, status, flags, details, count: _ } = self;
+        (source, destination, version, *status, flags, details)
+    }
+}
+
+impl Step {
+    fn new(run: &Run, rung: &Rung) -> Self {
+        Self {
+            until_s: rung.until.as_s(),
+            digest: hex(rung.digest),
+            events: kinds(run, rung.events.iter()),
+        }
+    }
+}
+
+impl From<run::Tally> for Requests {
+    fn from(tally: run::Tally) -> Self {
+        let run::Tally { total, ok } = tally;
+        Self { total, ok, failed: tally.failed(), success_rate: tally.success_rate() }
+    }
+}
+
+impl From<&Histogram> for Latency {
+    fn from(histogram: &Histogram) -> Self {
+        let quantile = |q| quantile_ns(histogram, q).map(ms);
+        Self {
+            mean: mean_ms(histogram),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: (!histogram.is_empty()).then(|| ms(histogram.max_ns())),
+        }
+    }
+}
+
+impl From<&Histogram> for Times {
+    fn from(histogram: &Histogram) -> Self {
+        let quantile = |q| quantile_ns(histogram, q).map(ms);
+        Self { mean: mean_ms(histogram), p50: quantile(0.5), p99: quantile(0.99) }
+    }
+}
+
+fn mean_ms(histogram: &Histogram) -> Option<f64> {
+    (!histogram.is_empty()).then(|| round6(histogram.mean_ns() / 1e6))
+}
+
+impl<'a> From<&'a run::Phase> for Phase<'a> {
+    fn from(phase: &'a run::Phase) -> Self {
+        Self {
+            name: &phase.name,
+            from_s: phase.from.as_s(),
+            to_s: phase.to.as_s(),
+            requests: phase.requests.into(),
+            latency_ms: (&phase.latency).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a run::ServiceRow> for Service<'a> {
+    fn from(row: &'a run::ServiceRow) -> Self {
+        Self {
+            name: &row.name,
+            version: &row.version,
+            requests: row.requests.into(),
+            latency_ms: (&row.latency).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a run::OutcomeRow> for Outcome<'a> {
+    fn from(row: &'a run::OutcomeRow) -> Self {
+        Self {
+            source: &row.source,
+            destination: &row.destination,
+            version: &row.version,
+            status: row.outcome.status,
+            flags: row.outcome.flags.to_string(),
+            details: row.outcome.details.text(),
+            count: row.count,
+        }
+    }
+}
+
+impl From<run::Attempts> for Attempts {
+    fn from(attempts: run::Attempts) -> Self {
+        let run::Attempts { calls, total, retries } = attempts;
+        Self { calls, total, retries, amplification: round6(attempts.amplification()) }
+    }
+}
+
+impl From<run::ControlPlaneCounts> for ControlPlane {
+    fn from(counts: run::ControlPlaneCounts) -> Self {
+        Self {
+            pushes: counts.pushes,
+            certificates_issued: counts.certificates_issued,
+            certificate_requests_failed: counts.certificate_requests_failed,
+            certificates_expired: counts.certificates_expired,
+            handshakes: counts.handshakes,
+            handshakes_failed: counts.handshakes_failed,
+            streams_opened: counts.streams_opened,
+            stream_attempts_failed: counts.stream_attempts_failed,
+            pods_created: counts.pods_created,
+            pods_refused: counts.pods_refused,
+            convergence_max_s: counts.convergence_max.as_s(),
+        }
+    }
+}
+
+impl<'a> From<&'a Judgement> for Assert<'a> {
+    fn from(judgement: &'a Judgement) -> Self {
+        Self {
+            name: &judgement.name,
+            verdict: judgement.verdict.text(),
+            passes: judgement.passes,
+            expect: &judgement.expect,
+            measured: judgement.measured,
+            threshold: judgement.threshold,
+            worst_s: judgement.worst.map(|(from, to)| [from.as_s(), to.as_s()]),
+            first_violation_s: judgement.first_violation.map(Time::as_s),
+        }
+    }
+}
+
+impl<'a> From<&'a run::StationRow> for Station<'a> {
+    fn from(row: &'a run::StationRow) -> Self {
+        Self {
+            workload: &row.workload,
+            pods: row.pods,
+            workers: row.workers,
+            utilization: (row.workers != 0).then(|| round6(row.busy / row.workers as f64)),
+            mean_present: round6(row.present),
+            overflowed: row.overflowed,
+            wait_ms: (&row.wait).into(),
+            sojourn_ms: (&row.sojourn).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{same_as_file, sample_judgements, sample_run};
+
+    #[test]
+    fn the_sample_run_has_this_summary() {
+        let text = render(&summary(&sample_run(), &sample_judgements()));
+        same_as_file("summary.json", &text);
+    }
+
+    #[test]
+    fn what_is_written_reads_back_as_itself() {
+        let value = summary(&sample_run(), &sample_judgements());
+        assert_eq!(serde_json::from_str::<Value>(&render(&value)).unwrap(), value);
+    }
+
+    #[test]
+    fn nothing_measured_is_null() {
+        let mut run = sample_run();
+        (run.requests, run.latency) = (run::Tally::default(), Histogram::new());
+        let value = summary(&run, &[]);
+        assert_eq!(value["requests"]["success_rate"], Value::Null);
+        let latency = value["latency_ms"].as_object().unwrap();
+        assert!(latency.values().all(Value::is_null), "{latency:?}");
+    }
+
+    #[test]
+    fn a_quantile_is_never_beyond_the_maximum() {
+        let value = summary(&sample_run(), &[]);
+        for phase in value["phases"].as_array().unwrap() {
+            let latency = &phase["latency_ms"];
+            assert!(latency["p999"].as_f64() <= latency["max"].as_f64(), "{latency}");
+        }
+    }
+}

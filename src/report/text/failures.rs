@@ -1,0 +1,62 @@
+//! Why requests failed: the most frequent failures, in the mesh's words, back to their root.
+//!
+//! Source: Envoy's status and flags; the causes that the world kept.
+//! Left out: rare failures; `outcomes.csv` has all.
+
+use super::{Paint, wrap};
+use crate::observe::run::{OutcomeRow, Run};
+use crate::report::number::count;
+use crate::report::words::{chain, plural, reason, short};
+use crate::vocabulary::outcome::Details;
+use std::cmp::Reverse;
+
+/// Failures that are told.
+const FAILURES_MAX: usize = 3;
+
+/// Up to three failures; nothing if none failed.
+pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
+    let failed = run.outcomes.iter().filter(|row| !row.outcome.is_ok());
+    // A failure that an app only passed on explains nothing: the call below it does.
+    let passed_on = |row: &&OutcomeRow| row.outcome.details == Details::AppCallFailed;
+    let (passed_on, mut failed): (Vec<_>, Vec<_>) = failed.partition(passed_on);
+    failed.sort_by_key(|row| Reverse(row.count));
+    let (told, rest) = failed.split_at(failed.len().min(FAILURES_MAX));
+    let mut lines: Vec<_> = told.iter().flat_map(|row| failure(run, row, paint)).collect();
+    if !rest.is_empty() {
+        let ways = plural(rest.len() as u64, "other way");
+        lines.push(format!("  … and {} in {ways}", plural(sum(rest), "failure")));
+    }
+    if !passed_on.is_empty() {
+        let times = plural(sum(&passed_on), "time");
+        lines.push(format!("  Apps passed a failed call on to their own callers {times}."));
+    }
+    lines
+}
+
+fn sum(rows: &[&OutcomeRow]) -> u64 {
+    rows.iter().map(|row| row.count).sum()
+}
+
+fn failure(run: &Run, row: &OutcomeRow, paint: Paint) -> Vec<String> {
+    let outcome = row.outcome;
+    let status = match outcome.status {
+        0 => outcome.flags.to_string(),
+        status if outcome.flags.is_empty() => status.to_string(),
+        status => format!("{status} {}", outcome.flags),
+    };
+    let (source, destination) = (short(&row.source, 30), short(&row.destination, 30));
+    let version = match row.version.as_str() {
+        "" => String::new(),
+        version => format!("/{}", short(version, 12)),
+    };
+    let why = row.cause.map_or(String::new(), |id| format!(", because {}", chain(&run.causes, id)));
+    let head = format!("  {status}  ");
+    let text = format!(
+        "{source} -> {destination}{version} ({}): {}{why}",
+        count(row.count),
+        reason(outcome.details)
+    );
+    let mut lines = wrap(&text, &head, "    ");
+    lines[0] = lines[0].replacen(&head, &format!("  {}  ", paint.bad(&status)), 1);
+    lines
+}
