@@ -20,7 +20,7 @@ const ATTEMPT: u64 = 0xd1b5_4a32_d192_ed03;
 /// Separates the keys of children from a key's own draws.
 const CHILD: u64 = 0x8cb9_2ba7_2f3d_8dd7;
 
-/// A stable 64-bit hash of a name: FNV-1a, then [`mix`], whose high bits depend on all bytes.
+/// A stable 64-bit hash of a name: FNV-1a, then Stafford's mix, so that all bits count.
 pub fn name_hash(name: &str) -> u64 {
     let fnv = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
