@@ -212,7 +212,9 @@ mod tests {
     fn bytes_know_their_length() {
         let of = |parts: &[&[u8]]| {
             let mut digest = Digest::new();
-            parts.iter().for_each(|part| digest.bytes(part));
+            for part in parts {
+                digest.bytes(part);
+            }
             digest.value()
         };
         assert_ne!(of(&[b"a"]), of(&[b"a\0"]));

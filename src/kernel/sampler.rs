@@ -343,6 +343,11 @@ mod tests {
             let sampler = distribution.sampler();
             let (lower, upper) = quantile::both_sides(&distribution, &tails);
             for (index, tail) in tails.iter().enumerate() {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "< 2^63"
+                )]
                 let draw = (tail * libm::ldexp(1.0, 64)) as u64;
                 for (draw, exact) in [(draw, lower[index]), (!draw, upper[index])] {
                     let error = sampler.sample(draw).ns() as f64 - exact;

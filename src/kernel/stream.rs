@@ -191,7 +191,7 @@ mod tests {
         // keys that differ in few bits: binomial, deviation 32; seven of them.
         let count = draws(0).len();
         // One word holds one bit of one draw for 64 keys.
-        let mut columns = vec![[[0_u64; 64]; 64]; count];
+        let mut columns = vec![vec![[0_u64; 64]; 64]; count];
         for key in 0..4096_usize {
             for (column, draw) in columns.iter_mut().zip(draws((key as u64) << 20)) {
                 for (bit, words) in column.iter_mut().enumerate() {
