@@ -17,7 +17,7 @@
 //! Source: `reference/speed.md`: a timeout is set for each request and almost never fires, so
 //! cancelled timers cost a plain heap more than its events do. The heap is std's: a 4-ary one of
 //! our own with cache-line siblings took a fifth more instructions a push and pop at 4 to 10,000
-//! pending (331 against 274 at 100), and no less time.
+//! pending (331 against 274 at 100); their times differ by less than the machine's noise.
 //! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.
 
