@@ -62,11 +62,13 @@ impl Histogram {
     }
 
     /// Counts a value.
+    #[inline]
     pub fn record(&mut self, value_ns: u64) {
         self.record_n(value_ns, 1);
     }
 
     /// Counts a value `n` times.
+    #[inline]
     pub fn record_n(&mut self, value_ns: u64, n: u64) {
         let place = cell_of(value_ns).wrapping_sub(self.first);
         if let Some(count) = self.counts.get_mut(place) {

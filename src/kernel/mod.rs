@@ -2,7 +2,6 @@
 
 pub mod digest;
 pub mod distribution;
-mod heap;
 pub mod histogram;
 mod quantile;
 pub mod queue;

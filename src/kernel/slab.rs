@@ -139,6 +139,7 @@ impl<T> Slab<T> {
     }
 
     /// Adds a value, in the place that was freed last.
+    #[inline]
     pub fn insert(&mut self, value: T) -> Id<T> {
         self.len += 1;
         let index = self.free;
@@ -155,6 +156,7 @@ impl<T> Slab<T> {
     }
 
     /// The value, unless it was removed.
+    #[inline]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
         match self.places.get(id.index as usize) {
             Some(Place { generation, content: Content::Full(value) })
@@ -167,6 +169,7 @@ impl<T> Slab<T> {
     }
 
     /// The value, unless it was removed.
+    #[inline]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         match self.places.get_mut(id.index as usize) {
             Some(Place { generation, content: Content::Full(value) })
@@ -179,6 +182,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the value out, once.
+    #[inline]
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         let place = self.places.get_mut(id.index as usize)?;
         if place.generation != id.generation || matches!(place.content, Content::Free(_)) {
@@ -193,6 +197,7 @@ impl<T> Slab<T> {
     }
 
     /// The value at a place, with its present id.
+    #[inline]
     pub fn at(&self, index: u32) -> Option<(Id<T>, &T)> {
         match self.places.get(index as usize)? {
             Place { generation, content: Content::Full(value) } => {
@@ -227,12 +232,14 @@ impl<T> Slab<T> {
 impl<T> Index<Id<T>> for Slab<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, id: Id<T>) -> &T {
         self.get(id).unwrap_or_else(|| stale(id))
     }
 }
 
 impl<T> IndexMut<Id<T>> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, id: Id<T>) -> &mut T {
         self.get_mut(id).unwrap_or_else(|| stale(id))
     }

@@ -20,7 +20,7 @@ const ATTEMPT: u64 = 0xd1b5_4a32_d192_ed03;
 /// Separates the keys of children from a key's own draws.
 const CHILD: u64 = 0x8cb9_2ba7_2f3d_8dd7;
 
-/// A stable 64-bit hash of a name: FNV-1a, then [`mix`], whose high bits depend on all bytes.
+/// A stable 64-bit hash of a name: FNV-1a, then Stafford's mix, so that all bits count.
 pub fn name_hash(name: &str) -> u64 {
     let fnv = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -29,6 +29,7 @@ pub fn name_hash(name: &str) -> u64 {
 }
 
 /// Stafford's variant 13: a bijection of which each output bit depends on each input bit.
+#[inline]
 const fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -56,6 +57,7 @@ impl Stream {
     }
 
     /// The next 64 bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
@@ -77,27 +79,32 @@ pub struct Key(pub u64);
 impl Key {
     /// The key of the `index`-th hop below this one.
     #[must_use]
+    #[inline]
     pub fn child(self, index: u32) -> Self {
         Self(self.mixed(CHILD, u64::from(index)))
     }
 
     /// The 64 bits for one purpose in one attempt.
+    #[inline]
     pub fn draw(self, attempt: u32, purpose: u32) -> u64 {
         self.mixed(u64::from(attempt).wrapping_mul(ATTEMPT), u64::from(purpose))
     }
 
     /// Two rounds, so that neighbours in any argument have nothing in common.
+    #[inline]
     fn mixed(self, domain: u64, index: u64) -> u64 {
         mix(mix(self.0.wrapping_add(domain)).wrapping_add((index + 1).wrapping_mul(GOLDEN)))
     }
 }
 
 /// A number in [0, 1) from the top 53 bits of a draw.
+#[inline]
 pub fn uniform(draw: u64) -> f64 {
     (draw >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 /// A number below `n`, which is at least 1. Its bias is below n / 2^64.
+#[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the product's high half is below n")]
 pub fn below(draw: u64, n: usize) -> usize {
     debug_assert!(1 <= n);
@@ -184,7 +191,7 @@ mod tests {
         // keys that differ in few bits: binomial, deviation 32; seven of them.
         let count = draws(0).len();
         // One word holds one bit of one draw for 64 keys.
-        let mut columns = vec![[[0_u64; 64]; 64]; count];
+        let mut columns = vec![vec![[0_u64; 64]; 64]; count];
         for key in 0..4096_usize {
             for (column, draw) in columns.iter_mut().zip(draws((key as u64) << 20)) {
                 for (bit, words) in column.iter_mut().enumerate() {
