@@ -9,7 +9,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, NONE, Parent, Phase};
+use super::state::{Attempt, Call, Link, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, below};
@@ -363,6 +363,10 @@ impl World<'_> {
         }
         let outcome = Outcome::failure(Details::ConnectionTermination);
         self.close_attempt_at_client(id, outcome);
+        // The others on this connection learn it by events of their own.
+        if self.connections.get(attempt.connection).is_some_and(|one| one.link == Link::Open) {
+            self.drain_connection(attempt.connection);
+        }
         self.fail_try(attempt.call, outcome, attempt.cause);
     }
 
