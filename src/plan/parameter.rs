@@ -325,6 +325,10 @@ parameters! {
         rto: Duration = "200ms", "Linux TCP_RTO_MIN";
         /// A lost SYN is sent again after this; doubles.
         syn_rto: Duration = "1s", "RFC 6298";
+        /// Bytes of a request, for links with a bandwidth.
+        request_bytes: u32 = "1500", "Google's RPC fleet, SOSP 2023: median about 1.5 KB";
+        /// Bytes of an answer, for links with a bandwidth.
+        response_bytes: u32 = "1500", "Google's RPC fleet, SOSP 2023: median about 1.5 KB";
         /// An unanswered connection is given up after this.
         give_up: Duration = "924600ms", "Linux tcp_retries2 = 15";
     }

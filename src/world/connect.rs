@@ -117,7 +117,7 @@ impl World<'_> {
         let key = connection.key;
         let number = u32::from(connection.syns);
         let loss = || key.draw(number, purpose::LOSS_OUT);
-        match self.transit(client, connection.pod, loss, rto) {
+        match self.transit(client, connection.pod, 0, loss, rto) {
             Transit::Sent { path, late } => {
                 self.connections[id].link = Link::Opening;
                 let draw = || key.draw(0, purpose::LINK_OUT);
@@ -186,7 +186,7 @@ impl World<'_> {
     }
 
     fn is_swallowed(&self, a: u32, b: u32) -> bool {
-        self.transit(a, b, || 0, Duration::ZERO) == Transit::Swallowed
+        self.transit(a, b, 0, || 0, Duration::ZERO) == Transit::Swallowed
     }
 
     fn is_mutual_tls(&self, client: u32, server: u32) -> bool {

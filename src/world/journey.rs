@@ -276,9 +276,10 @@ impl World<'_> {
         let attempt = &self.attempts[id];
         let (key, number) = (attempt.key, u32::from(attempt.resent));
         let client = self.upstreams[attempt.upstream as usize].pod;
-        let rto = self.plan.parameters.network.rto;
+        let network = &self.plan.parameters.network;
         let loss = || key.draw(number, purpose::LOSS_OUT);
-        let transit = self.transit(client, attempt.pod, loss, rto);
+        let bytes = network.request_bytes;
+        let transit = self.transit(client, attempt.pod, bytes, loss, network.rto);
         self.ledger.sent += 1;
         match transit {
             Transit::Sent { path, late } => {

@@ -4,7 +4,8 @@
 //! and sent again with doubling waits, until the link heals or the connection is given up.
 //!
 //! Source: RFC 6298; Linux's `tcp_retries2`.
-//! Left out: congestion control, windows, the 120 s cap of the doubling.
+//! Left out: congestion control, windows, the 120 s cap of the doubling; messages do not wait for
+//! each other on a link with a bandwidth.
 
 use super::World;
 use super::event::Event;
@@ -53,19 +54,20 @@ impl Nodes {
 /// What the network does with a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Transit {
-    /// It takes this path, and `late` longer because it was lost before.
+    /// It takes this path, and `late` longer: lost before, or slow to be put on the wire.
     Sent { path: PathId, late: Duration },
     /// It is swallowed.
     Swallowed,
 }
 
 impl World<'_> {
-    /// A packet from a pod to another.
+    /// A message of so many bytes from a pod to another.
     #[inline]
     pub(super) fn transit(
         &self,
         from: u32,
         to: u32,
+        bytes: u32,
         loss: impl FnOnce() -> u64,
         rto: Duration,
     ) -> Transit {
@@ -75,7 +77,13 @@ impl World<'_> {
         if class.cut || self.nodes.dead[to.index()] != 0 || self.nodes.dead[from.index()] != 0 {
             return Transit::Swallowed;
         }
-        let late = if class.loss <= 0.0 { Duration::ZERO } else { class.lost_delay(loss(), rto) };
+        let mut late = Duration::ZERO;
+        if 0.0 < class.loss {
+            late += class.lost_delay(loss(), rto);
+        }
+        if class.bandwidth_bps.is_some() {
+            late += class.transfer(u64::from(bytes));
+        }
         Transit::Sent { path, late }
     }
 

@@ -321,10 +321,10 @@ impl World<'_> {
         self.attempts[id].is_held = false;
         let attempt = self.attempts[id];
         let client = self.upstreams[attempt.upstream as usize].pod;
-        let rto = self.plan.parameters.network.rto;
+        let network = &self.plan.parameters.network;
         let loss = || attempt.key.draw(0, purpose::LOSS_BACK);
         self.ledger.sent += 1;
-        match self.transit(attempt.pod, client, loss, rto) {
+        match self.transit(attempt.pod, client, network.response_bytes, loss, network.rto) {
             Transit::Sent { path, late } => {
                 self.attempts[id].pending += 1;
                 let draw = || attempt.key.draw(0, purpose::LINK_BACK);
@@ -354,7 +354,7 @@ impl World<'_> {
         let record = &mut self.attempts[id];
         record.phase = Phase::Broken;
         record.cause = cause;
-        match self.transit(attempt.pod, client, || 0, Duration::ZERO) {
+        match self.transit(attempt.pod, client, 0, || 0, Duration::ZERO) {
             Transit::Sent { path, .. } => {
                 self.attempts[id].pending += 1;
                 let draw = || attempt.key.draw(1, purpose::LINK_BACK);
