@@ -6,13 +6,14 @@
 use super::output::Trouble;
 use super::simulate::Judged;
 use crate::report::write::write_all;
-use crate::report::{csv, events, hgrm, hlog, summary};
+use crate::report::{csv, events, hgrm, hlog, plot, summary};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// Every file of a run.
 fn files(judged: &Judged) -> Vec<(&'static str, Vec<u8>)> {
     let run = &judged.run;
+    let (spectrum, timeline) = (plot::spectrum(run), plot::timeline(run));
     vec![
         ("summary.json", summary::render(&judged.summary()).into_bytes()),
         ("latency.hgrm", hgrm::hgrm(&run.latency).into_bytes()),
@@ -20,6 +21,12 @@ fn files(judged: &Judged) -> Vec<(&'static str, Vec<u8>)> {
         ("series.csv", csv::series(run).into_bytes()),
         ("outcomes.csv", csv::outcomes(run).into_bytes()),
         ("events.jsonl", events::events(run).into_bytes()),
+        ("latency.svg", spectrum.svg.into_bytes()),
+        ("latency.png", spectrum.png),
+        ("timeline.svg", timeline.svg.into_bytes()),
+        ("timeline.png", timeline.png),
+        ("heatmap.png", plot::heatmap(run)),
+        ("topology.svg", plot::topology(run).into_bytes()),
     ]
 }
 

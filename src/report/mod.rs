@@ -5,6 +5,7 @@ pub mod events;
 pub mod hgrm;
 pub mod hlog;
 pub mod json;
+pub mod plot;
 pub mod number;
 pub mod summary;
 #[cfg(test)]
