@@ -5,4 +5,5 @@ pub mod kernel;
 pub mod model;
 pub mod observe;
 pub mod plan;
+pub mod report;
 pub mod vocabulary;

@@ -1,0 +1,4 @@
+//! Reports: what a person or a program reads of a run.
+
+#[cfg(feature = "native")]
+pub mod plot;

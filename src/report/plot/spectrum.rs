@@ -1,0 +1,269 @@
+//! The percentile spectrum: latency by percentile, a curve a phase.
+//!
+//! The x axis is logarithmic in the share of requests that are slower: each factor of ten has the
+//! same width, so 90 %, 99 % and 99.9 % are equally far apart. A curve is drawn in steps, as the
+//! requests were, and ends at 1 − 1/n, its slowest request: n requests can tell no more.
+//!
+//! Phases of one name are one curve. Of more than eight names the seven with the most requests
+//! keep theirs, and the others are one curve together.
+//!
+//! Source: the percentile plot of `HdrHistogram` (Tene).
+//! Left out: confidence bands.
+
+use super::canvas::{Anchor, Canvas, Drawing, Point, Shape};
+use super::panel::{Frame, Head, LEFT, WIDTH, draw_x_labels, name};
+use super::scale::{self, Scale};
+use super::style::{BLACK, CURVES, GREY, SMALL, TEXT, fit};
+use crate::kernel::histogram::Histogram;
+use crate::observe::run::{Run, Tally};
+use plotters::backend::DrawingBackend;
+use plotters::style::RGBColor;
+
+/// Width of the legend at the right.
+const LEGEND: f64 = 236.0;
+const PANEL: f64 = 430.0;
+const SHAPES: [Shape; 4] = [Shape::Disc, Shape::Square, Shape::Triangle, Shape::Diamond];
+
+/// One curve.
+struct Curve {
+    name: String,
+    requests: Tally,
+    latency: Histogram,
+}
+
+/// The picture.
+pub(super) struct Spectrum {
+    title: String,
+    head: Head,
+    curves: Vec<Curve>,
+}
+
+impl Spectrum {
+    /// Of a run's phases.
+    pub(super) fn new(run: &Run) -> Self {
+        let title = format!("{}: latency by percentile", name(run));
+        Self { title, head: Head::new(run), curves: merged(curves(run)) }
+    }
+
+    fn frame(&self) -> Frame {
+        let counts = self.curves.iter().map(|curve| curve.latency.count());
+        let requests = counts.max().unwrap_or(1_000).max(10) as f64;
+        // The fastest hundredth is within a pixel of the axis: it has no right to decades of it.
+        let fast = |curve: &Curve| curve.latency.quantile(0.01).unwrap_or_default();
+        let low = self.curves.iter().map(fast).min().unwrap_or(1_000_000);
+        let high = self.curves.iter().map(|curve| curve.latency.max_ns()).max();
+        let high = high.unwrap_or(1_000_000_000);
+        let top = self.head.height() + 14.0;
+        let y = Scale::log(scale::log_range(low as f64, high as f64), (top + PANEL, top));
+        let x = (LEFT, WIDTH - LEGEND - 28.0);
+        Frame { x: Scale::linear((0.0, libm::log10(requests)), x), y }
+    }
+}
+
+impl Drawing for Spectrum {
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred")]
+    fn size(&self) -> (u32, u32) {
+        let legend = 46.0 * self.curves.len() as f64;
+        (WIDTH as u32, (self.head.height() + 14.0 + PANEL.max(legend) + 58.0) as u32)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, canvas: &mut Canvas<'_, DB>) {
+        let frame = self.frame();
+        self.head.draw(canvas);
+        let ticks: Vec<_> = percentiles()
+            .take_while(|(nines, _)| frame.x.at(*nines) < frame.x.end() - 1.0 || *nines <= 0.0)
+            .collect();
+        frame.draw_x(canvas, &ticks);
+        let latencies: Vec<_> =
+            frame.y.ticks(8.0).into_iter().map(|ns| (ns, scale::latency(ns))).collect();
+        frame.draw_y(canvas, &latencies);
+        frame.draw_axes(canvas);
+        let bottom = frame.extent().1;
+        draw_x_labels(canvas, &frame.x, bottom, &ticks, "percentile of requests");
+        let middle = f64::midpoint(frame.extent().0, bottom);
+        canvas.text_upwards((20.0, middle), TEXT, BLACK, "latency (log scale)");
+        if self.curves.is_empty() {
+            frame.draw_absence(canvas, "no request was counted");
+        }
+        for (index, curve) in self.curves.iter().enumerate() {
+            canvas.line(&points(&curve.latency, &frame), 1.8, CURVES[index]);
+        }
+        for (index, curve) in self.curves.iter().enumerate() {
+            for (at, _) in markers(&curve.latency, &frame) {
+                canvas.marker(SHAPES[index % SHAPES.len()], at, CURVES[index]);
+            }
+            draw_key(canvas, index, curve, frame.extent().0 + 46.0 * index as f64);
+        }
+    }
+}
+
+/// One entry of the legend.
+fn draw_key<DB: DrawingBackend>(canvas: &mut Canvas<'_, DB>, index: usize, curve: &Curve, y: f64) {
+    let (x, colour): (f64, RGBColor) = (WIDTH - LEGEND, CURVES[index]);
+    canvas.line(&[(x, y + 8.0), (x + 26.0, y + 8.0)], 1.8, colour);
+    canvas.marker(SHAPES[index % SHAPES.len()], (x + 13.0, y + 8.0), colour);
+    let room = LEGEND - 34.0 - 12.0;
+    let name = fit(&curve.name, TEXT, room);
+    canvas.text((x + 34.0, y + 12.0), Anchor::Left, TEXT, BLACK, &name);
+    let quantile = |q| curve.latency.quantile(q).map_or(0.0, |ns| ns as f64);
+    let figures =
+        format!("p50 {} · p99 {}", scale::latency(quantile(0.5)), scale::latency(quantile(0.99)));
+    let success = match curve.requests.success_rate() {
+        Some(rate) => format!("{} · {} ok", requests(curve.latency.count()), scale::percent(rate)),
+        None => requests(curve.latency.count()),
+    };
+    for (line, text) in [success, figures].iter().enumerate() {
+        let at = (x + 34.0, y + 26.0 + 13.0 * line as f64);
+        canvas.text(at, Anchor::Left, SMALL - 1.0, GREY, &fit(text, SMALL - 1.0, room));
+    }
+}
+
+fn requests(count: u64) -> String {
+    format!("{} request{}", scale::count(count), if count == 1 { "" } else { "s" })
+}
+
+/// A curve a name, in the order of first occurrence; without those that had no requests.
+fn curves(run: &Run) -> Vec<Curve> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for phase in run.phases.iter().filter(|phase| !phase.latency.is_empty()) {
+        let (requests, latency) = (phase.requests, phase.latency.clone());
+        match curves.iter_mut().find(|curve| curve.name == phase.name) {
+            Some(curve) => curve.add(requests, &latency),
+            None => curves.push(Curve { name: phase.name.clone(), requests, latency }),
+        }
+    }
+    if curves.is_empty() && !run.latency.is_empty() {
+        let (requests, latency) = (run.requests, run.latency.clone());
+        curves.push(Curve { name: "whole run".to_owned(), requests, latency });
+    }
+    curves
+}
+
+/// At most as many as there are colours: the smallest become one.
+fn merged(mut curves: Vec<Curve>) -> Vec<Curve> {
+    if curves.len() <= CURVES.len() {
+        return curves;
+    }
+    let mut counts: Vec<u64> = curves.iter().map(|curve| curve.latency.count()).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let least = counts[CURVES.len() - 2];
+    let mut room = CURVES.len() - 1 - counts.iter().filter(|count| least < **count).count();
+    let mut others =
+        Curve { name: String::new(), requests: Tally::default(), latency: Histogram::new() };
+    let mut merged = 0_usize;
+    curves.retain(|curve| {
+        let count = curve.latency.count();
+        let kept = least < count || (count == least && 0 < room);
+        if kept && count == least {
+            room -= 1;
+        }
+        if !kept {
+            others.add(curve.requests, &curve.latency);
+            merged += 1;
+        }
+        kept
+    });
+    others.name = format!("{merged} smaller phases together");
+    curves.push(others);
+    curves
+}
+
+impl Curve {
+    fn add(&mut self, requests: Tally, latency: &Histogram) {
+        self.requests.total += requests.total;
+        self.requests.ok += requests.ok;
+        self.latency.merge(latency);
+    }
+}
+
+/// The steps of a histogram: at its cells' upper ends, from the share below to the share with them.
+fn points(latency: &Histogram, frame: &Frame) -> Vec<Point> {
+    let count = latency.count() as f64;
+    let place = |below: u64| frame.x.at(libm::log10(count / (count - below as f64).max(1.0)));
+    let mut points: Vec<Point> = Vec::new();
+    let mut below = 0;
+    for (_, highest, n) in latency.iter() {
+        let y = frame.y.at((highest.min(latency.max_ns()) as f64).max(1.0));
+        let (from, to) = (place(below), place((below + n).min(latency.count() - 1)));
+        below += n;
+        // Cells narrower than a fifth of a pixel are drawn as a slope.
+        if points.last().is_none_or(|last: &Point| 0.2 <= to - last.0 || 0.2 <= last.1 - y) {
+            if 1.0 <= to - from {
+                points.push((from, y));
+            }
+            points.push((to, y));
+        }
+    }
+    if let Some(last) = points.last_mut() {
+        *last = (place(latency.count() - 1), frame.y.at((latency.max_ns() as f64).max(1.0)));
+    }
+    points
+}
+
+/// Where a curve is marked: at each labelled percentile that it reaches, and at its end.
+fn markers(latency: &Histogram, frame: &Frame) -> Vec<(Point, f64)> {
+    let nines_of_all = libm::log10(latency.count() as f64);
+    let mut markers: Vec<(Point, f64)> = Vec::new();
+    for (nines, _) in percentiles().skip(1).take_while(|(nines, _)| *nines < nines_of_all - 0.05) {
+        let ns = latency.quantile(1.0 - libm::pow(10.0, -nines)).unwrap_or_default();
+        markers.push(((frame.x.at(nines), frame.y.at((ns as f64).max(1.0))), nines));
+    }
+    let slowest = (latency.max_ns() as f64).max(1.0);
+    markers.push(((frame.x.at(nines_of_all), frame.y.at(slowest)), nines_of_all));
+    markers
+}
+
+/// The percentiles that have a label: (number of nines, label).
+fn percentiles() -> impl Iterator<Item = (f64, String)> {
+    let beyond = (1..=15_usize).map(|nines| {
+        let decimals = "9".repeat(nines.saturating_sub(2));
+        let label = match nines {
+            1 => "90 %".to_owned(),
+            2 => "99 %".to_owned(),
+            _ => format!("99.{decimals} %"),
+        };
+        (nines as f64, label)
+    });
+    [(0.0, "0 %".to_owned()), (libm::log10(2.0), "50 %".to_owned())].into_iter().chain(beyond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::plot::samples;
+
+    #[test]
+    fn a_curve_ends_at_its_own_resolution() {
+        let run = samples::outage();
+        let picture = Spectrum::new(&run);
+        let frame = picture.frame();
+        for curve in &picture.curves {
+            let end = frame.x.at(libm::log10(curve.latency.count() as f64));
+            let points = points(&curve.latency, &frame);
+            assert!(points.iter().all(|point| point.0 <= end + 1e-9));
+            assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[1].1 <= pair[0].1));
+        }
+    }
+
+    #[test]
+    fn of_many_phases_the_smallest_are_merged() {
+        let curve = |n: u64| {
+            let mut latency = Histogram::new();
+            latency.record_n(1_000_000, n % 11 + 1);
+            Curve {
+                name: format!("phase {n}"),
+                requests: Tally { total: n % 11 + 1, ok: 1 },
+                latency,
+            }
+        };
+        let all = merged((0..30).map(curve).collect());
+        let total: u64 = all.iter().map(|curve| curve.latency.count()).sum();
+        assert_eq!((all.len(), total), (8, (0..30).map(|n| n % 11 + 1).sum()));
+        assert_eq!(all[7].name, "23 smaller phases together");
+        assert_eq!(merged((0..8).map(curve).collect()).len(), 8);
+    }
+}
