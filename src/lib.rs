@@ -7,12 +7,8 @@ pub mod kernel;
 pub mod model;
 pub mod observe;
 pub mod plan;
-<<<<<<< HEAD
 #[cfg(feature = "native")]
 pub mod report;
 pub mod scenario;
-=======
-pub mod report;
->>>>>>> plots
 pub mod vocabulary;
 pub mod world;

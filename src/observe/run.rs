@@ -243,7 +243,7 @@ pub struct Occurrence {
     pub label: String,
     /// When it began.
     pub from: Time,
-    /// When it ended; none if it lasted to the end of the run or was an instant.
+    /// When it ended, `from` for an instant; none if it lasted to the end of the run.
     pub to: Option<Time>,
 }
 

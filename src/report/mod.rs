@@ -5,8 +5,8 @@ pub mod events;
 pub mod hgrm;
 pub mod hlog;
 pub mod json;
-pub mod plot;
 pub mod number;
+pub mod plot;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;

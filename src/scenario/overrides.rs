@@ -244,7 +244,9 @@ impl Walk<'_> {
                     items.iter().filter_map(|item| item.text(identity)).collect();
                 let fault = Fault::new(at, format!("nothing here is called `{name}`"));
                 Err(match identity {
-                    _ if names.is_empty() => fault.hint("these have no names; address one by [n], from 0"),
+                    _ if names.is_empty() => {
+                        fault.hint("these have no names; address one by [n], from 0")
+                    }
                     _ => fault.hint(known(name, names.iter().copied(), "there are")),
                 })
             }

@@ -176,7 +176,6 @@ impl World<'_> {
                         let round_trip =
                             self.one_way(node, to, draw) + self.one_way(to, node, draw);
                         let pod = &mut self.pods[index as usize];
-                        pod.stream = XdsStream::Connected(replica);
                         pod.stream_is_parked = false;
                         let event = Event::Admitted(index).pack();
                         pod.stream_ticket = self.queue.at(time + round_trip, event);

@@ -9,7 +9,7 @@ use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::observe::run::Occurrence;
 use crate::plan::Plan;
-use crate::plan::timeline::{TimelineEvent, Trigger};
+use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
 
@@ -87,7 +87,7 @@ impl World<'_> {
             id: event.id.clone(),
             label: event.label.clone(),
             from: self.now,
-            to: None,
+            to: is_instant(&event.action).then_some(self.now),
         });
         self.recorder.event_begins(index, &event.id, self.now, event.lasts.is_some());
         self.fact(FactKind::EventBegan, || (event.id.clone(), event.label.clone()));
@@ -169,6 +169,11 @@ impl World<'_> {
             self.recorder.journal.write(self.now, kind, text);
         }
     }
+}
+
+/// Whether an action is over when it is done.
+fn is_instant(action: &Action) -> bool {
+    matches!(action, Action::Rollout(_) | Action::RestartPods(_) | Action::Note)
 }
 
 /// How often gauges are read for assertions: 1 s, or what makes 20,000 readings a run.
