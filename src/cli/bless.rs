@@ -9,6 +9,7 @@ use super::interrupt::Interrupt;
 use super::job::{self, Job, Settings};
 use super::output::{Output, Trouble};
 use super::progress::Progress;
+use super::results;
 use super::simulate::{self, Judged};
 use super::test;
 use super::verdict::{self, Against, Tested};
@@ -41,7 +42,7 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     Ok(blessed.iter().map(status).max().unwrap_or(ExitStatus::Success))
 }
 
-/// Compares with the old baseline, and replaces it.
+/// Compares with the old baseline, and replaces it; hangs new pictures into the gallery.
 fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> {
     let path = baseline::path(folder, &job.plan.name, job.plan.variant.as_deref());
     let now = judged.summary();
@@ -52,7 +53,17 @@ fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> 
     };
     baseline::write(&path, &crate::report::summary::render(&now))
         .map_err(|error| Trouble::io(format_args!("cannot write {}", path.display()), &error))?;
+    hang_up(job, judged, folder)?;
     Ok(against)
+}
+
+/// The docs show pictures of the scenarios that stand at the top, without their variants.
+fn hang_up(job: &Job, judged: &Judged, baseline: &Path) -> Result<(), Trouble> {
+    if job.plan.variant.is_some() || job.plan.name.contains('/') {
+        return Ok(());
+    }
+    let gallery = baseline.with_file_name("gallery").join(&job.plan.name);
+    results::write_pictures(&gallery, judged)
 }
 
 fn text(blessed: &[Tested]) -> String {

@@ -36,6 +36,18 @@ pub(super) fn write(folder: &Path, judged: &Judged) -> Result<(), Trouble> {
         .map_err(|error| Trouble::io(format_args!("cannot write to {}", folder.display()), &error))
 }
 
+/// Writes the pictures that the docs show.
+pub(super) fn write_pictures(folder: &Path, judged: &Judged) -> Result<(), Trouble> {
+    let run = &judged.run;
+    let files = [
+        ("latency.svg", plot::spectrum(run).svg.into_bytes()),
+        ("timeline.svg", plot::timeline(run).svg.into_bytes()),
+        ("topology.svg", plot::topology(run).into_bytes()),
+    ];
+    write_all(folder, &files)
+        .map_err(|error| Trouble::io(format_args!("cannot write to {}", folder.display()), &error))
+}
+
 /// Whether a run may write there: the committed results are those that `bless` wrote.
 pub(super) fn is_committed(folder: &Path) -> bool {
     let plain: PathBuf = folder.components().filter(|part| *part != Component::CurDir).collect();
