@@ -235,8 +235,8 @@ impl Recorder {
     }
 
     /// An attempt begins.
-    pub fn attempt(&mut self, is_retry: bool) {
-        if self.on {
+    pub fn attempt(&mut self, now: Time, is_retry: bool) {
+        if self.counts(now) {
             self.series.attempt(is_retry);
         }
     }

@@ -149,7 +149,7 @@ impl World<'_> {
         let number = self.calls[id].tries;
         self.calls[id].tries += 1;
         self.ledger.attempts += 1;
-        self.recorder.attempt(number != 0);
+        self.recorder.attempt(self.now, number != 0);
         let index = self.calls[id].upstream;
         self.catch_up(index);
         let Some(host) = self.pick_endpoint(id, number) else {
