@@ -10,7 +10,7 @@ use crate::kernel::time::{Duration, Time};
 /// The phases so far; the last one is open.
 #[derive(Clone, Debug)]
 pub struct Phases {
-    phases: Vec<Phase>,
+    all: Vec<Phase>,
     active: Vec<String>,
     last_ended: Option<String>,
 }
@@ -18,15 +18,15 @@ pub struct Phases {
 impl Phases {
     /// One phase, from the end of the warm-up on.
     pub fn new(from: Time) -> Self {
-        let mut phases = Self { phases: Vec::new(), active: Vec::new(), last_ended: None };
+        let mut phases = Self { all: Vec::new(), active: Vec::new(), last_ended: None };
         phases.push(from);
         phases
     }
 
     /// An event begins. One without an end is a cut, but is not "during" for ever.
     pub fn begin(&mut self, id: &str, now: Time, has_end: bool) {
-        if self.phases.len() == 1 && self.last_ended.is_none() && self.active.is_empty() {
-            self.phases[0].name = format!("before {id}");
+        if self.all.len() == 1 && self.last_ended.is_none() && self.active.is_empty() {
+            self.all[0].name = format!("before {id}");
         }
         if has_end {
             self.active.push(id.to_owned());
@@ -46,27 +46,27 @@ impl Phases {
     /// Counts a request that began at `began`.
     pub fn request(&mut self, began: Time, latency: Duration, ok: bool) {
         // Nearly always the last.
-        let index = self.phases.iter().rposition(|phase| phase.from <= began).unwrap_or(0);
-        let phase = &mut self.phases[index];
+        let index = self.all.iter().rposition(|phase| phase.from <= began).unwrap_or(0);
+        let phase = &mut self.all[index];
         phase.requests.count(ok);
         phase.latency.record(latency.ns());
     }
 
     /// All phases with some length.
     pub fn finish(mut self, end: Time) -> Vec<Phase> {
-        if let Some(last) = self.phases.last_mut() {
+        if let Some(last) = self.all.last_mut() {
             last.to = end.max(last.from);
         }
-        self.phases.retain(|phase| phase.from < phase.to);
-        self.phases
+        self.all.retain(|phase| phase.from < phase.to);
+        self.all
     }
 
     fn cut(&mut self, now: Time) {
-        let last = self.phases.last_mut().expect("there is always one");
+        let last = self.all.last_mut().expect("there is always one");
         if now <= last.from {
             // At the same instant, or during the warm-up: one phase with the newer name.
             let name = self.name();
-            self.phases.last_mut().expect("there is always one").name = name;
+            self.all.last_mut().expect("there is always one").name = name;
             return;
         }
         last.to = now;
@@ -75,7 +75,7 @@ impl Phases {
 
     fn push(&mut self, from: Time) {
         let (requests, latency) = (Tally::default(), Histogram::new());
-        self.phases.push(Phase { name: self.name(), from, to: from, requests, latency });
+        self.all.push(Phase { name: self.name(), from, to: from, requests, latency });
     }
 
     fn name(&self) -> String {

@@ -182,7 +182,7 @@ parameters! {
         stream_rate: u32 = "0", "istio pilot/pkg/features/tuning.go:58-75";
         /// A new stream waits so long for admission, then is refused.
         rate_wait: Duration = "1s", "istio pilot/pkg/xds/discovery.go:600-610";
-        /// Preparing a push (PushContext); one at a time.
+        /// Preparing a push (`PushContext`); one at a time.
         push_init: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_pushcontext_init_seconds";
         /// Generating and sending one proxy's configuration, during which its slot is held.
         push_time: Duration = "10ms", "UNCONFIRMED: grows with the mesh, pilot_xds_push_time";

@@ -10,7 +10,6 @@ use std::fmt;
 /// One response flag.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
-#[expect(clippy::upper_case_acronyms, reason = "Envoy's own spelling")]
 pub enum ResponseFlag {
     /// Delay injected by the fault filter.
     DI,

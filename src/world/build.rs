@@ -124,11 +124,11 @@ impl<'p> World<'p> {
                 Some(Leaf::aged(cert, self.control.signer_end, share, draws))
             }
         };
-        if let Some(leaf) = &leaf {
-            if leaf.renew_at < self.end {
-                let ticket = self.queue.at(leaf.renew_at, Event::Renew(index).pack());
-                self.pods[index as usize].renewal = ticket;
-            }
+        if let Some(leaf) = &leaf
+            && leaf.renew_at < self.end
+        {
+            let ticket = self.queue.at(leaf.renew_at, Event::Renew(index).pack());
+            self.pods[index as usize].renewal = ticket;
         }
         let replica = below(draw("istiod replica", 0), replicas_of_istiod);
         let pod = &mut self.pods[index as usize];

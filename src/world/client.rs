@@ -59,6 +59,7 @@ pub(crate) struct Source {
     next: Ticket,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one a source of traffic, and most are open")]
 enum Kind {
     Open { gaps: Gaps, stream: Stream },
     Replay { times: Vec<Time>, next: usize },

@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes' deployment and ReplicaSet controllers, pod life cycle; Istio's injection
 //! template. See the parameters `kubernetes.*`, `webhook.*`, `pod.*`, `drain.*`.
-//! Left out: scheduling by resources, probes of the app, CrashLoopBackOff beyond its first wait,
+//! Left out: scheduling by resources, probes of the app, `CrashLoopBackOff` beyond its first wait,
 //! the restart of a proxy that never gets ready.
 
 use super::World;
@@ -183,7 +183,7 @@ impl World<'_> {
         self.fact(FactKind::PodRefused, || (name, "failed calling webhook: no istiod".to_owned()));
     }
 
-    /// Something changed: ReplicaSets find out at their next try.
+    /// Something changed: `ReplicaSets` find out at their next try.
     pub(super) fn unpark_creations(&mut self) {
         if !self.has_injector() {
             return;

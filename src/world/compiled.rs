@@ -7,7 +7,7 @@ use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
-use crate::plan::universe::{ClassId, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
 
 /// Tables made from the plan once.
 pub(crate) struct Compiled {
@@ -77,30 +77,6 @@ impl Compiled {
             edges.number(source, to, Some(traffic.id.clone()))
         };
         let traffic_edges = plan.traffic.iter().map(|one| traffic_edge(one, &mut edges)).collect();
-        let mut programs = Vec::new();
-        for workload in &universe.workloads {
-            let step = |step: &Step| match step {
-                Step::Work(time) => CompiledStep::Work(time.sampler()),
-                Step::Calls(calls) => CompiledStep::Calls {
-                    holds_worker: calls.iter().any(|call| call.holds_worker),
-                    calls: (calls.iter())
-                        .map(|call| CompiledCall {
-                            to: call.to,
-                            class: call.class,
-                            edge: edges.number(
-                                workload.app.clone(),
-                                universe.services[call.to.index()].name.clone(),
-                                None,
-                            ),
-                            probability: call.probability,
-                            required: call.required,
-                            index: call.index,
-                        })
-                        .collect(),
-                },
-            };
-            programs.push(workload.program.iter().map(step).collect());
-        }
         let optional =
             |queue: &mut Queue, delay: Duration| (!delay.is_zero()).then(|| queue.lane(delay));
         let mut rules = Vec::new();
@@ -133,7 +109,7 @@ impl Compiled {
                 .collect()
         });
         Self {
-            programs,
+            programs: programs(plan, &mut edges),
             start_times: universe.workloads.iter().map(|one| one.start_time.sampler()).collect(),
             clusters_of: clusters_of.collect(),
             rules,
@@ -143,6 +119,34 @@ impl Compiled {
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
         }
     }
+}
+
+/// Every workload's program, whose edges are numbered as they are met.
+fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
+    let universe = &plan.universe;
+    let mut programs = Vec::new();
+    for workload in &universe.workloads {
+        let mut call = |call: &CallSite| {
+            let to = universe.services[call.to.index()].name.clone();
+            CompiledCall {
+                to: call.to,
+                class: call.class,
+                edge: edges.number(workload.app.clone(), to, None),
+                probability: call.probability,
+                required: call.required,
+                index: call.index,
+            }
+        };
+        let step = |step: &Step| match step {
+            Step::Work(time) => CompiledStep::Work(time.sampler()),
+            Step::Calls(calls) => CompiledStep::Calls {
+                holds_worker: calls.iter().any(|call| call.holds_worker),
+                calls: calls.iter().map(&mut call).collect(),
+            },
+        };
+        programs.push(workload.program.iter().map(step).collect());
+    }
+    programs
 }
 
 /// Edges as they are numbered: by first mention, traffic first, then workloads in name order.

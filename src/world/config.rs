@@ -48,7 +48,7 @@ impl Config {
         let version = self.version();
         let history = &mut self.endpoints[cluster.index()];
         match history.last_mut() {
-            Some(last) if last.0 == version => last.1 = list,
+            Some(newest) if newest.0 == version => newest.1 = list,
             _ => history.push((version, list)),
         }
     }

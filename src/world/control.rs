@@ -308,11 +308,12 @@ impl World<'_> {
         self.config.watched += 1;
         for index in 0..self.control.replicas.len() {
             let replica = &mut self.control.replicas[index];
-            if replica.down == 0 && replica.is_ready {
-                if let Some(time) = replica.debounce.change(self.now) {
-                    let slot = u32::try_from(index).expect("few replicas");
-                    self.queue.at(time, Event::Debounce(slot).pack());
-                }
+            if replica.down == 0
+                && replica.is_ready
+                && let Some(time) = replica.debounce.change(self.now)
+            {
+                let slot = u32::try_from(index).expect("few replicas");
+                self.queue.at(time, Event::Debounce(slot).pack());
             }
         }
     }
@@ -392,11 +393,12 @@ impl World<'_> {
         pod.seen = Seen::all(version.max(old));
         let connected_since = pod.connected_since;
         self.control.counts.pushes += 1;
-        if let Some(since) = self.config.stale_since(old) {
-            if old < version && connected_since <= since {
-                let counts = &mut self.control.counts;
-                counts.convergence_max = counts.convergence_max.max(self.now.since(since));
-            }
+        if let Some(since) = self.config.stale_since(old)
+            && old < version
+            && connected_since <= since
+        {
+            let counts = &mut self.control.counts;
+            counts.convergence_max = counts.convergence_max.max(self.now.since(since));
         }
         self.control.replicas[replica as usize].push.done(index);
         self.fill_slots(replica);

@@ -36,7 +36,6 @@ macro_rules! events {
             }
 
             /// The written code of the kind.
-            #[expect(clippy::cast_possible_truncation, reason = "codes are below 64")]
             pub(crate) const fn kind(self) -> u16 {
                 (self.pack() >> SLOT_BITS) as u16
             }

@@ -67,7 +67,9 @@ impl World<'_> {
                 }
             }
             Action::Rollout(workloads) if begins => {
-                workloads.iter().for_each(|workload| self.roll_out(*workload, cause));
+                for workload in workloads {
+                    self.roll_out(*workload, cause);
+                }
             }
             Action::Scale { workload, replicas } => {
                 let own = self.plan.universe.workloads[workload.index()].replicas;
@@ -95,7 +97,9 @@ impl World<'_> {
             ControlPart::Xds => &[XDS],
             ControlPart::Injector => &[INJECTOR],
         };
-        parts.iter().for_each(|part| self.control.causes[*part] = cause);
+        for part in parts {
+            self.control.causes[*part] = cause;
+        }
     }
 
     /// The pods that a set means now, in order.

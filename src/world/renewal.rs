@@ -87,7 +87,7 @@ impl World<'_> {
         }
         let pod = &mut self.pods[index as usize];
         pod.csr_is_parked = true;
-        pod.renewal_cause = cause;
+        pod.renewal_cause = Some(cause);
         if let (Some(leaf), true) = (&pod.leaf, pod.expiry == Ticket::NONE) {
             let (at, now) = (leaf.not_after, self.now);
             if now < at && at < self.end {
@@ -163,7 +163,7 @@ impl World<'_> {
         });
         let pod = &mut self.pods[index as usize];
         pod.expiry = Ticket::NONE;
-        pod.leaf_cause = cause;
+        pod.leaf_cause = Some(cause);
         self.control.counts.certificates_expired += 1;
         let name = pod.name.clone();
         self.fact(FactKind::CertificateExpired, || (name, String::new()));
@@ -175,14 +175,14 @@ impl World<'_> {
         kind: CauseKind,
         because: Option<CauseId>,
         what: impl FnOnce() -> String,
-    ) -> Option<CauseId> {
+    ) -> CauseId {
         let known = self.causes.iter().position(|one| one.kind == kind && one.because == because);
-        let id = known.map(|index| CauseId(u32::try_from(index).unwrap_or(0)));
-        Some(id.unwrap_or_else(|| {
+        let known = known.map(|index| CauseId(u32::try_from(index).unwrap_or(0)));
+        known.unwrap_or_else(|| {
             let cause =
                 crate::vocabulary::cause::Cause { kind, at: self.now, what: what(), because };
             self.causes.add(cause)
-        }))
+        })
     }
 }
 

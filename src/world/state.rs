@@ -94,6 +94,7 @@ pub(crate) enum Phase {
 
 /// One try of a call at one endpoint, and the visit that it makes there.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Attempt {
     pub key: Key,
     /// The call; none if the client gave up.
@@ -266,6 +267,7 @@ pub(crate) enum XdsStream {
 
 /// A pod with its proxy.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Pod {
     pub name: String,
     pub hash: u64,

@@ -47,10 +47,10 @@ impl World<'_> {
     /// Schedules what is known of the timeline.
     pub(super) fn start_timeline(&mut self) {
         for (event, index) in self.plan.timeline.iter().zip(0..) {
-            if let Trigger::At { first, .. } = event.trigger {
-                if first < self.end {
-                    self.queue.at(first, Event::Begin(index).pack());
-                }
+            if let Trigger::At { first, .. } = event.trigger
+                && first < self.end
+            {
+                self.queue.at(first, Event::Begin(index).pack());
             }
         }
         for index in 0..self.recorder.watches.len() {
@@ -65,10 +65,10 @@ impl World<'_> {
         let event = &self.plan.timeline[index as usize];
         let state = &mut self.timeline.states[index as usize];
         state.begun += 1;
-        if let Trigger::At { every: Some(every), times, .. } = event.trigger {
-            if state.begun < times {
-                self.queue.after(every, Event::Begin(index).pack());
-            }
+        if let Trigger::At { every: Some(every), times, .. } = event.trigger
+            && state.begun < times
+        {
+            self.queue.after(every, Event::Begin(index).pack());
         }
         let cause = match state.cause {
             Some(cause) => cause,

@@ -43,15 +43,12 @@ impl World<'_> {
             session: None,
             opened: 0,
         };
-        let index = match self.free_upstreams.pop() {
-            Some(index) => {
-                self.upstreams[index as usize] = upstream;
-                index
-            }
-            None => {
-                self.upstreams.push(upstream);
-                u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams")
-            }
+        let index = if let Some(index) = self.free_upstreams.pop() {
+            self.upstreams[index as usize] = upstream;
+            index
+        } else {
+            self.upstreams.push(upstream);
+            u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams")
         };
         self.pods[pod as usize].upstreams.push((cluster, index));
         index
@@ -88,15 +85,12 @@ impl World<'_> {
                     health: Health::default(),
                     pools: (0..workers).map(|_| Pool::default()).collect(),
                 };
-                match upstream.free_hosts.pop() {
-                    Some(slot) => {
-                        upstream.hosts[slot as usize] = host;
-                        slot
-                    }
-                    None => {
-                        upstream.hosts.push(host);
-                        u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
-                    }
+                if let Some(slot) = upstream.free_hosts.pop() {
+                    upstream.hosts[slot as usize] = host;
+                    slot
+                } else {
+                    upstream.hosts.push(host);
+                    u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
                 }
             });
             upstream.hosts[slot as usize].is_member = true;
@@ -114,8 +108,9 @@ impl World<'_> {
     /// are done.
     fn leave_endpoint(&mut self, index: u32, slot: u32) {
         for worker in 0..self.upstreams[index as usize].turns.len() {
-            let ready = self.upstreams[index as usize].hosts[slot as usize].pools[worker].ready();
-            for connection in ready.to_vec() {
+            let pool = &self.upstreams[index as usize].hosts[slot as usize].pools[worker];
+            let ready = pool.ready().to_vec();
+            for connection in ready {
                 if self.connections[connection].streams == 0 {
                     self.close_connection(connection);
                 } else {

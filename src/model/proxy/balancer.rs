@@ -84,8 +84,8 @@ mod tests {
 
     /// Shares of the candidates over many draws with fixed loads.
     fn shares(balancer: LoadBalancer, loads: &[u32]) -> Vec<f64> {
-        let (mut counts, mut turn, mut bits) = (vec![0_u32; loads.len()], 0, 7);
         const N: u32 = 200_000;
+        let (mut counts, mut turn, mut bits) = (vec![0_u32; loads.len()], 0, 7);
         for _ in 0..N {
             bits = next_bits(bits);
             counts[pick(balancer, loads.len(), &mut turn, next_bits(bits ^ 5), |i| loads[i])] += 1;

@@ -75,7 +75,6 @@ impl RateProfile {
 }
 
 /// The smallest x of at least 0 with rate · x + slope · x² / 2 = units.
-#[expect(clippy::float_cmp, reason = "a slope of exactly zero is a constant rate")]
 fn solve(rate: f64, slope: f64, units: f64) -> Option<f64> {
     if slope == 0.0 {
         return (0.0 < rate).then(|| units / rate);
