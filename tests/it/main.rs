@@ -7,3 +7,11 @@ mod cli;
 /// A changed default is named by the comparison with a baseline.
 #[cfg(feature = "native")]
 mod defaults;
+/// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
+#[cfg(feature = "native")]
+mod docs;
+/// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
+mod tidy;
+
+/// The files of this repository.
+mod tree;
