@@ -318,8 +318,8 @@ impl World<'_> {
         if attempt.is_held {
             return self.send_answer(id, Duration::ZERO);
         }
-        self.ledger.delivered += 1;
-        if self.calls.get(attempt.call).is_none() {
+        if attempt.call.is_none() {
+            self.ledger.delivered += 1;
             return self.close_attempt(id);
         }
         let client = self.upstreams[attempt.upstream as usize].pod;
@@ -328,6 +328,7 @@ impl World<'_> {
             self.queue.at(later, Event::Return(slot).pack());
             return self.stale();
         }
+        self.ledger.delivered += 1;
         self.detach(id, attempt.outcome, true);
         let call = &mut self.calls[attempt.call];
         call.outcome = attempt.outcome;
@@ -362,6 +363,7 @@ impl World<'_> {
             return self.close_attempt(id);
         }
         let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.retire_connection(attempt.connection);
         self.close_attempt_at_client(id, outcome);
         self.fail_try(attempt.call, outcome, attempt.cause);
     }
