@@ -66,8 +66,9 @@ impl World<'_> {
         upstream.gauges.connections += 1;
         upstream.opened += 1;
         let client = &self.pods[upstream.pod as usize];
-        let key = Key(client.hash).child(upstream.cluster.0).child(upstream.opened);
-        let key = Key(key.0 ^ self.seed);
+        let cluster = self.compiled.clusters[upstream.cluster.index()].hash;
+        let key = Key(client.hash).child(0).0 ^ cluster;
+        let key = Key(key ^ self.seed).child(upstream.opened);
         let endpoint = &mut upstream.hosts[host as usize];
         let pool = &mut endpoint.pools[worker as usize];
         pool.connections += 1;
@@ -300,8 +301,10 @@ impl World<'_> {
         self.pool(&connection).opening -= 1;
         self.forget_connection(id);
         let outcome = Outcome::failure(details);
-        // Those who come back to this pool do so after a back-off, not within this loop.
-        while let Some(attempt) = self.pool(&connection).next_waiting() {
+        // Who comes back to this pool within the loop (the next call of an app without a proxy, and
+        // so without a back-off) waits for a connection of its own.
+        for _ in 0..self.pool(&connection).waiting() {
+            let Some(attempt) = self.pool(&connection).next_waiting() else { break };
             let call = self.attempts[attempt].call;
             self.upstreams[connection.upstream as usize].gauges.pending -= 1;
             self.judge_endpoint(connection.upstream, connection.host, outcome);
@@ -325,7 +328,7 @@ impl World<'_> {
         connection.is_draining |= is_last;
         let is_full = match policy.protocol {
             Protocol::Http1 => true,
-            Protocol::Http2 => policy.max_streams <= connection.streams,
+            Protocol::Http2 => policy.max_streams.max(1) <= connection.streams,
         };
         let connection = *connection;
         if !timer.is_none() {
@@ -343,6 +346,9 @@ impl World<'_> {
             return;
         }
         connection.streams -= 1;
+        // An endpoint that left the list gets no more requests, but those who wait for it.
+        let host = &self.upstreams[connection.upstream as usize].hosts[connection.host as usize];
+        connection.is_draining |= !host.is_member && host.waiting() == 0;
         let connection = *connection;
         let policy = *self.pool_policy(connection.upstream);
         let is_h1 = policy.protocol == Protocol::Http1;
@@ -352,7 +358,7 @@ impl World<'_> {
         if connection.is_draining {
             return;
         }
-        if is_h1 || connection.streams + 1 == policy.max_streams {
+        if is_h1 || connection.streams + 1 == policy.max_streams.max(1) {
             self.pool(&connection).offer(id);
         }
         self.serve_waiting(id);
@@ -373,7 +379,11 @@ impl World<'_> {
             self.attach(attempt, id);
         }
         let connection = &self.connections[id];
-        let cluster = self.upstreams[connection.upstream as usize].cluster;
+        let upstream = &self.upstreams[connection.upstream as usize];
+        if connection.streams == 0 && !upstream.hosts[connection.host as usize].is_member {
+            return self.close_connection(id);
+        }
+        let cluster = upstream.cluster;
         if let (0, Some(lane)) =
             (connection.streams, self.compiled.clusters[cluster.index()].idle_timeout)
         {
@@ -430,6 +440,17 @@ impl World<'_> {
         }
     }
 
+    /// A connection is known to be dead: it takes no more requests, and closes when the last of
+    /// those that are on it has learnt it, too.
+    pub(super) fn retire_connection(&mut self, id: Id<Connection>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.link == Link::Open {
+            connection.is_draining = true;
+            let connection = *connection;
+            self.pool(&connection).withdraw(id);
+        }
+    }
+
     /// An open connection closes. Attempts that were on it are the caller's concern.
     pub(super) fn close_connection(&mut self, id: Id<Connection>) {
         let connection = self.connections[id];
@@ -438,9 +459,8 @@ impl World<'_> {
         self.forget_connection(id);
         let Connection { upstream, host, worker, .. } = connection;
         // Somebody may have waited for this very connection.
-        let pool = self.pool(&connection);
-        let waits = u32::try_from(pool.waiting()).unwrap_or(u32::MAX);
-        if pool.opening == 0 && 0 < waits {
+        let policy = *self.pool_policy(upstream);
+        if self.pool(&connection).lacks(&policy, 0) {
             self.open_if_admitted(upstream, host, worker);
         }
         self.free_host(upstream, host);
@@ -491,7 +511,7 @@ impl World<'_> {
 
     /// Every connection from a pod ends with it, and what it knew of its upstreams.
     pub(super) fn close_connections_from(&mut self, pod: u32) {
-        for (_, index) in std::mem::take(&mut self.pods[pod as usize].upstreams) {
+        for (_, index) in self.pods[pod as usize].upstreams.clone() {
             let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
             let open: Vec<_> =
                 of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
@@ -503,9 +523,7 @@ impl World<'_> {
                 self.pool(&connection).withdraw(id);
                 self.forget_connection(id);
             }
-            let gauges = self.upstreams[index as usize].gauges;
-            debug_assert_eq!(gauges.connections, 0, "connections outlive their client");
-            // Attempts that the endpoint still works on name this upstream: it is not reused.
+            self.upstreams[index as usize].forget();
         }
     }
 }

@@ -319,8 +319,8 @@ impl World<'_> {
         if attempt.is_held {
             return self.send_answer(id, Duration::ZERO);
         }
-        self.ledger.delivered += 1;
-        if self.calls.get(attempt.call).is_none() {
+        if attempt.call.is_none() {
+            self.ledger.delivered += 1;
             return self.close_attempt(id);
         }
         let client = self.upstreams[attempt.upstream as usize].pod;
@@ -329,6 +329,7 @@ impl World<'_> {
             self.queue.at(later, Event::Return(slot).pack());
             return self.stale();
         }
+        self.ledger.delivered += 1;
         self.detach(id, attempt.outcome, true);
         let call = &mut self.calls[attempt.call];
         call.outcome = attempt.outcome;
@@ -363,6 +364,7 @@ impl World<'_> {
             return self.close_attempt(id);
         }
         let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.retire_connection(attempt.connection);
         self.close_attempt_at_client(id, outcome);
         // The others on this connection learn it by events of their own.
         if self.connections.get(attempt.connection).is_some_and(|one| one.link == Link::Open) {
