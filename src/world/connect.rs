@@ -137,8 +137,8 @@ impl World<'_> {
     }
 
     fn live_connection(&mut self, slot: u32) -> Option<Id<Connection>> {
-        let id = self.connections.id_at(slot).expect("a connection with a pending event");
-        let connection = &mut self.connections[id];
+        let (id, connection) =
+            self.connections.at_mut(slot).expect("a connection with a pending event");
         connection.pending -= 1;
         if connection.link != Link::Closed {
             return Some(id);
@@ -361,22 +361,29 @@ impl World<'_> {
     /// Those who wait get the connection's free streams; if nobody does, it is idle.
     fn serve_waiting(&mut self, id: Id<Connection>) {
         loop {
-            let Some(connection) = self.connections.get(id).copied() else { return };
+            let Some(connection) = self.connections.get(id) else { return };
             if connection.link != Link::Open {
                 return;
             }
-            if !self.pool(&connection).ready().contains(&id) {
+            let upstream = &mut self.upstreams[connection.upstream as usize];
+            let host = &mut upstream.hosts[connection.host as usize];
+            let pool = &mut host.pools[connection.worker as usize];
+            if pool.waiting() == 0 {
+                break;
+            }
+            if !pool.ready().contains(&id) {
                 return;
             }
-            let Some(attempt) = self.pool(&connection).next_waiting() else { break };
-            self.upstreams[connection.upstream as usize].gauges.pending -= 1;
+            let attempt = pool.next_waiting().expect("somebody waits");
+            upstream.gauges.pending -= 1;
             self.attach(attempt, id);
         }
         let connection = &self.connections[id];
+        if connection.is_draining || connection.streams != 0 {
+            return;
+        }
         let cluster = self.upstreams[connection.upstream as usize].cluster;
-        if let (0, Some(lane)) =
-            (connection.streams, self.compiled.clusters[cluster.index()].idle_timeout)
-        {
+        if let Some(lane) = self.compiled.clusters[cluster.index()].idle_timeout {
             let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
             self.connections[id].timer = timer;
         }

@@ -11,7 +11,9 @@ macro_rules! events {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $text:literal;)+) => {
         /// Something that happens at a time. The number names the owner's slot.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub(crate) enum Event { $($(#[doc = $doc])+ $name(u32),)+ }
+        // The compiler may use the written codes as its own, so that packing costs nothing.
+        #[repr(u32)]
+        pub(crate) enum Event { $($(#[doc = $doc])+ $name(u32) = $code,)+ }
 
         /// The names of the kinds, by code.
         pub const KIND_NAMES: &[&str] = &{
@@ -22,11 +24,13 @@ macro_rules! events {
 
         impl Event {
             /// Kind and slot as the queue keeps them.
+            #[inline]
             pub(crate) const fn pack(self) -> u32 {
                 match self { $(Self::$name(slot) => ($code << SLOT_BITS) | slot,)+ }
             }
 
             /// What [`Event::pack`] made.
+            #[inline]
             pub(crate) fn unpack(what: u32) -> Self {
                 let slot = what & ((1 << SLOT_BITS) - 1);
                 match what >> SLOT_BITS {
