@@ -8,6 +8,9 @@
 //!        top  its four  those of 4           parent of p:   p / 4 + 2
 //! ```
 //!
+//! The place of a key that was taken from the top stays open until the next call: if that is a
+//! push, as after most events, the new key goes down from the top, and nothing else moves.
+//!
 //! Source: LaMarca & Ladner, "The influence of caches on the performance of heaps" (1996).
 //! Left out: removal in the middle (lanes unlink their own timers; see `queue`).
 
@@ -26,25 +29,34 @@ pub(super) struct Heap {
     lines: Vec<Line>,
     /// The first free place.
     end: usize,
+    /// The top's key was taken and its place is not filled yet.
+    is_open: bool,
 }
 
 impl Heap {
     pub(super) fn new() -> Self {
-        Self { lines: vec![Line([EMPTY; 4])], end: TOP }
+        Self { lines: vec![Line([EMPTY; 4])], end: TOP, is_open: false }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.end - TOP
+        self.end - TOP - usize::from(self.is_open)
     }
 
     /// The least key.
-    pub(super) fn top(&self) -> Option<u128> {
+    pub(super) fn top(&mut self) -> Option<u128> {
+        if self.is_open {
+            self.close();
+        }
         (self.end != TOP).then(|| self.key(TOP))
     }
 
     pub(super) fn push(&mut self, key: u128) {
         debug_assert!(key != EMPTY);
+        if self.is_open {
+            self.is_open = false;
+            return self.replace_top(key);
+        }
         let mut hole = self.end;
         self.end += 1;
         if hole / 4 == self.lines.len() {
@@ -62,8 +74,15 @@ impl Heap {
         self.put(hole, key);
     }
 
-    /// Takes the least key away. The heap must not be empty.
+    /// Takes the least key away, which was asked for.
     pub(super) fn pop(&mut self) {
+        debug_assert!(!self.is_open && self.end != TOP, "the top was asked for");
+        self.is_open = true;
+    }
+
+    /// Fills the open place of the top with the last key.
+    fn close(&mut self) {
+        self.is_open = false;
         self.end -= 1;
         let last = self.key(self.end);
         self.put(self.end, EMPTY);
@@ -74,6 +93,7 @@ impl Heap {
 
     /// Puts `key` in the place of the least one, in one pass down.
     pub(super) fn replace_top(&mut self, key: u128) {
+        debug_assert!(!self.is_open, "the top was asked for");
         let mut hole = TOP;
         // The children of `hole` are line `hole − 2`.
         while let Some(&Line([a, b, c, d])) = self.lines.get(hole - 2) {

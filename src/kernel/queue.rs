@@ -281,6 +281,7 @@ impl Queue {
         id
     }
 
+    #[inline]
     fn unlink(&mut self, id: u32) {
         let place = &mut self.nodes[id as usize];
         let previous = std::mem::replace(&mut place.previous, NIL);

@@ -92,14 +92,24 @@ impl Series {
     }
 }
 
-/// The heatmap's cell of a latency: 8 per octave.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "8 · log2 of a u64 lies within 0 and 512"
-)]
+/// 2^(63 + n/8) rounded up, for n from 1 to 7.
+const EIGHTHS: [u64; 7] = [
+    0x8b95_c1e3_ea8b_d6e7,
+    0x9837_f051_8db8_a970,
+    0xa5fe_d6a9_b151_38eb,
+    0xb504_f333_f9de_6485,
+    0xc567_2a11_5506_dade,
+    0xd744_fcca_d69d_6af5,
+    0xeac0_c6e7_dd24_392f,
+];
+
+/// The heatmap's cell of a latency: ⌊8 · log2⌋, in integers.
+#[expect(clippy::cast_possible_truncation, reason = "at most 8 · 63 + 7")]
 fn cell_of(latency_ns: u64) -> u16 {
-    libm::floor(libm::log2(latency_ns.max(1) as f64) * 8.0) as u16
+    let octave = latency_ns.max(1).ilog2();
+    let mantissa = latency_ns.max(1) << (63 - octave);
+    let eighths = EIGHTHS.iter().filter(|eighth| **eighth <= mantissa).count();
+    (8 * octave as usize + eighths) as u16
 }
 
 #[cfg(test)]

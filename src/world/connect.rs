@@ -17,7 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::Protocol;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -52,11 +52,6 @@ impl World<'_> {
         if upstream.gauges.admits_connection(&policy.breaker, here) {
             self.open_connection(index, host, worker);
         }
-    }
-
-    fn pool_policy(&self, index: u32) -> &ConnectionPool {
-        let cluster = self.upstreams[index as usize].cluster;
-        &self.plan.universe.clusters[cluster.index()].policy.pool
     }
 
     // === opening ===
@@ -315,9 +310,10 @@ impl World<'_> {
 
     /// A request takes a stream of the connection.
     pub(super) fn use_connection(&mut self, id: Id<Connection>) {
-        let index = self.connections[id].upstream;
-        let policy = *self.pool_policy(index);
+        let plan = self.plan;
         let connection = &mut self.connections[id];
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
         connection.streams += 1;
         connection.requests += 1;
         let timer = std::mem::replace(&mut connection.timer, TimerId::NONE);
@@ -327,12 +323,12 @@ impl World<'_> {
             Protocol::Http1 => true,
             Protocol::Http2 => policy.max_streams <= connection.streams,
         };
-        let connection = *connection;
+        if is_full || connection.is_draining {
+            let host = &mut upstream.hosts[connection.host as usize];
+            host.pools[connection.worker as usize].withdraw(id);
+        }
         if !timer.is_none() {
             self.queue.cancel(timer);
-        }
-        if is_full || connection.is_draining {
-            self.pool(&connection).withdraw(id);
         }
     }
 
@@ -343,8 +339,9 @@ impl World<'_> {
             return;
         }
         connection.streams -= 1;
-        let connection = *connection;
-        let policy = *self.pool_policy(connection.upstream);
+        let plan = self.plan;
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
         let is_h1 = policy.protocol == Protocol::Http1;
         if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
             return self.close_connection(id);
@@ -353,7 +350,8 @@ impl World<'_> {
             return;
         }
         if is_h1 || connection.streams + 1 == policy.max_streams {
-            self.pool(&connection).offer(id);
+            let host = &mut upstream.hosts[connection.host as usize];
+            host.pools[connection.worker as usize].offer(id);
         }
         self.serve_waiting(id);
     }

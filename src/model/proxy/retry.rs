@@ -50,6 +50,9 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
 }
 
 fn status_is_retriable(policy: &RetryPolicy, status: u16) -> bool {
+    if status < 400 && policy.statuses.is_empty() {
+        return false;
+    }
     let on = policy.on;
     (on.has(RetryOn::FIVE_XX) && 500 <= status)
         || (on.has(RetryOn::GATEWAY_ERROR) && (502..=504).contains(&status))
