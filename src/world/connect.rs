@@ -17,7 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::Protocol;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -52,11 +52,6 @@ impl World<'_> {
         if upstream.gauges.admits_connection(&policy.breaker, here) {
             self.open_connection(index, host, worker);
         }
-    }
-
-    fn pool_policy(&self, index: u32) -> &ConnectionPool {
-        let cluster = self.upstreams[index as usize].cluster;
-        &self.plan.universe.clusters[cluster.index()].policy.pool
     }
 
     // === opening ===
@@ -138,8 +133,8 @@ impl World<'_> {
     }
 
     fn live_connection(&mut self, slot: u32) -> Option<Id<Connection>> {
-        let id = self.connections.id_at(slot).expect("a connection with a pending event");
-        let connection = &mut self.connections[id];
+        let (id, connection) =
+            self.connections.at_mut(slot).expect("a connection with a pending event");
         connection.pending -= 1;
         if connection.link != Link::Closed {
             return Some(id);
@@ -318,9 +313,10 @@ impl World<'_> {
 
     /// A request takes a stream of the connection.
     pub(super) fn use_connection(&mut self, id: Id<Connection>) {
-        let index = self.connections[id].upstream;
-        let policy = *self.pool_policy(index);
+        let plan = self.plan;
         let connection = &mut self.connections[id];
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
         connection.streams += 1;
         connection.requests += 1;
         let timer = std::mem::replace(&mut connection.timer, TimerId::NONE);
@@ -330,12 +326,12 @@ impl World<'_> {
             Protocol::Http1 => true,
             Protocol::Http2 => policy.max_streams.max(1) <= connection.streams,
         };
-        let connection = *connection;
+        if is_full || connection.is_draining {
+            let host = &mut upstream.hosts[connection.host as usize];
+            host.pools[connection.worker as usize].withdraw(id);
+        }
         if !timer.is_none() {
             self.queue.cancel(timer);
-        }
-        if is_full || connection.is_draining {
-            self.pool(&connection).withdraw(id);
         }
     }
 
@@ -346,11 +342,12 @@ impl World<'_> {
             return;
         }
         connection.streams -= 1;
+        let plan = self.plan;
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
+        let host = &mut upstream.hosts[connection.host as usize];
         // An endpoint that left the list gets no more requests, but those who wait for it.
-        let host = &self.upstreams[connection.upstream as usize].hosts[connection.host as usize];
         connection.is_draining |= !host.is_member && host.waiting() == 0;
-        let connection = *connection;
-        let policy = *self.pool_policy(connection.upstream);
         let is_h1 = policy.protocol == Protocol::Http1;
         if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
             return self.close_connection(id);
@@ -359,7 +356,7 @@ impl World<'_> {
             return;
         }
         if is_h1 || connection.streams + 1 == policy.max_streams.max(1) {
-            self.pool(&connection).offer(id);
+            host.pools[connection.worker as usize].offer(id);
         }
         self.serve_waiting(id);
     }
@@ -367,26 +364,32 @@ impl World<'_> {
     /// Those who wait get the connection's free streams; if nobody does, it is idle.
     fn serve_waiting(&mut self, id: Id<Connection>) {
         loop {
-            let Some(connection) = self.connections.get(id).copied() else { return };
+            let Some(connection) = self.connections.get(id) else { return };
             if connection.link != Link::Open {
                 return;
             }
-            if !self.pool(&connection).ready().contains(&id) {
+            let upstream = &mut self.upstreams[connection.upstream as usize];
+            let host = &mut upstream.hosts[connection.host as usize];
+            let pool = &mut host.pools[connection.worker as usize];
+            if pool.waiting() == 0 {
+                break;
+            }
+            if !pool.ready().contains(&id) {
                 return;
             }
-            let Some(attempt) = self.pool(&connection).next_waiting() else { break };
-            self.upstreams[connection.upstream as usize].gauges.pending -= 1;
+            let attempt = pool.next_waiting().expect("somebody waits");
+            upstream.gauges.pending -= 1;
             self.attach(attempt, id);
         }
         let connection = &self.connections[id];
+        if connection.is_draining || connection.streams != 0 {
+            return;
+        }
         let upstream = &self.upstreams[connection.upstream as usize];
-        if connection.streams == 0 && !upstream.hosts[connection.host as usize].is_member {
+        if !upstream.hosts[connection.host as usize].is_member {
             return self.close_connection(id);
         }
-        let cluster = upstream.cluster;
-        if let (0, Some(lane)) =
-            (connection.streams, self.compiled.clusters[cluster.index()].idle_timeout)
-        {
+        if let Some(lane) = self.compiled.clusters[upstream.cluster.index()].idle_timeout {
             let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
             self.connections[id].timer = timer;
         }
@@ -459,8 +462,10 @@ impl World<'_> {
         self.forget_connection(id);
         let Connection { upstream, host, worker, .. } = connection;
         // Somebody may have waited for this very connection.
-        let policy = *self.pool_policy(upstream);
-        if self.pool(&connection).lacks(&policy, 0) {
+        let plan = self.plan;
+        let cluster = self.upstreams[upstream as usize].cluster;
+        let policy = &plan.universe.clusters[cluster.index()].policy.pool;
+        if self.pool(&connection).lacks(policy, 0) {
             self.open_if_admitted(upstream, host, worker);
         }
         self.free_host(upstream, host);

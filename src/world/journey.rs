@@ -88,8 +88,7 @@ impl World<'_> {
 
     /// The call that an event names, if it is still open and its pod does not stand still.
     fn live_call(&mut self, slot: u32, event: Event) -> Option<Id<Call>> {
-        let id = self.calls.id_at(slot).expect("a call with a pending event");
-        let call = &mut self.calls[id];
+        let (id, call) = self.calls.at_mut(slot).expect("a call with a pending event");
         call.pending -= 1;
         if call.is_over {
             if call.pending == 0 {
@@ -98,7 +97,8 @@ impl World<'_> {
             self.stale();
             return None;
         }
-        if let Some(later) = self.thaws_at(self.calls[id].pod, true) {
+        let pod = call.pod;
+        if let Some(later) = self.thaws_at(pod, true) {
             self.calls[id].pending += 1;
             self.queue.at(later, event.pack());
             self.stale();
@@ -523,8 +523,7 @@ impl World<'_> {
 
     /// The attempt that an event names, if the event still means something to it.
     pub(super) fn live_attempt(&mut self, slot: u32, phase: Phase) -> Option<Id<Attempt>> {
-        let id = self.attempts.id_at(slot).expect("an attempt with a pending event");
-        let attempt = &mut self.attempts[id];
+        let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
         attempt.pending -= 1;
         if attempt.phase == phase {
             return Some(id);

@@ -104,7 +104,7 @@ impl World<'_> {
             }
             self.end_warmup(time);
             self.now = time;
-            self.step(ticket, Event::unpack(what));
+            self.step(ticket, what);
             if look_at <= self.events + self.stale {
                 look_at += EVENTS_PER_LOOK;
                 if let Some(why) = self.look(watch) {
@@ -142,9 +142,10 @@ impl World<'_> {
     }
 
     /// One event: what happens, in the order of a request's journey.
-    fn step(&mut self, ticket: Ticket, event: Event) {
+    fn step(&mut self, ticket: Ticket, what: u32) {
         self.is_stale = false;
-        let (kind, owner) = (event.kind(), self.owner_hash(event));
+        let event = Event::unpack(what);
+        let (kind, owner) = (event::kind(what), self.owner_hash(event));
         match event {
             Event::Arrive(source) => self.arrive(source, ticket),
             Event::UserReturns(call) => self.user_returns(call),

@@ -16,8 +16,6 @@ mod docs;
 /// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
 mod tidy;
 
-/// The files of this repository.
-mod tree;
 /// The same scenario is the same run; goldens of digests.
 #[cfg(feature = "native")]
 mod determinism;
@@ -27,6 +25,8 @@ mod metamorphic;
 /// Random plans from a seed; only laws are checked.
 #[cfg(feature = "native")]
 mod swarm;
+/// The files of this repository.
+mod tree;
 
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]
