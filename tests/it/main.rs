@@ -31,3 +31,6 @@ mod tree;
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]
 mod support;
+/// Theory: the table of `meshsim oracle` holds (release only).
+#[cfg(feature = "native")]
+mod oracle;
