@@ -67,7 +67,7 @@ fn a_changed_default_is_named() {
     for row in TABLE {
         let value = baseline["parameters"][row.name].as_str().expect("every parameter is told");
         let set = format!("mesh.{}={}", row.name, other(row.kind, value));
-        let comparison = compare(&baseline, &summary_with(&[set.clone()]));
+        let comparison = compare(&baseline, &summary_with(std::slice::from_ref(&set)));
         let named = comparison.differences.first().map(|one| one.path.clone()).unwrap_or_default();
         assert!(named.contains(row.name), "{set}: the first difference told is `{named}`");
         let digest = comparison.differences.iter().any(|one| one.path == "plan_digest");

@@ -28,7 +28,7 @@ fn collect(folder: &Path, found: &mut Vec<String>) {
     for entry in entries {
         let path = entry.expect("an entry of a folder").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-        if matches!(name, ".git" | "target") || name.ends_with("~") {
+        if matches!(name, ".git" | "target") || name.ends_with('~') {
             continue;
         }
         if path.is_dir() {

@@ -5,6 +5,7 @@
 //! Thick lines on bitmaps are drawn as one small area a segment, since plotters' own outlines of
 //! thick paths cross themselves.
 //!
+//! Source: plotters.
 //! Left out: dashed curves, gradients, clipping; nothing is drawn outside of the axes.
 
 use super::style::{EX_EM, LINE_EM, WHITE, clean, escape, font};

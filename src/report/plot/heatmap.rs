@@ -212,7 +212,10 @@ mod tests {
         assert!(1_000 < run.series.len() && map.columns.len() <= COLUMNS && map.group == 2);
         let count = |column: &Column| column.cells.values().sum::<u64>();
         let drawn: u64 = map.columns.iter().map(count).sum();
-        assert_eq!(drawn, run.series.iter().flat_map(|row| &row.cells).map(|cell| cell.1).sum());
+        assert_eq!(
+            drawn,
+            run.series.iter().flat_map(|row| &row.cells).map(|cell| cell.1).sum::<u64>()
+        );
     }
 
     #[test]

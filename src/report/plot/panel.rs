@@ -3,6 +3,7 @@
 //! A row of a series holds for its whole interval, so series are drawn as steps; where there is
 //! no value there is a gap.
 //!
+//! Source: ours; a step is what a row of `series.csv` means.
 //! Left out: smoothing, interpolation.
 
 use super::canvas::{Anchor, Canvas, Point};

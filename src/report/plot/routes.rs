@@ -1,5 +1,6 @@
 //! Routes: the ways of edges between the nodes of a topology.
 //!
+//! Source: ours.
 //! Left out: routes around labels; a label looks for a free place instead.
 
 use super::canvas::Point;

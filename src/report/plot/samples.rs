@@ -1,4 +1,7 @@
 //! Runs that never ran, for looking at pictures and for their tests.
+//!
+//! Source: ours; the shapes are those of shipped scenarios.
+//! Left out: the world; nothing here was simulated.
 
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
