@@ -129,14 +129,26 @@ impl World<'_> {
     }
 
     fn fail_pods(&mut self, set: &PodSet, fails: bool, cause: Option<CauseId>) {
-        for index in self.pods_of(set) {
-            if fails {
+        if fails {
+            for index in self.pods_of(set) {
                 self.pods[index as usize].down_cause = cause;
                 self.stop_pod(index, Life::Down);
-            } else if self.pods[index as usize].life == Life::Down {
+            }
+            return;
+        }
+        for index in self.pods_taken_down(cause) {
+            let pod = &self.pods[index as usize];
+            // A node without power starts nothing; its pods start when it is back.
+            if pod.life == Life::Down && self.nodes.dead[pod.node.index()] == 0 {
                 self.restart_pod(index);
             }
         }
+    }
+
+    /// The pods that an event took down: the set that it names may mean others by now.
+    fn pods_taken_down(&self, cause: Option<CauseId>) -> Vec<u32> {
+        let all = self.pods.iter().zip(0..);
+        all.filter(|(pod, _)| pod.down_cause == cause).map(|(_, index)| index).collect()
     }
 
     /// The containers of a pod that is down start again.
@@ -150,13 +162,18 @@ impl World<'_> {
     }
 
     fn fail_apps(&mut self, set: &PodSet, fails: bool, cause: Option<CauseId>) {
-        for index in self.pods_of(set) {
-            if fails {
+        if fails {
+            for index in self.pods_of(set) {
                 self.pods[index as usize].down_cause = cause;
                 self.stop_app(index);
-            } else {
-                self.pods[index as usize].app_is_up = true;
-                self.pods[index as usize].down_cause = None;
+            }
+            return;
+        }
+        for index in self.pods_taken_down(cause) {
+            let pod = &mut self.pods[index as usize];
+            if matches!(pod.life, Life::Ready | Life::WaitingForProxy) {
+                pod.app_is_up = true;
+                pod.down_cause = None;
             }
         }
     }

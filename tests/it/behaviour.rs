@@ -235,6 +235,21 @@ fn a_dead_app_behind_a_live_sidecar_is_a_plain_503_that_is_not_retried() {
 }
 
 #[test]
+fn a_pod_that_an_event_took_down_comes_back_whatever_its_set_means_by_then() {
+    // Half of three, so two, fail; the third goes with its node and is not replaced. Half of the
+    // two that are left is one: the other stayed down for ever, since the set was asked anew when
+    // the event ended.
+    let places = "[[node]]\nname = \"a\"\n[[node]]\nname = \"b\"\n[[node]]\nname = \"c\"\n";
+    let events = fails("injector", "istiod/injector", "500ms", "")
+        + &fails("half", "service:server", "1s", "share = 0.5\nfor = \"20s\"")
+        + &fails("node", "node:c", "2s", "");
+    let mesh = "kubernetes.node_grace = \"1s\"\nkubernetes.eviction_after = \"1s\"";
+    let run = run(&quiet("60s", "1s", 3, mesh, &(places.to_owned() + &events)));
+    let ready = gauge(&run, Gauge::PodsReady);
+    assert!((ready.last().unwrap() - 2.0).abs() < 1e-9, "{ready:?}");
+}
+
+#[test]
 fn a_cut_link_takes_the_connect_timeout_and_a_dead_pod_is_refused_at_once() {
     let places = "[[node]]\nname = \"a\"\n[[node]]\nname = \"b\"\n[[service]]\nname = \"client\"\n[[service.workload]]\nnodes = [\"a\"]\ntime = \"1ms\"\n[[traffic]]\nid = \"calls\"\nfrom = \"client\"\nto = \"server\"\narrivals = { constant = \"2/m\" }\n";
     let workload = "nodes = [\"b\"]\ntime = \"1ms\"";
