@@ -7,4 +7,5 @@ pub mod compare;
 pub mod judgement;
 #[cfg(feature = "native")]
 pub mod junit;
+#[cfg(feature = "native")]
 pub mod oracle;

@@ -27,14 +27,14 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     progress.end();
     match typed.format {
         Format::Human => output.table(
-            ["case", "theory", "simulated", "error", "standard errors", ""],
+            ["case", "theory", "simulated", "error", "standard error", "off by", ""],
             rows.iter().map(text),
         )?,
         Format::Json => rows.iter().try_for_each(|row| {
             output.json(&json!({
                 "case": row.name, "theory": row.theory, "simulated": row.simulated,
                 "standard_error": row.standard_error, "error_share": row.error_share,
-                "holds": row.holds,
+                "source": row.source, "holds": row.holds,
             }))
         })?,
     }
@@ -42,13 +42,14 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     Ok(if all_hold { ExitStatus::Success } else { ExitStatus::Failed })
 }
 
-fn text(row: &Row) -> [String; 6] {
+fn text(row: &Row) -> [String; 7] {
     let off = (row.simulated - row.theory) / row.standard_error;
     [
         row.name.clone(),
         format!("{:.6}", row.theory),
         format!("{:.6}", row.simulated),
         format!("{:+.3}%", row.error_share * 100.0),
+        format!("{:.3}%", row.standard_error / row.theory * 100.0),
         if off.is_finite() { format!("{off:+.1}") } else { String::new() },
         if row.holds { "ok" } else { "FAIL" }.to_owned(),
     ]

@@ -19,6 +19,39 @@ const HALF_BITS: u32 = SUB_BUCKET_BITS - 1;
 /// Memory grows by this many cells (2 KiB).
 const BLOCK: usize = 256;
 
+/// The values of one cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cell {
+    /// The least value that it takes.
+    pub lowest: u64,
+    /// The greatest.
+    pub highest: u64,
+    /// Values in it.
+    pub count: u64,
+}
+
+/// What [`Histogram::quantile`] answers, of cells that were drained.
+pub fn quantile_of(cells: &[Cell], q: f64) -> Option<u64> {
+    let count = cells.iter().map(|cell| cell.count).sum();
+    quantile(cells.iter().map(|cell| (cell.lowest, cell.highest, cell.count)), count, q)
+}
+
+/// The quantile of cells (lowest, highest, count) in order that hold `count` values.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn quantile(cells: impl Iterator<Item = (u64, u64, u64)>, count: u64, q: f64) -> Option<u64> {
+    let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
+    // Above 2^53 values the rank may round up past the count: the last cell holds it.
+    let (mut below, mut last) = (0, None);
+    for (lowest, highest, count) in cells {
+        below += count;
+        last = Some(if q <= 0.0 { lowest } else { highest });
+        if rank <= below {
+            break;
+        }
+    }
+    last
+}
+
 /// Counts of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
@@ -117,18 +150,9 @@ impl Histogram {
 
     /// The greatest value of the cell that holds the quantile `q` in [0, 1] (for 0, the least one
     /// of the first cell), as HdrHistogram's `value_at_quantile` answers.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     pub fn quantile(&self, q: f64) -> Option<u64> {
-        let rank = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
-        let mut below = 0;
-        for (cell, count) in self.cells() {
-            below += count;
-            if rank <= below {
-                return Some(if q <= 0.0 { lowest_of(cell) } else { highest_of(cell) });
-            }
-        }
-        // Above 2^53 values the rank may round up past the count: the last cell holds it.
-        self.cells().last().map(|(cell, _)| highest_of(cell))
+        let cells = self.cells().map(|(cell, count)| (lowest_of(cell), highest_of(cell), count));
+        quantile(cells, self.count, q)
     }
 
     /// Adds all that `other` counted.
@@ -147,14 +171,23 @@ impl Histogram {
         self.max_ns = self.max_ns.max(other.max_ns);
     }
 
-    /// Forgets all values but keeps the memory; the cost is that of the range between the least
-    /// and the greatest value.
-    pub fn clear(&mut self) {
-        if self.is_empty() {
-            return;
-        }
+    /// Moves all that was counted into `cells`, from the least, but keeps the memory. The cost is
+    /// that of the range between the least and the greatest value, most of it empty.
+    pub fn drain(&mut self, cells: &mut Vec<Cell>) {
+        cells.clear();
         let range = self.touched();
-        self.counts[range].fill(0);
+        let first = self.first + range.start;
+        for (start, chunk) in (first..).step_by(8).zip(self.counts[range].chunks_mut(8)) {
+            if chunk.iter().fold(0, |any, count| any | count) == 0 {
+                continue;
+            }
+            for (cell, count) in (start..).zip(chunk) {
+                if *count != 0 {
+                    let (lowest, highest) = (lowest_of(cell), highest_of(cell));
+                    cells.push(Cell { lowest, highest, count: std::mem::take(count) });
+                }
+            }
+        }
         self.count = 0;
         self.sum_ns = 0;
         self.min_ns = u64::MAX;
@@ -246,12 +279,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_histogram_is_as_good_as_new() {
+    fn a_drained_histogram_is_as_good_as_new() {
         let mut histogram = Histogram::new();
         for value in [5, 70_000, 1_000_000] {
             histogram.record(value);
         }
-        histogram.clear();
+        let mut cells = Vec::new();
+        histogram.drain(&mut cells);
+        assert_eq!(cells.iter().map(|cell| cell.count).sum::<u64>(), 3);
+        assert!(cells.is_sorted_by_key(|cell| cell.lowest) && cells[0].lowest == 5);
+        assert_eq!(quantile_of(&cells, 0.0), Some(5));
         assert!(histogram.is_empty() && histogram.counts.iter().all(|&count| count == 0));
         histogram.record(42);
         assert_eq!(histogram.iter().collect::<Vec<_>>(), [(42, 42, 1)]);

@@ -2,6 +2,7 @@
 
 pub mod digest;
 pub mod distribution;
+mod heap;
 pub mod histogram;
 mod quantile;
 pub mod queue;

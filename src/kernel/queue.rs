@@ -9,21 +9,19 @@
 //! ```
 //!
 //! A *lane* is a list of timers with one constant delay. They fire in the order in which they
-//! were set, so setting one appends and cancelling one unlinks, both in constant time; only the
+//! were set, so setting one appends and cancelling one unlinks, both in constant time (the list
+//! is a ring through a node of the lane's own, so that neither asks where it is); only the
 //! head of a lane has an entry in the heap, of the reserved kind 63 and with the lane as its slot.
 //! When a head is cancelled its entry stays until it comes to the top, and is then replaced by the
 //! true head's, which is never earlier.
 //!
 //! Source: `reference/speed.md`: a timeout is set for each request and almost never fires, so
-//! cancelled timers cost a plain heap more than its events do. The heap is std's: a 4-ary one of
-//! our own with cache-line siblings took a fifth more instructions a push and pop at 4 to 10,000
-//! pending (331 against 274 at 100); their times differ by less than the machine's noise.
+//! cancelled timers cost a plain heap more than its events do.
 //! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.
 
+use super::heap::Heap;
 use super::time::{Duration, Time};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// The kinds 0..=62 are the caller's; 63 marks a lane's head.
 const LANE_KIND: u32 = 63;
@@ -34,10 +32,10 @@ const SLOT_MASK: u32 = (1 << KIND_SHIFT) - 1;
 const SEQUENCE_END: u64 = 1 << 36;
 const TIME_SHIFT: u32 = 68;
 const SEQUENCE_SHIFT: u32 = 32;
-/// The end of a list.
+/// No node: the end of the free list, and what stands before a node that is in no ring.
 const NIL: u32 = u32::MAX;
-/// The lane of a node that is not in use.
-const FREE: u32 = u32::MAX;
+/// The key of a lane's own node, which no timer has: its kind is not one that callers may use.
+const END: u128 = u128::MAX;
 
 /// The sequence number of a scheduled event; no two events of a run share one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +66,7 @@ impl TimerId {
 
 /// The future events of one run.
 pub struct Queue {
-    heap: BinaryHeap<Reverse<u128>>,
+    heap: Heap,
     lanes: Vec<Lane>,
     /// Lanes by delay, sorted: found by bisection.
     delays: Vec<(Duration, LaneId)>,
@@ -80,22 +78,22 @@ pub struct Queue {
     len: usize,
 }
 
-/// A list of the timers with one delay, the next to fire first.
+/// The timers with one delay, the next to fire first.
+#[derive(Clone, Copy)]
 struct Lane {
     delay: Duration,
-    head: u32,
-    tail: u32,
+    /// The node that closes the ring: the head follows it, the tail stands before it.
+    end: u32,
     /// Whether the heap holds an entry for this lane, its head's or that of a head before it.
     is_queued: bool,
 }
 
-/// A timer, a link of its lane's list.
+/// A timer, a link of its lane's ring.
 #[derive(Clone, Copy)]
 struct Node {
     key: u128,
     previous: u32,
     next: u32,
-    lane: u32,
 }
 
 const fn key(time: Time, sequence: u64, what: u32) -> u128 {
@@ -131,7 +129,7 @@ impl Queue {
     /// An empty queue at the start of a run.
     pub fn new() -> Self {
         Self {
-            heap: BinaryHeap::new(),
+            heap: Heap::new(),
             lanes: Vec::new(),
             delays: Vec::new(),
             nodes: Vec::new(),
@@ -163,7 +161,10 @@ impl Queue {
             Ok(found) => self.delays[found].1,
             Err(place) => {
                 let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
-                self.lanes.push(Lane { delay, head: NIL, tail: NIL, is_queued: false });
+                let end = self.node(END);
+                let ring = &mut self.nodes[end as usize];
+                (ring.previous, ring.next) = (end, end);
+                self.lanes.push(Lane { delay, end, is_queued: false });
                 self.delays.insert(place, (delay, lane));
                 lane
             }
@@ -172,64 +173,44 @@ impl Queue {
 
     /// Schedules `what` at `time`, which must not have passed. The top 6 bits of `what` are a kind
     /// of at most 62.
-    #[inline]
     pub fn at(&mut self, time: Time, what: u32) -> Ticket {
         assert!(self.now <= time, "scheduled at {time:?}, before now, {:?}", self.now);
         let key = self.next_key(time, what);
-        self.heap.push(Reverse(key));
+        self.heap.push(key);
         ticket_of(key)
     }
 
     /// Schedules `what` at `delay` from now.
-    #[inline]
     pub fn after(&mut self, delay: Duration, what: u32) -> Ticket {
         self.at(self.now + delay, what)
     }
 
     /// Sets a timer that fires at the lane's delay from now, unless it is cancelled.
-    #[inline]
     pub fn after_lane(&mut self, lane: LaneId, what: u32) -> TimerId {
-        let time = self.now + self.lanes[usize::from(lane.0)].delay;
-        let key = self.next_key(time, what);
-        let lane_index = u32::from(lane.0);
-        let lane = &mut self.lanes[usize::from(lane.0)];
-        let node = Node { key, previous: lane.tail, next: NIL, lane: lane_index };
-        let id = if self.free == NIL {
-            let id = u32::try_from(self.nodes.len()).expect("more than 2^32 timers");
-            self.nodes.push(node);
-            id
-        } else {
-            let id = self.free;
-            let place = &mut self.nodes[id as usize];
-            self.free = place.next;
-            *place = node;
-            id
-        };
-        if lane.tail == NIL {
-            lane.head = id;
-        } else {
-            self.nodes[lane.tail as usize].next = id;
-        }
-        lane.tail = id;
-        if !lane.is_queued {
-            lane.is_queued = true;
-            self.heap.push(Reverse(head_key(key, lane_index)));
+        let Lane { delay, end, is_queued } = self.lanes[usize::from(lane.0)];
+        let key = self.next_key(self.now + delay, what);
+        let id = self.node(key);
+        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
+        self.nodes[tail as usize].next = id;
+        let node = &mut self.nodes[id as usize];
+        (node.previous, node.next) = (tail, end);
+        if !is_queued {
+            self.lanes[usize::from(lane.0)].is_queued = true;
+            self.heap.push(head_key(key, u32::from(lane.0)));
         }
         TimerId(id)
     }
 
     /// Takes a timer back that has neither fired nor been cancelled.
-    #[inline]
     pub fn cancel(&mut self, timer: TimerId) {
         self.unlink(timer.0);
         self.len -= 1;
     }
 
     /// The next event, with its time, which becomes now, its ticket and the caller's `what`.
-    #[inline]
     pub fn pop(&mut self) -> Option<(Time, Ticket, u32)> {
         loop {
-            let &Reverse(top) = self.heap.peek()?;
+            let top = self.heap.top()?;
             let fired = if what_of(top) >> KIND_SHIFT == LANE_KIND {
                 let Some(key) = self.fire_lane(top) else { continue };
                 key
@@ -246,19 +227,18 @@ impl Queue {
     }
 
     /// The time of the next event.
-    #[inline]
     pub fn peek_time(&mut self) -> Option<Time> {
         loop {
-            let &Reverse(top) = self.heap.peek()?;
+            let top = self.heap.top()?;
             if what_of(top) >> KIND_SHIFT != LANE_KIND {
                 return Some(time_of(top));
             }
             let lane = what_of(top) & SLOT_MASK;
-            let head = self.lanes[lane as usize].head;
-            if head != NIL && head_key(self.nodes[head as usize].key, lane) == top {
+            let head = self.nodes[self.lanes[lane as usize].end as usize].next;
+            if head_key(self.nodes[head as usize].key, lane) == top {
                 return Some(time_of(top));
             }
-            self.requeue(lane);
+            self.requeue(lane, head);
         }
     }
 
@@ -266,51 +246,52 @@ impl Queue {
     /// was a cancelled timer's. Either way the lane's true head gets its entry.
     fn fire_lane(&mut self, top: u128) -> Option<u128> {
         let lane = what_of(top) & SLOT_MASK;
-        let head = self.lanes[lane as usize].head;
-        let fired = (head != NIL)
-            .then(|| self.nodes[head as usize].key)
-            .filter(|&key| head_key(key, lane) == top);
-        if fired.is_some() {
-            self.unlink(head);
+        let head = self.nodes[self.lanes[lane as usize].end as usize].next;
+        let Node { key, next, .. } = self.nodes[head as usize];
+        if head_key(key, lane) != top {
+            self.requeue(lane, head);
+            return None;
         }
-        self.requeue(lane);
-        fired
+        self.unlink(head);
+        self.requeue(lane, next);
+        Some(key)
     }
 
     /// Replaces the top of the heap, the lane's entry, by that of its head.
-    fn requeue(&mut self, lane_index: u32) {
+    fn requeue(&mut self, lane_index: u32, head: u32) {
         let lane = &mut self.lanes[lane_index as usize];
-        if lane.head == NIL {
+        if head == lane.end {
             lane.is_queued = false;
             self.heap.pop();
         } else {
-            let key = self.nodes[lane.head as usize].key;
-            let mut top = self.heap.peek_mut().expect("the lane's entry is the top");
-            *top = Reverse(head_key(key, lane_index));
+            self.heap.replace_top(head_key(self.nodes[head as usize].key, lane_index));
         }
     }
 
-    fn unlink(&mut self, id: u32) {
-        let place = &mut self.nodes[id as usize];
-        let Node { previous, next, lane, .. } = *place;
-        assert!(lane != FREE, "timer {id} was cancelled after it fired or was cancelled");
-        place.lane = FREE;
-        place.next = self.free;
-        self.free = id;
-        let lane = &mut self.lanes[lane as usize];
-        if previous == NIL {
-            lane.head = next;
-        } else {
-            self.nodes[previous as usize].next = next;
+    /// A node for `key`, in no ring yet.
+    fn node(&mut self, key: u128) -> u32 {
+        let id = self.free;
+        if let Some(place) = self.nodes.get_mut(id as usize) {
+            self.free = place.next;
+            place.key = key;
+            return id;
         }
-        if next == NIL {
-            lane.tail = previous;
-        } else {
-            self.nodes[next as usize].previous = previous;
-        }
+        let id = u32::try_from(self.nodes.len()).expect("more than 2^32 timers");
+        self.nodes.push(Node { key, previous: NIL, next: NIL });
+        id
     }
 
     #[inline]
+    fn unlink(&mut self, id: u32) {
+        let place = &mut self.nodes[id as usize];
+        let previous = std::mem::replace(&mut place.previous, NIL);
+        let next = std::mem::replace(&mut place.next, self.free);
+        assert!(previous != NIL, "timer {id} was cancelled after it fired or was cancelled");
+        self.free = id;
+        self.nodes[previous as usize].next = next;
+        self.nodes[next as usize].previous = previous;
+    }
+
     fn next_key(&mut self, time: Time, what: u32) -> u128 {
         debug_assert!(what >> KIND_SHIFT < LANE_KIND, "kind 63 is reserved for lanes");
         assert!(time <= Time::MAX, "scheduled at {time:?}, beyond the last time of a run");
@@ -373,7 +354,7 @@ mod tests {
             let timer = queue.after_lane(lane, what);
             queue.cancel(timer);
         }
-        assert_eq!((queue.len(), queue.heap.len(), queue.nodes.len()), (0, 1, 1));
+        assert_eq!((queue.len(), queue.heap.len(), queue.nodes.len()), (0, 1, 2));
         assert_eq!(queue.peek_time(), None);
         assert_eq!(queue.heap.len(), 0);
     }

@@ -207,6 +207,16 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The value at a place, with its present id.
+    pub fn at_mut(&mut self, index: u32) -> Option<(Id<T>, &mut T)> {
+        match self.places.get_mut(index as usize)? {
+            Place { generation, content: Content::Full(value) } => {
+                Some((Id::new(index, *generation), value))
+            }
+            Place { content: Content::Free(_), .. } => None,
+        }
+    }
+
     /// The present id of a place.
     pub fn id_at(&self, index: u32) -> Option<Id<T>> {
         self.at(index).map(|(id, _)| id)

@@ -4,7 +4,7 @@
 //! Left out: series per service.
 
 use super::run::{SeriesRow, Tally};
-use crate::kernel::histogram::Histogram;
+use crate::kernel::histogram::{Cell, Histogram, quantile_of};
 use crate::kernel::time::{Duration, Time};
 use crate::vocabulary::metric::Gauge;
 
@@ -21,6 +21,10 @@ pub struct Series {
     attempts: u64,
     retries: u64,
     latency: Histogram,
+    /// The cells of the interval that ends, while it is summed up.
+    scratch: Vec<Cell>,
+    /// The same in cells of the heatmap.
+    heat: Vec<(u16, u64)>,
 }
 
 impl Series {
@@ -34,6 +38,8 @@ impl Series {
             attempts: 0,
             retries: 0,
             latency: Histogram::new(),
+            scratch: Vec::new(),
+            heat: Vec::new(),
         }
     }
 
@@ -51,26 +57,27 @@ impl Series {
 
     /// The interval ends, and the next begins with `readings`.
     pub fn close(&mut self, now: Time, readings: Readings) {
-        let mut cells: Vec<(u16, u64)> = Vec::new();
-        for (low, high, count) in self.latency.iter() {
-            let cell = cell_of(low / 2 + high / 2);
-            match cells.last_mut() {
+        self.latency.drain(&mut self.scratch);
+        self.heat.clear();
+        for Cell { lowest, highest, count } in &self.scratch {
+            let cell = cell_of(lowest / 2 + highest / 2);
+            match self.heat.last_mut() {
                 Some(last) if last.0 == cell => last.1 += count,
-                _ => cells.push((cell, count)),
+                _ => self.heat.push((cell, *count)),
             }
         }
+        let quantile = |q| quantile_of(&self.scratch, q);
         self.rows.push(SeriesRow {
             time: self.from,
             requests: std::mem::take(&mut self.requests),
-            p50_ns: self.latency.quantile(0.5),
-            p90_ns: self.latency.quantile(0.9),
-            p99_ns: self.latency.quantile(0.99),
+            p50_ns: quantile(0.5),
+            p90_ns: quantile(0.9),
+            p99_ns: quantile(0.99),
             attempts: std::mem::take(&mut self.attempts),
             retries: std::mem::take(&mut self.retries),
-            cells,
+            cells: self.heat.clone(),
             gauges: self.readings,
         });
-        self.latency.clear();
         self.from = now;
         self.readings = readings;
     }
@@ -85,14 +92,24 @@ impl Series {
     }
 }
 
-/// The heatmap's cell of a latency: 8 per octave.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "8 · log2 of a u64 lies within 0 and 512"
-)]
+/// 2^(63 + n/8) rounded up, for n from 1 to 7.
+const EIGHTHS: [u64; 7] = [
+    0x8b95_c1e3_ea8b_d6e7,
+    0x9837_f051_8db8_a970,
+    0xa5fe_d6a9_b151_38eb,
+    0xb504_f333_f9de_6485,
+    0xc567_2a11_5506_dade,
+    0xd744_fcca_d69d_6af5,
+    0xeac0_c6e7_dd24_392f,
+];
+
+/// The heatmap's cell of a latency: ⌊8 · log2⌋, in integers.
+#[expect(clippy::cast_possible_truncation, reason = "at most 8 · 63 + 7")]
 fn cell_of(latency_ns: u64) -> u16 {
-    libm::floor(libm::log2(latency_ns.max(1) as f64) * 8.0) as u16
+    let octave = latency_ns.max(1).ilog2();
+    let mantissa = latency_ns.max(1) << (63 - octave);
+    let eighths = EIGHTHS.iter().filter(|eighth| **eighth <= mantissa).count();
+    (8 * octave as usize + eighths) as u16
 }
 
 #[cfg(test)]

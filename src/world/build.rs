@@ -55,7 +55,6 @@ impl<'p> World<'p> {
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
             upstreams: Vec::new(),
-            free_upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
             pods: Vec::new(),
@@ -133,6 +132,7 @@ impl<'p> World<'p> {
         let replica = below(draw("istiod replica", 0), replicas_of_istiod);
         let pod = &mut self.pods[index as usize];
         pod.leaf = leaf;
+        pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
         pod.seen = Seen::all(1);
         self.control.counts.certificates_issued += 1;

@@ -102,6 +102,7 @@ impl World<'_> {
             shared: Ticket::NONE,
             workers: Workers::new(if is_meshed { self.plan.parameters.proxy.workers } else { 1 }),
             leaf: None,
+            next_leaf: 0,
             renewal: Ticket::NONE,
             expiry: Ticket::NONE,
             csr: None,
@@ -204,6 +205,16 @@ impl World<'_> {
         }
     }
 
+    /// Counts the creations that would have been refused until now.
+    pub(super) fn count_parked_creations(&mut self) {
+        let law = Law::create(&self.plan.parameters.kubernetes);
+        for state in self.workloads.iter_mut().filter(|state| state.creation_is_parked) {
+            let Some(creation) = &mut state.creation else { continue };
+            self.control.counts.pods_refused +=
+                creation.skip_to(self.now, &law, state.creation_held, |_| 0);
+        }
+    }
+
     /// A pod's containers start.
     pub(super) fn started(&mut self, index: u32, ticket: Ticket) {
         if self.pods[index as usize].life_ticket != ticket {
@@ -212,10 +223,10 @@ impl World<'_> {
         let now = self.now;
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
-        pod.app_is_up = true;
         if self.nodes.dead[pod.node.index()] != 0 {
             return;
         }
+        pod.app_is_up = true;
         if !pod.is_meshed || self.control.replicas.is_empty() {
             pod.proxy_is_up = true;
             pod.life = Life::WaitingForProxy;
@@ -449,7 +460,10 @@ impl World<'_> {
         let pod = &self.pods[index as usize];
         let is_done = pod.life == Life::Terminating && !pod.app_is_up && pod.visits == 0;
         if is_done && !pod.is_meshed && pod.life_ticket == Ticket::NONE {
-            self.remove_pod(index);
+            // Not at once: this may be the end of a call of its own, whose connection is still
+            // being dealt with.
+            let ticket = self.queue.after(Duration::ZERO, Event::ProxyExit(index).pack());
+            self.pods[index as usize].life_ticket = ticket;
         }
     }
 
@@ -493,6 +507,9 @@ impl World<'_> {
         pod.stream_ticket = Ticket::NONE;
         pod.stream_is_parked = false;
         pod.workers.reset();
+        // What starts again stands still no more.
+        pod.frozen = None;
+        pod.station.resume(self.now);
         let workload = pod.workload;
         self.lose_stream(index);
         let pod = &mut self.pods[index as usize];
@@ -514,9 +531,11 @@ impl World<'_> {
         }
     }
 
-    /// The app ends; requests in it are lost.
+    /// The app ends; requests in it are lost. A live proxy before it answers for it, else its
+    /// connections end with it.
     pub(super) fn stop_app(&mut self, index: u32) {
         let pod = &mut self.pods[index as usize];
+        let is_answered = pod.is_meshed && pod.proxy_is_up;
         pod.app_is_up = false;
         pod.station.clear(self.now);
         pod.shared = Ticket::NONE;
@@ -530,7 +549,14 @@ impl World<'_> {
             let attempt = &mut self.attempts[id];
             attempt.holds_worker = false;
             attempt.present = false;
-            self.break_attempt(id);
+            if !is_answered {
+                self.break_attempt(id);
+            } else if attempt.phase != Phase::Inbound {
+                self.answer_for_app(id);
+            }
+        }
+        if !is_answered {
+            self.close_connections_to(index);
         }
     }
 
@@ -550,11 +576,16 @@ impl World<'_> {
         if self.nodes.lost_ticket[node as usize] != ticket {
             return self.stale();
         }
-        for pod in self.pods_on(node) {
-            if self.leave_service(pod) {
-                let pod = &mut self.pods[pod as usize];
+        for index in self.pods_on(node) {
+            let was_ready = self.leave_service(index);
+            let pod = &mut self.pods[index as usize];
+            let (workload, cause) = (pod.workload, pod.down_cause);
+            // Those that were about to start are as lost.
+            if pod.life != Life::Terminating {
                 pod.life = Life::Down;
-                let (workload, cause) = (pod.workload, pod.down_cause);
+                pod.life_ticket = Ticket::NONE;
+            }
+            if was_ready {
                 self.endpoints_changed(workload, cause);
             }
         }

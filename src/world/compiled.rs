@@ -5,6 +5,7 @@
 
 use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
+use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
@@ -56,6 +57,8 @@ pub(crate) struct CompiledRule {
 /// A cluster's timers.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledCluster {
+    /// Of its name: an index would change with clusters that have nothing to do with it.
+    pub hash: u64,
     pub connect_timeout: LaneId,
     pub idle_timeout: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
@@ -95,6 +98,7 @@ impl Compiled {
                 crate::kernel::distribution::Distribution::Exponential { mean }.sampler()
             });
             CompiledCluster {
+                hash: name_hash(&cluster.name),
                 connect_timeout: queue.lane(pool.connect_timeout),
                 idle_timeout: optional(queue, pool.idle_timeout),
                 churn,

@@ -17,7 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::Protocol;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -54,11 +54,6 @@ impl World<'_> {
         }
     }
 
-    fn pool_policy(&self, index: u32) -> &ConnectionPool {
-        let cluster = self.upstreams[index as usize].cluster;
-        &self.plan.universe.clusters[cluster.index()].policy.pool
-    }
-
     // === opening ===
 
     fn open_connection(&mut self, index: u32, host: u32, worker: u8) {
@@ -66,8 +61,9 @@ impl World<'_> {
         upstream.gauges.connections += 1;
         upstream.opened += 1;
         let client = &self.pods[upstream.pod as usize];
-        let key = Key(client.hash).child(upstream.cluster.0).child(upstream.opened);
-        let key = Key(key.0 ^ self.seed);
+        let cluster = self.compiled.clusters[upstream.cluster.index()].hash;
+        let key = Key(client.hash).child(0).0 ^ cluster;
+        let key = Key(key ^ self.seed).child(upstream.opened);
         let endpoint = &mut upstream.hosts[host as usize];
         let pool = &mut endpoint.pools[worker as usize];
         pool.connections += 1;
@@ -137,8 +133,8 @@ impl World<'_> {
     }
 
     fn live_connection(&mut self, slot: u32) -> Option<Id<Connection>> {
-        let id = self.connections.id_at(slot).expect("a connection with a pending event");
-        let connection = &mut self.connections[id];
+        let (id, connection) =
+            self.connections.at_mut(slot).expect("a connection with a pending event");
         connection.pending -= 1;
         if connection.link != Link::Closed {
             return Some(id);
@@ -300,8 +296,10 @@ impl World<'_> {
         self.pool(&connection).opening -= 1;
         self.forget_connection(id);
         let outcome = Outcome::failure(details);
-        // Those who come back to this pool do so after a back-off, not within this loop.
-        while let Some(attempt) = self.pool(&connection).next_waiting() {
+        // Who comes back to this pool within the loop (the next call of an app without a proxy, and
+        // so without a back-off) waits for a connection of its own.
+        for _ in 0..self.pool(&connection).waiting() {
+            let Some(attempt) = self.pool(&connection).next_waiting() else { break };
             let call = self.attempts[attempt].call;
             self.upstreams[connection.upstream as usize].gauges.pending -= 1;
             self.judge_endpoint(connection.upstream, connection.host, outcome);
@@ -315,9 +313,10 @@ impl World<'_> {
 
     /// A request takes a stream of the connection.
     pub(super) fn use_connection(&mut self, id: Id<Connection>) {
-        let index = self.connections[id].upstream;
-        let policy = *self.pool_policy(index);
+        let plan = self.plan;
         let connection = &mut self.connections[id];
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
         connection.streams += 1;
         connection.requests += 1;
         let timer = std::mem::replace(&mut connection.timer, TimerId::NONE);
@@ -325,14 +324,14 @@ impl World<'_> {
         connection.is_draining |= is_last;
         let is_full = match policy.protocol {
             Protocol::Http1 => true,
-            Protocol::Http2 => policy.max_streams <= connection.streams,
+            Protocol::Http2 => policy.max_streams.max(1) <= connection.streams,
         };
-        let connection = *connection;
+        if is_full || connection.is_draining {
+            let host = &mut upstream.hosts[connection.host as usize];
+            host.pools[connection.worker as usize].withdraw(id);
+        }
         if !timer.is_none() {
             self.queue.cancel(timer);
-        }
-        if is_full || connection.is_draining {
-            self.pool(&connection).withdraw(id);
         }
     }
 
@@ -343,8 +342,12 @@ impl World<'_> {
             return;
         }
         connection.streams -= 1;
-        let connection = *connection;
-        let policy = *self.pool_policy(connection.upstream);
+        let plan = self.plan;
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
+        let host = &mut upstream.hosts[connection.host as usize];
+        // An endpoint that left the list gets no more requests, but those who wait for it.
+        connection.is_draining |= !host.is_member && host.waiting() == 0;
         let is_h1 = policy.protocol == Protocol::Http1;
         if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
             return self.close_connection(id);
@@ -352,8 +355,8 @@ impl World<'_> {
         if connection.is_draining {
             return;
         }
-        if is_h1 || connection.streams + 1 == policy.max_streams {
-            self.pool(&connection).offer(id);
+        if is_h1 || connection.streams + 1 == policy.max_streams.max(1) {
+            host.pools[connection.worker as usize].offer(id);
         }
         self.serve_waiting(id);
     }
@@ -361,22 +364,32 @@ impl World<'_> {
     /// Those who wait get the connection's free streams; if nobody does, it is idle.
     fn serve_waiting(&mut self, id: Id<Connection>) {
         loop {
-            let Some(connection) = self.connections.get(id).copied() else { return };
+            let Some(connection) = self.connections.get(id) else { return };
             if connection.link != Link::Open {
                 return;
             }
-            if !self.pool(&connection).ready().contains(&id) {
+            let upstream = &mut self.upstreams[connection.upstream as usize];
+            let host = &mut upstream.hosts[connection.host as usize];
+            let pool = &mut host.pools[connection.worker as usize];
+            if pool.waiting() == 0 {
+                break;
+            }
+            if !pool.ready().contains(&id) {
                 return;
             }
-            let Some(attempt) = self.pool(&connection).next_waiting() else { break };
-            self.upstreams[connection.upstream as usize].gauges.pending -= 1;
+            let attempt = pool.next_waiting().expect("somebody waits");
+            upstream.gauges.pending -= 1;
             self.attach(attempt, id);
         }
         let connection = &self.connections[id];
-        let cluster = self.upstreams[connection.upstream as usize].cluster;
-        if let (0, Some(lane)) =
-            (connection.streams, self.compiled.clusters[cluster.index()].idle_timeout)
-        {
+        if connection.is_draining || connection.streams != 0 {
+            return;
+        }
+        let upstream = &self.upstreams[connection.upstream as usize];
+        if !upstream.hosts[connection.host as usize].is_member {
+            return self.close_connection(id);
+        }
+        if let Some(lane) = self.compiled.clusters[upstream.cluster.index()].idle_timeout {
             let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
             self.connections[id].timer = timer;
         }
@@ -430,6 +443,17 @@ impl World<'_> {
         }
     }
 
+    /// A connection is known to be dead: it takes no more requests, and closes when the last of
+    /// those that are on it has learnt it, too.
+    pub(super) fn retire_connection(&mut self, id: Id<Connection>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.link == Link::Open {
+            connection.is_draining = true;
+            let connection = *connection;
+            self.pool(&connection).withdraw(id);
+        }
+    }
+
     /// An open connection closes. Attempts that were on it are the caller's concern.
     pub(super) fn close_connection(&mut self, id: Id<Connection>) {
         let connection = self.connections[id];
@@ -438,9 +462,10 @@ impl World<'_> {
         self.forget_connection(id);
         let Connection { upstream, host, worker, .. } = connection;
         // Somebody may have waited for this very connection.
-        let pool = self.pool(&connection);
-        let waits = u32::try_from(pool.waiting()).unwrap_or(u32::MAX);
-        if pool.opening == 0 && 0 < waits {
+        let plan = self.plan;
+        let cluster = self.upstreams[upstream as usize].cluster;
+        let policy = &plan.universe.clusters[cluster.index()].policy.pool;
+        if self.pool(&connection).lacks(policy, 0) {
             self.open_if_admitted(upstream, host, worker);
         }
         self.free_host(upstream, host);
@@ -491,7 +516,7 @@ impl World<'_> {
 
     /// Every connection from a pod ends with it, and what it knew of its upstreams.
     pub(super) fn close_connections_from(&mut self, pod: u32) {
-        for (_, index) in std::mem::take(&mut self.pods[pod as usize].upstreams) {
+        for (_, index) in self.pods[pod as usize].upstreams.clone() {
             let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
             let open: Vec<_> =
                 of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
@@ -503,9 +528,7 @@ impl World<'_> {
                 self.pool(&connection).withdraw(id);
                 self.forget_connection(id);
             }
-            let gauges = self.upstreams[index as usize].gauges;
-            debug_assert_eq!(gauges.connections, 0, "connections outlive their client");
-            // Attempts that the endpoint still works on name this upstream: it is not reused.
+            self.upstreams[index as usize].forget();
         }
     }
 }

@@ -64,8 +64,9 @@ pub(crate) struct Replica {
     admission: Admission,
     /// The version that its last push context has.
     context: u32,
-    /// The version that the push being prepared will have.
+    /// The version that the push being prepared will have, and its event.
     preparing: u32,
+    push_ticket: Ticket,
     pub cpu: Workers,
 }
 
@@ -99,6 +100,7 @@ impl ControlPlane {
             admission: Admission::new(auto_slots(xds.stream_rate, istiod.cpu), xds.rate_wait),
             context: 1,
             preparing: 1,
+            push_ticket: Ticket::NONE,
             cpu: Workers::new(istiod.cpu),
         };
         Self {
@@ -336,18 +338,21 @@ impl World<'_> {
             DebounceStep::Push => {
                 self.control.replicas[index as usize].preparing = self.config.watched;
                 let init = self.plan.parameters.xds.push_init;
-                self.queue.after(init, Event::PushReady(index).pack());
+                let ticket = self.queue.after(init, Event::PushReady(index).pack());
+                self.control.replicas[index as usize].push_ticket = ticket;
             }
             DebounceStep::Wait => {}
         }
     }
 
     /// A push is prepared: every connected proxy that lacks it is enqueued.
-    pub(super) fn push_ready(&mut self, index: u32) {
+    pub(super) fn push_ready(&mut self, index: u32, ticket: Ticket) {
         let replica = &mut self.control.replicas[index as usize];
-        if replica.down != 0 || !replica.is_ready {
+        // What a replica prepared before it failed died with it, however soon it was back.
+        if replica.push_ticket != ticket {
             return self.stale();
         }
+        replica.push_ticket = Ticket::NONE;
         replica.context = replica.preparing;
         let context = replica.context;
         let step = replica.debounce.pushed(self.now);
@@ -447,6 +452,7 @@ impl World<'_> {
         let xds = &self.plan.parameters.xds;
         let replica = &mut self.control.replicas[index as usize];
         replica.is_ready = false;
+        replica.push_ticket = Ticket::NONE;
         replica.debounce = Debounce::new(xds.debounce_after, xds.debounce_max);
         replica.cpu.reset();
         self.drop_streams(index);

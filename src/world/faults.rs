@@ -6,7 +6,7 @@
 use super::World;
 use super::control::{CA, INJECTOR, XDS};
 use super::event::Event;
-use super::state::{Life, Pod};
+use super::state::{Life, Pod, XdsStream};
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Time;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
@@ -36,7 +36,7 @@ impl World<'_> {
                 self.fail_pods(set, false, cause);
             }
             Action::FreezePods(set) if begins => self.freeze_pods(set, until),
-            Action::FreezePods(set) => self.thaw_pods(set),
+            Action::FreezePods(_) => self.thaw_pods(),
             Action::FailNodes(nodes) => self.fail_nodes(nodes, begins, cause),
             Action::CutLinks { from, to, both } => {
                 self.nodes.cause = cause;
@@ -165,20 +165,27 @@ impl World<'_> {
         let until = until.unwrap_or(self.end);
         for index in self.pods_of(set) {
             let pod = &mut self.pods[index as usize];
-            pod.frozen = Some((self.now, until));
+            // Frozen already: the later end counts.
+            let (from, longest) = pod.frozen.unwrap_or((self.now, until));
+            let until = until.max(longest);
+            pod.frozen = Some((from, until));
             pod.station.pause(self.now);
             pod.shared = Ticket::NONE;
             pod.workers.freeze(self.now, until);
         }
     }
 
-    fn thaw_pods(&mut self, set: &PodSet) {
-        for index in self.pods_of(set) {
+    /// Whoever is due goes on: not the pods that the set means now, which may be others than it
+    /// meant when they were frozen.
+    fn thaw_pods(&mut self) {
+        for index in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
             let pod = &mut self.pods[index as usize];
-            pod.frozen = None;
-            pod.station.resume(self.now);
-            if pod.station.is_shared() {
-                self.schedule_shared(index);
+            if pod.frozen.is_some_and(|(_, until)| until <= self.now) {
+                pod.frozen = None;
+                pod.station.resume(self.now);
+                if pod.station.is_shared() {
+                    self.schedule_shared(index);
+                }
             }
         }
     }
@@ -210,8 +217,15 @@ impl World<'_> {
         self.nodes.lost_ticket[node as usize] =
             self.queue.after(grace, Event::NodeLost(node).pack());
         for index in self.pods_on(node) {
-            self.pods[index as usize].down_cause = cause;
+            let pod = &mut self.pods[index as usize];
+            pod.down_cause = cause;
+            pod.proxy_is_up = false;
+            pod.stream_ticket = Ticket::NONE;
+            pod.stream_is_parked = false;
             self.lose_stream(index);
+            self.pods[index as usize].stream = XdsStream::Off;
+            self.pods[index as usize].stream_ticket = Ticket::NONE;
+            self.pods[index as usize].stream_is_parked = false;
             self.stop_app(index);
             let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
             let calls: Vec<_> = calls.map(|(id, _)| id).collect();
@@ -221,7 +235,6 @@ impl World<'_> {
             self.close_connections_from(index);
             let pod = &mut self.pods[index as usize];
             pod.birth += 1;
-            pod.proxy_is_up = false;
             pod.leaf = None;
             pod.renewal = Ticket::NONE;
             pod.expiry = Ticket::NONE;

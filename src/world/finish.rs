@@ -66,6 +66,7 @@ impl World<'_> {
         for index in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
             self.count_parked_tries(index);
         }
+        self.count_parked_creations();
     }
 
     fn stations(&mut self) -> Vec<StationRow> {

@@ -88,8 +88,7 @@ impl World<'_> {
 
     /// The call that an event names, if it is still open and its pod does not stand still.
     fn live_call(&mut self, slot: u32, event: Event) -> Option<Id<Call>> {
-        let id = self.calls.id_at(slot).expect("a call with a pending event");
-        let call = &mut self.calls[id];
+        let (id, call) = self.calls.at_mut(slot).expect("a call with a pending event");
         call.pending -= 1;
         if call.is_over {
             if call.pending == 0 {
@@ -98,7 +97,8 @@ impl World<'_> {
             self.stale();
             return None;
         }
-        if let Some(later) = self.thaws_at(self.calls[id].pod, true) {
+        let pod = call.pod;
+        if let Some(later) = self.thaws_at(pod, true) {
             self.calls[id].pending += 1;
             self.queue.at(later, event.pack());
             self.stale();
@@ -319,8 +319,8 @@ impl World<'_> {
         if attempt.is_held {
             return self.send_answer(id, Duration::ZERO);
         }
-        self.ledger.delivered += 1;
-        if self.calls.get(attempt.call).is_none() {
+        if attempt.call.is_none() {
+            self.ledger.delivered += 1;
             return self.close_attempt(id);
         }
         let client = self.upstreams[attempt.upstream as usize].pod;
@@ -329,6 +329,7 @@ impl World<'_> {
             self.queue.at(later, Event::Return(slot).pack());
             return self.stale();
         }
+        self.ledger.delivered += 1;
         self.detach(id, attempt.outcome, true);
         let call = &mut self.calls[attempt.call];
         call.outcome = attempt.outcome;
@@ -363,6 +364,7 @@ impl World<'_> {
             return self.close_attempt(id);
         }
         let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.retire_connection(attempt.connection);
         self.close_attempt_at_client(id, outcome);
         // The others on this connection learn it by events of their own.
         if self.connections.get(attempt.connection).is_some_and(|one| one.link == Link::Open) {
@@ -521,8 +523,7 @@ impl World<'_> {
 
     /// The attempt that an event names, if the event still means something to it.
     pub(super) fn live_attempt(&mut self, slot: u32, phase: Phase) -> Option<Id<Attempt>> {
-        let id = self.attempts.id_at(slot).expect("an attempt with a pending event");
-        let attempt = &mut self.attempts[id];
+        let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
         attempt.pending -= 1;
         if attempt.phase == phase {
             return Some(id);

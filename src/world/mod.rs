@@ -76,7 +76,6 @@ pub(crate) struct World<'p> {
     attempts: Slab<Attempt>,
     connections: Slab<Connection>,
     upstreams: Vec<Upstream>,
-    free_upstreams: Vec<u32>,
 
     network: Network,
     nodes: Nodes,
@@ -103,8 +102,9 @@ impl World<'_> {
             if self.end <= time {
                 break;
             }
+            self.end_warmup(time);
             self.now = time;
-            self.step(ticket, Event::unpack(what));
+            self.step(ticket, what);
             if look_at <= self.events + self.stale {
                 look_at += EVENTS_PER_LOOK;
                 if let Some(why) = self.look(watch) {
@@ -112,8 +112,17 @@ impl World<'_> {
                 }
             }
         }
+        self.end_warmup(self.end);
         self.now = self.end;
         None
+    }
+
+    /// Time goes on to `time`: statistics of stations begin with the end of the warm-up.
+    fn end_warmup(&mut self, time: Time) {
+        let warmup = Time::ZERO + self.plan.warmup;
+        if self.now < warmup && warmup <= time {
+            self.pods.iter_mut().for_each(|pod| pod.station.restart_load(warmup));
+        }
     }
 
     fn look(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<&'static str> {
@@ -133,9 +142,10 @@ impl World<'_> {
     }
 
     /// One event: what happens, in the order of a request's journey.
-    fn step(&mut self, ticket: Ticket, event: Event) {
+    fn step(&mut self, ticket: Ticket, what: u32) {
         self.is_stale = false;
-        let (kind, owner) = (event.kind(), self.owner_hash(event));
+        let event = Event::unpack(what);
+        let (kind, owner) = (event::kind(what), self.owner_hash(event));
         match event {
             Event::Arrive(source) => self.arrive(source, ticket),
             Event::UserReturns(call) => self.user_returns(call),
@@ -165,7 +175,7 @@ impl World<'_> {
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::Watch(_) => self.watch(),
             Event::Debounce(replica) => self.debounce(replica),
-            Event::PushReady(replica) => self.push_ready(replica),
+            Event::PushReady(replica) => self.push_ready(replica, ticket),
             Event::Pushed(pod) => self.pushed(pod),
             Event::ReplicaReady(replica) => self.replica_ready(replica, ticket),
 
@@ -240,7 +250,7 @@ impl World<'_> {
             Event::CreatePod(workload) => self.workloads[workload as usize].hash,
             Event::NodeLost(node) | Event::Evict(node) => self.nodes.hash(node),
             Event::Begin(index) | Event::End(index) => self.timeline.hash(index),
-            Event::Condition(index) => u64::from(index),
+            Event::Condition(index) => self.timeline.hash(self.recorder.watches[index as usize].0),
             Event::Watch(_) | Event::Interval(_) | Event::ReadGauges(_) => 0,
         }
     }

@@ -106,18 +106,26 @@ impl World<'_> {
         self.queue.after(extra + delay, event.pack());
     }
 
+    #[inline]
     fn lane(&mut self, path: PathId) -> Lane {
+        match self.nodes.lanes.get(path.0 as usize) {
+            Some(Lane::Unknown) | None => self.find_lane(path),
+            Some(lane) => *lane,
+        }
+    }
+
+    #[cold]
+    fn find_lane(&mut self, path: PathId) -> Lane {
         let index = path.0 as usize;
         if self.nodes.lanes.len() <= index {
             self.nodes.lanes.resize(index + 1, Lane::Unknown);
         }
-        if let Lane::Unknown = self.nodes.lanes[index] {
-            self.nodes.lanes[index] = match &self.network.class(path).delay {
-                PathDelay::Constant(delay) => Lane::Constant(self.queue.lane(*delay)),
-                PathDelay::Sampled(_) => Lane::Sampled,
-            };
-        }
-        self.nodes.lanes[index]
+        let lane = match &self.network.class(path).delay {
+            PathDelay::Constant(delay) => Lane::Constant(self.queue.lane(*delay)),
+            PathDelay::Sampled(_) => Lane::Sampled,
+        };
+        self.nodes.lanes[index] = lane;
+        lane
     }
 
     /// The one-way delay between two nodes, for control traffic.

@@ -63,8 +63,7 @@ impl World<'_> {
 
     /// Each certificate's loop has draws of its own.
     fn csr_key(&self, index: u32) -> Key {
-        let next = self.pods[index as usize].leaf.as_ref().map_or(0, |leaf| leaf.generation + 1);
-        self.loop_key(index, 6).child(next)
+        self.loop_key(index, 6).child(self.pods[index as usize].next_leaf)
     }
 
     /// The CA is away: the loop goes on, but nothing is simulated until something changes.
@@ -122,8 +121,7 @@ impl World<'_> {
             return self.stale();
         }
         let cert = &self.plan.parameters.cert;
-        let generation =
-            self.pods[index as usize].leaf.as_ref().map_or(0, |leaf| leaf.generation + 1);
+        let generation = self.pods[index as usize].next_leaf;
         let hash = self.pods[index as usize].hash;
         let draw = |n: u32| draw_at(self.seed, "renewal", hash, u64::from(2 * generation + n));
         let draws = [draw(0), draw(1)];
@@ -135,6 +133,7 @@ impl World<'_> {
             return self.park_renewal(index, Duration::ZERO);
         };
         pod.leaf = Some(leaf);
+        pod.next_leaf += 1;
         pod.csr = None;
         pod.csr_is_parked = false;
         pod.csr_is_warmup = false;

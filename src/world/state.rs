@@ -194,6 +194,13 @@ pub(crate) struct Host {
     pub pools: Box<[Pool<Id<Connection>, Id<Attempt>>]>,
 }
 
+impl Host {
+    /// Attempts that wait for a connection to it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pools.iter().map(Pool::waiting).sum()
+    }
+}
+
 /// A cluster as one proxy sees it; made at first use.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
@@ -214,6 +221,21 @@ pub(crate) struct Upstream {
     pub session: Option<SessionTicket>,
     /// Connections opened so far: names the next one's key.
     pub opened: u32,
+}
+
+impl Upstream {
+    /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
+    /// since attempts that the endpoints still work on name it.
+    pub(crate) fn forget(&mut self) {
+        let gauges = self.gauges;
+        debug_assert_eq!(gauges, Gauges::default(), "requests or connections outlive their client");
+        self.version = 0;
+        self.hosts = Vec::new();
+        self.free_hosts = Vec::new();
+        self.members = Vec::new();
+        self.usable = Vec::new();
+        self.session = None;
+    }
 }
 
 /// What of the configuration a proxy has: the version of each xDS type.
@@ -290,6 +312,9 @@ pub(crate) struct Pod {
     pub shared: Ticket,
     pub workers: Workers,
     pub leaf: Option<Leaf>,
+    /// The number of the next one: a proxy that starts again does not begin anew, since neither
+    /// its keys nor its session tickets are those that it had.
+    pub next_leaf: u32,
     pub renewal: Ticket,
     pub expiry: Ticket,
     /// The loop of certificate requests, while one is under way or failing.

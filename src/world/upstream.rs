@@ -26,8 +26,8 @@ impl World<'_> {
         }
         let workers = self.pods[pod as usize].workers.count();
         // Envoy's round robin starts anywhere.
-        let draw =
-            draw_at(self.seed, "round robin", self.pods[pod as usize].hash, cluster.0.into());
+        let draw = draw_at(self.seed, "round robin", self.pods[pod as usize].hash, 0)
+            ^ self.compiled.clusters[cluster.index()].hash;
         let turn = u32::try_from(below(draw, 1 << 20)).unwrap_or(0);
         let upstream = Upstream {
             pod,
@@ -43,13 +43,8 @@ impl World<'_> {
             session: None,
             opened: 0,
         };
-        let index = if let Some(index) = self.free_upstreams.pop() {
-            self.upstreams[index as usize] = upstream;
-            index
-        } else {
-            self.upstreams.push(upstream);
-            u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams")
-        };
+        self.upstreams.push(upstream);
+        let index = u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams");
         self.pods[pod as usize].upstreams.push((cluster, index));
         index
     }

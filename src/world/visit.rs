@@ -28,17 +28,18 @@ impl World<'_> {
         }
         let pod = &self.pods[attempt.pod as usize];
         if self.nodes.dead[pod.node.index()] != 0 {
+            self.ledger.lost += 1;
             return self.swallow(id);
         }
-        self.ledger.delivered += 1;
-        if pod.birth != attempt.birth || !self.is_listening(attempt.pod) {
-            return self.break_attempt(id);
-        }
-        if let Some(later) = self.thaws_at(attempt.pod, false) {
-            self.ledger.delivered -= 1;
+        let is_there = pod.birth == attempt.birth && self.is_listening(attempt.pod);
+        if let (true, Some(later)) = (is_there, self.thaws_at(attempt.pod, false)) {
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Reach(slot).pack());
             return self.stale();
+        }
+        self.ledger.delivered += 1;
+        if !is_there {
+            return self.break_attempt(id);
         }
         self.attempts[id].arrived = self.now;
         self.attempts[id].phase = Phase::Inbound;
@@ -69,10 +70,7 @@ impl World<'_> {
         self.attempts[id].entered = self.now;
         let pod = &mut self.pods[index];
         if !pod.app_is_up {
-            // A live sidecar in front of a dead app: a plain 503, without a flag at the client.
-            let cause = self.pod_cause(self.attempts[id].pod);
-            self.attempts[id].cause = cause;
-            return self.answer(id, Outcome::answer(503));
+            return self.answer_for_app(id);
         }
         pod.visits += 1;
         match pod.station.arrive(self.now, id, false) {
@@ -93,6 +91,13 @@ impl World<'_> {
                 self.answer(id, Outcome::failure(Details::AppOverflow));
             }
         }
+    }
+
+    /// A live sidecar in front of a dead app: a plain 503, without a flag at the client.
+    pub(super) fn answer_for_app(&mut self, id: Id<Attempt>) {
+        let cause = self.pod_cause(self.attempts[id].pod);
+        self.attempts[id].cause = cause;
+        self.answer(id, Outcome::answer(503));
     }
 
     /// A worker takes the request up, for the first time or after calls.
@@ -366,7 +371,6 @@ impl World<'_> {
 
     /// Nobody will ever answer: TCP gives up in the end.
     fn swallow(&mut self, id: Id<Attempt>) {
-        self.ledger.lost += 1;
         let cause = self.nodes.cause;
         let attempt = &mut self.attempts[id];
         if attempt.call.is_none() {

@@ -1,5 +1,8 @@
 //! The tests of the whole, in one binary. What belongs where:
 
+/// The world against rules measured on Envoy and read in Istio and Kubernetes.
+#[cfg(feature = "native")]
+mod behaviour;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;
@@ -13,5 +16,21 @@ mod docs;
 /// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
 mod tidy;
 
+/// The same scenario is the same run; goldens of digests.
+#[cfg(feature = "native")]
+mod determinism;
+/// Relations between runs.
+#[cfg(feature = "native")]
+mod metamorphic;
+/// Random plans from a seed; only laws are checked.
+#[cfg(feature = "native")]
+mod swarm;
 /// The files of this repository.
 mod tree;
+
+/// Scenarios as text, runs, counts.
+#[cfg(feature = "native")]
+mod support;
+/// Theory: the table of `meshsim oracle` holds (release only).
+#[cfg(feature = "native")]
+mod oracle;

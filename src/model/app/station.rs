@@ -60,6 +60,8 @@ struct Sharing<T> {
     virtual_ns: f64,
     updated: Time,
     order: u64,
+    /// Nobody is served.
+    is_paused: bool,
 }
 
 impl<T: Copy + Ord> Station<T> {
@@ -77,6 +79,7 @@ impl<T: Copy + Ord> Station<T> {
                 virtual_ns: 0.0,
                 updated: Time::ZERO,
                 order: 0,
+                is_paused: false,
             },
             load: Load::default(),
         }
@@ -198,11 +201,13 @@ impl<T: Copy + Ord> Station<T> {
     /// The pod stands still from `now` on: what was served until now counts.
     pub fn pause(&mut self, now: Time) {
         self.advance(now, self.sharing.finishes.len());
+        self.sharing.is_paused = true;
     }
 
     /// The pod goes on at `now`: nobody was served since [`Station::pause`].
     pub fn resume(&mut self, now: Time) {
-        self.sharing.updated = now;
+        self.advance(now, self.sharing.finishes.len());
+        self.sharing.is_paused = false;
     }
 
     fn rate(&self, present: usize) -> f64 {
@@ -212,7 +217,7 @@ impl<T: Copy + Ord> Station<T> {
     fn advance(&mut self, now: Time, present: usize) {
         let length = now.since(self.sharing.updated).ns();
         self.sharing.updated = now;
-        if present != 0 {
+        if present != 0 && !self.sharing.is_paused {
             self.sharing.virtual_ns += length as f64 * self.rate(present);
         }
     }
@@ -251,6 +256,18 @@ mod tests {
         assert_eq!(station.release(at(70)), None);
         assert_eq!(station.next_finish(at(70)), Some(at(110)));
         assert_eq!(station.shared_finish(at(110)), Some('a'));
+    }
+
+    #[test]
+    fn nobody_is_served_while_the_station_is_paused_whoever_comes() {
+        let mut station = Station::new(1, None, Discipline::ProcessorSharing);
+        assert_eq!(station.arrive(at(0), 'a', false), Arrival::Served);
+        assert_eq!(station.share(at(0), 'a', Duration::from_ns(100)), at(100));
+        station.pause(at(40));
+        assert_eq!(station.arrive(at(60), 'b', true), Arrival::Served);
+        let _ = station.share(at(60), 'b', Duration::from_ns(30));
+        station.resume(at(1000));
+        assert_eq!(station.next_finish(at(1000)), Some(at(1060)));
     }
 
     #[test]

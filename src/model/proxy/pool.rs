@@ -48,10 +48,17 @@ impl<C: Copy + PartialEq, A: Copy + PartialEq> Pool<C, A> {
     pub fn checkout(&self, policy: &ConnectionPool) -> Checkout<C> {
         match self.ready.last() {
             Some(connection) => Checkout::Ready(*connection),
-            None => {
-                Checkout::Wait { open: policy.protocol == Protocol::Http1 || self.opening == 0 }
-            }
+            None => Checkout::Wait { open: self.lacks(policy, 1) },
         }
+    }
+
+    /// Whether those who wait, and `more`, are more than the connections being opened can take.
+    pub fn lacks(&self, policy: &ConnectionPool, more: u32) -> bool {
+        let streams = match policy.protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2 => u64::from(policy.max_streams.max(1)),
+        };
+        u64::from(self.opening) * streams < self.waiting.len() as u64 + u64::from(more)
     }
 
     /// The attempt waits.
@@ -121,8 +128,15 @@ mod tests {
         let mut pool = Pool::<u32, u32>::default();
         assert_eq!(pool.checkout(&policy(Protocol::Http1)), Checkout::Wait { open: true });
         pool.opening = 1;
+        pool.wait(1);
         assert_eq!(pool.checkout(&policy(Protocol::Http1)), Checkout::Wait { open: true });
         assert_eq!(pool.checkout(&policy(Protocol::Http2)), Checkout::Wait { open: false });
+        // Envoy's `shouldConnect`: those who wait against the capacity of what is being opened.
+        pool.opening = 2;
+        assert_eq!(pool.checkout(&policy(Protocol::Http1)), Checkout::Wait { open: false });
+        let few = ConnectionPool { max_streams: 1, ..policy(Protocol::Http2) };
+        pool.wait(2);
+        assert_eq!(pool.checkout(&few), Checkout::Wait { open: true });
     }
 
     #[test]

@@ -12,7 +12,15 @@ use crate::vocabulary::outcome::{Details, Outcome};
 
 /// Whether an attempt that ended with `outcome` matches the policy's conditions.
 #[must_use]
+#[inline]
 pub fn is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
+    if outcome.details == Details::ViaUpstream {
+        return status_is_retriable(policy, outcome.status);
+    }
+    failure_is_retriable(policy, outcome)
+}
+
+fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
     let any_failure = RetryOn::FIVE_XX.with(RetryOn::GATEWAY_ERROR).with(RetryOn::RESET);
     let conditions = match outcome.details {
         Details::ConnectionRefused
@@ -42,6 +50,9 @@ pub fn is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
 }
 
 fn status_is_retriable(policy: &RetryPolicy, status: u16) -> bool {
+    if status < 400 && policy.statuses.is_empty() {
+        return false;
+    }
     let on = policy.on;
     (on.has(RetryOn::FIVE_XX) && 500 <= status)
         || (on.has(RetryOn::GATEWAY_ERROR) && (502..=504).contains(&status))

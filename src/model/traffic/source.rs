@@ -16,7 +16,7 @@ use crate::plan::traffic::{ArrivalProcess, RatePoint};
 #[derive(Clone, Debug)]
 pub struct RateProfile {
     points: Vec<RatePoint>,
-    /// The piece that the last answer lay in: time only moves forward.
+    /// The piece that the last answer lay in: the next question is seldom about another.
     piece: usize,
 }
 
@@ -54,6 +54,10 @@ impl RateProfile {
     /// When the integral from `from` on reaches `units`; never, if the rate ends at zero.
     pub fn after(&mut self, from: Time, mut units: f64) -> Option<Time> {
         let mut at = from;
+        // A rate that changes takes an answer back: its piece may lie ahead of now.
+        while at < self.points[self.piece].from && self.piece != 0 {
+            self.piece -= 1;
+        }
         while self.points.get(self.piece + 1).is_some_and(|next| next.from <= at) {
             self.piece += 1;
         }
@@ -174,6 +178,16 @@ mod tests {
         let mut profile = RateProfile::new(&[point(0, 1.0, true), point(2, 0.0, false)]);
         assert!(profile.after(Time::ZERO, 0.9).is_some());
         assert_eq!(profile.after(Time::ZERO, 1.5), None);
+    }
+
+    #[test]
+    fn a_gap_that_reached_into_a_later_piece_can_be_taken_back() {
+        // Found by the swarm: the next request lay behind a step, then the traffic was scaled
+        // before that step, and the profile looked for now in the piece behind it.
+        let profile = RateProfile::new(&[point(0, 0.1, false), point(5, 1.0, false)]);
+        let mut gaps = Gaps::new(ArrivalProcess::Constant, profile);
+        assert_eq!(gaps.next(Time::ZERO, 0), Some(at(5.5)));
+        assert_eq!(gaps.scale(at(1.0), 9.0), Some(at(2.0)));
     }
 
     #[test]

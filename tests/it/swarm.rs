@@ -1,0 +1,574 @@
+//! Random plans from a seed: the whole scenario is drawn, as text, and played. Only laws are
+//! checked: no panic (each run ends with an audit that recounts everything), the same digest with
+//! the recorders off, a sensible number of events.
+//!
+//! `MESHSIM_SWARM=FROM..TO` plays other seeds; a failure prints its scenario, which
+//! `meshsim run` reproduces. Debug or the profile `checked` find more than release does.
+//!
+//! Source: `TigerBeetle`'s VOPR, which draws the configuration from the seed, too.
+
+use crate::support::{play, try_plan};
+use meshsim::kernel::stream::{Stream, below, uniform};
+use meshsim::world::options::Options;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Seeds of a plain test run.
+const SEEDS: std::ops::Range<u64> = 0..200;
+
+/// More events than this for a few requests is a loop that feeds itself.
+const EVENTS_MAX: u64 = 3_000_000;
+
+#[test]
+fn random_plans_obey_the_laws() {
+    let mut failures = Vec::new();
+    for seed in seeds() {
+        let text = Author::new(seed).scenario();
+        if let Err(why) = catch_unwind(AssertUnwindSafe(|| obey(&text))) {
+            let why = why
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            failures.push((seed, why.unwrap_or_default(), text));
+        }
+    }
+    if let Some((_, _, text)) = failures.iter().min_by_key(|(_, _, text)| text.len()) {
+        let list: String = failures.iter().fold(String::new(), |mut list, (seed, why, _)| {
+            let _ = writeln!(list, "seed {seed}: {why}");
+            list
+        });
+        panic!("{list}\n{} broke a law; the shortest scenario:\n{text}", failures.len());
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("MESHSIM_SWARM") else { return SEEDS };
+    let (from, to) = text.split_once("..").expect("MESHSIM_SWARM=FROM..TO");
+    let seed = |text: &str| text.parse().expect("a seed is a number");
+    seed(from)..seed(to)
+}
+
+fn obey(text: &str) {
+    let plan = try_plan(text, &[]).unwrap_or_else(|why| panic!("an invalid scenario: {why}"));
+    let options = Options { max_events: Some(EVENTS_MAX), ..Options::default() };
+    let first = play(&plan, options);
+    assert!(first.partial.is_none(), "more than {EVENTS_MAX} events: {:?}", first.partial);
+    let blind = play(&plan, Options { recorders: false, ..options });
+    assert_eq!(first.digest, blind.digest, "recorders change the run");
+    let total: u64 = first.series.iter().map(|row| row.requests.total).sum();
+    assert_eq!(total, first.requests.total, "requests of the rows, and in all");
+}
+
+/// Writes a scenario, drawing as it goes.
+struct Author {
+    draws: Stream,
+    text: String,
+    duration_s: f64,
+    has_mesh: bool,
+    zones: usize,
+    nodes: usize,
+    /// By service: its versions with their replicas.
+    services: Vec<Vec<usize>>,
+    sources: usize,
+    has_routes: Vec<bool>,
+}
+
+impl Author {
+    fn new(seed: u64) -> Self {
+        Self {
+            draws: Stream::new(seed, "swarm", "author"),
+            text: String::new(),
+            duration_s: 0.0,
+            has_mesh: true,
+            zones: 0,
+            nodes: 0,
+            services: Vec::new(),
+            sources: 0,
+            has_routes: Vec::new(),
+        }
+    }
+
+    fn scenario(mut self) -> String {
+        self.heading();
+        self.places();
+        let count = 1 + self.below(5);
+        for _ in 0..count {
+            let versions = 1 + self.below(3);
+            let replicas = (0..versions).map(|_| *self.pick(&[1, 1, 2, 3, 5])).collect();
+            self.services.push(replicas);
+        }
+        for service in 0..count {
+            self.service(service);
+        }
+        self.traffic();
+        for number in 0..self.below(9) {
+            self.event(number);
+        }
+        self.text
+    }
+
+    // === draws ===
+
+    fn below(&mut self, n: usize) -> usize {
+        below(self.draws.next_u64(), n)
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        uniform(self.draws.next_u64()) < share
+    }
+
+    fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * uniform(self.draws.next_u64())
+    }
+
+    fn pick<'t, T>(&mut self, list: &'t [T]) -> &'t T {
+        &list[self.below(list.len())]
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// One of the settings, perhaps.
+    fn maybe(&mut self, share: f64, key: &str, values: &[&str]) {
+        if self.chance(share) {
+            let value = *self.pick(values);
+            self.line(&format!("{key} = {value}"));
+        }
+    }
+
+    // === the parts of a scenario ===
+
+    fn heading(&mut self) {
+        self.duration_s = *self.pick(&[4.0, 8.0, 12.0, 30.0]);
+        let seed = self.below(1000);
+        self.line("# Drawn by tests/it/swarm.rs.\n[scenario]");
+        self.line(&format!("duration = \"{}s\"\nseed = {seed}", self.duration_s));
+        self.maybe(0.3, "start", &["\"cold\"", "\"stationary\""]);
+        self.maybe(0.2, "warmup", &["\"1s\""]);
+        self.maybe(0.3, "interval", &["\"100ms\"", "\"1s\""]);
+        self.line("[mesh]");
+        let profiles =
+            ["istio-sidecar", "istio-sidecar@1.28", "istio-sidecar@1.24", "istio-sidecar@1.20"];
+        self.has_mesh = !self.chance(0.2);
+        let profile = if self.has_mesh { *self.pick(&profiles) } else { "none" };
+        self.line(&format!("profile = \"{profile}\""));
+        self.parameters();
+    }
+
+    /// What takes minutes in a cluster takes seconds here, so that it happens at all.
+    fn parameters(&mut self) {
+        self.maybe(0.6, "cert.ttl", &["\"2s\"", "\"5s\"", "\"20s\"", "\"1h\""]);
+        self.maybe(0.3, "cert.session_resumption", &["false"]);
+        self.maybe(0.2, "cert.signer_remaining", &["\"3s\"", "\"10s\""]);
+        self.maybe(0.3, "cert.grace_ratio", &["0.5", "0.1", "0.9"]);
+        self.maybe(0.5, "istiod.cache_sync", &["\"100ms\"", "\"1s\""]);
+        self.maybe(0.4, "istiod.replicas", &["1", "2", "3"]);
+        self.maybe(0.3, "kubernetes.watch_delay", &["\"0s\"", "\"50ms\""]);
+        self.maybe(0.7, "kubernetes.node_grace", &["\"100ms\"", "\"1s\"", "\"3s\""]);
+        self.maybe(0.7, "kubernetes.eviction_after", &["\"0s\"", "\"200ms\"", "\"2s\""]);
+        self.maybe(0.6, "drain.termination", &["\"10ms\"", "\"300ms\"", "\"2s\""]);
+        self.maybe(0.6, "pod.start_time", &["\"0s\"", "\"50ms\"", "\"500ms\""]);
+        self.maybe(0.4, "pod.startup_period", &["\"100ms\"", "\"10ms\""]);
+        self.maybe(0.5, "pod.grace_period", &["\"100ms\"", "\"1s\"", "\"3s\""]);
+        self.maybe(0.6, "network.give_up", &["\"100ms\"", "\"1s\"", "\"4s\""]);
+        self.maybe(0.3, "network.rto", &["\"10ms\"", "\"100ms\""]);
+        self.maybe(0.3, "network.syn_rto", &["\"20ms\"", "\"300ms\""]);
+        self.maybe(0.3, "network.same_node", &["\"0s\""]);
+        self.maybe(0.3, "webhook.failure_policy", &["\"ignore\"", "\"fail\""]);
+        self.maybe(0.2, "xds.debounce_after", &["\"0s\"", "\"10ms\""]);
+        self.maybe(0.2, "xds.debounce_max", &["\"50ms\"", "\"1s\""]);
+        self.maybe(0.2, "xds.push_slots", &["1", "2"]);
+        self.maybe(0.2, "xds.stream_rate", &["1", "5"]);
+        self.maybe(0.2, "xds.push_time", &["\"0s\"", "\"200ms\""]);
+        self.maybe(0.2, "xds.push_init", &["\"0s\"", "\"500ms\""]);
+        self.maybe(0.4, "ingress.replicas", &["1", "3"]);
+        if self.has_mesh {
+            self.maybe(0.3, "proxy.workers", &["1", "4"]);
+            self.maybe(0.2, "proxy.loopback", &["\"10us\""]);
+            self.maybe(0.1, "istiod.present", &["false"]);
+        }
+        self.maybe(0.3, "cluster.connect_timeout", &["\"50ms\"", "\"500ms\"", "\"2s\""]);
+        if self.text.contains("istiod.present = false") {
+            self.has_mesh = false;
+        }
+    }
+
+    fn places(&mut self) {
+        self.zones = 1 + self.below(2);
+        for zone in 0..self.zones {
+            for _ in 0..=self.below(3) {
+                let node = self.nodes;
+                self.line(&format!("[[node]]\nname = \"n{node}\"\nzone = \"z{zone}\""));
+                self.nodes += 1;
+            }
+        }
+        if self.chance(0.4) {
+            let (from, to) = (self.below(self.nodes), self.below(self.nodes));
+            self.line(&format!("[[link]]\nfrom = \"n{from}\"\nto = \"n{to}\""));
+            self.maybe(
+                0.6,
+                "delay",
+                &[
+                    "\"1ms\"",
+                    "\"0s\"",
+                    "{ uniform = { low = \"1ms\", high = \"3ms\" } }",
+                    "{ exponential = \"5ms\" }",
+                ],
+            );
+            self.maybe(0.6, "loss", &["0.3", "0.01", "\"100%\"", "0.9"]);
+            self.maybe(0.2, "both", &["false"]);
+        }
+    }
+
+    fn service(&mut self, service: usize) {
+        self.line(&format!("[[service]]\nname = \"s{service}\""));
+        self.maybe(0.5, "protocol", &["\"http2\"", "\"http1\""]);
+        self.maybe(0.15, "meshed", &["false"]);
+        self.maybe(0.4, "timeout", &["\"10ms\"", "\"100ms\"", "\"1s\"", "\"5ms\""]);
+        self.maybe(
+            0.5,
+            "balancer",
+            &[
+                "\"round_robin\"",
+                "\"least_request\"",
+                "\"least_request_distinct\"",
+                "\"least_request_full_scan\"",
+                "\"random\"",
+            ],
+        );
+        self.maybe(0.3, "panic_threshold", &["\"50%\"", "\"100%\""]);
+        self.maybe(0.5, "retries", &[
+            "{ attempts = 0 }",
+            "{ attempts = 1, on = [\"5xx\"] }",
+            "{ attempts = 3, on = [\"5xx\", \"reset\"], per_try_timeout = \"20ms\" }",
+            "{ attempts = 5, on = [\"gateway-error\", \"connect-failure\"], backoff_base = \"1ms\" }",
+            "{ attempts = 2, on = [\"reset\"], per_try_timeout = \"3ms\", previous_hosts = false }",
+            "{ attempts = 4, on = [\"5xx\"], budget = { share = \"10%\", min_concurrency = 1 } }",
+            "{ attempts = 2, on = [\"retriable-status-codes\"], statuses = [503, 500] }",
+        ]);
+        self.maybe(
+            0.3,
+            "circuit_breaker",
+            &[
+                "{ max_connections = 1 }",
+                "{ max_connections = 1, max_pending = 1 }",
+                "{ max_pending = 0 }",
+                "{ max_requests = 2, max_retries = 1 }",
+                "{ max_requests = 0 }",
+                "{ max_connections = 3, max_pending = 2, max_requests = 5, max_retries = 0 }",
+            ],
+        );
+        self.maybe(0.4, "outlier_detection", &[
+            "true",
+            "{ consecutive_5xx = 1, max_ejection_share = \"100%\", base_ejection = \"200ms\", interval = \"100ms\" }",
+            "{ consecutive_5xx = 0, consecutive_gateway = 2, max_ejection_share = \"50%\", base_ejection = \"1s\", interval = \"300ms\" }",
+            "{ consecutive_5xx = 2, always_eject_one = true, base_ejection = \"100ms\", interval = \"1s\" }",
+        ]);
+        self.maybe(
+            0.5,
+            "connections",
+            &[
+                "{ churn = \"5rps\" }",
+                "{ idle_timeout = \"20ms\" }",
+                "{ max_requests = 1 }",
+                "{ max_requests = 3, churn = \"1rps\" }",
+                "{ max_streams = 1 }",
+                "{ max_streams = 2, idle_timeout = \"5ms\", churn = \"20rps\" }",
+                "{ connect_timeout = \"1ms\" }",
+                "{ connect_timeout = \"300us\", max_requests = 2 }",
+            ],
+        );
+        self.routes(service);
+        for version in 0..self.services[service].len() {
+            self.workload(service, version);
+        }
+    }
+
+    fn weights(&mut self, service: usize) -> String {
+        let versions = self.services[service].len();
+        let cells: Vec<String> = (0..versions)
+            .map(|version| format!("v{version} = {}", if version == 0 { 1 } else { self.below(4) }))
+            .collect();
+        let missing = if self.chance(0.2) { ", v9 = 1" } else { "" };
+        format!("{{ {}{missing} }}", cells.join(", "))
+    }
+
+    fn routes(&mut self, service: usize) {
+        let has = self.chance(0.4);
+        self.has_routes.push(has);
+        if !has {
+            return;
+        }
+        if self.chance(0.4) {
+            let weights = self.weights(service);
+            self.line("[[service.route]]\nname = \"special\"");
+            self.line(&format!("match = {{ prefix = \"/a\" }}\nweights = {weights}"));
+            self.maybe(0.3, "timeout", &["\"7ms\""]);
+            self.maybe(0.3, "retries", &["{ attempts = 1, on = [\"5xx\"] }"]);
+        }
+        let weights = self.weights(service);
+        self.line(&format!("[[service.route]]\nname = \"rest\"\nweights = {weights}"));
+        self.maybe(0.2, "match", &["{ prefix = \"/b\" }"]);
+    }
+
+    fn workload(&mut self, service: usize, version: usize) {
+        let replicas = self.services[service][version];
+        self.line("[[service.workload]]");
+        self.line(&format!("version = \"v{version}\"\nreplicas = {replicas}"));
+        self.maybe(0.5, "workers", &["2", "8"]);
+        self.maybe(0.3, "queue", &["0", "1", "10"]);
+        self.maybe(0.3, "discipline", &["\"ps\""]);
+        let time = *self.pick(&[
+            "\"1ms\"",
+            "\"20ms\"",
+            "{ exponential = \"5ms\" }",
+            "{ lognormal = { p50 = \"3ms\", p99 = \"200ms\" } }",
+            "{ exponential = \"100ms\" }",
+        ]);
+        self.line(&format!("time = {time}"));
+        self.maybe(0.3, "errors", &["\"30%\"", "{ share = 0.5, status = 503 }", "\"100%\""]);
+        self.maybe(0.3, "start_time", &["{ exponential = \"300ms\" }", "\"1s\""]);
+        self.maybe(
+            0.3,
+            "rollout",
+            &[
+                "{ max_surge = \"100%\", max_unavailable = 0 }",
+                "{ max_surge = 0, max_unavailable = \"100%\" }",
+                "{ max_surge = \"50%\", max_unavailable = \"50%\" }",
+            ],
+        );
+        self.maybe(
+            0.4,
+            "shutdown",
+            &[
+                "{ pre_stop = \"200ms\" }",
+                "{ graceful = false }",
+                "{ pre_stop = \"1s\", graceful = false, grace_period = \"500ms\" }",
+                "{ grace_period = \"0s\" }",
+            ],
+        );
+        if self.chance(0.3) {
+            let node = self.below(self.nodes);
+            self.line(&format!("nodes = [\"n{node}\"]"));
+        }
+        self.calls(service);
+    }
+
+    fn calls(&mut self, service: usize) {
+        let count = self.services.len();
+        let mut calls = Vec::new();
+        for to in service + 1..count {
+            if !self.chance(0.5) {
+                continue;
+            }
+            for _ in 0..=self.below(2) {
+                calls.push(self.call(to, 1.0));
+            }
+        }
+        // Now and then somebody calls back up: a cycle that ends by chance.
+        if count <= 3 && self.chance(0.1) {
+            let to = self.below(service + 1);
+            calls.push(self.call(to, 0.03));
+        }
+        if !calls.is_empty() {
+            self.line(&format!("calls = [{}]", calls.join(", ")));
+        }
+    }
+
+    fn call(&mut self, to: usize, probability_max: f64) -> String {
+        let mut call = format!("{{ to = \"s{to}\"");
+        if probability_max < 1.0 || self.chance(0.3) {
+            let probability = self.between(0.0, probability_max);
+            let _ = write!(call, ", probability = {probability:.2}");
+        }
+        for (key, value, share) in [
+            ("mode", "\"parallel\"", 0.4),
+            ("holds_worker", "false", 0.4),
+            ("required", "false", 0.3),
+            ("path", "\"/a\"", 0.3),
+            ("after", "\"1ms\"", 0.2),
+        ] {
+            if self.chance(share) {
+                let _ = write!(call, ", {key} = {value}");
+            }
+        }
+        call + " }"
+    }
+
+    fn traffic(&mut self) {
+        self.sources = 1 + self.below(3);
+        for source in 0..self.sources {
+            let to = if source == 0 { 0 } else { self.below(self.services.len()) };
+            self.line(&format!("[[traffic]]\nid = \"t{source}\"\nto = \"s{to}\""));
+            let from = self.below(self.services.len());
+            if self.chance(0.3) {
+                let version = self.below(self.services[from].len());
+                self.line(&format!("from = \"s{from}/v{version}\""));
+            } else {
+                self.line("from = \"ingress\"");
+            }
+            self.maybe(0.3, "path", &["\"/a/b\"", "\"/b\""]);
+            let arrivals = *self.pick(&[
+                "{ poisson = \"30rps\" }",
+                "{ poisson = \"150rps\" }",
+                "{ constant = \"100rps\" }",
+                "{ closed = { users = 5, think = { exponential = \"50ms\" } } }",
+                "{ closed = { users = 20, think = \"10ms\" } }",
+                "{ poisson = { ramp = [[\"0s\", \"0rps\"], [\"3s\", \"200rps\"], [\"4s\", \"10rps\"]] } }",
+                "{ constant = { steps = [[\"0s\", \"100rps\"], [\"1s\", \"0rps\"], [\"2s\", \"50rps\"]] } }",
+            ]);
+            self.line(&format!("arrivals = {arrivals}"));
+        }
+    }
+
+    // === what goes wrong ===
+
+    fn event(&mut self, number: usize) {
+        self.line(&format!("[[event]]\nid = \"e{number}\""));
+        self.trigger();
+        match self.below(14) {
+            0 | 1 if self.has_mesh => {
+                let target = *self.pick(&["", "/ca", "/xds", "/injector"]);
+                self.line(&format!("do = \"fail\"\ntarget = \"istiod{target}\""));
+                self.maybe(0.3, "share", &["0.5", "0.1"]);
+            }
+            0..=3 => {
+                self.line("do = \"fail\"");
+                self.pods();
+                self.maybe(0.4, "part", &["\"app\""]);
+            }
+            4 => {
+                self.line("do = \"restart\"");
+                self.pods();
+            }
+            5 => {
+                self.line("do = \"freeze\"");
+                self.pods();
+            }
+            6 | 7 => {
+                let place = self.place();
+                self.line(&format!("do = \"fail\"\ntarget = \"{place}\""));
+            }
+            8 => {
+                let link = self.link();
+                self.line(&format!("do = \"cut\"\ntarget = \"{link}\""));
+            }
+            9 => {
+                let link = self.link();
+                self.line(&format!("do = \"degrade\"\ntarget = \"{link}\""));
+                self.maybe(1.0, "delay", &["\"5ms\"", "\"100ms\""]);
+                self.maybe(0.7, "loss", &["0.2", "1.0"]);
+            }
+            10 => {
+                let target = self.target();
+                self.line(&format!("do = \"rollout\"\ntarget = \"{target}\""));
+            }
+            11 => {
+                let service = self.below(self.services.len());
+                let version = self.below(self.services[service].len());
+                let replicas = self.below(7);
+                self.line(&format!("do = \"scale\"\ntarget = \"service:s{service}/v{version}\""));
+                self.line(&format!("replicas = {replicas}"));
+            }
+            12 => self.reroute(),
+            _ => self.load(),
+        }
+    }
+
+    fn trigger(&mut self) {
+        if self.chance(0.1) {
+            let gauge = *self.pick(&[
+                "success_rate < 90%",
+                "p99 > 20ms",
+                "pods_missing > 0",
+                "queued > 5",
+                "success_rate >= 10%",
+                "requests_in_flight > 3",
+            ]);
+            self.line(&format!("when = \"{gauge} for 500ms\""));
+            self.maybe(0.5, "for", &["\"300ms\"", "\"2s\""]);
+            return;
+        }
+        let at = if self.chance(0.2) { 1.0 } else { self.between(0.0, self.duration_s - 0.01) };
+        let long = self.duration_s / 2.0;
+        self.line(&format!("at = \"{at:.3}s\""));
+        if self.chance(0.85) {
+            let lasts = if self.chance(0.3) { 0.5 } else { self.between(0.001, long) };
+            self.line(&format!("for = \"{lasts:.3}s\""));
+            if self.chance(0.2) {
+                let every = lasts + self.between(0.0, 2.0);
+                self.line(&format!("every = \"{every:.3}s\""));
+                self.maybe(0.5, "times", &["2", "5"]);
+            }
+        }
+    }
+
+    fn pods(&mut self) {
+        let service = self.below(self.services.len());
+        let version = self.below(self.services[service].len());
+        if self.chance(0.4) {
+            let ordinal = self.below(self.services[service][version]);
+            self.line(&format!("target = \"pod:s{service}-v{version}-{ordinal}\""));
+        } else {
+            let target = self.target();
+            self.line(&format!("target = \"{target}\""));
+            self.maybe(0.5, "share", &["0.5", "0.2"]);
+        }
+    }
+
+    fn target(&mut self) -> String {
+        let service = self.below(self.services.len());
+        let version = self.below(self.services[service].len());
+        let whole = self.chance(0.4);
+        if whole { format!("service:s{service}") } else { format!("service:s{service}/v{version}") }
+    }
+
+    fn place(&mut self) -> String {
+        if self.chance(0.8) {
+            format!("node:n{}", self.below(self.nodes))
+        } else {
+            format!("zone:z{}", self.below(self.zones))
+        }
+    }
+
+    fn link(&mut self) -> String {
+        if 1 < self.zones && self.chance(0.3) {
+            return format!("zone:z{}", self.below(self.zones));
+        }
+        let arrow = *self.pick(&["->", "<->"]);
+        format!("link:n{}{arrow}n{}", self.below(self.nodes), self.below(self.nodes))
+    }
+
+    fn reroute(&mut self) {
+        let service = self.below(self.services.len());
+        if !self.has_routes[service] {
+            return self.line("do = \"note\"");
+        }
+        let weights = self.weights(service);
+        self.line(&format!("do = \"route\"\ntarget = \"service:s{service}\"\nroute = \"rest\""));
+        self.line(&format!("weights = {weights}"));
+    }
+
+    fn load(&mut self) {
+        match self.below(3) {
+            0 => {
+                let target = self.target();
+                self.line(&format!("do = \"slow\"\ntarget = \"{target}\""));
+                self.maybe(1.0, "factor", &["0", "3", "20"]);
+            }
+            1 => {
+                let target = self.target();
+                self.line(&format!("do = \"errors\"\ntarget = \"{target}\""));
+                self.maybe(1.0, "share", &["0.5", "1.0"]);
+                self.maybe(0.5, "status", &["503", "404"]);
+            }
+            _ => {
+                let source = self.below(self.sources);
+                self.line(&format!("do = \"traffic\"\ntarget = \"traffic:t{source}\""));
+                self.maybe(1.0, "factor", &["0", "3", "0.5"]);
+            }
+        }
+    }
+}
