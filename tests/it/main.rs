@@ -28,9 +28,9 @@ mod swarm;
 /// The files of this repository.
 mod tree;
 
-/// Scenarios as text, runs, counts.
-#[cfg(feature = "native")]
-mod support;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Scenarios as text, runs, counts.
+#[cfg(feature = "native")]
+mod support;

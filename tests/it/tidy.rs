@@ -36,7 +36,7 @@ const NEIGHBOURS: [(&str, &str); 7] = [
 const LINES_MAX: usize = 400;
 /// Files that are longer, with the lines that they may have. A number may only go down.
 const LONGER: [(&str, usize); 7] = [
-    ("src/check/oracle/cases.rs", 600),
+    ("src/check/oracle/cases.rs", 423),
     ("src/plan/parameter.rs", 520),
     ("src/report/summary.rs", 460),
     ("src/world/cluster.rs", 620),

@@ -69,7 +69,11 @@ fn numbers(run: &Run) -> String {
 }
 
 fn occurrence(one: &Occurrence) -> Vec<String> {
-    let when = one.to.map_or_else(|| format!("from {}", clock(one.from)), |to| span(one.from, to));
+    let when = match one.to {
+        None => format!("from {}", clock(one.from)),
+        Some(to) if to == one.from => format!("at {}", clock(one.from)),
+        Some(to) => span(one.from, to),
+    };
     wrap(&format!("{when}  {} ({})", harmless(&one.label), harmless(&one.id)), "  ", "    ")
 }
 
