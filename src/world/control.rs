@@ -1,32 +1,26 @@
-//! istiod: replicas with their parts, configuration pushed to proxies, streams opened and lost.
+//! istiod: replicas with their parts, who finds which, what fails and comes back. Streams stand in
+//! `streams`, pushes in `pushes`, certificates in `renewal`.
 //!
-//! A change reaches the watchers after the API watch's delay; a replica debounces, prepares one
-//! push at a time and serves its proxies through a limited number of slots. A proxy that loses
-//! its stream keeps what it has and comes back with full-jitter back-off; a replica admits new
-//! streams at a limited rate. Whoever waits for a control plane that is away is parked: its tries
-//! are counted when it comes back, not simulated one by one.
-//!
-//! Source: istio pilot/pkg/xds (discovery.go, pushqueue.go, ads.go); see the parameters `xds.*`.
-//! Left out: connection age (30 min), memory of a replica, ACK and NACK, HPA of istiod.
+//! Source: istio pilot/pkg/xds; see the parameters `istiod.*` and `xds.*`.
+//! Left out: memory of a replica, HPA of istiod.
 
 use super::World;
 use super::event::Event;
-use super::state::{Life, Seen, XdsStream};
+use super::state::{Seen, XdsStream};
 use crate::kernel::queue::Ticket;
-use crate::kernel::stream::{Key, below, name_hash};
+use crate::kernel::stream::{below, name_hash};
 use crate::kernel::time::{Duration, Time};
-use crate::model::control::admission::{Admission, Admit};
-use crate::model::control::debounce::{Debounce, DebounceStep};
+use crate::model::control::admission::Admission;
+use crate::model::control::debounce::Debounce;
 use crate::model::control::push::PushQueue;
 use crate::model::control::slots::auto_slots;
-use crate::model::identity::retry::{Law, RetryLoop};
+use crate::model::identity::retry::Law;
 use crate::model::proxy::workers::Workers;
 use crate::observe::run::ControlPlaneCounts;
 use crate::plan::Plan;
 use crate::plan::timeline::ControlPart;
 use crate::plan::universe::NodeId;
 use crate::vocabulary::cause::CauseId;
-use crate::vocabulary::fact::FactKind;
 
 /// Parts of a replica, as indices.
 pub(crate) const CA: usize = 0;
@@ -45,7 +39,7 @@ pub(crate) struct ControlPlane {
     /// What last took a part away.
     pub causes: [Option<CauseId>; 3],
     pub signer_end: Time,
-    stream_law: Law,
+    pub stream_law: Law,
 }
 
 /// One replica.
@@ -53,20 +47,20 @@ pub(crate) struct Replica {
     pub hash: u64,
     pub node: NodeId,
     /// Events that have the whole replica down.
-    down: u8,
+    pub down: u8,
     /// Events that have a part down.
     parts_down: [u8; 3],
     /// It has its caches.
-    is_ready: bool,
+    pub is_ready: bool,
     ready_ticket: Ticket,
-    debounce: Debounce,
-    push: PushQueue,
-    admission: Admission,
+    pub debounce: Debounce,
+    pub push: PushQueue,
+    pub admission: Admission,
     /// The version that its last push context has.
-    context: u32,
+    pub context: u32,
     /// The version that the push being prepared will have, and its event.
-    preparing: u32,
-    push_ticket: Ticket,
+    pub preparing: u32,
+    pub push_ticket: Ticket,
     pub cpu: Workers,
 }
 
@@ -112,7 +106,7 @@ impl ControlPlane {
         }
     }
 
-    fn serves(&self, replica: usize, part: usize) -> bool {
+    pub(super) fn serves(&self, replica: usize, part: usize) -> bool {
         let replica = &self.replicas[replica];
         replica.down == 0 && replica.is_ready && replica.parts_down[part] == 0
     }
@@ -147,267 +141,6 @@ impl World<'_> {
             // No control plane: the node agents follow the API server.
             Seen::all(self.config.watched)
         }
-    }
-
-    // === streams ===
-
-    /// A pod's draw for a loop.
-    pub(super) fn loop_key(&self, pod: u32, domain: u32) -> Key {
-        Key(self.pods[pod as usize].hash ^ self.seed).child(domain)
-    }
-
-    /// A proxy tries to open its xDS stream.
-    pub(super) fn open_stream(&mut self, index: u32, ticket: Ticket) {
-        if self.pods[index as usize].stream_ticket != ticket {
-            return self.stale();
-        }
-        self.pods[index as usize].stream_ticket = Ticket::NONE;
-        self.try_stream(index);
-    }
-
-    pub(super) fn try_stream(&mut self, index: u32) {
-        let pod = &self.pods[index as usize];
-        let key = self.loop_key(index, 2);
-        let draw = key.draw(0, u32::try_from(self.now.ns() & 0xffff_ffff).unwrap_or(0));
-        match self.find(pod.node, XDS, draw) {
-            Found::Replica(replica) => {
-                match self.control.replicas[replica as usize].admission.admit(self.now) {
-                    Admit::At(time) => {
-                        let to = self.control.replicas[replica as usize].node;
-                        let node = self.pods[index as usize].node;
-                        let round_trip =
-                            self.one_way(node, to, draw) + self.one_way(to, node, draw);
-                        let pod = &mut self.pods[index as usize];
-                        pod.stream_is_parked = false;
-                        let event = Event::Admitted(index).pack();
-                        pod.stream_ticket = self.queue.at(time + round_trip, event);
-                        pod.stream = XdsStream::Waiting;
-                        pod.stream_replica = replica;
-                    }
-                    Admit::Refused => {
-                        self.control.counts.stream_attempts_failed += 1;
-                        self.retry_stream(index, self.plan.parameters.xds.rate_wait, false);
-                    }
-                }
-            }
-            Found::Refused => {
-                self.control.counts.stream_attempts_failed += 1;
-                self.retry_stream(index, Duration::ZERO, true);
-            }
-            Found::BlackHole => {
-                self.control.counts.stream_attempts_failed += 1;
-                self.retry_stream(index, CONNECT_HELD, true);
-            }
-        }
-    }
-
-    /// A try failed: another after the back-off, or, while nothing can change, parked.
-    fn retry_stream(&mut self, index: u32, held: Duration, park: bool) {
-        let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
-        let pod = &mut self.pods[index as usize];
-        pod.stream = XdsStream::Waiting;
-        pod.stream_loop.fail(&law, held, |n| key.draw(0, n));
-        pod.stream_held = held;
-        pod.stream_is_parked = park;
-        if !park {
-            let at = pod.stream_loop.next_try().max(self.now);
-            pod.stream_ticket = self.queue.at(at, Event::Stream(index).pack());
-        }
-    }
-
-    /// Something changed: parked streams find out at their next try.
-    pub(super) fn unpark_stream(&mut self, index: u32) {
-        let pod = &self.pods[index as usize];
-        if !pod.stream_is_parked || !matches!(self.find(pod.node, XDS, 0), Found::Replica(_)) {
-            return;
-        }
-        let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
-        let pod = &mut self.pods[index as usize];
-        let held = pod.stream_held;
-        let skipped = pod.stream_loop.skip_to(self.now, &law, held, |n| key.draw(0, n));
-        self.control.counts.stream_attempts_failed += skipped;
-        pod.stream_is_parked = false;
-        let at = pod.stream_loop.next_try();
-        pod.stream_ticket = self.queue.at(at, Event::Stream(index).pack());
-    }
-
-    /// Counts the tries that a parked stream would have made until now.
-    pub(super) fn count_parked_streams(&mut self, index: u32) {
-        let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
-        let now = self.now;
-        let pod = &mut self.pods[index as usize];
-        if pod.stream_is_parked {
-            let held = pod.stream_held;
-            let skipped = pod.stream_loop.skip_to(now, &law, held, |n| key.draw(0, n));
-            self.control.counts.stream_attempts_failed += skipped;
-        }
-    }
-
-    /// istiod admits the stream; the first message resets the back-off.
-    pub(super) fn admitted(&mut self, index: u32, ticket: Ticket) {
-        if self.pods[index as usize].stream_ticket != ticket {
-            return self.stale();
-        }
-        let pod = &mut self.pods[index as usize];
-        pod.stream_ticket = Ticket::NONE;
-        let replica = pod.stream_replica;
-        let (a, b) = (pod.node, self.control.replicas[replica as usize].node);
-        if !self.control.serves(replica as usize, XDS) || !self.is_connected(a, b) {
-            return self.try_stream(index);
-        }
-        self.control.counts.streams_opened += 1;
-        let pod = &mut self.pods[index as usize];
-        pod.stream = XdsStream::Connected(replica);
-        pod.connected_since = self.now;
-        let name = pod.name.clone();
-        self.fact(FactKind::ProxyConnected, || (name, format!("to istiod-{replica}")));
-        self.control.replicas[replica as usize].push.enqueue(index);
-        self.fill_slots(replica);
-    }
-
-    /// A proxy's stream is lost; it comes back after its back-off.
-    pub(super) fn lose_stream(&mut self, index: u32) {
-        let XdsStream::Connected(replica) = self.pods[index as usize].stream else { return };
-        self.control.replicas[replica as usize].push.remove(index);
-        let law = self.control.stream_law;
-        let key = self.loop_key(index, 3);
-        let pod = &mut self.pods[index as usize];
-        pod.stream = XdsStream::Waiting;
-        pod.epoch += 1;
-        // A message was received on this stream, so the back-off begins anew.
-        let draws = pod.stream_loop.draws();
-        pod.stream_loop = RetryLoop::restart(self.now, draws);
-        pod.stream_loop.fail(&law, Duration::ZERO, |n| key.draw(0, n));
-        pod.stream_held = Duration::ZERO;
-        let name = pod.name.clone();
-        self.fact(FactKind::ProxyDisconnected, || (name, String::new()));
-        let pod = &mut self.pods[index as usize];
-        if matches!(pod.life, Life::Down | Life::Gone) {
-            pod.stream = XdsStream::Off;
-            return;
-        }
-        let node = pod.node;
-        if matches!(self.find(node, XDS, 0), Found::Replica(_)) {
-            let pod = &mut self.pods[index as usize];
-            let at = pod.stream_loop.next_try();
-            pod.stream_is_parked = false;
-            pod.stream_ticket = self.queue.at(at, Event::Stream(index).pack());
-        } else {
-            self.pods[index as usize].stream_is_parked = true;
-        }
-    }
-
-    // === pushes ===
-
-    /// The configuration changed: the watchers will know.
-    pub(super) fn schedule_watch(&mut self) {
-        let lane = self.compiled.watch_delay;
-        self.queue.after_lane(lane, Event::Watch(0).pack());
-    }
-
-    /// The watchers know one change more.
-    pub(super) fn watch(&mut self) {
-        self.config.watched += 1;
-        for index in 0..self.control.replicas.len() {
-            let replica = &mut self.control.replicas[index];
-            if replica.down == 0
-                && replica.is_ready
-                && let Some(time) = replica.debounce.change(self.now)
-            {
-                let slot = u32::try_from(index).expect("few replicas");
-                self.queue.at(time, Event::Debounce(slot).pack());
-            }
-        }
-    }
-
-    /// A replica's debounce timer.
-    pub(super) fn debounce(&mut self, index: u32) {
-        let replica = &mut self.control.replicas[index as usize];
-        if replica.down != 0 || !replica.is_ready {
-            return self.stale();
-        }
-        let step = replica.debounce.timer(self.now);
-        self.follow_debounce(index, step);
-    }
-
-    fn follow_debounce(&mut self, index: u32, step: DebounceStep) {
-        match step {
-            DebounceStep::Rearm(time) => {
-                self.queue.at(time, Event::Debounce(index).pack());
-            }
-            DebounceStep::Push => {
-                self.control.replicas[index as usize].preparing = self.config.watched;
-                let init = self.plan.parameters.xds.push_init;
-                let ticket = self.queue.after(init, Event::PushReady(index).pack());
-                self.control.replicas[index as usize].push_ticket = ticket;
-            }
-            DebounceStep::Wait => {}
-        }
-    }
-
-    /// A push is prepared: every connected proxy that lacks it is enqueued.
-    pub(super) fn push_ready(&mut self, index: u32, ticket: Ticket) {
-        let replica = &mut self.control.replicas[index as usize];
-        // What a replica prepared before it failed died with it, however soon it was back.
-        if replica.push_ticket != ticket {
-            return self.stale();
-        }
-        replica.push_ticket = Ticket::NONE;
-        replica.context = replica.preparing;
-        let context = replica.context;
-        let step = replica.debounce.pushed(self.now);
-        self.fact(FactKind::PushStarted, || {
-            (format!("istiod-{index}"), format!("version {context}"))
-        });
-        for pod in 0..self.pods.len() {
-            let one = &self.pods[pod];
-            if one.stream == XdsStream::Connected(index) && one.seen.oldest() < context {
-                let slot = u32::try_from(pod).expect("fewer than 2^32 pods");
-                self.control.replicas[index as usize].push.enqueue(slot);
-            }
-        }
-        self.fill_slots(index);
-        if let Some(step) = step {
-            self.follow_debounce(index, step);
-        }
-    }
-
-    fn fill_slots(&mut self, index: u32) {
-        while let Some(pod) = self.control.replicas[index as usize].push.next() {
-            let (from, to) =
-                (self.control.replicas[index as usize].node, self.pods[pod as usize].node);
-            let delay = self.one_way(from, to, self.loop_key(pod, 4).draw(0, 0));
-            let record = &mut self.pods[pod as usize];
-            record.pushing =
-                Some((index, self.control.replicas[index as usize].context, record.epoch));
-            record.pushes += 1;
-            self.queue.after(self.plan.parameters.xds.push_time + delay, Event::Pushed(pod).pack());
-        }
-    }
-
-    /// A proxy has its configuration.
-    pub(super) fn pushed(&mut self, index: u32) {
-        let pod = &mut self.pods[index as usize];
-        pod.pushes -= 1;
-        let Some((replica, version, epoch)) = pod.pushing else { return self.stale() };
-        if pod.pushes != 0 || epoch != pod.epoch || pod.stream != XdsStream::Connected(replica) {
-            return self.stale();
-        }
-        pod.pushing = None;
-        let old = pod.seen.oldest();
-        pod.seen = Seen::all(version.max(old));
-        let connected_since = pod.connected_since;
-        self.control.counts.pushes += 1;
-        if let Some(since) = self.config.stale_since(old)
-            && old < version
-            && connected_since <= since
-        {
-            let counts = &mut self.control.counts;
-            counts.convergence_max = counts.convergence_max.max(self.now.since(since));
-        }
-        self.control.replicas[replica as usize].push.done(index);
-        self.fill_slots(replica);
-        self.check_proxy(index);
     }
 
     // === replicas that fail and come back ===

@@ -1,0 +1,373 @@
+//! The life of a pod while running: born, started, ready, ended, crashed, lost with its node.
+//!
+//! Source: Kubernetes' pod life cycle, Istio's injection template; see the parameters
+//! `kubernetes.*`, `pod.*`, `drain.*`.
+//! Left out: scheduling by resources, probes of the app, the restart of a proxy that never gets
+//! ready.
+
+use super::World;
+use super::event::Event;
+use super::state::{Life, NONE, Phase, Pod, Seen, XdsStream};
+use crate::kernel::queue::Ticket;
+use crate::kernel::stream::name_hash;
+use crate::kernel::time::{Duration, Time};
+use crate::model::app::station::Station;
+use crate::model::identity::retry::RetryLoop;
+use crate::model::proxy::workers::Workers;
+use crate::plan::universe::{NodeId, WorkloadId};
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::fact::FactKind;
+
+impl World<'_> {
+    /// A new pod of the workload, its containers not yet started.
+    pub(super) fn new_pod(&mut self, workload: WorkloadId, is_meshed: bool) -> u32 {
+        let spec = &self.plan.universe.workloads[workload.index()];
+        let state = &mut self.workloads[workload.index()];
+        let ordinal = state.next_ordinal;
+        state.next_ordinal += 1;
+        let alive = |node: &&NodeId| self.nodes.dead[node.index()] == 0;
+        let alive_count = spec.nodes.iter().filter(alive).count().max(1);
+        let nth = ordinal as usize % alive_count;
+        let node = spec.nodes.iter().filter(alive).nth(nth).or(spec.nodes.first());
+        let name = format!("{}-{ordinal}", spec.name);
+        self.pods.push(Pod {
+            hash: name_hash(&name),
+            name,
+            workload,
+            node: node.copied().unwrap_or(NodeId(0)),
+            is_meshed,
+            ordinal,
+            generation: state.generation,
+            life: Life::Starting,
+            birth: 0,
+            life_ticket: Ticket::NONE,
+            app_is_up: false,
+            proxy_is_up: false,
+            frozen: None,
+            station: Station::new(
+                spec.station.workers,
+                spec.station.queue,
+                spec.station.discipline,
+            ),
+            shared: Ticket::NONE,
+            workers: Workers::new(if is_meshed { self.plan.parameters.proxy.workers } else { 1 }),
+            leaf: None,
+            next_leaf: 0,
+            renewal: Ticket::NONE,
+            expiry: Ticket::NONE,
+            csr: None,
+            csr_held: Duration::ZERO,
+            csr_is_parked: false,
+            csr_is_warmup: false,
+            is_refused_for_good: false,
+            leaf_cause: None,
+            renewal_cause: None,
+            stream: XdsStream::Off,
+            stream_loop: RetryLoop::start(self.now),
+            stream_held: Duration::ZERO,
+            stream_is_parked: false,
+            stream_ticket: Ticket::NONE,
+            stream_replica: 0,
+            connected_since: Time::ZERO,
+            seen: Seen::default(),
+            pushing: None,
+            pushes: 0,
+            epoch: 0,
+            upstreams: Vec::new(),
+            serving: Vec::new(),
+            visits: 0,
+            down_cause: None,
+        });
+        u32::try_from(self.pods.len() - 1).expect("fewer than 2^32 pods")
+    }
+
+    /// A pod's containers start.
+    pub(super) fn started(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].life_ticket != ticket {
+            return self.stale();
+        }
+        let now = self.now;
+        let pod = &mut self.pods[index as usize];
+        pod.life_ticket = Ticket::NONE;
+        if self.nodes.dead[pod.node.index()] != 0 {
+            return;
+        }
+        pod.app_is_up = true;
+        if !pod.is_meshed || self.control.replicas.is_empty() {
+            pod.proxy_is_up = true;
+            pod.life = Life::WaitingForProxy;
+            let ticket = self.queue.after(Duration::ZERO, Event::Ready(index).pack());
+            self.pods[index as usize].life_ticket = ticket;
+            return;
+        }
+        pod.life = Life::WaitingForProxy;
+        pod.csr_is_warmup = true;
+        pod.csr = None;
+        let draws = pod.stream_loop.draws();
+        pod.stream_loop = RetryLoop::restart(now, draws);
+        self.request_certificate(index);
+        self.try_stream(index);
+    }
+
+    /// The proxy has its certificate and its configuration: the startup probe, once a second,
+    /// finds it ready.
+    pub(super) fn check_proxy(&mut self, index: u32) {
+        let pod = &self.pods[index as usize];
+        let waits = pod.life == Life::WaitingForProxy && pod.life_ticket == Ticket::NONE;
+        if waits && pod.leaf.is_some() && pod.seen.oldest() != 0 {
+            let period = self.plan.parameters.pod.startup_period.ns().max(1);
+            let phase = pod.hash % period;
+            let since = (self.now.ns() + period - phase) % period;
+            let wait = Duration::from_ns(period - since);
+            let ticket = self.queue.after(wait, Event::Ready(index).pack());
+            self.pods[index as usize].life_ticket = ticket;
+        }
+    }
+
+    /// A pod becomes ready.
+    pub(super) fn ready(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].life_ticket != ticket {
+            return self.stale();
+        }
+        let pod = &mut self.pods[index as usize];
+        pod.life_ticket = Ticket::NONE;
+        pod.proxy_is_up = true;
+        let (workload, name) = (pod.workload, pod.name.clone());
+        self.enter_service(index);
+        self.fact(FactKind::PodReady, || (name, String::new()));
+        let cause = self.workloads[workload.index()].cause;
+        self.endpoints_changed(workload, cause);
+        self.reconcile(workload);
+    }
+
+    /// The pod is ready from now on.
+    pub(super) fn enter_service(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        pod.life = Life::Ready;
+        pod.down_cause = None;
+        let ready = &mut self.workloads[pod.workload.index()].ready;
+        let place = ready.partition_point(|one| *one < index);
+        ready.insert(place, index);
+    }
+
+    fn leave_service(&mut self, index: u32) -> bool {
+        let ready = &mut self.workloads[self.pods[index as usize].workload.index()].ready;
+        let place = ready.binary_search(&index);
+        place.map(|place| ready.remove(place)).is_ok()
+    }
+
+    /// A pod is deleted: no endpoint any more, then SIGTERM, then SIGKILL.
+    pub(super) fn terminate(&mut self, index: u32) {
+        let was_ready = self.leave_service(index);
+        let cause = self.workloads[self.pods[index as usize].workload.index()].cause;
+        let pod = &mut self.pods[index as usize];
+        if matches!(pod.life, Life::Terminating | Life::Gone) {
+            return;
+        }
+        let is_running = matches!(pod.life, Life::Ready | Life::WaitingForProxy);
+        pod.life = Life::Terminating;
+        pod.down_cause = cause;
+        let (workload, name) = (pod.workload, pod.name.clone());
+        let shutdown = self.plan.universe.workloads[workload.index()].shutdown;
+        self.fact(FactKind::PodTerminating, || (name, String::new()));
+        if was_ready {
+            self.endpoints_changed(workload, cause);
+        }
+        if !is_running {
+            return self.remove_pod(index);
+        }
+        let pre_stop = shutdown.pre_stop.min(shutdown.grace_period);
+        let ticket = self.queue.after(pre_stop, Event::Sigterm(index).pack());
+        self.pods[index as usize].life_ticket = ticket;
+        self.queue.after(shutdown.grace_period, Event::Sigkill(index).pack());
+    }
+
+    /// SIGTERM: the app stops to take requests (or exits), the proxy begins to drain.
+    pub(super) fn sigterm(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].life_ticket != ticket {
+            return self.stale();
+        }
+        let pod = &mut self.pods[index as usize];
+        pod.life_ticket = Ticket::NONE;
+        pod.app_is_up = false;
+        let (workload, is_meshed) = (pod.workload, pod.is_meshed);
+        let shutdown = self.plan.universe.workloads[workload.index()].shutdown;
+        if !shutdown.graceful {
+            self.stop_app(index);
+        }
+        for connection in self.pods[index as usize].serving.clone() {
+            if !is_meshed {
+                self.drain_connection(connection);
+            } else if self.connections[connection].streams != 0 {
+                // The next answer says `connection: close`; idle connections stay until the end.
+                self.connections[connection].is_draining = true;
+            }
+        }
+        if is_meshed {
+            let drain = self.plan.parameters.drain.termination;
+            let ticket = self.queue.after(drain, Event::ProxyExit(index).pack());
+            self.pods[index as usize].life_ticket = ticket;
+        } else {
+            self.check_shutdown(index);
+        }
+    }
+
+    /// A pod that ends is gone once nothing is left to do.
+    pub(super) fn check_shutdown(&mut self, index: u32) {
+        let pod = &self.pods[index as usize];
+        let is_done = pod.life == Life::Terminating && !pod.app_is_up && pod.visits == 0;
+        if is_done && !pod.is_meshed && pod.life_ticket == Ticket::NONE {
+            // Not at once: this may be the end of a call of its own, whose connection is still
+            // being dealt with.
+            let ticket = self.queue.after(Duration::ZERO, Event::ProxyExit(index).pack());
+            self.pods[index as usize].life_ticket = ticket;
+        }
+    }
+
+    /// The proxy exits, and with it every connection.
+    pub(super) fn proxy_exit(&mut self, index: u32, ticket: Ticket) {
+        if self.pods[index as usize].life_ticket != ticket {
+            return self.stale();
+        }
+        self.remove_pod(index);
+    }
+
+    /// SIGKILL.
+    pub(super) fn sigkill(&mut self, index: u32) {
+        if self.pods[index as usize].life != Life::Terminating {
+            return self.stale();
+        }
+        self.remove_pod(index);
+    }
+
+    fn remove_pod(&mut self, index: u32) {
+        self.stop_pod(index, Life::Gone);
+        let (workload, name) =
+            (self.pods[index as usize].workload, self.pods[index as usize].name.clone());
+        self.fact(FactKind::PodGone, || (name, String::new()));
+        self.reconcile(workload);
+    }
+
+    /// A pod's processes end at once, as by a crash; what it becomes then.
+    pub(super) fn stop_pod(&mut self, index: u32, becomes: Life) {
+        let was_ready = self.leave_service(index);
+        let pod = &mut self.pods[index as usize];
+        pod.life = becomes;
+        pod.life_ticket = Ticket::NONE;
+        pod.proxy_is_up = false;
+        pod.app_is_up = false;
+        pod.renewal = Ticket::NONE;
+        pod.expiry = Ticket::NONE;
+        pod.csr = None;
+        pod.csr_is_parked = false;
+        pod.leaf = None;
+        pod.stream_ticket = Ticket::NONE;
+        pod.stream_is_parked = false;
+        pod.workers.reset();
+        // What starts again stands still no more.
+        pod.frozen = None;
+        pod.station.resume(self.now);
+        let workload = pod.workload;
+        self.lose_stream(index);
+        let pod = &mut self.pods[index as usize];
+        pod.stream = XdsStream::Off;
+        pod.seen = Seen::default();
+        self.stop_app(index);
+        // Its own calls end with it; what they asked for goes on elsewhere.
+        let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
+        let calls: Vec<_> = calls.map(|(id, _)| id).collect();
+        for call in calls {
+            self.drop_call(call);
+        }
+        self.close_connections_from(index);
+        self.close_connections_to(index);
+        self.pods[index as usize].birth += 1;
+        if was_ready {
+            let cause = self.pods[index as usize].down_cause;
+            self.endpoints_changed(workload, cause);
+        }
+    }
+
+    /// The app ends; requests in it are lost. A live proxy before it answers for it, else its
+    /// connections end with it.
+    pub(super) fn stop_app(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        let is_answered = pod.is_meshed && pod.proxy_is_up;
+        pod.app_is_up = false;
+        pod.station.clear(self.now);
+        pod.shared = Ticket::NONE;
+        pod.visits = 0;
+        let in_pod = |phase| {
+            matches!(phase, Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling)
+        };
+        let here = self.attempts.iter().filter(|(_, one)| one.pod == index && in_pod(one.phase));
+        let here: Vec<_> = here.map(|(id, _)| id).collect();
+        for id in here {
+            let attempt = &mut self.attempts[id];
+            attempt.holds_worker = false;
+            attempt.present = false;
+            if !is_answered {
+                self.break_attempt(id);
+            } else if attempt.phase != Phase::Inbound {
+                self.answer_for_app(id);
+            }
+        }
+        if !is_answered {
+            self.close_connections_to(index);
+        }
+    }
+
+    /// Why a pod does not answer, if something took it down.
+    pub(super) fn pod_cause(&self, index: u32) -> Option<CauseId> {
+        if index == NONE {
+            return None;
+        }
+        let pod = &self.pods[index as usize];
+        pod.down_cause.or(pod.renewal_cause)
+    }
+
+    /// A node was silent for long: its pods are no endpoints any more.
+    pub(super) fn node_lost(&mut self, node: u32, ticket: Ticket) {
+        if self.nodes.lost_ticket[node as usize] != ticket {
+            return self.stale();
+        }
+        for index in self.pods_on(node) {
+            let was_ready = self.leave_service(index);
+            let pod = &mut self.pods[index as usize];
+            let (workload, cause) = (pod.workload, pod.down_cause);
+            // Those that were about to start are as lost.
+            if pod.life != Life::Terminating {
+                pod.life = Life::Down;
+                pod.life_ticket = Ticket::NONE;
+            }
+            if was_ready {
+                self.endpoints_changed(workload, cause);
+            }
+        }
+        let after = self.plan.parameters.kubernetes.eviction_after;
+        self.nodes.lost_ticket[node as usize] = self.queue.after(after, Event::Evict(node).pack());
+    }
+
+    /// A lost node's pods are evicted: their deployments replace them elsewhere.
+    pub(super) fn evict(&mut self, node: u32, ticket: Ticket) {
+        if self.nodes.lost_ticket[node as usize] != ticket {
+            return self.stale();
+        }
+        self.nodes.lost_ticket[node as usize] = Ticket::NONE;
+        for pod in self.pods_on(node) {
+            if self.pods[pod as usize].life == Life::Down {
+                self.pods[pod as usize].life = Life::Gone;
+                let workload = self.pods[pod as usize].workload;
+                self.workloads[workload.index()].cause = self.pods[pod as usize].down_cause;
+                self.reconcile(workload);
+            }
+        }
+    }
+
+    /// Pods of a node that are not gone.
+    pub(super) fn pods_on(&self, node: u32) -> Vec<u32> {
+        let here = |pod: &Pod| pod.node == NodeId(node) && pod.life != Life::Gone;
+        let all = self.pods.iter().zip(0..);
+        all.filter(|(pod, _)| here(pod)).map(|(_, index)| index).collect()
+    }
+}

@@ -1,0 +1,124 @@
+//! Pushes: a change reaches the watchers, is debounced, prepared, and sent through limited slots.
+//!
+//! Source: istio pilot/pkg/xds (discovery.go, pushqueue.go); see the parameters `xds.*`.
+//! Left out: ACK and NACK, types pushed apart.
+
+use super::World;
+use super::event::Event;
+use super::state::{Seen, XdsStream};
+use crate::kernel::queue::Ticket;
+use crate::model::control::debounce::DebounceStep;
+use crate::vocabulary::fact::FactKind;
+
+impl World<'_> {
+    /// The configuration changed: the watchers will know.
+    pub(super) fn schedule_watch(&mut self) {
+        let lane = self.compiled.watch_delay;
+        self.queue.after_lane(lane, Event::Watch(0).pack());
+    }
+
+    /// The watchers know one change more.
+    pub(super) fn watch(&mut self) {
+        self.config.watched += 1;
+        for index in 0..self.control.replicas.len() {
+            let replica = &mut self.control.replicas[index];
+            if replica.down == 0
+                && replica.is_ready
+                && let Some(time) = replica.debounce.change(self.now)
+            {
+                let slot = u32::try_from(index).expect("few replicas");
+                self.queue.at(time, Event::Debounce(slot).pack());
+            }
+        }
+    }
+
+    /// A replica's debounce timer.
+    pub(super) fn debounce(&mut self, index: u32) {
+        let replica = &mut self.control.replicas[index as usize];
+        if replica.down != 0 || !replica.is_ready {
+            return self.stale();
+        }
+        let step = replica.debounce.timer(self.now);
+        self.follow_debounce(index, step);
+    }
+
+    fn follow_debounce(&mut self, index: u32, step: DebounceStep) {
+        match step {
+            DebounceStep::Rearm(time) => {
+                self.queue.at(time, Event::Debounce(index).pack());
+            }
+            DebounceStep::Push => {
+                self.control.replicas[index as usize].preparing = self.config.watched;
+                let init = self.plan.parameters.xds.push_init;
+                let ticket = self.queue.after(init, Event::PushReady(index).pack());
+                self.control.replicas[index as usize].push_ticket = ticket;
+            }
+            DebounceStep::Wait => {}
+        }
+    }
+
+    /// A push is prepared: every connected proxy that lacks it is enqueued.
+    pub(super) fn push_ready(&mut self, index: u32, ticket: Ticket) {
+        let replica = &mut self.control.replicas[index as usize];
+        // What a replica prepared before it failed died with it, however soon it was back.
+        if replica.push_ticket != ticket {
+            return self.stale();
+        }
+        replica.push_ticket = Ticket::NONE;
+        replica.context = replica.preparing;
+        let context = replica.context;
+        let step = replica.debounce.pushed(self.now);
+        self.fact(FactKind::PushStarted, || {
+            (format!("istiod-{index}"), format!("version {context}"))
+        });
+        for pod in 0..self.pods.len() {
+            let one = &self.pods[pod];
+            if one.stream == XdsStream::Connected(index) && one.seen.oldest() < context {
+                let slot = u32::try_from(pod).expect("fewer than 2^32 pods");
+                self.control.replicas[index as usize].push.enqueue(slot);
+            }
+        }
+        self.fill_slots(index);
+        if let Some(step) = step {
+            self.follow_debounce(index, step);
+        }
+    }
+
+    pub(super) fn fill_slots(&mut self, index: u32) {
+        while let Some(pod) = self.control.replicas[index as usize].push.next() {
+            let (from, to) =
+                (self.control.replicas[index as usize].node, self.pods[pod as usize].node);
+            let delay = self.one_way(from, to, self.loop_key(pod, 4).draw(0, 0));
+            let record = &mut self.pods[pod as usize];
+            record.pushing =
+                Some((index, self.control.replicas[index as usize].context, record.epoch));
+            record.pushes += 1;
+            self.queue.after(self.plan.parameters.xds.push_time + delay, Event::Pushed(pod).pack());
+        }
+    }
+
+    /// A proxy has its configuration.
+    pub(super) fn pushed(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        pod.pushes -= 1;
+        let Some((replica, version, epoch)) = pod.pushing else { return self.stale() };
+        if pod.pushes != 0 || epoch != pod.epoch || pod.stream != XdsStream::Connected(replica) {
+            return self.stale();
+        }
+        pod.pushing = None;
+        let old = pod.seen.oldest();
+        pod.seen = Seen::all(version.max(old));
+        let connected_since = pod.connected_since;
+        self.control.counts.pushes += 1;
+        if let Some(since) = self.config.stale_since(old)
+            && old < version
+            && connected_since <= since
+        {
+            let counts = &mut self.control.counts;
+            counts.convergence_max = counts.convergence_max.max(self.now.since(since));
+        }
+        self.control.replicas[replica as usize].push.done(index);
+        self.fill_slots(replica);
+        self.check_proxy(index);
+    }
+}
