@@ -36,13 +36,13 @@ const NEIGHBOURS: [(&str, &str); 7] = [
 const LINES_MAX: usize = 400;
 /// Files that are longer, with the lines that they may have. A number may only go down.
 const LONGER: [(&str, usize); 7] = [
-    ("src/check/oracle/cases.rs", 600),
+    ("src/check/oracle/cases.rs", 430),
     ("src/plan/parameter.rs", 520),
     ("src/report/summary.rs", 460),
     ("src/world/cluster.rs", 620),
     ("src/world/connect.rs", 540),
-    ("src/world/control.rs", 540),
-    ("src/world/journey.rs", 630),
+    ("src/world/control.rs", 510),
+    ("src/world/journey.rs", 620),
 ];
 /// A number in `LONGER` is lowered when the file is so much shorter.
 const SLACK: usize = 60;
