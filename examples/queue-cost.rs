@@ -21,6 +21,7 @@ fn main() {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "any bits of the round do")]
 fn hold(rounds: u64) {
     let mut queue = Queue::new();
     let key = Key(1);
@@ -35,6 +36,7 @@ fn hold(rounds: u64) {
     assert_eq!(queue.len() as u64, LIVE);
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a thousand timers")]
 fn lane(rounds: u64) {
     let mut queue = Queue::new();
     let lane = queue.lane(Duration::from_s(1));

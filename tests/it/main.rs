@@ -6,31 +6,29 @@ mod behaviour;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;
-
 /// A changed default is named by the comparison with a baseline.
 #[cfg(feature = "native")]
 mod defaults;
-/// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
-#[cfg(feature = "native")]
-mod docs;
-/// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
-mod tidy;
-
 /// The same scenario is the same run; goldens of digests.
 #[cfg(feature = "native")]
 mod determinism;
+/// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
+#[cfg(feature = "native")]
+mod docs;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;
-/// Random plans from a seed; only laws are checked.
-#[cfg(feature = "native")]
-mod swarm;
-/// The files of this repository.
-mod tree;
-
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Random plans from a seed; only laws are checked.
+#[cfg(feature = "native")]
+mod swarm;
+/// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
+mod tidy;
+
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]
 mod support;
+/// The files of this repository.
+mod tree;
