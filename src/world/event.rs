@@ -46,7 +46,6 @@ macro_rules! events {
 pub(crate) const SLOT_BITS: u32 = 26;
 
 /// The written code of a packed event's kind.
-#[expect(clippy::cast_possible_truncation, reason = "codes are below 64")]
 pub(crate) const fn kind(what: u32) -> u16 {
     (what >> SLOT_BITS) as u16
 }

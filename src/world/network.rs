@@ -88,11 +88,11 @@ impl World<'_> {
         draw: impl FnOnce() -> u64,
         event: Event,
     ) {
-        if extra.is_zero() {
-            if let Lane::Constant(lane) = self.lane(path) {
-                self.queue.after_lane(lane, event.pack());
-                return;
-            }
+        if extra.is_zero()
+            && let Lane::Constant(lane) = self.lane(path)
+        {
+            self.queue.after_lane(lane, event.pack());
+            return;
         }
         let delay = self.network.class(path).delay(draw());
         self.queue.after(extra + delay, event.pack());
