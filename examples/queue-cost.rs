@@ -8,12 +8,12 @@ use meshsim::kernel::stream::Key;
 use meshsim::kernel::time::Duration;
 
 /// Events or timers at once.
-const LIVE: u64 = 1024;
+const LIVE: u32 = 1024;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [pattern, rounds] = &arguments[..] else { panic!("queue-cost hold|lane ROUNDS") };
-    let rounds: u64 = rounds.parse().expect("a number of rounds");
+    let rounds: u32 = rounds.parse().expect("a number of rounds");
     match pattern.as_str() {
         "hold" => hold(rounds),
         "lane" => lane(rounds),
@@ -21,11 +21,10 @@ fn main() {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "any bits of the round do")]
-fn hold(rounds: u64) {
+fn hold(rounds: u32) {
     let mut queue = Queue::new();
     let key = Key(1);
-    let delay = |n: u64| Duration::from_ns(key.draw(n as u32, 0) >> 40);
+    let delay = |n: u32| Duration::from_ns(key.draw(n, 0) >> 40);
     for n in 0..LIVE {
         queue.after(delay(n), 1);
     }
@@ -33,11 +32,10 @@ fn hold(rounds: u64) {
         queue.pop().expect("there are always a thousand");
         queue.after(delay(n), 1);
     }
-    assert_eq!(queue.len() as u64, LIVE);
+    assert_eq!(queue.len(), LIVE as usize);
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a thousand timers")]
-fn lane(rounds: u64) {
+fn lane(rounds: u32) {
     let mut queue = Queue::new();
     let lane = queue.lane(Duration::from_s(1));
     let mut timers = [TimerId::NONE; LIVE as usize];
@@ -49,5 +47,5 @@ fn lane(rounds: u64) {
         queue.cancel(*oldest);
         *oldest = queue.after_lane(lane, 1);
     }
-    assert_eq!(queue.len() as u64, LIVE);
+    assert_eq!(queue.len(), LIVE as usize);
 }

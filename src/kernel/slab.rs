@@ -4,7 +4,7 @@
 //! so an old id finds nothing instead of a stranger. Free places are reused last in, first out.
 //!
 //! Source: the generational arenas of `slotmap` and `thunderdome`.
-//! Left out: shrinking. A slab keeps the room of its busiest moment.
+//! Left out: values that are not plain data (what is removed is not dropped); shrinking. A slab keeps the room of its busiest moment.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,6 +14,8 @@ use std::ops::{Index, IndexMut};
 
 /// The end of the free list, and the index of [`Id::NONE`].
 const NIL: u32 = u32::MAX;
+/// In place of the next free place: this one is full.
+const FULL: u32 = u32::MAX - 1;
 
 /// Names a value in a [`Slab`], until it is removed.
 pub struct Id<T> {
@@ -100,24 +102,21 @@ pub struct Slab<T> {
 
 #[derive(Clone, Debug)]
 struct Place<T> {
+    /// That of the value, or of the next one to come: nobody has its id while the place is free.
     generation: u32,
-    content: Content<T>,
+    /// [`FULL`], or the next free place.
+    next: u32,
+    /// Of a free place, what was removed.
+    value: T,
 }
 
-#[derive(Clone, Debug)]
-enum Content<T> {
-    Full(T),
-    /// The next free place.
-    Free(u32),
-}
-
-impl<T> Default for Slab<T> {
+impl<T: Copy> Default for Slab<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T> Slab<T> {
+impl<T: Copy> Slab<T> {
     /// An empty slab.
     pub const fn new() -> Self {
         Self { places: Vec::new(), free: NIL, len: 0 }
@@ -144,52 +143,41 @@ impl<T> Slab<T> {
         self.len += 1;
         let index = self.free;
         if let Some(place) = self.places.get_mut(index as usize) {
-            let Content::Free(next) = place.content else { unreachable!("a full place is free") };
-            self.free = next;
-            place.content = Content::Full(value);
+            debug_assert!(place.next != FULL, "a full place is free");
+            self.free = place.next;
+            place.next = FULL;
+            place.value = value;
             return Id::new(index, place.generation);
         }
         let index = u32::try_from(self.places.len()).expect("a slab holds less than 2^32 values");
-        assert!(index != NIL, "a slab holds less than 2^32 values");
-        self.places.push(Place { generation: 0, content: Content::Full(value) });
+        assert!(index < FULL, "a slab holds less than 2^32 values");
+        self.places.push(Place { generation: 0, next: FULL, value });
         Id::new(index, 0)
     }
 
     /// The value, unless it was removed.
     #[inline]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        match self.places.get(id.index as usize) {
-            Some(Place { generation, content: Content::Full(value) })
-                if *generation == id.generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let place = self.places.get(id.index as usize)?;
+        (place.generation == id.generation).then_some(&place.value)
     }
 
     /// The value, unless it was removed.
     #[inline]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        match self.places.get_mut(id.index as usize) {
-            Some(Place { generation, content: Content::Full(value) })
-                if *generation == id.generation =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
+        let place = self.places.get_mut(id.index as usize)?;
+        (place.generation == id.generation).then_some(&mut place.value)
     }
 
     /// Takes the value out, once.
     #[inline]
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         let place = self.places.get_mut(id.index as usize)?;
-        if place.generation != id.generation || matches!(place.content, Content::Free(_)) {
+        if place.generation != id.generation {
             return None;
         }
-        let content = std::mem::replace(&mut place.content, Content::Free(self.free));
-        let Content::Full(value) = content else { unreachable!("it was full above") };
+        let value = place.value;
+        place.next = self.free;
         place.generation = place.generation.wrapping_add(1);
         self.free = id.index;
         self.len -= 1;
@@ -199,22 +187,14 @@ impl<T> Slab<T> {
     /// The value at a place, with its present id.
     #[inline]
     pub fn at(&self, index: u32) -> Option<(Id<T>, &T)> {
-        match self.places.get(index as usize)? {
-            Place { generation, content: Content::Full(value) } => {
-                Some((Id::new(index, *generation), value))
-            }
-            Place { content: Content::Free(_), .. } => None,
-        }
+        let place = self.places.get(index as usize)?;
+        (place.next == FULL).then(|| (Id::new(index, place.generation), &place.value))
     }
 
     /// The value at a place, with its present id.
     pub fn at_mut(&mut self, index: u32) -> Option<(Id<T>, &mut T)> {
-        match self.places.get_mut(index as usize)? {
-            Place { generation, content: Content::Full(value) } => {
-                Some((Id::new(index, *generation), value))
-            }
-            Place { content: Content::Free(_), .. } => None,
-        }
+        let place = self.places.get_mut(index as usize)?;
+        (place.next == FULL).then(|| (Id::new(index, place.generation), &mut place.value))
     }
 
     /// The present id of a place.
@@ -224,22 +204,18 @@ impl<T> Slab<T> {
 
     /// All values, by index.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        (0..).zip(&self.places).filter_map(|(index, place)| match &place.content {
-            Content::Full(value) => Some((Id::new(index, place.generation), value)),
-            Content::Free(_) => None,
-        })
+        let full = (0..).zip(&self.places).filter(|(_, place)| place.next == FULL);
+        full.map(|(index, place)| (Id::new(index, place.generation), &place.value))
     }
 
     /// All values, by index.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id<T>, &mut T)> {
-        (0..).zip(&mut self.places).filter_map(|(index, place)| match &mut place.content {
-            Content::Full(value) => Some((Id::new(index, place.generation), value)),
-            Content::Free(_) => None,
-        })
+        let full = (0..).zip(&mut self.places).filter(|(_, place)| place.next == FULL);
+        full.map(|(index, place)| (Id::new(index, place.generation), &mut place.value))
     }
 }
 
-impl<T> Index<Id<T>> for Slab<T> {
+impl<T: Copy> Index<Id<T>> for Slab<T> {
     type Output = T;
 
     #[inline]
@@ -248,7 +224,7 @@ impl<T> Index<Id<T>> for Slab<T> {
     }
 }
 
-impl<T> IndexMut<Id<T>> for Slab<T> {
+impl<T: Copy> IndexMut<Id<T>> for Slab<T> {
     #[inline]
     fn index_mut(&mut self, id: Id<T>) -> &mut T {
         self.get_mut(id).unwrap_or_else(|| stale(id))

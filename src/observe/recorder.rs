@@ -200,8 +200,8 @@ impl Recorder {
                 && row.workload == sample.workload
                 && row.cause == ended.cause
         };
-        match edge.rows.iter().position(same) {
-            Some(row) => edge.rows[row].count += 1,
+        match edge.rows.iter_mut().find(|row| same(row)) {
+            Some(row) => row.count += 1,
             None => edge.rows.push(EdgeRow {
                 workload: sample.workload,
                 outcome: sample.outcome,

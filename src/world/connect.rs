@@ -249,6 +249,7 @@ impl World<'_> {
         self.pool(&connection).opening -= 1;
         let record = &mut self.connections[id];
         record.link = Link::Open;
+        self.ledger.connections_open += 1;
         record.timer = TimerId::NONE;
         if let Some(churn) = &self.compiled.clusters[cluster.index()].churn {
             let at = self.now.saturating_add(churn.sample(connection.key.draw(0, purpose::CHURN)));
@@ -477,6 +478,7 @@ impl World<'_> {
         if !connection.timer.is_none() {
             self.queue.cancel(connection.timer);
         }
+        self.ledger.connections_open -= u32::from(connection.link == Link::Open);
         self.upstreams[connection.upstream as usize].gauges.connections -= 1;
         self.pool(&connection).connections -= 1;
         if connection.place != super::state::NONE {

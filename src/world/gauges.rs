@@ -40,7 +40,6 @@ impl World<'_> {
         };
         let missing: usize = self.workloads.iter().map(missing).sum();
         debug_assert!(missing <= wanted as usize, "more pods missing than wanted");
-        let open = self.connections.iter().filter(|(_, one)| one.link == Link::Open).count();
         let ejected: usize = (self.upstreams.iter())
             .map(|upstream| upstream.members.len() - upstream.usable.len())
             .sum();
@@ -55,7 +54,7 @@ impl World<'_> {
         set(Gauge::ConfigStaleness, staleness.as_s());
         set(Gauge::PodsReady, ready as f64);
         set(Gauge::PodsMissing, missing as f64);
-        set(Gauge::Connections, open as f64);
+        set(Gauge::Connections, f64::from(self.ledger.connections_open));
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
         set(Gauge::Queued, queued as f64);
         set(Gauge::Ejected, ejected as f64);
@@ -140,6 +139,8 @@ impl World<'_> {
                 retries[call.upstream as usize] += 1;
             }
         }
+        let open = self.connections.iter().filter(|(_, one)| one.link == Link::Open).count();
+        assert_eq!(self.ledger.connections_open as usize, open, "open connections");
         for (_, connection) in self.connections.iter() {
             if connection.link != Link::Closed {
                 connections[connection.upstream as usize] += 1;

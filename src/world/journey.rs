@@ -146,29 +146,28 @@ impl World<'_> {
 
     /// One try: an endpoint, and a connection to it.
     fn try_endpoint(&mut self, id: Id<Call>) {
-        let number = self.calls[id].tries;
-        self.calls[id].tries += 1;
+        let call = &mut self.calls[id];
+        let (number, index) = (call.tries, call.upstream);
+        call.tries += 1;
         self.ledger.attempts += 1;
         self.recorder.attempt(self.now, number != 0);
-        let index = self.calls[id].upstream;
         self.catch_up(index);
         let Some(host) = self.pick_endpoint(id, number) else {
             return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
         };
+        let upstream = &self.upstreams[index as usize];
+        let endpoint = &upstream.hosts[host as usize];
+        let pod = endpoint.pod;
         let call = &mut self.calls[id];
-        call.tried.rotate_right(1);
-        call.tried[0] = host;
+        let [last, before, earlier, _] = call.tried;
+        call.tried = [host, last, before, earlier];
+        call.workload = Some(self.pods[pod as usize].workload);
         let (key, worker) = (call.key, call.worker);
-        let pod = self.upstreams[index as usize].hosts[host as usize].pod;
-        self.calls[id].workload = Some(self.pods[pod as usize].workload);
-        let cluster = self.upstreams[index as usize].cluster;
-        let policy = &self.plan.universe.clusters[cluster.index()].policy;
-        let upstream = &mut self.upstreams[index as usize];
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
         if !upstream.gauges.admits_request(&policy.breaker) {
             return self.fail_try(id, Outcome::failure(Details::Overflow), None);
         }
-        let pool = &upstream.hosts[host as usize].pools[worker as usize];
-        let checkout = pool.checkout(&policy.pool);
+        let checkout = endpoint.pools[worker as usize].checkout(&policy.pool);
         if matches!(checkout, Checkout::Wait { .. })
             && !upstream.gauges.admits_pending(&policy.breaker)
         {
@@ -212,16 +211,21 @@ impl World<'_> {
     fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
         let call = &self.calls[id];
         let plan = self.plan;
-        let retry = &rule(plan, call).retry;
         let upstream = &mut self.upstreams[call.upstream as usize];
         let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
         let (usable, members) = (upstream.usable.len(), upstream.members.len());
-        let panics = (usable as f64) < policy.panic_threshold * members as f64;
+        let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
         let candidates = if panics { &upstream.members } else { &upstream.usable };
         if candidates.is_empty() {
             return None;
         }
-        let picks = if number != 0 && retry.previous_hosts { retry.host_attempts + 1 } else { 1 };
+        let picks = match number {
+            0 => 1,
+            _ => match &rule(plan, call).retry {
+                retry if retry.previous_hosts => retry.host_attempts + 1,
+                _ => 1,
+            },
+        };
         let turn = &mut upstream.turns[call.worker as usize];
         let mut host = NONE;
         for pick in 0..picks {

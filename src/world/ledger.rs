@@ -27,6 +27,9 @@ pub(crate) struct Ledger {
     pub attempts_to_endpoints: u64,
     pub attempts_closed: u64,
 
+    /// Connections that are open now.
+    pub connections_open: u32,
+
     /// Packets (requests and answers) handed to links.
     pub sent: u64,
     pub delivered: u64,

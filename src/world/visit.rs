@@ -148,7 +148,7 @@ impl World<'_> {
     /// Goes on with the program until something takes time.
     fn advance(&mut self, id: Id<Attempt>) {
         loop {
-            let attempt = self.attempts[id];
+            let attempt = &self.attempts[id];
             let index = attempt.pod as usize;
             let workload = self.pods[index].workload;
             let step = attempt.step as usize;
