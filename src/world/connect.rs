@@ -1,4 +1,4 @@
-//! Connections: opened, shared, drained, closed. Certificates are looked at here, at the
+//! Connections being opened; what becomes of open ones stands in `connection`. Certificates are looked at here, at the
 //! handshake, and nowhere else.
 //!
 //! Opening takes a round trip for TCP and one more for TLS 1.3, with work on both sides; a lost
@@ -11,13 +11,12 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Connection, Link, Phase};
+use super::state::{Attempt, Connection, Link};
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
-use crate::plan::policy::Protocol;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -45,7 +44,7 @@ impl World<'_> {
         upstream.gauges.pending -= 1;
     }
 
-    fn open_if_admitted(&mut self, index: u32, host: u32, worker: u8) {
+    pub(super) fn open_if_admitted(&mut self, index: u32, host: u32, worker: u8) {
         let upstream = &self.upstreams[index as usize];
         let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
         let here = upstream.hosts[host as usize].pools[worker as usize].connections;
@@ -308,229 +307,5 @@ impl World<'_> {
             self.fail_try(call, outcome, cause);
         }
         self.free_host(connection.upstream, connection.host);
-    }
-
-    // === using ===
-
-    /// A request takes a stream of the connection.
-    pub(super) fn use_connection(&mut self, id: Id<Connection>) {
-        let plan = self.plan;
-        let connection = &mut self.connections[id];
-        let upstream = &mut self.upstreams[connection.upstream as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
-        connection.streams += 1;
-        connection.requests += 1;
-        let timer = std::mem::replace(&mut connection.timer, TimerId::NONE);
-        let is_last = policy.max_requests != 0 && policy.max_requests <= connection.requests;
-        connection.is_draining |= is_last;
-        let is_full = match policy.protocol {
-            Protocol::Http1 => true,
-            Protocol::Http2 => policy.max_streams.max(1) <= connection.streams,
-        };
-        if is_full || connection.is_draining {
-            let host = &mut upstream.hosts[connection.host as usize];
-            host.pools[connection.worker as usize].withdraw(id);
-        }
-        if !timer.is_none() {
-            self.queue.cancel(timer);
-        }
-    }
-
-    /// A stream of the connection ends, completely or by a reset.
-    pub(super) fn release_connection(&mut self, id: Id<Connection>, is_complete: bool) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.link == Link::Closed {
-            return;
-        }
-        connection.streams -= 1;
-        let plan = self.plan;
-        let upstream = &mut self.upstreams[connection.upstream as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
-        let host = &mut upstream.hosts[connection.host as usize];
-        // An endpoint that left the list gets no more requests, but those who wait for it.
-        connection.is_draining |= !host.is_member && host.waiting() == 0;
-        let is_h1 = policy.protocol == Protocol::Http1;
-        if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
-            return self.close_connection(id);
-        }
-        if connection.is_draining {
-            return;
-        }
-        if is_h1 || connection.streams + 1 == policy.max_streams.max(1) {
-            host.pools[connection.worker as usize].offer(id);
-        }
-        self.serve_waiting(id);
-    }
-
-    /// Those who wait get the connection's free streams; if nobody does, it is idle.
-    fn serve_waiting(&mut self, id: Id<Connection>) {
-        loop {
-            let Some(connection) = self.connections.get(id) else { return };
-            if connection.link != Link::Open {
-                return;
-            }
-            let upstream = &mut self.upstreams[connection.upstream as usize];
-            let host = &mut upstream.hosts[connection.host as usize];
-            let pool = &mut host.pools[connection.worker as usize];
-            if pool.waiting() == 0 {
-                break;
-            }
-            if !pool.ready().contains(&id) {
-                return;
-            }
-            let attempt = pool.next_waiting().expect("somebody waits");
-            upstream.gauges.pending -= 1;
-            self.attach(attempt, id);
-        }
-        let connection = &self.connections[id];
-        if connection.is_draining || connection.streams != 0 {
-            return;
-        }
-        let upstream = &self.upstreams[connection.upstream as usize];
-        if !upstream.hosts[connection.host as usize].is_member {
-            return self.close_connection(id);
-        }
-        if let Some(lane) = self.compiled.clusters[upstream.cluster.index()].idle_timeout {
-            let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
-            self.connections[id].timer = timer;
-        }
-    }
-
-    /// The server has refused the client's certificate: the first request learns it a round trip
-    /// later, as a connection that ends without an answer.
-    pub(super) fn learn_rejection(&mut self, id: Id<Attempt>) {
-        let attempt = self.attempts[id];
-        let client = self.upstreams[attempt.upstream as usize].pod;
-        let (a, b) = (self.pods[client as usize].node, self.pods[attempt.pod as usize].node);
-        let wait = self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
-            + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK));
-        let cause = self.pods[client as usize].leaf_cause;
-        let record = &mut self.attempts[id];
-        record.phase = Phase::Broken;
-        record.cause = cause;
-        record.pending += 1;
-        self.queue.after(wait, Event::Reset(id.index()).pack());
-    }
-
-    // === closing ===
-
-    /// A connection was idle for long.
-    pub(super) fn idle_timeout(&mut self, slot: u32) {
-        let id = self.connections.id_at(slot).expect("the timer of an idle connection");
-        self.connections[id].timer = TimerId::NONE;
-        self.close_connection(id);
-    }
-
-    /// Something outside the mesh closes the connection.
-    pub(super) fn churn(&mut self, slot: u32, ticket: Ticket) {
-        match self.connections.at(slot) {
-            Some((id, connection)) if connection.churn == ticket => {
-                self.connections[id].churn = Ticket::NONE;
-                self.drain_connection(id);
-            }
-            _ => self.stale(),
-        }
-    }
-
-    /// The connection takes no more requests and closes when its last one is done.
-    pub(super) fn drain_connection(&mut self, id: Id<Connection>) {
-        let connection = &mut self.connections[id];
-        connection.is_draining = true;
-        let connection = *connection;
-        if connection.streams == 0 && connection.link == Link::Open {
-            self.close_connection(id);
-        } else {
-            self.pool(&connection).withdraw(id);
-        }
-    }
-
-    /// A connection is known to be dead: it takes no more requests, and closes when the last of
-    /// those that are on it has learnt it, too.
-    pub(super) fn retire_connection(&mut self, id: Id<Connection>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.link == Link::Open {
-            connection.is_draining = true;
-            let connection = *connection;
-            self.pool(&connection).withdraw(id);
-        }
-    }
-
-    /// An open connection closes. Attempts that were on it are the caller's concern.
-    pub(super) fn close_connection(&mut self, id: Id<Connection>) {
-        let connection = self.connections[id];
-        debug_assert!(connection.link != Link::Closed, "closed twice");
-        self.pool(&connection).withdraw(id);
-        self.forget_connection(id);
-        let Connection { upstream, host, worker, .. } = connection;
-        // Somebody may have waited for this very connection.
-        let plan = self.plan;
-        let cluster = self.upstreams[upstream as usize].cluster;
-        let policy = &plan.universe.clusters[cluster.index()].policy.pool;
-        if self.pool(&connection).lacks(policy, 0) {
-            self.open_if_admitted(upstream, host, worker);
-        }
-        self.free_host(upstream, host);
-    }
-
-    /// Takes a connection off all books; its record stays while an event names it.
-    fn forget_connection(&mut self, id: Id<Connection>) {
-        let connection = self.connections[id];
-        if !connection.timer.is_none() {
-            self.queue.cancel(connection.timer);
-        }
-        self.ledger.connections_open -= u32::from(connection.link == Link::Open);
-        self.upstreams[connection.upstream as usize].gauges.connections -= 1;
-        self.pool(&connection).connections -= 1;
-        if connection.place != super::state::NONE {
-            let serving = &mut self.pods[connection.pod as usize].serving;
-            serving.swap_remove(connection.place as usize);
-            if let Some(moved) = serving.get(connection.place as usize) {
-                self.connections[*moved].place = connection.place;
-            }
-        }
-        if connection.pending == 0 {
-            self.connections.remove(id);
-        } else {
-            let record = &mut self.connections[id];
-            record.link = Link::Closed;
-            record.timer = TimerId::NONE;
-            record.place = super::state::NONE;
-        }
-    }
-
-    fn pool(
-        &mut self,
-        connection: &Connection,
-    ) -> &mut crate::model::proxy::pool::Pool<Id<Connection>, Id<Attempt>> {
-        let upstream = &mut self.upstreams[connection.upstream as usize];
-        &mut upstream.hosts[connection.host as usize].pools[connection.worker as usize]
-    }
-
-    /// Every connection to a pod ends with it. Those that were being opened find out by
-    /// themselves.
-    pub(super) fn close_connections_to(&mut self, pod: u32) {
-        for id in self.pods[pod as usize].serving.clone() {
-            if self.connections[id].link == Link::Open {
-                self.close_connection(id);
-            }
-        }
-    }
-
-    /// Every connection from a pod ends with it, and what it knew of its upstreams.
-    pub(super) fn close_connections_from(&mut self, pod: u32) {
-        for (_, index) in self.pods[pod as usize].upstreams.clone() {
-            let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
-            let open: Vec<_> =
-                of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
-            for id in open {
-                let connection = self.connections[id];
-                if connection.link != Link::Open {
-                    self.pool(&connection).opening -= 1;
-                }
-                self.pool(&connection).withdraw(id);
-                self.forget_connection(id);
-            }
-            self.upstreams[index as usize].forget();
-        }
     }
 }

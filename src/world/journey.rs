@@ -9,13 +9,13 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Link, NONE, Parent, Phase};
+use super::state::{Attempt, Call, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, below};
-use crate::kernel::time::{Duration, Time};
+use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
-use crate::model::proxy::{balancer, retry};
+use crate::model::proxy::retry;
 use crate::observe::accumulator::Sample;
 use crate::observe::recorder::Ended;
 use crate::plan::Plan;
@@ -84,27 +84,6 @@ impl World<'_> {
         if let Some(id) = self.live_call(slot, Event::Routed(slot)) {
             self.route(id);
         }
-    }
-
-    /// The call that an event names, if it is still open and its pod does not stand still.
-    fn live_call(&mut self, slot: u32, event: Event) -> Option<Id<Call>> {
-        let (id, call) = self.calls.at_mut(slot).expect("a call with a pending event");
-        call.pending -= 1;
-        if call.is_over {
-            if call.pending == 0 {
-                self.calls.remove(id);
-            }
-            self.stale();
-            return None;
-        }
-        let pod = call.pod;
-        if let Some(later) = self.thaws_at(pod, true) {
-            self.calls[id].pending += 1;
-            self.queue.at(later, event.pack());
-            self.stale();
-            return None;
-        }
-        Some(id)
     }
 
     // === 2. the route ===
@@ -207,40 +186,6 @@ impl World<'_> {
         }
     }
 
-    /// An endpoint by the balancer, away from those already tried if the policy says so.
-    fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
-        let call = &self.calls[id];
-        let plan = self.plan;
-        let upstream = &mut self.upstreams[call.upstream as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
-        let (usable, members) = (upstream.usable.len(), upstream.members.len());
-        let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-        let candidates = if panics { &upstream.members } else { &upstream.usable };
-        if candidates.is_empty() {
-            return None;
-        }
-        let picks = match number {
-            0 => 1,
-            _ => match &rule(plan, call).retry {
-                retry if retry.previous_hosts => retry.host_attempts + 1,
-                _ => 1,
-            },
-        };
-        let turn = &mut upstream.turns[call.worker as usize];
-        let mut host = NONE;
-        for pick in 0..picks {
-            let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
-            let index = balancer::pick(policy.balancer, candidates.len(), turn, draw, |index| {
-                upstream.hosts[candidates[index] as usize].active
-            });
-            host = candidates[index];
-            if !call.tried.contains(&host) {
-                break;
-            }
-        }
-        Some(host)
-    }
-
     /// An attempt gets a connection: its request goes out.
     pub(super) fn attach(
         &mut self,
@@ -295,25 +240,6 @@ impl World<'_> {
         }
     }
 
-    /// A packet was swallowed: TCP sends it again, or gives the connection up.
-    pub(super) fn send_later(&mut self, id: Id<Attempt>, event: Event) {
-        self.ledger.lost += 1;
-        let network = &self.plan.parameters.network;
-        let attempt = &mut self.attempts[id];
-        attempt.pending += 1;
-        attempt.resent += 1;
-        attempt.is_held = true;
-        attempt.cause = self.nodes.cause;
-        let wait = network.rto * (1 << (attempt.resent - 1).min(20));
-        let give_up = attempt.sent_at + network.give_up;
-        if give_up <= self.now + wait {
-            attempt.phase = Phase::Broken;
-            self.queue.at(give_up.max(self.now), Event::Reset(id.index()).pack());
-        } else {
-            self.queue.after(wait, event.pack());
-        }
-    }
-
     // === 5. the answer comes back ===
 
     /// The answer reaches the client proxy.
@@ -360,48 +286,7 @@ impl World<'_> {
         }
     }
 
-    /// The client learns that its connection is gone.
-    pub(super) fn reset(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Broken) else { return };
-        let attempt = self.attempts[id];
-        if self.calls.get(attempt.call).is_none() {
-            return self.close_attempt(id);
-        }
-        let outcome = Outcome::failure(Details::ConnectionTermination);
-        self.retire_connection(attempt.connection);
-        self.close_attempt_at_client(id, outcome);
-        // The others on this connection learn it by events of their own.
-        if self.connections.get(attempt.connection).is_some_and(|one| one.link == Link::Open) {
-            self.drain_connection(attempt.connection);
-        }
-        self.fail_try(attempt.call, outcome, attempt.cause);
-    }
-
-    // === 6. timeouts ===
-
-    /// The route timeout: 504 UT, never retried.
-    pub(super) fn route_timeout(&mut self, slot: u32) {
-        let id = self.calls.id_at(slot).expect("the timer of an open call");
-        self.calls[id].timeout = TimerId::NONE;
-        let attempt = self.calls[id].attempt;
-        if !attempt.is_none() {
-            self.calls[id].cause = self.attempts[attempt].cause.or(self.calls[id].cause);
-            self.abandon(attempt, Outcome::failure(Details::ResponseTimeout));
-        }
-        self.end_call(id, Outcome::failure(Details::ResponseTimeout));
-    }
-
-    /// A per-try timeout: 504 UT, retried if the policy has a condition for it.
-    pub(super) fn per_try_timeout(&mut self, slot: u32) {
-        let id = self.attempts.id_at(slot).expect("the timer of an open attempt");
-        self.attempts[id].per_try = TimerId::NONE;
-        let attempt = self.attempts[id];
-        let outcome = Outcome::failure(Details::PerTryTimeout);
-        self.abandon(id, outcome);
-        self.fail_try(attempt.call, outcome, attempt.cause);
-    }
-
-    // === 7. another try, or the end ===
+    // === 6. another try, or the end ===
 
     /// A try ended without an answer.
     pub(super) fn fail_try(
@@ -472,131 +357,10 @@ impl World<'_> {
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
         }
     }
-
-    /// A call leaves the books without an end to tell: its pod crashed.
-    pub(super) fn drop_call(&mut self, id: Id<Call>) {
-        let attempt = self.calls[id].attempt;
-        if !attempt.is_none() {
-            self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
-        }
-        let call = self.close_call(id);
-        // Nobody inside is left to be told; a request from outside loses its connection.
-        let outcome = Outcome::failure(Details::ConnectionTermination);
-        let latency = self.now.since(call.began);
-        let (workload, attempts) = (call.workload, u32::from(call.tries));
-        let sample = Sample { began: call.began, latency, outcome, workload, attempts };
-        let cause = self.pod_cause(call.pod);
-        match call.parent {
-            Parent::Visit(..) => {}
-            Parent::Traffic(_) => {
-                self.recorder
-                    .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
-                self.ledger.root_ended(self.now, latency);
-            }
-            Parent::User(source, user) => {
-                self.recorder
-                    .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
-                self.ledger.root_ended(self.now, latency);
-                self.user_thinks(source, user, Some(call.key));
-            }
-        }
-    }
-
-    fn close_call(&mut self, id: Id<Call>) -> Call {
-        let call = self.calls[id];
-        assert!(!call.is_over, "a call ends once");
-        self.ledger.calls_ended += 1;
-        if !call.timeout.is_none() {
-            self.queue.cancel(call.timeout);
-        }
-        if call.holds_retry {
-            self.upstreams[call.upstream as usize].gauges.retries -= 1;
-        }
-        if call.pending == 0 {
-            self.calls.remove(id);
-        } else {
-            let record = &mut self.calls[id];
-            record.is_over = true;
-            record.timeout = TimerId::NONE;
-            record.holds_retry = false;
-        }
-        call
-    }
-
-    // === what the client side of an attempt shares ===
-
-    /// The attempt that an event names, if the event still means something to it.
-    pub(super) fn live_attempt(&mut self, slot: u32, phase: Phase) -> Option<Id<Attempt>> {
-        let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
-        attempt.pending -= 1;
-        if attempt.phase == phase {
-            return Some(id);
-        }
-        if attempt.phase == Phase::Over && attempt.pending == 0 {
-            self.attempts.remove(id);
-        }
-        self.stale();
-        None
-    }
-
-    /// The client gives an attempt up; the endpoint works on.
-    pub(super) fn abandon(&mut self, id: Id<Attempt>, outcome: Outcome) {
-        let attempt = self.attempts[id];
-        if attempt.phase == Phase::Waiting {
-            self.stop_waiting(id);
-            return self.close_attempt(id);
-        }
-        self.detach(id, outcome, false);
-        self.attempts[id].call = Id::NONE;
-        self.attempts[id].connection = Id::NONE;
-    }
-
-    /// The attempt no longer uses its connection, and its endpoint is judged by its outcome.
-    fn detach(&mut self, id: Id<Attempt>, outcome: Outcome, is_complete: bool) {
-        let attempt = &mut self.attempts[id];
-        let per_try = std::mem::replace(&mut attempt.per_try, TimerId::NONE);
-        let attempt = *attempt;
-        if !per_try.is_none() {
-            self.queue.cancel(per_try);
-        }
-        let upstream = &mut self.upstreams[attempt.upstream as usize];
-        upstream.gauges.requests -= 1;
-        upstream.hosts[attempt.host as usize].active -= 1;
-        self.judge_endpoint(attempt.upstream, attempt.host, outcome);
-        self.release_connection(attempt.connection, is_complete);
-    }
-
-    /// A broken attempt whose client is still there.
-    fn close_attempt_at_client(&mut self, id: Id<Attempt>, outcome: Outcome) {
-        self.detach(id, outcome, false);
-        self.close_attempt(id);
-    }
-
-    /// Nothing of the attempt is left, but for events that name it.
-    pub(super) fn close_attempt(&mut self, id: Id<Attempt>) {
-        let attempt = &mut self.attempts[id];
-        self.ledger.attempts_closed += 1;
-        if attempt.pending == 0 {
-            self.attempts.remove(id);
-        } else {
-            attempt.phase = Phase::Over;
-            attempt.call = Id::NONE;
-        }
-    }
-
-    /// Until when a pod stands still: when an event that comes now is to be handled. Work that
-    /// was going on takes as much longer as the pod stood still; packets wait for the end.
-    pub(super) fn thaws_at(&self, pod: u32, is_work: bool) -> Option<Time> {
-        let (from, until) = self.pods.get(pod as usize)?.frozen?;
-        if until <= self.now {
-            return None;
-        }
-        Some(if is_work { self.now + until.since(from) } else { until })
-    }
 }
 
 /// The rule that a call follows.
-fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {
+pub(super) fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {
     &plan.universe.routes[call.route.index()].rules[call.rule as usize]
 }
 

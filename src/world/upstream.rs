@@ -6,10 +6,14 @@
 //! Left out: state shared between clusters; health checks.
 
 use super::World;
+use super::client::purpose;
 use super::event::Event;
-use super::state::{Host, NONE, Upstream};
+use super::journey::rule;
+use super::state::{Call, Host, NONE, Upstream};
+use crate::kernel::slab::Id;
 use crate::kernel::stream::{below, draw_at};
 use crate::kernel::time::{Duration, Time};
+use crate::model::proxy::balancer;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::{Health, may_eject};
 use crate::model::proxy::pool::Pool;
@@ -18,6 +22,40 @@ use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
+    /// An endpoint by the balancer, away from those already tried if the policy says so.
+    pub(super) fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
+        let call = &self.calls[id];
+        let plan = self.plan;
+        let upstream = &mut self.upstreams[call.upstream as usize];
+        let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
+        let (usable, members) = (upstream.usable.len(), upstream.members.len());
+        let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
+        let candidates = if panics { &upstream.members } else { &upstream.usable };
+        if candidates.is_empty() {
+            return None;
+        }
+        let picks = match number {
+            0 => 1,
+            _ => match &rule(plan, call).retry {
+                retry if retry.previous_hosts => retry.host_attempts + 1,
+                _ => 1,
+            },
+        };
+        let turn = &mut upstream.turns[call.worker as usize];
+        let mut host = NONE;
+        for pick in 0..picks {
+            let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
+            let index = balancer::pick(policy.balancer, candidates.len(), turn, draw, |index| {
+                upstream.hosts[candidates[index] as usize].active
+            });
+            host = candidates[index];
+            if !call.tried.contains(&host) {
+                break;
+            }
+        }
+        Some(host)
+    }
+
     /// The pod's view of a cluster.
     pub(super) fn upstream(&mut self, pod: u32, cluster: ClusterId) -> u32 {
         let known = &self.pods[pod as usize].upstreams;
