@@ -354,7 +354,7 @@ mod tests {
             let timer = queue.after_lane(lane, what);
             queue.cancel(timer);
         }
-        assert_eq!((queue.len(), queue.heap.len(), queue.nodes.len()), (0, 1, 2));
+        assert_eq!((queue.len(), queue.heap.len(), queue.nodes.len()), (0, 1, 3));
         assert_eq!(queue.peek_time(), None);
         assert_eq!(queue.heap.len(), 0);
     }

@@ -136,4 +136,17 @@ mod tests {
         assert_eq!((rows[0].p50_ns, rows[0].gauges[0]), (None, 0.0));
         assert_eq!((rows[1].requests.ok, rows[1].gauges[0]), (1, 1.0));
     }
+
+    #[test]
+    fn cells_are_eighths_of_octaves() {
+        for (latency_ns, cell) in [(0, 0), (1, 0), (2, 8), (1 << 40, 320), (u64::MAX, 511)] {
+            assert_eq!(cell_of(latency_ns), cell);
+        }
+        let mut latency_ns = 1_u64;
+        while latency_ns < 1 << 50 {
+            let exact = libm::floor(libm::log2(latency_ns as f64) * 8.0);
+            assert_eq!(f64::from(cell_of(latency_ns)).to_bits(), exact.to_bits(), "{latency_ns}");
+            latency_ns += latency_ns / 1_000 + 1;
+        }
+    }
 }
