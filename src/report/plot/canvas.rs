@@ -103,7 +103,7 @@ pub(super) fn png(drawing: &impl Drawing) -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut file, width * PNG_SCALE, height * PNG_SCALE);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Default);
+    encoder.set_compression(png::Compression::Fast);
     encoder.set_adaptive_filter(png::AdaptiveFilterType::NonAdaptive);
     encoder.set_filter(png::FilterType::Up);
     let (xppu, unit) = (PIXELS_PER_METRE * PNG_SCALE, png::Unit::Meter);
