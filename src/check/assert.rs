@@ -4,7 +4,7 @@
 //! window with samples must hold, and the worst one is reported. With `seeds = N, share` the
 //! expectation becomes one about runs: it must hold in that share of N of them.
 //!
-//! Source: the contract's section on assertions; Litmus and k6 for "no data is not a pass".
+//! Source: docs/results.md; Litmus and k6 for "no data is not a pass".
 //! Left out: runs that were ended early, which are not judged at all.
 
 use crate::check::judgement::{Judgement, Verdict};

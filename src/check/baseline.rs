@@ -2,7 +2,7 @@
 //!
 //! `<folder>/<scenario>.json`, `<folder>/<scenario>/<variant>.json`. Only `meshsim bless` writes.
 //!
-//! Source: the contract's section on files.
+//! Source: docs/results.md.
 //! Left out: removing baselines of scenarios that are gone; the user sees them in git.
 
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! `meshsim bless`: the runs of `test`, whose results become the baseline.
 //!
-//! Source: the contract: nothing else writes baselines; what moved is told.
+//! Source: docs/results.md: nothing else writes baselines; what moved is told.
 //! Left out: a run that did not reach its end is never a baseline.
 
 use super::ExitStatus;

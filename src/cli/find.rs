@@ -1,6 +1,6 @@
 //! Which files a path means, and reading them.
 //!
-//! Source: the contract: a scenario, or a folder that holds some, in a stable order.
+//! Source: docs/results.md: a scenario, or a folder that holds some, in a stable order.
 //! Left out: patterns; the shell has them.
 
 use super::output::reason;

@@ -1,6 +1,6 @@
 //! Ctrl-C: the first asks runs to end cleanly, the second leaves at once.
 //!
-//! Source: the contract: what was written is marked partial.
+//! Source: docs/results.md: what was written is marked partial.
 //! Left out: commands that take no time; they end by the signal itself.
 
 use super::ExitStatus;

@@ -1,6 +1,6 @@
 //! What was typed, as what it means: which plans are run with which seeds, into which folders.
 //!
-//! Source: ripgrep's two stages of arguments; the contract's section on files.
+//! Source: ripgrep's two stages of arguments; docs/results.md.
 //! Left out: how jobs are run (`simulate`).
 
 use super::find::Disk;

@@ -1,6 +1,6 @@
 //! The label of a run that was not made as written: its settings, as part of a folder's name.
 //!
-//! Source: the contract's section on files.
+//! Source: docs/results.md.
 //! Left out: settings inside the scenario; they are the scenario.
 
 use crate::kernel::stream::name_hash;

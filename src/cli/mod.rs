@@ -1,7 +1,7 @@
 //! Floor 5: the command line. One file a command; what was typed is parsed here, what it means is
 //! worked out in `job`, and nothing but `output` prints.
 //!
-//! Source: the contract's table of commands; ripgrep and uv for exit codes and messages.
+//! Source: ripgrep and uv for exit codes and messages.
 //! Left out: the commands of later issues.
 
 mod bless;

@@ -1,6 +1,6 @@
 //! `meshsim new`: a scenario to start from.
 //!
-//! Source: the contract.
+//! Source: docs/results.md.
 //! Left out: overwriting anything.
 
 use super::ExitStatus;

@@ -1,6 +1,6 @@
 //! `meshsim oracle`: theory beside simulation.
 //!
-//! Source: the contract.
+//! Source: docs/results.md.
 //! Left out: the cases, which are `check::oracle`.
 
 use super::interrupt::Interrupt;

@@ -1,6 +1,6 @@
 //! `meshsim plan`: every value of a scenario, with where it comes from.
 //!
-//! Source: the contract.
+//! Source: docs/results.md.
 //! Left out: working anything out; `scenario::load` says it all.
 
 use super::job;

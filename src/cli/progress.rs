@@ -1,7 +1,7 @@
 //! How far runs are: a bar on a terminal, for whatever takes more than a second; and the only
 //! clock on the wall that meshsim reads, for that bar and for `--max-time`.
 //!
-//! Source: the contract: progress on stderr, on a terminal only.
+//! Source: docs/results.md: progress on stderr, on a terminal only.
 //! Left out: any influence on a run but to end it.
 
 #![expect(clippy::disallowed_types, reason = "the one place that reads the wall clock")]

@@ -1,6 +1,6 @@
 //! The files of a run, all of them in one list, and the folder they go to.
 //!
-//! Source: the contract's section on files.
+//! Source: docs/results.md.
 //! Left out: what is in them (`report`).
 
 use super::output::Trouble;

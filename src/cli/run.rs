@@ -1,6 +1,6 @@
 //! `meshsim run`: load, simulate, judge, write, tell.
 //!
-//! Source: the contract.
+//! Source: docs/results.md.
 //! Left out: `--manifests`.
 
 use super::interrupt::Interrupt;

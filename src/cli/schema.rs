@@ -1,7 +1,7 @@
 //! `meshsim schema`: the JSON Schema of scenario files.
 //!
-//! Source: the contract; made from the table that the parser uses.
-//! Left out: how editors are told of it; that is in the documentation.
+//! Source: docs/results.md; made from the table that the parser uses.
+//! Left out: how editors are told of it; the README says it.
 
 use super::ExitStatus;
 use super::output::{Output, Trouble};

@@ -1,6 +1,6 @@
 //! From a job to a judged run: the world is called here and nowhere else in the command line.
 //!
-//! Source: the contract's section on assertions, for those that need several seeds.
+//! Source: docs/results.md, for those that need several seeds.
 //! Left out: what is done with the run.
 
 use super::ExitStatus;

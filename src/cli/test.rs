@@ -1,6 +1,6 @@
 //! `meshsim test`: every scenario against its expectations and its baseline.
 //!
-//! Source: the contract.
+//! Source: docs/results.md.
 //! Left out: writing any result.
 
 use super::ExitStatus;

@@ -1,6 +1,6 @@
 //! Verdicts on scenarios as text, as JSON, as JUnit.
 //!
-//! Source: the contract: a failure shows the value, the margin, the worst window and the first
+//! Source: docs/results.md: a failure shows the value, the margin, the worst window and the first
 //! violation.
 //! Left out: colours; words carry the verdict.
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Source: Tene's `HdrHistogram` (lowest discernible value 1, 3 significant digits); a test holds
-//! it to the `hdrhistogram` crate. Ours because it counts faster (`reference/speed.md`).
+//! it to the `hdrhistogram` crate. Ours because it counts faster (docs/speed.md).
 //! Left out: correction for coordinated omission (latency is taken from the intended start), other
 //! precisions, subtraction.
 

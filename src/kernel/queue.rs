@@ -15,7 +15,7 @@
 //! When a head is cancelled its entry stays until it comes to the top, and is then replaced by the
 //! true head's, which is never earlier.
 //!
-//! Source: `reference/speed.md`: a timeout is set for each request and almost never fires, so
+//! Source: docs/speed.md: a timeout is set for each request and almost never fires, so
 //! cancelled timers cost a plain heap more than its events do.
 //! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.

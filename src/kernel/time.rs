@@ -3,7 +3,7 @@
 //! Two types, so that an instant and a length of time are never mixed. Arithmetic is checked in
 //! every build: an overflow is a bug of ours, never a silent wrap.
 //!
-//! Source: `design` decision: integers order exactly and add without error; 60 bits of ns are
+//! Source: ARCHITECTURE.md: integers order exactly and add without error; 60 bits of ns are
 //! 36 years, enough for a root certificate of ten.
 //! Left out: clock skew between nodes (a property of the model, not of the kernel).
 

@@ -1,6 +1,6 @@
 //! The journal: facts of the control plane and of pods, at most 64 a kind and interval.
 //!
-//! Source: `events.jsonl` of the contract.
+//! Source: `events.jsonl` of docs/results.md.
 //! Left out: requests; they are counted.
 
 use super::run::LogLine;

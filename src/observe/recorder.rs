@@ -3,7 +3,7 @@
 //! It answers nothing that could change a run, but for the watches of conditions, which belong to
 //! the model (an operator or a rollout controller who looks at a dashboard) and are always on.
 //!
-//! Source: the outputs of the contract.
+//! Source: the outputs of docs/results.md.
 //! Left out: request traces.
 
 use super::accumulator::Sample;

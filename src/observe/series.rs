@@ -1,6 +1,6 @@
 //! The time series: a row an interval.
 //!
-//! Source: `series.csv` of the contract.
+//! Source: `series.csv` of docs/results.md.
 //! Left out: series per service.
 
 use super::run::{SeriesRow, Tally};

@@ -1,6 +1,6 @@
 //! `series.csv` and `outcomes.csv`: the run over time, and how its hops ended.
 //!
-//! Source: RFC 4180 for quoting; the columns are those of the contract, others follow.
+//! Source: RFC 4180 for quoting; the columns are those of docs/results.md, others follow.
 //! Left out: CRLF line ends, which no reader needs.
 
 use crate::observe::run::{OutcomeRow, Run, SeriesRow};
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leading_columns_are_those_of_the_contract() {
+    fn the_leading_columns_are_those_that_is_documented() {
         let leading = "time_s,requests,ok,failed,p50_ms,p90_ms,p99_ms,proxies,proxies_connected,\
                        certificates_valid,certificates_expired,config_staleness_max_s,";
         assert!(series(&sample_run()).starts_with(leading));

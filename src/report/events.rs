@@ -1,6 +1,6 @@
 //! `events.jsonl`: what the control plane and the pods did, a line each.
 //!
-//! Source: the contract; the kinds are those of [`FactKind`].
+//! Source: docs/results.md; the kinds are those of [`FactKind`].
 //! Left out: requests, which are counted elsewhere.
 
 use crate::observe::run::{LogLine, Run};

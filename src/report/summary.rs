@@ -2,7 +2,7 @@
 //!
 //! Raw simulated counts; milliseconds with six decimals; what has no samples is null, never 0.
 //!
-//! Source: the contract, whose order of fields is kept.
+//! Source: docs/results.md, whose order of fields is kept.
 //! Left out: the topology (it is drawn), latencies in full (they are in `latency.hlog`).
 
 use crate::check::judgement::Judgement;

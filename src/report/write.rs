@@ -3,7 +3,7 @@
 //! Every file is written under a temporary name beside its place; only when all are whole, they
 //! are renamed. Whatever goes wrong before leaves the folder as it was.
 //!
-//! Source: the contract; POSIX `rename` replaces a file in one step.
+//! Source: docs/results.md; POSIX `rename` replaces a file in one step.
 //! Left out: syncing to the disk; a power loss may lose a result, which can be made again.
 
 use std::fs;

@@ -5,7 +5,7 @@
 //! among the arguments is a version if there is one of that name, else a service; a bare gauge
 //! means its maximum.
 //!
-//! Source: the contract's examples.
+//! Source: the example of docs/scenarios.md.
 //! Left out: arithmetic, `and`, `or`.
 
 use super::context::known;
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_the_contract_reads() {
+    fn every_form_that_is_documented_reads() {
         for text in [
             "success_rate >= 99.9%",
             "p99 < 250ms",

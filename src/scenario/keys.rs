@@ -1,6 +1,6 @@
 //! Every key of a scenario file: its kind, default and meaning.
 //!
-//! Source: the contract's example; the rest in its manner.
+//! Source: the example of docs/scenarios.md; the rest in its manner.
 //! Left out: `[[manifests]]`, `[sampling]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
 use super::schema::Default::{Is, None, Parameter, Required};
@@ -11,7 +11,7 @@ use super::schema::Kind::{
 };
 use super::schema::{Default, Key, Keys, Kind};
 
-/// Sections that the contract names and this version does not read.
+/// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sampling", "sweep", "lesson"];
 /// Pods of one workload, and of all.
 pub(crate) const PODS_MAX: i64 = 1_000_000;

@@ -4,7 +4,7 @@
 //! table of keys), `check` (structure), `merge` (base files), `overrides` (`--set`, variants),
 //! `lower` (names to ids, meanings), `origin` (where each value comes from).
 //!
-//! Source: the contract's section on scenario files.
+//! Source: docs/scenarios.md.
 //! Left out: `[[manifests]]`, `[sampling]`, `[sweep]`, `[lesson]`.
 
 mod check;

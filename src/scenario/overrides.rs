@@ -5,7 +5,7 @@
 //! its workload, and where there is one workload its keys need no version. A table given for a
 //! table adds its keys to it.
 //!
-//! Source: the contract's rule for `--set`.
+//! Source: docs/scenarios.md's rule for `--set`.
 //! Left out: adding elements to arrays, taking keys away.
 
 use super::context::{Context, Fault, known};

@@ -3,7 +3,7 @@
 //! `istiod`, `istiod/ca`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
 //! `zone:NAME`, `link:A->B`, `link:A<->B`, `traffic:ID`.
 //!
-//! Source: the contract.
+//! Source: docs/scenarios.md.
 //! Left out: sets of names, patterns.
 
 use crate::plan::timeline::ControlPart;

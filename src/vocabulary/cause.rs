@@ -4,7 +4,7 @@
 //! stale or a certificate ends. A failed request ends with one; following `because` leads to the
 //! root that the scenario injected.
 //!
-//! Source: `design` decision: a recorder cannot know why, so the world keeps it. Outside the digest.
+//! Source: ARCHITECTURE.md: a recorder cannot know why, so the world keeps it. Outside the digest.
 //! Left out: causes that are only statistical (a queue that was long because of many requests).
 
 use crate::kernel::time::Time;

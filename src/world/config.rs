@@ -3,7 +3,7 @@
 //! Every change makes a version. An endpoint list or a route is kept with the version that made
 //! it, so a stale proxy is a small number and old lists are shared by all who still have them.
 //!
-//! Source: `design` decision; xDS versions are per type, four numbers a proxy.
+//! Source: ARCHITECTURE.md; xDS versions are per type, four numbers a proxy.
 //! Left out: scopes (every proxy sees everything), deltas, the freeing of lists nobody has.
 
 use crate::kernel::time::Time;

@@ -4,7 +4,7 @@
 //! An event is a kind and a slot. Kind codes are written constants: they are part of the digest
 //! and of the ladder's names and never change their meaning.
 //!
-//! Source: `design` decision: one closed enum, one match.
+//! Source: ARCHITECTURE.md: one closed enum, one match.
 //! Left out: payloads; what an event is about stands in its owner's record.
 
 macro_rules! events {

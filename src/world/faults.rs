@@ -52,18 +52,9 @@ impl World<'_> {
                     self.network_of().degrade(to, from, *delay, *loss, begins);
                 }
             }
-            Action::SlowApps { workloads, factor } => {
+            Action::SlowApps { workloads, .. } | Action::AppErrors { workloads, .. } => {
                 for workload in workloads {
-                    self.workloads[workload.index()].slow = if begins { *factor } else { 1.0 };
-                }
-            }
-            Action::AppErrors { workloads, share, status } => {
-                for workload in workloads {
-                    let own = self.plan.universe.workloads[workload.index()].errors;
-                    let state = &mut self.workloads[workload.index()];
-                    state.errors =
-                        if begins { Errors { share: *share, status: *status } } else { own };
-                    state.error_cause = if begins { cause } else { None };
+                    self.disturb(*workload);
                 }
             }
             Action::Rollout(workloads) if begins => {
@@ -71,23 +62,59 @@ impl World<'_> {
                     self.roll_out(*workload, cause);
                 }
             }
-            Action::Scale { workload, replicas } => {
+            Action::Scale { workload, .. } => {
                 let own = self.plan.universe.workloads[workload.index()].replicas;
-                self.scale(*workload, if begins { *replicas } else { own }, cause);
+                let last = self.in_force().rev().find_map(|(action, _)| match action {
+                    Action::Scale { workload: of, replicas } if of == workload => Some(*replicas),
+                    _ => None,
+                });
+                self.scale(*workload, last.unwrap_or(own), cause);
             }
-            Action::SetRoutes { service, route } => {
+            Action::SetRoutes { service, .. } => {
                 let own = self.plan.universe.services[service.index()].route;
+                let last = self.in_force().rev().find_map(|(action, _)| match action {
+                    Action::SetRoutes { service: of, route } if of == service => Some(*route),
+                    _ => None,
+                });
                 self.config.begin_version(self.now, cause);
-                self.config.set_route(*service, if begins { *route } else { own });
+                self.config.set_route(*service, last.unwrap_or(own));
                 self.schedule_watch();
             }
-            Action::ScaleTraffic { traffic, factor } => {
+            Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
-                    self.scale_traffic(*index, if begins { *factor } else { 1.0 });
+                    let factors = self.in_force().filter_map(|(action, _)| match action {
+                        Action::ScaleTraffic { traffic, factor } if traffic.contains(index) => {
+                            Some(*factor)
+                        }
+                        _ => None,
+                    });
+                    let factor = factors.product();
+                    self.scale_traffic(*index, factor);
                 }
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
         }
+    }
+
+    /// How slow a workload is and how often it fails, by what is in force: slowness multiplies, of
+    /// errors the last event's hold.
+    fn disturb(&mut self, workload: WorkloadId) {
+        let own = self.plan.universe.workloads[workload.index()].errors;
+        let (mut slow, mut errors, mut error_cause) = (1.0, own, None);
+        for (action, cause) in self.in_force() {
+            match action {
+                Action::SlowApps { workloads, factor } if workloads.contains(&workload) => {
+                    slow *= factor;
+                }
+                Action::AppErrors { workloads, share, status } if workloads.contains(&workload) => {
+                    errors = Errors { share: *share, status: *status };
+                    error_cause = cause;
+                }
+                _ => {}
+            }
+        }
+        let state = &mut self.workloads[workload.index()];
+        (state.slow, state.errors, state.error_cause) = (slow, errors, error_cause);
     }
 
     fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {

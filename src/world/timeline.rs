@@ -16,6 +16,8 @@ use crate::vocabulary::fact::FactKind;
 /// Events while running.
 pub(crate) struct Timeline {
     states: Vec<EventState>,
+    /// Events that have begun and not ended, in the order in which they began.
+    active: Vec<u32>,
 }
 
 struct EventState {
@@ -35,7 +37,7 @@ impl Timeline {
             open: Vec::new(),
             cause: None,
         };
-        Self { states: plan.timeline.iter().map(state).collect() }
+        Self { states: plan.timeline.iter().map(state).collect(), active: Vec::new() }
     }
 
     pub(crate) fn hash(&self, index: u32) -> u64 {
@@ -94,6 +96,7 @@ impl World<'_> {
         if let Some(until) = until {
             self.queue.at(until, Event::End(index).pack());
         }
+        self.timeline.active.push(index);
         self.apply(&event.action, true, Some(cause), until);
     }
 
@@ -107,8 +110,20 @@ impl World<'_> {
             self.occurrences[place].to = Some(self.now);
         }
         self.fact(FactKind::EventEnded, || (event.id.clone(), event.label.clone()));
+        if let Some(place) = self.timeline.active.iter().position(|one| *one == index) {
+            self.timeline.active.remove(place);
+        }
         self.apply(&event.action, false, cause, None);
         self.recorder.event_ends(index, &event.id, self.now);
+    }
+
+    /// What is in force: the actions of the events that have begun and not ended, with their
+    /// causes, in the order in which they began. Where they contradict, the last one holds.
+    pub(super) fn in_force(&self) -> impl DoubleEndedIterator<Item = (&Action, Option<CauseId>)> {
+        self.timeline.active.iter().map(|index| {
+            let index = *index as usize;
+            (&self.plan.timeline[index].action, self.timeline.states[index].cause)
+        })
     }
 
     /// A condition is looked at.

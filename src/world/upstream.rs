@@ -2,7 +2,7 @@
 //!
 //! Made at first use; catches up with the proxy's configuration when it is next used.
 //!
-//! Source: Envoy's cluster manager; `design` decision on state at first use.
+//! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
 //! Left out: state shared between clusters; health checks.
 
 use super::World;

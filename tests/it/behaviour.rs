@@ -1,7 +1,7 @@
 //! The world against rules that were measured on real Envoys and read in Istio's and Kubernetes'
 //! sources: a small scenario each, and what must come out, exactly or as a binomial share.
 //!
-//! Source: `reference/envoy.md`, Envoy 1.40, by family (e02 retries, e04 breakers, …); the
+//! Source: measurements of Envoy 1.40, by family (e02 retries, e04 breakers, …); the
 //! parameters' own sources for Istio and Kubernetes.
 
 use crate::support::{assert_share, count, ledger, run, run_with};
@@ -397,4 +397,47 @@ fn a_rolling_update_of_ten_pods_during_an_outage_stops_at_eight() {
     let run = run(&quiet("10m", "1s", 10, "", &events));
     let ready = gauge(&run, Gauge::PodsReady);
     assert!((ready.last().unwrap() - 8.0).abs() < 1e-9, "{ready:?}");
+}
+
+// === the timeline ===
+
+/// Two windows on one target overlap: each end takes back its own part only. They used to share
+/// one value, and the first end took everything back.
+#[test]
+fn overlapping_windows_end_apart() {
+    let run = run(r#"
+[scenario]
+duration = "8s"
+interval = "1s"
+[mesh]
+profile = "none"
+network = { same_node = "0s", same_zone = "0s" }
+[[service]]
+name = "server"
+[[service.workload]]
+workers = 9
+time = "10ms"
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = { constant = "10rps" }
+[[event]]
+id = "twice"
+at = "1s"
+for = "4s"
+do = "slow"
+target = "service:server"
+factor = 2.0
+[[event]]
+id = "thrice"
+at = "3s"
+for = "4s"
+do = "slow"
+target = "service:server"
+factor = 3.0
+"#);
+    let p50_ms = run.series.iter().map(|row| row.p50_ns.map(|ns| (ns as f64 / 1e6).round()));
+    let expected = [10.0, 20.0, 20.0, 60.0, 60.0, 30.0, 30.0, 10.0].map(Some);
+    assert_eq!(p50_ms.collect::<Vec<_>>(), expected);
 }

@@ -1,6 +1,6 @@
 //! What it means: whether all assertions held, and of each that did not, by how much and when.
 //!
-//! Source: the contract: value, margin, worst window, first violation.
+//! Source: docs/results.md: value, margin, worst window, first violation.
 //! Left out: assertions that held; `summary.json` has them.
 
 use super::{Paint, wrap};

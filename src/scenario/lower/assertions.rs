@@ -1,6 +1,6 @@
 //! Assertions: windows, filters and expressions.
 //!
-//! Source: the contract.
+//! Source: docs/scenarios.md.
 //! Left out: assertions about single pods.
 
 use super::super::context::Fault;

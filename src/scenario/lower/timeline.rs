@@ -1,6 +1,6 @@
 //! Events: when they begin, how long they last. What they do is in `action`.
 //!
-//! Source: the contract.
+//! Source: docs/scenarios.md.
 //! Left out: events that follow other events.
 
 use super::super::context::Fault;

@@ -9,7 +9,7 @@ use super::{Files, Loaded, load};
 use crate::plan::problem::Problem;
 use std::collections::BTreeMap;
 
-/// The contract's example, completed with the services that it speaks of.
+/// The example of docs/scenarios.md, completed with the services that it speaks of.
 const NORMATIVE: &str = include_str!("normative.toml");
 
 /// Files in memory.
