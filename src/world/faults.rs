@@ -10,7 +10,7 @@ use super::state::{Life, Pod, XdsStream};
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Time;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
-use crate::plan::universe::{Errors, NodeId, WorkloadId};
+use crate::plan::universe::{Errors, NodeId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
 impl World<'_> {
@@ -63,37 +63,48 @@ impl World<'_> {
                 }
             }
             Action::Scale { workload, .. } => {
-                let own = self.plan.universe.workloads[workload.index()].replicas;
-                let last = self.in_force().rev().find_map(|(action, _)| match action {
-                    Action::Scale { workload: of, replicas } if of == workload => Some(*replicas),
-                    _ => None,
-                });
-                self.scale(*workload, last.unwrap_or(own), cause);
+                self.scale(*workload, self.replicas_in_force(*workload), cause);
             }
             Action::SetRoutes { service, .. } => {
-                let own = self.plan.universe.services[service.index()].route;
-                let last = self.in_force().rev().find_map(|(action, _)| match action {
-                    Action::SetRoutes { service: of, route } if of == service => Some(*route),
-                    _ => None,
-                });
+                let route = self.route_in_force(*service);
                 self.config.begin_version(self.now, cause);
-                self.config.set_route(*service, last.unwrap_or(own));
+                self.config.set_route(*service, route);
                 self.schedule_watch();
             }
             Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
-                    let factors = self.in_force().filter_map(|(action, _)| match action {
-                        Action::ScaleTraffic { traffic, factor } if traffic.contains(index) => {
-                            Some(*factor)
-                        }
-                        _ => None,
-                    });
-                    let factor = factors.product();
-                    self.scale_traffic(*index, factor);
+                    self.scale_traffic(*index, self.traffic_in_force(*index));
                 }
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
         }
+    }
+
+    /// The replicas that the last event in force wants; else those of the plan.
+    fn replicas_in_force(&self, workload: WorkloadId) -> u32 {
+        let last = self.in_force().rev().find_map(|(action, _)| match action {
+            Action::Scale { workload: of, replicas } if *of == workload => Some(*replicas),
+            _ => None,
+        });
+        last.unwrap_or(self.plan.universe.workloads[workload.index()].replicas)
+    }
+
+    /// The routes that the last event in force has set; else those of the plan.
+    fn route_in_force(&self, service: ServiceId) -> RouteId {
+        let last = self.in_force().rev().find_map(|(action, _)| match action {
+            Action::SetRoutes { service: of, route } if *of == service => Some(*route),
+            _ => None,
+        });
+        last.unwrap_or(self.plan.universe.services[service.index()].route)
+    }
+
+    /// The product of all factors in force.
+    fn traffic_in_force(&self, index: u32) -> f64 {
+        let factors = self.in_force().filter_map(|(action, _)| match action {
+            Action::ScaleTraffic { traffic, factor } if traffic.contains(&index) => Some(*factor),
+            _ => None,
+        });
+        factors.product()
     }
 
     /// How slow a workload is and how often it fails, by what is in force: slowness multiplies, of
