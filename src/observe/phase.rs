@@ -52,6 +52,15 @@ impl Phases {
         phase.latency.record(latency.ns());
     }
 
+    /// The latency of the requests of all phases: each belongs to one.
+    pub fn latency(&self) -> Histogram {
+        let mut all = Histogram::new();
+        for phase in &self.all {
+            all.merge(&phase.latency);
+        }
+        all
+    }
+
     /// All phases with some length.
     pub fn finish(mut self, end: Time) -> Vec<Phase> {
         if let Some(last) = self.all.last_mut() {

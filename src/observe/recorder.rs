@@ -77,9 +77,7 @@ pub struct Recorder {
     pub edges: Vec<Edge>,
     /// Root requests begun after warm-up.
     pub requests: Tally,
-    /// Their latency.
-    pub latency: Histogram,
-    /// Of those that were ok.
+    /// The latency of those that were ok; that of all is the sum of the phases'.
     pub latency_ok: Histogram,
     /// By workload id.
     pub served: Vec<Served>,
@@ -161,7 +159,6 @@ impl Recorder {
             warmup,
             edges,
             requests: Tally::default(),
-            latency: Histogram::new(),
             latency_ok: Histogram::new(),
             served: vec![Served::default(); universe.workloads.len()],
             attempts: Attempts::default(),
@@ -226,7 +223,6 @@ impl Recorder {
             self.probes[*index as usize].request(sample);
         }
         self.requests.count(ok);
-        self.latency.record(sample.latency.ns());
         if ok {
             self.latency_ok.record(sample.latency.ns());
         }

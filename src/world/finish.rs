@@ -44,7 +44,7 @@ impl World<'_> {
             stale_events: self.stale,
             partial,
             requests: recorder.requests,
-            latency: recorder.latency,
+            latency: recorder.phases.latency(),
             latency_ok: recorder.latency_ok,
             phases: recorder.phases.finish(end),
             services,
