@@ -38,3 +38,22 @@ fn a_full_disk_is_the_environment() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(stderr, "error: cannot print: the disk is full\n");
 }
+
+/// What `meshsim new` writes holds its own assertions.
+#[test]
+fn every_template_runs_and_holds() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    for (name, _) in meshsim::scenario::TEMPLATES {
+        let text = meshsim::scenario::template(name).expect("a listed template");
+        let file = folder.path().join(format!("{name}.toml"));
+        std::fs::write(&file, text).expect("the folder takes files");
+        let status = Command::new(env!("CARGO_BIN_EXE_meshsim"))
+            .args(["run", "--quiet", "--format", "json", "--out"])
+            .arg(folder.path())
+            .arg(&file)
+            .stdout(Stdio::null())
+            .status()
+            .expect("the command runs");
+        assert!(status.success(), "{name}: {status}");
+    }
+}
