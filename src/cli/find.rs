@@ -23,6 +23,11 @@ pub(super) struct Disk;
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
         let mut text = String::new();
+        let kind = fs::metadata(path).map_err(|error| reason(&error))?;
+        if !kind.is_file() && !kind.is_dir() {
+            // A pipe without a writer would wait for ever.
+            return Err("it is no regular file".to_owned());
+        }
         let file = fs::File::open(path).map_err(|error| reason(&error))?;
         let read = file.take(BYTES_MAX + 1).read_to_string(&mut text);
         match read {

@@ -30,7 +30,7 @@ pub(super) struct Typed {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Run so many seeds, counted up from the first
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     seeds: Option<u32>,
     /// Change a value of the scenario, such as service.reviews.v2.replicas=5
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -78,8 +78,8 @@ pub const NOT_YET: &[&str] = &["istio-ambient", "linkerd"];
 /// A parameter that a profile changes, and the source of its value.
 pub type Changed = (&'static str, &'static str);
 
-/// The parameters of `istio-sidecar@1.28`, the full name, and for each changed parameter its
-/// source. An error says in words what there is.
+/// The parameters of a profile such as `istio-sidecar@1.28`, its full name, and for each changed
+/// parameter its source. An error says in words what there is.
 pub fn parameters(name: &str) -> Result<(Parameters, String, Vec<Changed>), String> {
     let (mesh, release) = name.split_once('@').unwrap_or((name, ""));
     if NOT_YET.contains(&mesh) {

@@ -102,7 +102,11 @@ const EVENTS_PER_LOOK: u64 = 1 << 16;
 impl World<'_> {
     /// Handles events in order until the end. Why it ended early, if it did.
     fn run(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<Partial> {
-        let mut look_at = EVENTS_PER_LOOK;
+        let max_events = self.options.max_events.unwrap_or(u64::MAX);
+        let mut look_at = EVENTS_PER_LOOK.min(max_events);
+        if let Some(why) = self.limit() {
+            return Some(Partial { why, at: self.now });
+        }
         while let Some((time, ticket, what)) = self.queue.pop() {
             if self.end <= time {
                 break;
@@ -111,7 +115,7 @@ impl World<'_> {
             self.now = time;
             self.step(ticket, what);
             if look_at <= self.events + self.stale {
-                look_at += EVENTS_PER_LOOK;
+                look_at = (look_at + EVENTS_PER_LOOK).min(max_events.max(look_at + 1));
                 if let Some(why) = self.look(watch) {
                     return Some(Partial { why, at: self.now });
                 }
@@ -133,16 +137,25 @@ impl World<'_> {
     fn look(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<&'static str> {
         #[cfg(debug_assertions)]
         self.audit();
+        if let Some(why) = self.limit() {
+            return Some(why);
+        }
         let (events, memory) = (self.events, self.memory());
-        if self.options.max_events.is_some_and(|max| max <= events) {
-            return Some("max-events");
-        }
-        if self.options.max_memory.is_some_and(|max| max <= memory) {
-            return Some("max-memory");
-        }
         match watch(Progress { now: self.now, duration: self.plan.duration, events, memory }) {
             Go::On => None,
             Go::Stop(why) => Some(why),
+        }
+    }
+
+    /// The limit that is reached, if one is.
+    fn limit(&self) -> Option<&'static str> {
+        let Options { max_events, max_memory, .. } = self.options;
+        if max_events.is_some_and(|max| max <= self.events + self.stale) {
+            Some("max-events")
+        } else if max_memory.is_some_and(|max| max <= self.memory()) {
+            Some("max-memory")
+        } else {
+            None
         }
     }
 
