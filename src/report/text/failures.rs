@@ -21,7 +21,14 @@ pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
     let (passed_on, mut failed): (Vec<_>, Vec<_>) = failed.partition(passed_on);
     failed.sort_by_key(|row| Reverse(row.count));
     let (told, rest) = failed.split_at(failed.len().min(FAILURES_MAX));
-    let mut lines: Vec<_> = told.iter().flat_map(|row| failure(run, row, paint)).collect();
+    // A chain of causes is told once.
+    let is_known = |index: usize| {
+        let cause = told[index].cause;
+        cause.is_some() && told[..index].iter().any(|row| row.cause == cause)
+    };
+    let all = told.iter().enumerate();
+    let mut lines: Vec<_> =
+        all.flat_map(|(index, row)| failure(run, row, is_known(index), paint)).collect();
     if !rest.is_empty() {
         let ways = plural(rest.len() as u64, "other way");
         lines.push(format!("  … and {} in {ways}", plural(sum(rest), "failure")));
@@ -37,7 +44,7 @@ fn sum(rows: &[&OutcomeRow]) -> u64 {
     rows.iter().map(|row| row.count).sum()
 }
 
-fn failure(run: &Run, row: &OutcomeRow, paint: Paint) -> Vec<String> {
+fn failure(run: &Run, row: &OutcomeRow, is_known: bool, paint: Paint) -> Vec<String> {
     let outcome = row.outcome;
     let status = match outcome.status {
         0 => outcome.flags.to_string(),
@@ -49,7 +56,11 @@ fn failure(run: &Run, row: &OutcomeRow, paint: Paint) -> Vec<String> {
         "" => String::new(),
         version => format!("/{}", short(version, 12)),
     };
-    let why = row.cause.map_or(String::new(), |id| format!(", because {}", chain(&run.causes, id)));
+    let why = match row.cause {
+        None => String::new(),
+        Some(_) if is_known => ", for the same reason".to_owned(),
+        Some(id) => format!(", because {}", chain(&run.causes, id)),
+    };
     let head = format!("  {status}  ");
     let text = format!(
         "{source} -> {destination}{version} ({}): {}{why}",
