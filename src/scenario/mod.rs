@@ -13,6 +13,7 @@ mod document;
 mod expression;
 mod json;
 mod keys;
+pub mod large;
 mod lower;
 mod merge;
 mod origin;
