@@ -43,6 +43,11 @@ impl Heap {
         self.end - TOP - usize::from(self.is_open)
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>()
+    }
+
     /// The least key.
     pub(super) fn top(&mut self) -> Option<u128> {
         if self.is_open {

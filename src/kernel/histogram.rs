@@ -12,6 +12,8 @@
 //! Left out: correction for coordinated omission (latency is taken from the intended start), other
 //! precisions, subtraction.
 
+use super::bytes::Bytes as _;
+
 /// Cells of the first octave, 2^11: the least power of two at least twice 10^3.
 const SUB_BUCKET_BITS: u32 = 11;
 const SUB_BUCKET_MASK: u64 = (1 << SUB_BUCKET_BITS) - 1;
@@ -116,6 +118,11 @@ impl Histogram {
         self.sum_ns += u128::from(value_ns) * u128::from(n);
         self.min_ns = self.min_ns.min(value_ns);
         self.max_ns = self.max_ns.max(value_ns);
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.counts.bytes()
     }
 
     /// Values counted.

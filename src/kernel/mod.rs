@@ -1,5 +1,6 @@
 //! Floor 0: time, queue, random streams, distributions. It knows no mesh word.
 
+pub mod bytes;
 pub mod digest;
 pub mod distribution;
 mod heap;

@@ -20,6 +20,7 @@
 //! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.
 
+use super::bytes::Bytes as _;
 use super::heap::Heap;
 use super::time::{Duration, Time};
 
@@ -148,6 +149,11 @@ impl Queue {
     /// Events scheduled and not cancelled.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.heap.bytes() + self.nodes.bytes() + self.lanes.bytes() + self.delays.bytes()
     }
 
     /// Whether nothing is scheduled.

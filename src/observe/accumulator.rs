@@ -3,6 +3,7 @@
 //! Source: the metrics of `plan::assertion`.
 //! Left out: anything that would need every single request kept.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, NS_PER_S, Time};
 use crate::plan::assertion::{Aggregate, Comparison, Expectation, Metric};
@@ -119,6 +120,12 @@ impl Accumulator {
         if !expect.comparison.holds(value, expect.threshold) && self.first_violation.is_none() {
             self.first_violation = Some(now);
         }
+    }
+
+    /// Bytes held beside the sums themselves.
+    pub fn bytes(&self) -> usize {
+        let histogram = |one: &Histogram| size_of::<Histogram>() + one.bytes();
+        self.seconds.bytes() + self.histogram.as_deref().map_or(0, histogram)
     }
 
     /// Adds another stretch of the same expectation (not for recovery times).

@@ -9,6 +9,7 @@
 
 use super::accumulator::{Accumulator, Matcher, Sample};
 use super::run::{Probe, ProbeWindow};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::{Assertion, Expectation, Filter, Metric, WindowBase};
 use crate::plan::universe::{Universe, WorkloadId};
@@ -71,6 +72,11 @@ fn matcher(filter: &Filter, universe: &Universe) -> Matcher {
     Matcher { workloads, status: filter.status, flags: filter.flags }
 }
 
+/// Bytes of a list of sums.
+fn sums(list: &Vec<Accumulator>) -> usize {
+    list.bytes() + list.iter().map(Accumulator::bytes).sum::<usize>()
+}
+
 /// The state of one assertion's measurement.
 #[derive(Clone, Debug)]
 pub struct ProbeState {
@@ -109,6 +115,12 @@ impl ProbeState {
             probe.open(Time::ZERO);
         }
         probe
+    }
+
+    /// Bytes held beside the probe itself.
+    pub fn bytes(&self) -> usize {
+        let parts = self.windows.iter().map(|window| sums(&window.parts));
+        self.windows.bytes() + parts.sum::<usize>()
     }
 
     /// The gauge it reads, if it reads one.
@@ -256,6 +268,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Bytes held beside the watch itself.
+    pub fn bytes(&self) -> usize {
+        sums(&self.slices)
+    }
+
     /// Watches `expect` over a trailing `window`.
     pub fn new(expect: &Expectation, window: Duration, universe: &Universe) -> Self {
         Self {

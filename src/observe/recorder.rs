@@ -12,6 +12,7 @@ use super::phase::Phases;
 use super::probe::{Interest, ProbeState, Watch};
 use super::run::{Attempts, Tally};
 use super::series::{Readings, Series};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::Plan;
@@ -168,6 +169,28 @@ impl Recorder {
             probes,
             watches,
         }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let edge = |edge: &Edge| {
+            let names = edge.source.bytes() + edge.destination.bytes() + edge.traffic.bytes();
+            let probes = edge.probes.bytes() + edge.roots_probes.bytes();
+            names + probes + edge.watches.bytes() + edge.roots_watches.bytes() + edge.rows.bytes()
+        };
+        let served = |one: &Served| one.latency.bytes() + one.wait.bytes() + one.sojourn.bytes();
+        self.edges.bytes()
+            + self.edges.iter().map(edge).sum::<usize>()
+            + self.served.bytes()
+            + self.served.iter().map(served).sum::<usize>()
+            + self.latency_ok.bytes()
+            + self.phases.bytes()
+            + self.series.bytes()
+            + self.journal.bytes()
+            + self.probes.bytes()
+            + self.probes.iter().map(ProbeState::bytes).sum::<usize>()
+            + self.watches.bytes()
+            + self.watches.iter().map(|(_, watch)| watch.bytes()).sum::<usize>()
     }
 
     /// Whether something that began then is counted.

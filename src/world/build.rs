@@ -57,7 +57,7 @@ impl<'p> World<'p> {
             upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
-            pods: Vec::new(),
+            pods: Vec::with_capacity(super::estimate::pods_ever(plan)),
             workloads: workloads.collect(),
             config: Config::new(
                 universe.clusters.iter().map(|_| Box::default()).collect(),
@@ -69,6 +69,7 @@ impl<'p> World<'p> {
             ledger: Ledger::default(),
             causes: Causes::default(),
             occurrences: Vec::new(),
+            memory: super::memory::Memory::default(),
             compiled,
         };
         world.start_pods();

@@ -9,6 +9,7 @@
 use super::World;
 use super::event::Event;
 use super::state::{Life, Pod};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Stream, name_hash};
 use crate::kernel::time::Duration;
@@ -44,6 +45,11 @@ pub(crate) struct WorkloadState {
 }
 
 impl WorkloadState {
+    /// Bytes held beside the workload itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ready.bytes()
+    }
+
     pub(crate) fn new(workload: &crate::plan::universe::Workload, seed: u64) -> Self {
         Self {
             hash: name_hash(&workload.name),

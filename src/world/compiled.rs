@@ -3,12 +3,15 @@
 //! Source: derived from the plan alone.
 //! Left out: anything that changes while running.
 
+use crate::kernel::bytes::Bytes as _;
+use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step};
+use std::collections::BTreeMap;
 
 /// Tables made from the plan once.
 pub(crate) struct Compiled {
@@ -27,6 +30,8 @@ pub(crate) struct Compiled {
     /// By source of traffic.
     pub traffic_edges: Vec<u32>,
     pub watch_delay: LaneId,
+    /// Of the tables of all samplers.
+    sampler_bytes: usize,
 }
 
 /// A step of a program.
@@ -70,6 +75,7 @@ impl Compiled {
     pub(crate) fn new(plan: &Plan, queue: &mut Queue) -> Self {
         let universe = &plan.universe;
         let mut edges = Edges::default();
+        let mut samplers = Samplers::default();
         let traffic_edge = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
             let source = if traffic.external {
                 traffic.id.clone()
@@ -95,7 +101,7 @@ impl Compiled {
             let pool = &cluster.policy.pool;
             let churn = (0.0 < pool.churn_per_s).then(|| {
                 let mean = Duration::from_s_f64(1.0 / pool.churn_per_s);
-                crate::kernel::distribution::Distribution::Exponential { mean }.sampler()
+                samplers.of(&Distribution::Exponential { mean })
             });
             CompiledCluster {
                 hash: name_hash(&cluster.name),
@@ -105,28 +111,55 @@ impl Compiled {
             }
         });
         let clusters = clusters.collect();
-        let clusters_of = (0..universe.workloads.len()).map(|index| {
-            let workload = WorkloadId(u32::try_from(index).expect("few workloads"));
-            let all = universe.clusters.iter().zip(0..);
-            all.filter(|(cluster, _)| cluster.workloads.contains(&workload))
-                .map(|(_, id)| ClusterId(id))
-                .collect()
-        });
+        let start_times =
+            universe.workloads.iter().map(|one| samplers.of(&one.start_time)).collect();
+        let mut clusters_of: Vec<Vec<ClusterId>> = vec![Vec::new(); universe.workloads.len()];
+        for (cluster, id) in universe.clusters.iter().zip(0..) {
+            for workload in &cluster.workloads {
+                clusters_of[workload.index()].push(ClusterId(id));
+            }
+        }
         Self {
-            programs: programs(plan, &mut edges),
-            start_times: universe.workloads.iter().map(|one| one.start_time.sampler()).collect(),
-            clusters_of: clusters_of.collect(),
+            programs: programs(plan, &mut edges, &mut samplers),
+            start_times,
+            clusters_of,
             rules,
             clusters,
-            edges: edges.0,
+            edges: edges.all,
             traffic_edges,
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
+            sampler_bytes: samplers.bytes(),
         }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let step = |step: &CompiledStep| match step {
+            CompiledStep::Work(_) => 0,
+            CompiledStep::Calls { calls, .. } => calls.bytes(),
+        };
+        let program =
+            |steps: &Vec<CompiledStep>| steps.bytes() + steps.iter().map(step).sum::<usize>();
+        let edge = |(source, destination, traffic): &(String, String, Option<String>)| {
+            source.bytes() + destination.bytes() + traffic.bytes()
+        };
+        self.sampler_bytes
+            + self.programs.bytes()
+            + self.programs.iter().map(program).sum::<usize>()
+            + self.start_times.bytes()
+            + self.clusters_of.bytes()
+            + self.clusters_of.iter().map(Vec::bytes).sum::<usize>()
+            + self.rules.bytes()
+            + self.rules.iter().map(Vec::bytes).sum::<usize>()
+            + self.clusters.bytes()
+            + self.edges.bytes()
+            + self.edges.iter().map(edge).sum::<usize>()
+            + self.traffic_edges.bytes()
     }
 }
 
 /// Every workload's program, whose edges are numbered as they are met.
-fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
+fn programs(plan: &Plan, edges: &mut Edges, samplers: &mut Samplers) -> Vec<Vec<CompiledStep>> {
     let universe = &plan.universe;
     let mut programs = Vec::new();
     for workload in &universe.workloads {
@@ -141,29 +174,52 @@ fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
                 index: call.index,
             }
         };
-        let step = |step: &Step| match step {
-            Step::Work(time) => CompiledStep::Work(time.sampler()),
+        let mut step = |step: &Step| match step {
+            Step::Work(time) => CompiledStep::Work(samplers.of(time)),
             Step::Calls(calls) => CompiledStep::Calls {
                 holds_worker: calls.iter().any(|call| call.holds_worker),
                 calls: calls.iter().map(&mut call).collect(),
             },
         };
-        programs.push(workload.program.iter().map(step).collect());
+        programs.push(workload.program.iter().map(&mut step).collect());
     }
     programs
 }
 
+/// Samplers as they are asked for: equal distributions share one table, which is 80 KiB.
+#[derive(Default)]
+struct Samplers(Vec<(Distribution, Sampler)>);
+
+impl Samplers {
+    fn of(&mut self, distribution: &Distribution) -> Sampler {
+        if let Some((_, known)) = self.0.iter().find(|(one, _)| one == distribution) {
+            return known.clone();
+        }
+        let sampler = distribution.sampler();
+        self.0.push((distribution.clone(), sampler.clone()));
+        sampler
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, sampler)| sampler.bytes()).sum()
+    }
+}
+
 /// Edges as they are numbered: by first mention, traffic first, then workloads in name order.
 #[derive(Default)]
-struct Edges(Vec<(String, String, Option<String>)>);
+struct Edges {
+    all: Vec<(String, String, Option<String>)>,
+    numbers: BTreeMap<(String, String, Option<String>), u32>,
+}
 
 impl Edges {
     fn number(&mut self, source: String, to: String, traffic: Option<String>) -> u32 {
         let edge = (source, to, traffic);
-        let index = self.0.iter().position(|one| *one == edge).unwrap_or_else(|| {
-            self.0.push(edge);
-            self.0.len() - 1
-        });
-        u32::try_from(index).expect("few edges")
+        let next = u32::try_from(self.all.len()).expect("few edges");
+        let number = *self.numbers.entry(edge.clone()).or_insert(next);
+        if number == next {
+            self.all.push(edge);
+        }
+        number
     }
 }

@@ -6,6 +6,7 @@
 //! Source: ARCHITECTURE.md; xDS versions are per type, four numbers a proxy.
 //! Left out: scopes (every proxy sees everything), deltas, the freeing of lists nobody has.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use crate::vocabulary::cause::CauseId;
@@ -85,7 +86,10 @@ impl Config {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let lists = self.endpoints.iter().flatten().map(|(_, list)| 24 + 4 * list.len());
-        lists.sum::<usize>() + self.changes.len() * 24
+        let lists = self.endpoints.iter().flatten().map(|(_, list)| list.bytes());
+        let endpoints =
+            self.endpoints.bytes() + self.endpoints.iter().map(Vec::bytes).sum::<usize>();
+        let routes = self.routes.bytes() + self.routes.iter().map(Vec::bytes).sum::<usize>();
+        self.changes.bytes() + endpoints + lists.sum::<usize>() + routes
     }
 }

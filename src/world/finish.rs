@@ -12,6 +12,7 @@ use crate::observe::run::{
 };
 use crate::plan::parameter::TABLE;
 use crate::plan::universe::Role;
+use std::collections::BTreeMap;
 
 impl World<'_> {
     /// Audits the world and hands over what was recorded.
@@ -73,20 +74,22 @@ impl World<'_> {
         let recorded = self.now.saturating_since(Time::ZERO + self.plan.warmup);
         let length_ns = (recorded.ns() as f64).max(1.0);
         let now = self.now;
+        // Pods, workers, busy workers and requests present, by workload.
+        let mut loads = vec![(0_u32, 0_u64, 0.0, 0.0); self.plan.universe.workloads.len()];
+        for pod in &mut self.pods {
+            let load = pod.station.load(now);
+            let (pods, workers, busy, present) = &mut loads[pod.workload.index()];
+            *pods += 1;
+            *workers += u64::from(pod.station.workers);
+            *busy += load.busy_ns as f64 / length_ns;
+            *present += load.present_ns as f64 / length_ns;
+        }
         let mut rows = Vec::new();
-        for (workload, index) in self.plan.universe.workloads.iter().zip(0..) {
+        let all = self.plan.universe.workloads.iter().zip(loads).zip(&mut self.recorder.served);
+        for ((workload, (pods, workers, busy, present)), served) in all {
             if workload.role == Role::Gateway {
                 continue;
             }
-            let (mut pods, mut workers, mut busy, mut present) = (0, 0, 0.0, 0.0);
-            for pod in self.pods.iter_mut().filter(|pod| pod.workload.0 == index) {
-                let load = pod.station.load(now);
-                pods += 1;
-                workers += u64::from(pod.station.workers);
-                busy += load.busy_ns as f64 / length_ns;
-                present += load.present_ns as f64 / length_ns;
-            }
-            let served = std::mem::take(&mut self.recorder.served[index as usize]);
             rows.push(StationRow {
                 workload: workload.name.clone(),
                 pods,
@@ -94,22 +97,21 @@ impl World<'_> {
                 busy,
                 present,
                 overflowed: served.overflowed,
-                wait: served.wait.clone(),
-                sojourn: served.sojourn.clone(),
+                wait: std::mem::take(&mut served.wait),
+                sojourn: std::mem::take(&mut served.sojourn),
             });
-            self.recorder.served[index as usize] = served;
         }
         rows
     }
 
-    fn services(&self) -> Vec<ServiceRow> {
-        let all = self.plan.universe.workloads.iter().zip(&self.recorder.served);
+    fn services(&mut self) -> Vec<ServiceRow> {
+        let all = self.plan.universe.workloads.iter().zip(&mut self.recorder.served);
         all.filter(|(workload, _)| workload.role == Role::App)
             .map(|(workload, served)| ServiceRow {
                 name: workload.app.clone(),
                 version: workload.version.clone(),
                 requests: served.requests,
-                latency: served.latency.clone(),
+                latency: std::mem::take(&mut served.latency),
             })
             .collect()
     }
@@ -138,18 +140,22 @@ impl World<'_> {
             });
         }
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        let place = |name: &str| nodes.iter().position(|node| node.name == name);
+        let place = |name: &str| {
+            let at = nodes.partition_point(|node| node.name.as_str() < name);
+            nodes.get(at).filter(|node| node.name == name).map(|_| at)
+        };
         let mut edges: Vec<TopologyEdge> = Vec::new();
+        let mut known: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for edge in &self.recorder.edges {
             let (Some(from), Some(to)) = (place(&edge.source), place(&edge.destination)) else {
                 continue;
             };
-            match edges.iter_mut().find(|one| one.from == from && one.to == to) {
-                Some(known) => {
-                    known.requests.total += edge.requests.total;
-                    known.requests.ok += edge.requests.ok;
-                }
-                None => edges.push(TopologyEdge { from, to, requests: edge.requests }),
+            if let Some(known) = known.get(&(from, to)) {
+                edges[*known].requests.total += edge.requests.total;
+                edges[*known].requests.ok += edge.requests.ok;
+            } else {
+                known.insert((from, to), edges.len());
+                edges.push(TopologyEdge { from, to, requests: edge.requests });
             }
         }
         Topology { nodes, edges }

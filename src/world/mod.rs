@@ -16,9 +16,11 @@ pub mod estimate;
 pub mod event;
 mod faults;
 mod finish;
+mod forecast;
 mod gauges;
 mod journey;
 mod ledger;
+mod memory;
 mod network;
 pub mod options;
 mod pods;
@@ -94,6 +96,7 @@ pub(crate) struct World<'p> {
     ledger: Ledger,
     causes: Causes,
     occurrences: Vec<Occurrence>,
+    memory: memory::Memory,
 }
 
 /// Between two looks at limits and at who watches.
@@ -114,8 +117,11 @@ impl World<'_> {
             self.end_warmup(time);
             self.now = time;
             self.step(ticket, what);
-            if look_at <= self.events + self.stale {
-                look_at = (look_at + EVENTS_PER_LOOK).min(max_events.max(look_at + 1));
+            let is_due = look_at <= self.events + self.stale;
+            if is_due || self.memory.is_look_due() {
+                if is_due {
+                    look_at = (look_at + EVENTS_PER_LOOK).min(max_events.max(look_at + 1));
+                }
                 if let Some(why) = self.look(watch) {
                     return Some(Partial { why, at: self.now });
                 }
@@ -148,7 +154,7 @@ impl World<'_> {
     }
 
     /// The limit that is reached, if one is.
-    fn limit(&self) -> Option<&'static str> {
+    fn limit(&mut self) -> Option<&'static str> {
         let Options { max_events, max_memory, .. } = self.options;
         if max_events.is_some_and(|max| max <= self.events + self.stale) {
             Some("max-events")

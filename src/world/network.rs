@@ -9,6 +9,7 @@
 
 use super::World;
 use super::event::Event;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::{LaneId, Ticket};
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
@@ -44,6 +45,11 @@ impl Nodes {
             cause: None,
             lanes: Vec::new(),
         }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.hashes.bytes() + self.dead.bytes() + self.lost_ticket.bytes() + self.lanes.bytes()
     }
 
     pub(crate) fn hash(&self, node: u32) -> u64 {

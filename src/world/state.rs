@@ -3,6 +3,7 @@
 //! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
 //! Left out: anything that can be derived.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -195,6 +196,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// Bytes held beside the host itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pools.bytes() + self.pools.iter().map(Pool::bytes).sum::<usize>()
+    }
+
     /// Attempts that wait for a connection to it.
     pub(crate) fn waiting(&self) -> usize {
         self.pools.iter().map(Pool::waiting).sum()
@@ -224,6 +230,13 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// Bytes held beside the upstream itself.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists = self.free_hosts.bytes() + self.members.bytes() + self.usable.bytes();
+        let hosts = self.hosts.bytes() + self.hosts.iter().map(Host::bytes).sum::<usize>();
+        hosts + lists + self.turns.bytes()
+    }
+
     /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
     /// since attempts that the endpoints still work on name it.
     pub(crate) fn forget(&mut self) {
@@ -354,4 +367,12 @@ pub(crate) struct Pod {
     pub visits: u32,
     /// What took it down.
     pub down_cause: Option<CauseId>,
+}
+
+impl Pod {
+    /// Bytes held beside the pod itself.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists = self.upstreams.bytes() + self.serving.bytes();
+        self.name.bytes() + self.station.bytes() + self.workers.bytes() + lists
+    }
 }

@@ -9,7 +9,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::journey::rule;
-use super::state::{Call, Host, NONE, Upstream};
+use super::state::{Attempt, Call, Connection, Host, NONE, Upstream};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{below, draw_at};
 use crate::kernel::time::{Duration, Time};
@@ -104,6 +104,7 @@ impl World<'_> {
             return;
         }
         let workers = upstream.turns.len();
+        let (hosts, room) = (upstream.hosts.len(), upstream.hosts.capacity());
         for host in &mut upstream.hosts {
             host.is_member = false;
         }
@@ -130,6 +131,11 @@ impl World<'_> {
             upstream.members.push(slot);
         }
         self.list_usable(index);
+        // A list may have a hundred thousand endpoints: limits must hear of it soon.
+        let upstream = &self.upstreams[index as usize];
+        let pools = workers * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
+        let slots = upstream.hosts.capacity() - room;
+        self.memory.grow(slots * (size_of::<Host>() + 8) + (upstream.hosts.len() - hosts) * pools);
         for slot in before {
             if !self.upstreams[index as usize].hosts[slot as usize].is_member {
                 self.leave_endpoint(index, slot);

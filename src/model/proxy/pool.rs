@@ -8,6 +8,7 @@
 //! Source: measured on Envoy 1.40 (families e04, e14).
 //! Left out: preconnecting; limits of bytes.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::plan::policy::{ConnectionPool, Protocol};
 use std::collections::VecDeque;
 
@@ -59,6 +60,11 @@ impl<C: Copy + PartialEq, A: Copy + PartialEq> Pool<C, A> {
             Protocol::Http2 => u64::from(policy.max_streams.max(1)),
         };
         u64::from(self.opening) * streams < self.waiting.len() as u64 + u64::from(more)
+    }
+
+    /// Bytes held beside the pool itself.
+    pub fn bytes(&self) -> usize {
+        self.ready.bytes() + self.waiting.bytes()
     }
 
     /// The attempt waits.

@@ -1,0 +1,136 @@
+//! What the world says it holds is what the allocator gave it, and the dry run knew it before.
+//!
+//! A binary of its own, because it counts all allocations of its process. For each scenario the
+//! bytes that the allocator has given out are read at every look, beside what the world says; the
+//! greatest of them are compared. What the allocator adds to each piece is not counted.
+
+use meshsim::plan::Plan;
+use meshsim::scenario::large::Large;
+use meshsim::scenario::{Files, load};
+use meshsim::world::estimate::estimate;
+use meshsim::world::options::{Go, Options};
+use meshsim::world::simulate;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The world's own count may be off by this share.
+const COUNT: f64 = 0.10;
+/// The dry run may be off by this share.
+const DRY_RUN: f64 = 0.20;
+
+struct Disk(Option<String>);
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> Result<String, String> {
+        match &self.0 {
+            Some(text) => Ok(text.clone()),
+            None => std::fs::read_to_string(path).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn held() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+fn shipped(name: &str, sets: &[&str]) -> Plan {
+    let path = format!("{}/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    load(&Disk(None), &path, &sets, None).expect("the scenario reads").plan
+}
+
+fn written(text: String) -> Plan {
+    load(&Disk(Some(text)), "s.toml", &[], None).expect("the scenario reads").plan
+}
+
+/// Pods that nobody calls.
+fn idle() -> Plan {
+    let text = "# Nothing happens.\n[scenario]\nduration = \"1h\"\n\
+                [[node]]\nname = \"node\"\ncount = 100\n\
+                [[service]]\nname = \"idle\"\n[[service.workload]]\nreplicas = 20000\ntime = \"1ms\"\n\
+                [[service]]\nname = \"web\"\n[[service.workload]]\ntime = \"1ms\"\n\
+                [[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"web\"\n\
+                arrivals = { poisson = \"30rps\" }\n";
+    written(text.to_owned())
+}
+
+fn large(services: u32, pods: u32, rps: u32) -> Plan {
+    let wanted = Large { services, pods, depth: 6, rps, seed: 1 };
+    written(wanted.text().expect("it can be"))
+}
+
+struct Peaks {
+    /// Before the first event, at the most, by the allocator.
+    start: f64,
+    held: f64,
+    /// By the world, when it was most.
+    told: f64,
+    /// The greatest difference of the two at one look, as a share of what was held.
+    off: f64,
+}
+
+fn peaks(plan: &Plan, options: Options) -> Peaks {
+    let before = held();
+    let mut peaks = Peaks { start: 0.0, held: 0.0, told: 0.0, off: 0.0 };
+    let run = simulate(plan, 1, options, &mut |at| {
+        let (held, told) = ((held() - before) as f64, at.memory as f64);
+        if peaks.held < held {
+            peaks.held = held;
+        }
+        peaks.told = peaks.told.max(told);
+        peaks.off = peaks.off.max((told / held - 1.0).abs());
+        if peaks.start <= 0.0 {
+            peaks.start = held;
+        }
+        Go::On
+    });
+    assert_eq!(run.partial.is_some(), options.max_memory.is_some(), "{:?}", run.partial);
+    peaks
+}
+
+// One test, so that no other thread allocates meanwhile.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "the runs take minutes without optimisation")]
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows how close it is")]
+fn memory_is_what_the_world_and_the_dry_run_say() {
+    let plans = [
+        ("idle pods", idle()),
+        ("two tiers", shipped("bench/two-tier", &["scenario.duration=60s"])),
+        ("three tiers", shipped("bench/three-tier-mtls", &["scenario.duration=60s"])),
+        ("control plane outage", shipped("control-plane-outage", &[])),
+        ("large", large(100, 2_800, 100)),
+        ("large and busy", large(60, 600, 1_000)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, plan) in &plans {
+        let dry = estimate(plan);
+        let peaks = peaks(plan, Options::default());
+        let dry_off = dry.memory_bytes as f64 / peaks.held - 1.0;
+        let line = format!(
+            "{name}: held {:.3} MB, told {:.3} MB ({:+.1} % at the worst look), dry run {:.3} MB ({:+.1} %), \
+             start {:.3} MB, dry run {:.3} MB",
+            peaks.held / 1e6,
+            peaks.told / 1e6,
+            100.0 * peaks.off,
+            dry.memory_bytes as f64 / 1e6,
+            100.0 * dry_off,
+            peaks.start / 1e6,
+            dry.start_bytes as f64 / 1e6,
+        );
+        println!("{line}");
+        if COUNT < peaks.off || DRY_RUN < dry_off.abs() {
+            wrong.push(line);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // A limit holds although a single event may make much.
+    let plan = &plans[4].1;
+    let max = estimate(plan).memory_bytes / 2;
+    let peaks = peaks(plan, Options { max_memory: Some(max), ..Options::default() });
+    assert!(peaks.held < 1.1 * max as f64, "{} bytes held, {max} allowed", peaks.held);
+}
