@@ -127,20 +127,24 @@ fn traffic(plan: &Plan, calls: &Calls) -> f64 {
     let (mut bytes, mut connections, mut timers, mut churned) = (0.0, 0.0, 0.0, 0.0);
     let mut upstreams = 0.0;
     let mut serving = vec![0.0; universe.services.len()];
+    // Idle timeout and churn of a service's connections.
+    let mut lives = vec![(0.0, 0.0); universe.services.len()];
+    for cluster in &universe.clusters {
+        let pool = &cluster.policy.pool;
+        lives[cluster.service.index()] = (pool.idle_timeout.as_s(), pool.churn_per_s);
+    }
     for (caller, service, count) in &calls.edges {
         let clients = f64::from(universe.workloads[*caller].replicas);
         let of = &universe.services[*service].workloads;
         let endpoints: f64 =
             of.iter().map(|id| f64::from(universe.workloads[id.index()].replicas)).sum();
-        let cluster = universe.clusters.iter().find(|one| one.service.index() == *service);
-        let idle_s = cluster.map_or(0.0, |one| one.policy.pool.idle_timeout.as_s());
-        let churn = cluster.map_or(0.0, |one| one.policy.pool.churn_per_s);
+        let (idle_s, churn) = lives[*service];
         // While a connection lives, that many calls come.
         let lives_s =
             [idle_s, 1.0 / churn].into_iter().filter(|life| 0.0 < *life && life.is_finite());
-        let lives = lives_s.fold(duration_s, f64::min) / duration_s.max(1e-9);
+        let life = lives_s.fold(duration_s, f64::min) / duration_s.max(1e-9);
         let calling = met(clients, *count);
-        let open = met(clients * workers * endpoints, count * lives);
+        let open = met(clients * workers * endpoints, count * life);
         let used = met(clients * workers * endpoints, *count);
         let room = grown(endpoints);
         bytes += calling

@@ -61,7 +61,7 @@ fn head(wanted: &Large, services: &[Service], sizes: &Sizes) -> String {
     let top: f64 = visits.iter().rev().take(10).sum::<f64>() / sizes.calls;
     let top = digits(100.0 * top, 2);
     format!(
-        "# {count} services in {pods} pods answer every request through a rollout and five minutes \
+        "# {} in {} answer every request through a rollout and five minutes \
          without istiod.
 #
 # meshsim new large --services {count} --pods {pods} --depth {depth} --rps {rps} --seed {seed}
@@ -80,8 +80,14 @@ fn head(wanted: &Large, services: &[Service], sizes: &Sizes) -> String {
 # - work: lognormal (Brooker 2020), of milliseconds (SOSP 2023), p99 = {P99_OVER_P50} x p50 (3.9 in LiveWyer 2024)
 # - workers: ours, so many that at most half are busy; they wait for the answers to their calls
 
-"
+",
+        plural(*count, "service"),
+        plural(*pods, "pod"),
     )
+}
+
+fn plural(count: u32, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 fn percent_of(part: usize, of: usize) -> f64 {
