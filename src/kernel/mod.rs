@@ -9,4 +9,5 @@ pub mod queue;
 pub mod sampler;
 pub mod slab;
 pub mod stream;
+pub mod student;
 pub mod time;

@@ -15,6 +15,9 @@
 //! When a head is cancelled its entry stays until it comes to the top, and is then replaced by the
 //! true head's, which is never earlier.
 //!
+//! A lane may be *pausable*: its timers run on a clock that can be stopped. Its nodes hold times of
+//! that clock, which lags behind by `shift`; the heap holds true times.
+//!
 //! Source: docs/speed.md: a timeout is set for each request and almost never fires, so
 //! cancelled timers cost a plain heap more than its events do.
 //! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
@@ -68,8 +71,10 @@ impl TimerId {
 pub struct Queue {
     heap: Heap,
     lanes: Vec<Lane>,
-    /// Lanes by delay, sorted: found by bisection.
-    delays: Vec<(Duration, LaneId)>,
+    /// Lanes by whether they are pausable and by delay, sorted: found by bisection.
+    delays: Vec<((bool, Duration), LaneId)>,
+    /// Since when the clock of the pausable lanes stands still, if it does.
+    paused_at: Option<Time>,
     nodes: Vec<Node>,
     /// The first node of the free list, linked by `next`.
     free: u32,
@@ -86,6 +91,9 @@ struct Lane {
     end: u32,
     /// Whether the heap holds an entry for this lane, its head's or that of a head before it.
     is_queued: bool,
+    is_pausable: bool,
+    /// How far the clock of a pausable lane lags behind.
+    shift: Duration,
 }
 
 /// A timer, a link of its lane's ring.
@@ -114,7 +122,12 @@ const fn what_of(key: u128) -> u32 {
     key as u32
 }
 
-/// The heap's entry for a lane whose head has `key`.
+/// A key as much later as the lane's clock lags behind.
+fn shifted(key: u128, shift: Duration) -> u128 {
+    key + (u128::from(shift.ns()) << TIME_SHIFT)
+}
+
+/// The heap's entry for a lane whose head has `key`, in true time.
 fn head_key(key: u128, lane: u32) -> u128 {
     (key >> SEQUENCE_SHIFT << SEQUENCE_SHIFT) | u128::from(LANE_KIND << KIND_SHIFT | lane)
 }
@@ -132,6 +145,7 @@ impl Queue {
             heap: Heap::new(),
             lanes: Vec::new(),
             delays: Vec::new(),
+            paused_at: None,
             nodes: Vec::new(),
             free: NIL,
             now: Time::ZERO,
@@ -157,16 +171,52 @@ impl Queue {
 
     /// The lane for `delay`, made at the first call.
     pub fn lane(&mut self, delay: Duration) -> LaneId {
-        match self.delays.binary_search_by_key(&delay, |&(delay, _)| delay) {
+        self.lane_of(false, delay)
+    }
+
+    /// The lane for `delay` on the clock that [`Queue::pause`] stops, made at the first call.
+    pub fn pausable_lane(&mut self, delay: Duration) -> LaneId {
+        self.lane_of(true, delay)
+    }
+
+    fn lane_of(&mut self, is_pausable: bool, delay: Duration) -> LaneId {
+        match self.delays.binary_search_by_key(&(is_pausable, delay), |&(key, _)| key) {
             Ok(found) => self.delays[found].1,
             Err(place) => {
                 let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
                 let end = self.node(END);
                 let ring = &mut self.nodes[end as usize];
                 (ring.previous, ring.next) = (end, end);
-                self.lanes.push(Lane { delay, end, is_queued: false });
-                self.delays.insert(place, (delay, lane));
+                let shift = Duration::ZERO;
+                self.lanes.push(Lane { delay, end, is_queued: false, is_pausable, shift });
+                self.delays.insert(place, ((is_pausable, delay), lane));
                 lane
+            }
+        }
+    }
+
+    /// The clock of the pausable lanes stands still from now on: their timers do not fire.
+    pub fn pause(&mut self) {
+        debug_assert!(self.paused_at.is_none(), "the clock stands still already");
+        self.paused_at = Some(self.now);
+    }
+
+    /// The clock of the pausable lanes goes on: their timers fire as much later as it stood still.
+    pub fn resume(&mut self) {
+        let Some(since) = self.paused_at.take() else { return };
+        let stood = self.now.since(since);
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if !lane.is_pausable {
+                continue;
+            }
+            lane.shift += stood;
+            let Lane { end, is_queued, shift, .. } = *lane;
+            let head = self.nodes[end as usize].next;
+            if head != end && !is_queued {
+                self.lanes[index].is_queued = true;
+                let lane = u32::try_from(index).expect("at most 65536 lanes");
+                self.heap.push(head_key(shifted(self.nodes[head as usize].key, shift), lane));
             }
         }
     }
@@ -187,7 +237,11 @@ impl Queue {
 
     /// Sets a timer that fires at the lane's delay from now, unless it is cancelled.
     pub fn after_lane(&mut self, lane: LaneId, what: u32) -> TimerId {
-        let Lane { delay, end, is_queued } = self.lanes[usize::from(lane.0)];
+        let Lane { delay, end, is_queued, is_pausable, shift } = self.lanes[usize::from(lane.0)];
+        if is_pausable {
+            return self.after_pausable(lane, what);
+        }
+        debug_assert!(shift.is_zero(), "only a pausable lane's clock lags behind");
         let key = self.next_key(self.now + delay, what);
         let id = self.node(key);
         let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
@@ -197,6 +251,24 @@ impl Queue {
         if !is_queued {
             self.lanes[usize::from(lane.0)].is_queued = true;
             self.heap.push(head_key(key, u32::from(lane.0)));
+        }
+        TimerId(id)
+    }
+
+    /// Sets a timer on the clock that may stand still.
+    #[cold]
+    fn after_pausable(&mut self, lane: LaneId, what: u32) -> TimerId {
+        let Lane { delay, end, is_queued, shift, .. } = self.lanes[usize::from(lane.0)];
+        let clock = Time::from_ns(self.paused_at.unwrap_or(self.now).ns() - shift.ns());
+        let key = self.next_key(clock + delay, what);
+        let id = self.node(key);
+        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
+        self.nodes[tail as usize].next = id;
+        let node = &mut self.nodes[id as usize];
+        (node.previous, node.next) = (tail, end);
+        if !is_queued && self.paused_at.is_none() {
+            self.lanes[usize::from(lane.0)].is_queued = true;
+            self.heap.push(head_key(shifted(key, shift), u32::from(lane.0)));
         }
         TimerId(id)
     }
@@ -234,21 +306,30 @@ impl Queue {
                 return Some(time_of(top));
             }
             let lane = what_of(top) & SLOT_MASK;
-            let head = self.nodes[self.lanes[lane as usize].end as usize].next;
-            if head_key(self.nodes[head as usize].key, lane) == top {
+            let Lane { end, shift, .. } = self.lanes[lane as usize];
+            let head = self.nodes[end as usize].next;
+            let is_due = head != end && !self.stands_still(lane);
+            if is_due && head_key(shifted(self.nodes[head as usize].key, shift), lane) == top {
                 return Some(time_of(top));
             }
             self.requeue(lane, head);
         }
     }
 
+    /// Whether the clock of a lane stands still.
+    fn stands_still(&self, lane: u32) -> bool {
+        self.paused_at.is_some() && self.lanes[lane as usize].is_pausable
+    }
+
     /// Fires the head of the lane that `top`, the top of the heap, stands for; none if that entry
     /// was a cancelled timer's. Either way the lane's true head gets its entry.
     fn fire_lane(&mut self, top: u128) -> Option<u128> {
         let lane = what_of(top) & SLOT_MASK;
-        let head = self.nodes[self.lanes[lane as usize].end as usize].next;
+        let Lane { end, shift, .. } = self.lanes[lane as usize];
+        let head = self.nodes[end as usize].next;
         let Node { key, next, .. } = self.nodes[head as usize];
-        if head_key(key, lane) != top {
+        let key = if head == end { key } else { shifted(key, shift) };
+        if head_key(key, lane) != top || self.stands_still(lane) {
             self.requeue(lane, head);
             return None;
         }
@@ -259,12 +340,14 @@ impl Queue {
 
     /// Replaces the top of the heap, the lane's entry, by that of its head.
     fn requeue(&mut self, lane_index: u32, head: u32) {
+        let stands = self.stands_still(lane_index);
         let lane = &mut self.lanes[lane_index as usize];
-        if head == lane.end {
+        if head == lane.end || stands {
             lane.is_queued = false;
             self.heap.pop();
         } else {
-            self.heap.replace_top(head_key(self.nodes[head as usize].key, lane_index));
+            let key = shifted(self.nodes[head as usize].key, lane.shift);
+            self.heap.replace_top(head_key(key, lane_index));
         }
     }
 
@@ -401,6 +484,45 @@ mod tests {
         let timer = queue.after_lane(lane, 0);
         queue.cancel(timer);
         queue.cancel(timer);
+    }
+
+    #[test]
+    fn a_timer_of_a_paused_lane_fires_as_much_later_as_its_clock_stood_still() {
+        let mut queue = Queue::new();
+        let (lane, plain) = (queue.pausable_lane(ns(10)), queue.lane(ns(10)));
+        queue.after_lane(lane, 1);
+        queue.after_lane(plain, 2);
+        queue.at(Time::from_ns(4), 3);
+        queue.at(Time::from_ns(34), 4);
+        assert_eq!(queue.pop().map(|(_, _, what)| what), Some(3));
+        queue.pause();
+        // Set while the clock stands still: due at 14 of that clock.
+        let kept = queue.after_lane(lane, 5);
+        let cancelled = queue.after_lane(lane, 6);
+        assert_eq!(queue.pop().map(|(time, _, what)| (time.ns(), what)), Some((10, 2)));
+        assert_eq!(queue.peek_time(), Some(Time::from_ns(34)));
+        assert_eq!(queue.pop().map(|(_, _, what)| what), Some(4));
+        queue.cancel(cancelled);
+        queue.resume();
+        queue.after_lane(lane, 7);
+        assert_eq!(drain(&mut queue), [(40, 1), (44, 5), (44, 7)]);
+        assert_ne!(kept, cancelled);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn an_entry_from_before_the_pause_gives_way_to_the_shifted_one() {
+        let mut queue = Queue::new();
+        let lane = queue.pausable_lane(ns(10));
+        queue.after_lane(lane, 1);
+        queue.at(Time::from_ns(2), 2);
+        queue.at(Time::from_ns(5), 3);
+        queue.pop();
+        queue.pause();
+        queue.pop();
+        queue.resume();
+        assert_eq!(queue.peek_time(), Some(Time::from_ns(13)));
+        assert_eq!(drain(&mut queue), [(13, 1)]);
     }
 
     #[derive(Clone, Debug)]
