@@ -25,6 +25,7 @@ use crate::kernel::stream::{below, draw_at, uniform};
 use crate::kernel::time::Time;
 use crate::model::identity::certificate::Leaf;
 use crate::model::net::topology::Network;
+use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
 use crate::plan::universe::WorkloadId;
 use crate::plan::{Plan, Start};
@@ -65,17 +66,20 @@ impl<'p> World<'p> {
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
+            clock: Clock::default(),
+            sampling: None,
             recorder,
             ledger: Ledger::default(),
             causes: Causes::default(),
             occurrences: Vec::new(),
             compiled,
         };
+        world.start_sampling();
         world.start_pods();
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
         world.start_recording();
-        world.start_traffic();
+        world.begin_traffic();
         world
     }
 

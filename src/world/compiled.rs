@@ -3,6 +3,7 @@
 //! Source: derived from the plan alone.
 //! Left out: anything that changes while running.
 
+use super::state::NONE;
 use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::name_hash;
@@ -25,7 +26,7 @@ pub(crate) struct Compiled {
     /// (source, destination, traffic) by edge.
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
-    pub traffic_edges: Vec<u32>,
+    pub traffic_targets: Vec<Target>,
     pub watch_delay: LaneId,
 }
 
@@ -35,12 +36,20 @@ pub(crate) enum CompiledStep {
     Calls { calls: Vec<CompiledCall>, holds_worker: bool },
 }
 
-/// A call site.
+/// Where a request goes, and which edge counts it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CompiledCall {
+pub(crate) struct Target {
     pub to: ServiceId,
     pub class: ClassId,
     pub edge: u32,
+}
+
+/// A call site.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompiledCall {
+    pub target: Target,
+    /// Its number among the calls that are never sampled; [`NONE`] for all others.
+    pub rare: u32,
     pub probability: f64,
     pub required: bool,
     pub index: u32,
@@ -61,6 +70,8 @@ pub(crate) struct CompiledCluster {
     pub hash: u64,
     pub connect_timeout: LaneId,
     pub idle_timeout: Option<LaneId>,
+    /// The same on the clock of traffic, for requests that are sampled.
+    pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
 }
@@ -70,16 +81,18 @@ impl Compiled {
     pub(crate) fn new(plan: &Plan, queue: &mut Queue) -> Self {
         let universe = &plan.universe;
         let mut edges = Edges::default();
-        let traffic_edge = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
+        let traffic_target = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
             let source = if traffic.external {
                 traffic.id.clone()
             } else {
                 universe.workloads[traffic.from.index()].app.clone()
             };
             let to = universe.services[traffic.to.index()].name.clone();
-            edges.number(source, to, Some(traffic.id.clone()))
+            let edge = edges.number(source, to, Some(traffic.id.clone()));
+            Target { to: traffic.to, class: traffic.class, edge }
         };
-        let traffic_edges = plan.traffic.iter().map(|one| traffic_edge(one, &mut edges)).collect();
+        let traffic_targets =
+            plan.traffic.iter().map(|one| traffic_target(one, &mut edges)).collect();
         let optional =
             |queue: &mut Queue, delay: Duration| (!delay.is_zero()).then(|| queue.lane(delay));
         let mut rules = Vec::new();
@@ -101,6 +114,8 @@ impl Compiled {
                 hash: name_hash(&cluster.name),
                 connect_timeout: queue.lane(pool.connect_timeout),
                 idle_timeout: optional(queue, pool.idle_timeout),
+                idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
+                    .then(|| queue.pausable_lane(pool.idle_timeout)),
                 churn,
             }
         });
@@ -119,7 +134,7 @@ impl Compiled {
             rules,
             clusters,
             edges: edges.0,
-            traffic_edges,
+            traffic_targets,
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
         }
     }
@@ -132,10 +147,10 @@ fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
     for workload in &universe.workloads {
         let mut call = |call: &CallSite| {
             let to = universe.services[call.to.index()].name.clone();
+            let edge = edges.number(workload.app.clone(), to, None);
             CompiledCall {
-                to: call.to,
-                class: call.class,
-                edge: edges.number(workload.app.clone(), to, None),
+                target: Target { to: call.to, class: call.class, edge },
+                rare: NONE,
                 probability: call.probability,
                 required: call.required,
                 index: call.index,

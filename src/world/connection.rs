@@ -90,7 +90,9 @@ impl World<'_> {
         if !upstream.hosts[connection.host as usize].is_member {
             return self.close_connection(id);
         }
-        if let Some(lane) = self.compiled.clusters[upstream.cluster.index()].idle_timeout {
+        let cluster = &self.compiled.clusters[upstream.cluster.index()];
+        let of_traffic = cluster.idle_timeout_of_traffic.filter(|_| !upstream.is_in_full);
+        if let Some(lane) = of_traffic.or(cluster.idle_timeout) {
             let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
             self.connections[id].timer = timer;
         }
@@ -166,6 +168,9 @@ impl World<'_> {
         let policy = &plan.universe.clusters[cluster.index()].policy.pool;
         if self.pool(&connection).lacks(policy, 0) {
             self.open_if_admitted(upstream, host, worker);
+        }
+        if self.clock.is_stopped() {
+            self.expect_demand(upstream, host, worker);
         }
         self.free_host(upstream, host);
     }

@@ -61,11 +61,11 @@ impl World<'_> {
         // Nobody inside is left to be told; a request from outside loses its connection.
         let outcome = Outcome::failure(Details::ConnectionTermination);
         let latency = self.now.since(call.began);
-        let (workload, attempts) = (call.workload, u32::from(call.tries));
-        let sample = Sample { began: call.began, latency, outcome, workload, attempts };
+        let (workload, attempts, batch) = (call.workload, u32::from(call.tries), call.batch);
+        let sample = Sample { began: call.began, latency, outcome, workload, attempts, batch };
         let cause = self.pod_cause(call.pod);
         match call.parent {
-            Parent::Visit(..) => {}
+            Parent::Visit(..) | Parent::Unsimulated => {}
             Parent::Traffic(_) => {
                 self.recorder
                     .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });

@@ -81,7 +81,7 @@ impl World<'_> {
         let (mut open, mut ages) = (0_u64, Vec::new());
         for (_, call) in self.calls.iter().filter(|(_, call)| !call.is_over) {
             open += 1;
-            if !matches!(call.parent, Parent::Visit(..)) {
+            if matches!(call.parent, Parent::Traffic(_) | Parent::User(..)) {
                 ages.push(now.since(call.began));
             }
         }

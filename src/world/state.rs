@@ -15,6 +15,7 @@ use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
 use crate::model::proxy::workers::Workers;
+use crate::model::sampling::demand::Demand;
 use crate::plan::universe::{ClassId, ClusterId, NodeId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::Outcome;
@@ -31,6 +32,8 @@ pub(crate) enum Parent {
     User(u32, u32),
     /// An attempt that an app works on; whether the app needs the answer.
     Visit(Id<Attempt>, bool),
+    /// A request that is not simulated: rare calls are, between the windows of a sampled run.
+    Unsimulated,
 }
 
 /// A request as its client proxy sees it; ends exactly once.
@@ -41,6 +44,8 @@ pub(crate) struct Call {
     pub began: Time,
     pub parent: Parent,
     pub edge: u32,
+    /// The batch that it is recorded in, or `UNRECORDED`.
+    pub batch: u32,
     /// The client's pod.
     pub pod: u32,
     pub service: ServiceId,
@@ -99,6 +104,8 @@ pub(crate) struct Attempt {
     pub key: Key,
     /// The call; none if the client gave up.
     pub call: Id<Call>,
+    /// That of its call.
+    pub batch: u32,
     pub phase: Phase,
     pub pending: u8,
     pub upstream: u32,
@@ -221,6 +228,10 @@ pub(crate) struct Upstream {
     pub session: Option<SessionTicket>,
     /// Connections opened so far: names the next one's key.
     pub opened: u32,
+    /// Traffic on it is never sampled, so its clock never stops.
+    pub is_in_full: bool,
+    /// What it would have been asked for in the gaps of a sampled run.
+    pub demand: Demand,
 }
 
 impl Upstream {

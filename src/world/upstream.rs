@@ -17,6 +17,7 @@ use crate::model::proxy::balancer;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::{Health, may_eject};
 use crate::model::proxy::pool::Pool;
+use crate::model::sampling::demand::Demand;
 use crate::plan::universe::ClusterId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -80,6 +81,8 @@ impl World<'_> {
             has_tick: false,
             session: None,
             opened: 0,
+            is_in_full: self.is_in_full(pod, cluster),
+            demand: Demand::default(),
         };
         self.upstreams.push(upstream);
         let index = u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams");
@@ -193,12 +196,13 @@ impl World<'_> {
         {
             return;
         }
-        host.health.eject(self.now);
+        let now = self.clock.time(self.now);
+        host.health.eject(now);
         let (pod, client) = (host.pod, upstream.pod);
         if !upstream.has_tick {
             upstream.has_tick = true;
-            let at = next_on_grid(self.now, outlier.interval);
-            self.queue.at(at, Event::OutlierTick(index).pack());
+            let at = self.clock.instant(next_on_grid(now, outlier.interval));
+            self.queue.at(at.max(self.now), Event::OutlierTick(index).pack());
         }
         self.list_usable(index);
         let names = (self.pods[pod as usize].name.clone(), self.pods[client as usize].name.clone());
@@ -211,9 +215,15 @@ impl World<'_> {
         upstream.has_tick = false;
         let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
         let Some(outlier) = policy.outlier else { return self.stale() };
+        let now = self.clock.time(self.now);
+        if self.clock.is_stopped() || !is_on_grid(now, outlier.interval) {
+            // The clock of traffic has stood still meanwhile.
+            upstream.has_tick = true;
+            return self.put_tick_off(index, next_on_grid(now, outlier.interval));
+        }
         let mut returned = Vec::new();
         for host in upstream.hosts.iter_mut().filter(|host| host.pod != NONE) {
-            if host.health.needs_ticks() && host.health.tick(&outlier, self.now) {
+            if host.health.needs_ticks() && host.health.tick(&outlier, now) {
                 returned.push(host.pod);
             }
         }
@@ -231,6 +241,11 @@ impl World<'_> {
             self.fact(FactKind::EndpointUnejected, || (name, format!("by {client}")));
         }
     }
+}
+
+/// Whether `now` is a point of the grid of an interval from time zero.
+fn is_on_grid(now: Time, interval: Duration) -> bool {
+    now.ns().is_multiple_of(interval.ns().max(1))
 }
 
 /// The next point after `now` on the grid of an interval from time zero.

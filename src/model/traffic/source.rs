@@ -130,6 +130,11 @@ impl Gaps {
         self.next
     }
 
+    /// The next request will not be made: the process is not simulated for a while.
+    pub fn forget(&mut self) {
+        self.next = None;
+    }
+
     fn after(&mut self, now: Time, units: f64) -> Option<Time> {
         if self.factor <= 0.0 {
             return None;

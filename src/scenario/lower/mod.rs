@@ -13,6 +13,7 @@ mod places;
 mod policy;
 mod program;
 mod routes;
+mod sampling;
 mod services;
 mod timeline;
 mod traffic;
@@ -98,6 +99,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.events();
     let assertions = lower.assertions();
     lower.limits();
+    let sampling = lower.sampling(warmup);
     let start = match scenario.text("start") {
         Some("cold") => Start::Cold,
         _ => Start::Stationary,
@@ -117,6 +119,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,
+        sampling,
         digest: 0,
     };
     plan.digest = digest(&plan);
@@ -140,6 +143,9 @@ fn digest(plan: &Plan) -> u128 {
     digest.bytes(format!("{:?}", plan.traffic).as_bytes());
     digest.bytes(format!("{:?}", plan.timeline).as_bytes());
     digest.bytes(format!("{:?}", plan.assertions).as_bytes());
+    if let Some(sampling) = &plan.sampling {
+        digest.bytes(format!("{sampling:?}").as_bytes());
+    }
     digest.value()
 }
 
