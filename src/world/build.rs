@@ -26,7 +26,7 @@ use crate::kernel::time::Time;
 use crate::model::identity::certificate::Leaf;
 use crate::model::net::topology::Network;
 use crate::observe::recorder::Recorder;
-use crate::plan::universe::WorkloadId;
+use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::cause::Causes;
 
@@ -60,7 +60,7 @@ impl<'p> World<'p> {
             pods: Vec::new(),
             workloads: workloads.collect(),
             config: Config::new(
-                universe.clusters.iter().map(|_| Box::default()).collect(),
+                universe.clusters.len(),
                 universe.services.iter().map(|service| service.route).collect(),
             ),
             control: ControlPlane::new(plan),
@@ -71,6 +71,8 @@ impl<'p> World<'p> {
             occurrences: Vec::new(),
             compiled,
         };
+        // A replica's context and the push that it prepares are of the first version.
+        (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
@@ -98,7 +100,7 @@ impl<'p> World<'p> {
             let ready = cluster.workloads.iter().map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.flatten().copied().collect();
             list.sort_unstable();
-            self.config.set_endpoints(crate::plan::universe::ClusterId(index), list.into());
+            self.config.set_endpoints(ClusterId(index), &list);
         }
     }
 
@@ -134,7 +136,7 @@ impl<'p> World<'p> {
         pod.leaf = leaf;
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
-        pod.seen = Seen::all(1);
+        self.set_seen(index, Seen::all(1));
         self.control.counts.certificates_issued += 1;
     }
 }

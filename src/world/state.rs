@@ -253,6 +253,11 @@ impl Seen {
         Self { cds: version, eds: version, lds: version, rds: version }
     }
 
+    /// The four.
+    pub(crate) const fn versions(self) -> [u32; 4] {
+        [self.cds, self.eds, self.lds, self.rds]
+    }
+
     /// The oldest of the four.
     pub(crate) fn oldest(self) -> u32 {
         self.cds.min(self.eds).min(self.lds).min(self.rds)
@@ -340,6 +345,8 @@ pub(crate) struct Pod {
     pub stream_replica: u32,
     pub connected_since: Time,
     pub seen: Seen,
+    /// The version with which its proxy is counted among those that are up; 0 if it is not.
+    pub live_version: u32,
     /// The push on its way: (replica, version, epoch of the stream).
     pub pushing: Option<(u32, u32, u32)>,
     /// Pushes on their way, those of lost streams included.
