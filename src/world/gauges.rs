@@ -38,9 +38,7 @@ impl World<'_> {
         };
         let missing: usize = self.workloads.iter().map(missing).sum();
         debug_assert!(missing <= wanted as usize, "more pods missing than wanted");
-        let ejected: usize = (self.upstreams.iter())
-            .map(|upstream| upstream.members.len() - upstream.usable.len())
-            .sum();
+        let ejected: u32 = self.upstreams.iter().map(|upstream| upstream.ejected).sum();
         let mut set = |gauge: Gauge, value: f64| readings[gauge as usize] = value;
         set(Gauge::Proxies, f64::from(proxies));
         set(Gauge::ProxiesConnected, f64::from(connected));
@@ -55,7 +53,7 @@ impl World<'_> {
         set(Gauge::Connections, f64::from(self.ledger.connections_open));
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
         set(Gauge::Queued, queued as f64);
-        set(Gauge::Ejected, ejected as f64);
+        set(Gauge::Ejected, f64::from(ejected));
         readings
     }
 
@@ -154,7 +152,7 @@ impl World<'_> {
             assert_eq!(gauges.pending, pending[index], "pending requests");
             assert_eq!(gauges.retries, retries[index], "retry slots held");
             assert_eq!(gauges.connections, connections[index], "open connections");
-            assert!(upstream.usable.len() <= upstream.members.len(), "usable endpoints");
+            assert_eq!(upstream.ejected, upstream.recount_ejected(), "ejected endpoints");
         }
     }
 

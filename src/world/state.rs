@@ -208,11 +208,15 @@ pub(crate) struct Upstream {
     pub cluster: ClusterId,
     /// The endpoint version that `members` stands for.
     pub version: u32,
+    /// Endpoints that were used, and such that left while in use.
     pub hosts: Vec<Host>,
     pub free_hosts: Vec<u32>,
-    /// Host slots of the endpoint list, in pod order.
+    /// By place in the endpoint list, which is in pod order: its host slot, [`NONE`] before its
+    /// first use. The list itself is the configuration's.
     pub members: Vec<u32>,
-    /// Those that are not ejected.
+    /// Members that are ejected.
+    pub ejected: u32,
+    /// While some are: those that are not.
     pub usable: Vec<u32>,
     pub gauges: Gauges,
     /// Round robin's position, by worker.
@@ -233,6 +237,7 @@ impl Upstream {
         self.hosts = Vec::new();
         self.free_hosts = Vec::new();
         self.members = Vec::new();
+        self.ejected = 0;
         self.usable = Vec::new();
         self.session = None;
     }
