@@ -9,7 +9,7 @@
 use super::World;
 use super::client::Source;
 use super::cluster::WorkloadState;
-use super::compiled::Compiled;
+use super::compiled::{Compiled, Samplers};
 use super::config::Config;
 use super::control::ControlPlane;
 use super::event::Event;
@@ -35,7 +35,8 @@ impl<'p> World<'p> {
     pub(super) fn new(plan: &'p Plan, seed: u64, options: Options) -> Self {
         let universe = &plan.universe;
         let mut queue = Queue::new();
-        let compiled = Compiled::new(plan, &mut queue);
+        let mut samplers = Samplers::default();
+        let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
         let mut world = Self {
@@ -50,7 +51,9 @@ impl<'p> World<'p> {
             events: 0,
             stale: 0,
             is_stale: false,
-            sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed)).collect(),
+            sources: (plan.traffic.iter())
+                .map(|traffic| Source::new(traffic, seed, &mut samplers))
+                .collect(),
             calls: Slab::with_capacity(1024),
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),

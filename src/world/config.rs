@@ -71,8 +71,8 @@ impl Config {
         match history.last_mut() {
             // As it was: no change.
             Some((_, same)) if *same == snapshot => self.lists.release(snapshot),
-            Some((from, last)) if *from == version => {
-                self.lists.release(std::mem::replace(last, snapshot));
+            Some((from, known)) if *from == version => {
+                self.lists.release(std::mem::replace(known, snapshot));
             }
             _ => {
                 history.push((version, snapshot));
@@ -87,7 +87,7 @@ impl Config {
         let history = &mut self.routes[service.index()];
         match history.last_mut() {
             Some((_, same)) if *same == route => {}
-            Some((from, last)) if *from == version => *last = route,
+            Some((from, known)) if *from == version => *known = route,
             _ => {
                 history.push((version, route));
                 self.versions.touch(Thing::Route(service));
@@ -167,12 +167,18 @@ impl Config {
     }
 }
 
-/// The value in force as of a version.
+/// The value in force as of a version: nearly always the newest.
+#[inline]
 fn as_of<T>(history: &History<T>, version: u32) -> Option<&(u32, T)> {
     match history.last() {
         Some(newest) if newest.0 <= version => Some(newest),
-        _ => history[..history.partition_point(|(from, _)| *from <= version)].last(),
+        _ => as_of_old(history, version),
     }
+}
+
+#[cold]
+fn as_of_old<T>(history: &History<T>, version: u32) -> Option<&(u32, T)> {
+    history[..history.partition_point(|(from, _)| *from <= version)].last()
 }
 
 /// Takes out the value in force as of a version.
@@ -230,16 +236,16 @@ impl World<'_> {
     /// Holders and histories, recounted.
     pub(super) fn audit_config(&self) {
         let mut holders: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-        let mut hold = |version: u32| holders.entry(version).or_default().0 += 1;
+        let mut count = |version: u32| holders.entry(version).or_default().0 += 1;
         for pod in &self.pods {
-            pod.seen.versions().into_iter().for_each(&mut hold);
-            pod.pushing.iter().for_each(|(_, version, _)| hold(*version));
+            pod.seen.versions().into_iter().for_each(&mut count);
+            count(pod.pushing.map_or(0, |(_, version, _)| version));
         }
         for replica in &self.control.replicas {
-            hold(replica.context);
-            hold(replica.preparing);
+            count(replica.context);
+            count(replica.preparing);
         }
-        (self.config.watched..=self.config.versions.newest()).for_each(hold);
+        (self.config.watched..=self.config.versions.newest()).for_each(count);
         for pod in self.pods.iter().filter(|pod| pod.has_live_proxy()) {
             if !self.control.replicas.is_empty() {
                 holders.entry(pod.seen.oldest()).or_default().1 += 1;
@@ -252,12 +258,16 @@ impl World<'_> {
         let mut users: BTreeMap<SnapshotId, u32> = BTreeMap::new();
         for history in &self.config.endpoints {
             assert!(is_needed(history, &held), "a list that nobody has is kept");
-            history.iter().for_each(|(_, list)| *users.entry(*list).or_default() += 1);
+            for (_, list) in history {
+                *users.entry(*list).or_default() += 1;
+            }
         }
         assert!(self.config.routes.iter().all(|one| is_needed(one, &held)), "a route, too");
         for (list, base) in self.config.lists.bases() {
             users.entry(list).or_default();
-            base.iter().for_each(|base| *users.entry(*base).or_default() += 1);
+            if let Some(base) = base {
+                *users.entry(base).or_default() += 1;
+            }
         }
         for (list, count) in users {
             assert_eq!(self.config.lists.users(list), count, "uses of a list, recounted");
