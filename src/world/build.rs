@@ -9,7 +9,7 @@
 use super::World;
 use super::client::Source;
 use super::cluster::WorkloadState;
-use super::compiled::Compiled;
+use super::compiled::{Compiled, Samplers};
 use super::config::Config;
 use super::control::ControlPlane;
 use super::event::Event;
@@ -27,7 +27,7 @@ use crate::model::identity::certificate::Leaf;
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
-use crate::plan::universe::WorkloadId;
+use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::cause::Causes;
 
@@ -36,7 +36,8 @@ impl<'p> World<'p> {
     pub(super) fn new(plan: &'p Plan, seed: u64, options: Options) -> Self {
         let universe = &plan.universe;
         let mut queue = Queue::new();
-        let compiled = Compiled::new(plan, &mut queue);
+        let mut samplers = Samplers::default();
+        let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
         let mut world = Self {
@@ -51,7 +52,9 @@ impl<'p> World<'p> {
             events: 0,
             stale: 0,
             is_stale: false,
-            sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed)).collect(),
+            sources: (plan.traffic.iter())
+                .map(|traffic| Source::new(traffic, seed, &mut samplers))
+                .collect(),
             calls: Slab::with_capacity(1024),
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
@@ -61,7 +64,7 @@ impl<'p> World<'p> {
             pods: Vec::new(),
             workloads: workloads.collect(),
             config: Config::new(
-                universe.clusters.iter().map(|_| Box::default()).collect(),
+                universe.clusters.len(),
                 universe.services.iter().map(|service| service.route).collect(),
             ),
             control: ControlPlane::new(plan),
@@ -75,6 +78,8 @@ impl<'p> World<'p> {
             compiled,
         };
         world.start_sampling();
+        // A replica's context and the push that it prepares are of the first version.
+        (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
@@ -102,7 +107,7 @@ impl<'p> World<'p> {
             let ready = cluster.workloads.iter().map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.flatten().copied().collect();
             list.sort_unstable();
-            self.config.set_endpoints(crate::plan::universe::ClusterId(index), list.into());
+            self.config.set_endpoints(ClusterId(index), &list);
         }
     }
 
@@ -138,7 +143,7 @@ impl<'p> World<'p> {
         pod.leaf = leaf;
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
-        pod.seen = Seen::all(1);
+        self.set_seen(index, Seen::all(1));
         self.control.counts.certificates_issued += 1;
     }
 }

@@ -4,6 +4,7 @@
 //! Left out: sessions of users across requests.
 
 use super::World;
+use super::compiled::Samplers;
 use super::event::Event;
 use super::state::{Life, NONE, Parent};
 use crate::kernel::queue::Ticket;
@@ -70,14 +71,14 @@ enum Kind {
 
 impl Source {
     /// The source of `traffic`.
-    pub(crate) fn new(traffic: &Traffic, seed: u64) -> Self {
+    pub(crate) fn new(traffic: &Traffic, seed: u64, samplers: &mut Samplers) -> Self {
         let kind = match &traffic.arrivals {
             Arrivals::OpenLoop { process, rate } => Kind::Open {
-                gaps: Gaps::new(*process, RateProfile::new(rate)),
+                gaps: Gaps::new(*process, RateProfile::new(rate), samplers.of(&Gaps::unit())),
                 stream: Stream::new(seed, "arrivals", &traffic.id),
             },
             Arrivals::Replay(times) => Kind::Replay { times: times.clone(), next: 0 },
-            Arrivals::ClosedLoop { think, .. } => Kind::Closed { think: think.sampler() },
+            Arrivals::ClosedLoop { think, .. } => Kind::Closed { think: samplers.of(think) },
         };
         Self {
             hash: crate::kernel::stream::name_hash(&traffic.id),

@@ -161,7 +161,7 @@ impl World<'_> {
             let ready = workloads.iter().flat_map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.copied().collect();
             list.sort_unstable();
-            self.config.set_endpoints(*cluster, list.into());
+            self.config.set_endpoints(*cluster, &list);
         }
         self.schedule_watch();
     }

@@ -4,12 +4,26 @@
 //! Left out: anything that changes while running.
 
 use super::state::NONE;
+use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step};
+use std::collections::BTreeMap;
+
+/// Samplers of distributions. Equal ones are shared: a table has 80 KiB.
+#[derive(Default)]
+pub(crate) struct Samplers(BTreeMap<String, Sampler>);
+
+impl Samplers {
+    /// The sampler of a distribution.
+    pub(crate) fn of(&mut self, distribution: &Distribution) -> Sampler {
+        let known = self.0.entry(format!("{distribution:?}"));
+        known.or_insert_with(|| distribution.sampler()).clone()
+    }
+}
 
 /// Tables made from the plan once.
 pub(crate) struct Compiled {
@@ -78,7 +92,7 @@ pub(crate) struct CompiledCluster {
 
 impl Compiled {
     /// Compiles `plan`; lanes are made in `queue`.
-    pub(crate) fn new(plan: &Plan, queue: &mut Queue) -> Self {
+    pub(crate) fn new(plan: &Plan, queue: &mut Queue, samplers: &mut Samplers) -> Self {
         let universe = &plan.universe;
         let mut edges = Edges::default();
         let traffic_target = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
@@ -108,7 +122,7 @@ impl Compiled {
             let pool = &cluster.policy.pool;
             let churn = (0.0 < pool.churn_per_s).then(|| {
                 let mean = Duration::from_s_f64(1.0 / pool.churn_per_s);
-                crate::kernel::distribution::Distribution::Exponential { mean }.sampler()
+                samplers.of(&Distribution::Exponential { mean })
             });
             CompiledCluster {
                 hash: name_hash(&cluster.name),
@@ -120,20 +134,19 @@ impl Compiled {
             }
         });
         let clusters = clusters.collect();
-        let clusters_of = (0..universe.workloads.len()).map(|index| {
-            let workload = WorkloadId(u32::try_from(index).expect("few workloads"));
-            let all = universe.clusters.iter().zip(0..);
-            all.filter(|(cluster, _)| cluster.workloads.contains(&workload))
-                .map(|(_, id)| ClusterId(id))
-                .collect()
-        });
+        let mut clusters_of = vec![Vec::new(); universe.workloads.len()];
+        for (cluster, id) in universe.clusters.iter().zip(0..) {
+            cluster.workloads.iter().for_each(|one| clusters_of[one.index()].push(ClusterId(id)));
+        }
+        let start_times = universe.workloads.iter().map(|one| samplers.of(&one.start_time));
+        let start_times = start_times.collect();
         Self {
-            programs: programs(plan, &mut edges),
-            start_times: universe.workloads.iter().map(|one| one.start_time.sampler()).collect(),
-            clusters_of: clusters_of.collect(),
+            programs: programs(plan, &mut edges, samplers),
+            start_times,
+            clusters_of,
             rules,
             clusters,
-            edges: edges.0,
+            edges: edges.all,
             traffic_targets,
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
         }
@@ -141,7 +154,7 @@ impl Compiled {
 }
 
 /// Every workload's program, whose edges are numbered as they are met.
-fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
+fn programs(plan: &Plan, edges: &mut Edges, samplers: &mut Samplers) -> Vec<Vec<CompiledStep>> {
     let universe = &plan.universe;
     let mut programs = Vec::new();
     for workload in &universe.workloads {
@@ -157,7 +170,7 @@ fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
             }
         };
         let step = |step: &Step| match step {
-            Step::Work(time) => CompiledStep::Work(time.sampler()),
+            Step::Work(time) => CompiledStep::Work(samplers.of(time)),
             Step::Calls(calls) => CompiledStep::Calls {
                 holds_worker: calls.iter().any(|call| call.holds_worker),
                 calls: calls.iter().map(&mut call).collect(),
@@ -170,15 +183,18 @@ fn programs(plan: &Plan, edges: &mut Edges) -> Vec<Vec<CompiledStep>> {
 
 /// Edges as they are numbered: by first mention, traffic first, then workloads in name order.
 #[derive(Default)]
-struct Edges(Vec<(String, String, Option<String>)>);
+struct Edges {
+    all: Vec<(String, String, Option<String>)>,
+    numbers: BTreeMap<(String, String, Option<String>), u32>,
+}
 
 impl Edges {
     fn number(&mut self, source: String, to: String, traffic: Option<String>) -> u32 {
         let edge = (source, to, traffic);
-        let index = self.0.iter().position(|one| *one == edge).unwrap_or_else(|| {
-            self.0.push(edge);
-            self.0.len() - 1
-        });
-        u32::try_from(index).expect("few edges")
+        let next = u32::try_from(self.all.len()).expect("few edges");
+        *self.numbers.entry(edge).or_insert_with_key(|edge| {
+            self.all.push(edge.clone());
+            next
+        })
     }
 }

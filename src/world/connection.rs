@@ -170,7 +170,7 @@ impl World<'_> {
             self.open_if_admitted(upstream, host, worker);
         }
         if self.clock.is_stopped() {
-            self.expect_demand(upstream, host, worker);
+            self.expect_demand_after(upstream, host, worker);
         }
         self.free_host(upstream, host);
     }

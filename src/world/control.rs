@@ -208,7 +208,7 @@ impl World<'_> {
             return self.stale();
         }
         replica.is_ready = true;
-        replica.context = self.config.watched;
+        self.set_context(index, self.config.watched);
         self.conditions_changed();
     }
 

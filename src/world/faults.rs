@@ -6,7 +6,7 @@
 use super::World;
 use super::control::{CA, INJECTOR, XDS};
 use super::event::Event;
-use super::state::{Life, Pod, XdsStream};
+use super::state::{Life, Pod, Seen, XdsStream};
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Time;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
@@ -281,6 +281,8 @@ impl World<'_> {
             self.pods[index as usize].stream = XdsStream::Off;
             self.pods[index as usize].stream_ticket = Ticket::NONE;
             self.pods[index as usize].stream_is_parked = false;
+            self.set_seen(index, Seen::default());
+            self.count_live(index);
             self.stop_app(index);
             let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
             let calls: Vec<_> = calls.map(|(id, _)| id).collect();

@@ -102,7 +102,7 @@ impl World<'_> {
                 busy += load.busy_ns as f64 / length_ns;
                 present += load.present_ns as f64 / length_ns;
             }
-            let served = std::mem::take(&mut self.recorder.served[index as usize]);
+            let served = &mut self.recorder.served[index as usize];
             rows.push(StationRow {
                 workload: workload.name.clone(),
                 pods,
@@ -110,22 +110,21 @@ impl World<'_> {
                 busy,
                 present,
                 overflowed: served.overflowed,
-                wait: served.wait.clone(),
-                sojourn: served.sojourn.clone(),
+                wait: std::mem::take(&mut served.wait),
+                sojourn: std::mem::take(&mut served.sojourn),
             });
-            self.recorder.served[index as usize] = served;
         }
         rows
     }
 
-    fn services(&self) -> Vec<ServiceRow> {
-        let all = self.plan.universe.workloads.iter().zip(&self.recorder.served);
+    fn services(&mut self) -> Vec<ServiceRow> {
+        let all = self.plan.universe.workloads.iter().zip(&mut self.recorder.served);
         all.filter(|(workload, _)| workload.role == Role::App)
             .map(|(workload, served)| ServiceRow {
                 name: workload.app.clone(),
                 version: workload.version.clone(),
                 requests: served.requests,
-                latency: served.latency.clone(),
+                latency: std::mem::take(&mut served.latency),
             })
             .collect()
     }

@@ -6,8 +6,8 @@
 //! the visits that make them were seen in windows.
 //!
 //! Source: `model::sampling::demand`.
-//! Left out: an endpoint that comes in a gap gets its first connection in the next window; a pool's
-//! second connection; a pair that cannot connect waits for the next window.
+//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a
+//! pool's second connection; a pair that cannot connect waits for the next window.
 
 use super::World;
 use super::client::purpose;
@@ -53,10 +53,9 @@ pub(super) struct RareCalls {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reopening {
     upstream: u32,
-    host: u32,
-    worker: u8,
-    /// Who the endpoint was when the demand was foreseen.
+    /// The endpoint.
     pod: u32,
+    worker: u8,
 }
 
 impl World<'_> {
@@ -145,29 +144,41 @@ impl World<'_> {
         if upstream.is_in_full || upstream.demand.per_s() <= 0.0 {
             return;
         }
+        self.catch_up(index);
+        let upstream = &self.upstreams[index as usize];
+        let (cluster, version) = (upstream.cluster, upstream.version);
         let workers = upstream.turns.len();
-        for place in 0..upstream.members.len() {
-            let host = self.upstreams[index as usize].members[place];
+        let mut empty = Vec::new();
+        for (pod, slot) in self.config.endpoints(cluster, version).iter().zip(&upstream.members) {
             for worker in 0..workers {
-                self.expect_demand(index, host, u8::try_from(worker).unwrap_or(u8::MAX));
+                // An endpoint that was never used has no state, and so no connections.
+                let host = upstream.hosts.get(*slot as usize);
+                if host.is_none_or(|host| host.pools[worker].connections == 0) {
+                    empty.push((*pod, u8::try_from(worker).unwrap_or(u8::MAX)));
+                }
             }
+        }
+        for (pod, worker) in empty {
+            self.expect_demand(index, pod, worker);
         }
     }
 
-    /// If a pool is empty: it is opened when the next request would fall on it, if that comes in this
-    /// gap and certificates allow it then.
-    pub(super) fn expect_demand(&mut self, index: u32, host: u32, worker: u8) {
+    /// A connection closes in a gap: if it was the last of its pool, a request would open another.
+    pub(super) fn expect_demand_after(&mut self, index: u32, host: u32, worker: u8) {
+        let endpoint = &self.upstreams[index as usize].hosts[host as usize];
+        if endpoint.is_member && endpoint.pools[usize::from(worker)].connections == 0 {
+            self.expect_demand(index, endpoint.pod, worker);
+        }
+    }
+
+    /// An empty pool of an endpoint is opened when the next request would fall on it, if that comes in
+    /// this gap and certificates allow it then.
+    fn expect_demand(&mut self, index: u32, pod: u32, worker: u8) {
         let upstream = &self.upstreams[index as usize];
-        let endpoint = &upstream.hosts[host as usize];
-        let per_s = upstream.demand.per_s();
-        if upstream.is_in_full
-            || per_s <= 0.0
-            || !endpoint.is_member
-            || endpoint.pools[usize::from(worker)].connections != 0
-        {
+        let (client, per_s) = (upstream.pod, upstream.demand.per_s());
+        if upstream.is_in_full || per_s <= 0.0 || !self.would_connect(client, pod, self.now) {
             return;
         }
-        let (client, pod) = (upstream.pod, endpoint.pod);
         let pools = (upstream.members.len() * upstream.turns.len()) as f64;
         let Some(sampling) = &self.sampling else { return };
         let key = Key(self.pods[client as usize].hash ^ self.seed)
@@ -180,7 +191,7 @@ impl World<'_> {
             return;
         }
         let Some(sampling) = &mut self.sampling else { return };
-        let demand = sampling.demands.insert(Reopening { upstream: index, host, worker, pod });
+        let demand = sampling.demands.insert(Reopening { upstream: index, pod, worker });
         self.queue.at(at, Event::Reopen(demand.index()).pack());
     }
 
@@ -199,20 +210,22 @@ impl World<'_> {
     pub(super) fn reopen(&mut self, slot: u32) {
         let Some(sampling) = &mut self.sampling else { return self.stale() };
         let id = sampling.demands.id_at(slot).expect("a demand that was foreseen");
-        let Some(Reopening { upstream, host, worker, pod }) = sampling.demands.remove(id) else {
+        let Some(Reopening { upstream: index, pod, worker }) = sampling.demands.remove(id) else {
             return self.stale();
         };
-        let is_needed = self.clock.is_stopped()
-            && self.upstreams[upstream as usize].hosts.get(host as usize).is_some_and(|endpoint| {
-                endpoint.pod == pod
-                    && endpoint.is_member
-                    && endpoint.pools[usize::from(worker)].connections == 0
-            });
-        let client = self.upstreams[upstream as usize].pod;
-        if !is_needed || !self.would_connect(client, pod, self.now) {
+        let upstream = &self.upstreams[index as usize];
+        let (client, list) =
+            (upstream.pod, self.config.endpoints(upstream.cluster, upstream.version));
+        let Ok(place) = list.binary_search(&pod) else { return self.stale() };
+        let slot = upstream.members[place];
+        let host = upstream.hosts.get(slot as usize);
+        let is_empty = host.is_none_or(|host| host.pools[usize::from(worker)].connections == 0);
+        let would_connect = self.would_connect(client, pod, self.now);
+        if !self.clock.is_stopped() || !is_empty || !would_connect {
             return self.stale();
         }
-        self.open_if_admitted(upstream, host, worker);
+        let host = if slot == NONE { self.make_host(index, true, place) } else { slot };
+        self.open_if_admitted(index, host, worker);
     }
 
     pub(super) fn demand_hash(&self, slot: u32) -> u64 {

@@ -6,7 +6,7 @@
 //! Left out: gauges per proxy.
 
 use super::World;
-use super::state::{Life, Link, NONE, Parent, Phase, XdsStream};
+use super::state::{Link, NONE, Parent, Phase, XdsStream};
 use crate::kernel::time::Duration;
 use crate::observe::series::Readings;
 use crate::vocabulary::metric::Gauge;
@@ -16,22 +16,20 @@ impl World<'_> {
     pub(super) fn gauges(&self) -> Readings {
         let mut readings = [0.0; Gauge::ALL.len()];
         let (mut valid, mut expired, mut proxies, mut connected) = (0_u32, 0_u32, 0_u32, 0_u32);
-        let (mut oldest, mut queued) = (u32::MAX, 0_usize);
+        let mut queued = 0_usize;
         let has_control_plane = !self.control.replicas.is_empty();
         for pod in &self.pods {
             queued += pod.station.waiting();
-            let is_live = pod.proxy_is_up && !matches!(pod.life, Life::Down | Life::Gone);
-            if !is_live || !pod.is_meshed || !has_control_plane {
+            if !pod.has_live_proxy() || !has_control_plane {
                 continue;
             }
             proxies += 1;
             connected += u32::from(matches!(pod.stream, XdsStream::Connected(_)));
-            oldest = oldest.min(pod.seen.oldest());
             if let Some(leaf) = &pod.leaf {
                 if leaf.is_valid(self.now) { valid += 1 } else { expired += 1 }
             }
         }
-        let stale_since = if proxies == 0 { None } else { self.config.stale_since(oldest) };
+        let stale_since = self.config.oldest_stale_since();
         let staleness = stale_since.map_or(Duration::ZERO, |since| self.now.since(since));
         let ready: usize = self.workloads.iter().map(|one| one.ready.len()).sum();
         let wanted: u32 = self.workloads.iter().map(|one| one.deployment.wanted).sum();
@@ -40,9 +38,7 @@ impl World<'_> {
         };
         let missing: usize = self.workloads.iter().map(missing).sum();
         debug_assert!(missing <= wanted as usize, "more pods missing than wanted");
-        let ejected: usize = (self.upstreams.iter())
-            .map(|upstream| upstream.members.len() - upstream.usable.len())
-            .sum();
+        let ejected: u32 = self.upstreams.iter().map(|upstream| upstream.ejected).sum();
         let mut set = |gauge: Gauge, value: f64| readings[gauge as usize] = value;
         set(Gauge::Proxies, f64::from(proxies));
         set(Gauge::ProxiesConnected, f64::from(connected));
@@ -57,7 +53,7 @@ impl World<'_> {
         set(Gauge::Connections, f64::from(self.ledger.connections_open));
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
         set(Gauge::Queued, queued as f64);
-        set(Gauge::Ejected, ejected as f64);
+        set(Gauge::Ejected, f64::from(ejected));
         readings
     }
 
@@ -115,6 +111,7 @@ impl World<'_> {
         );
         self.audit_upstreams();
         self.audit_stations();
+        self.audit_config();
     }
 
     /// Gauges of the breakers and of the balancers, recounted.
@@ -155,7 +152,7 @@ impl World<'_> {
             assert_eq!(gauges.pending, pending[index], "pending requests");
             assert_eq!(gauges.retries, retries[index], "retry slots held");
             assert_eq!(gauges.connections, connections[index], "open connections");
-            assert!(upstream.usable.len() <= upstream.members.len(), "usable endpoints");
+            assert_eq!(upstream.ejected, upstream.recount_ejected(), "ejected endpoints");
         }
     }
 

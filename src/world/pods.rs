@@ -70,6 +70,7 @@ impl World<'_> {
             stream_replica: 0,
             connected_since: Time::ZERO,
             seen: Seen::default(),
+            live_version: 0,
             pushing: None,
             pushes: 0,
             epoch: 0,
@@ -134,6 +135,7 @@ impl World<'_> {
         pod.proxy_is_up = true;
         let (workload, name) = (pod.workload, pod.name.clone());
         self.enter_service(index);
+        self.count_live(index);
         self.fact(FactKind::PodReady, || (name, String::new()));
         let cause = self.workloads[workload.index()].cause;
         self.endpoints_changed(workload, cause);
@@ -271,7 +273,8 @@ impl World<'_> {
         self.lose_stream(index);
         let pod = &mut self.pods[index as usize];
         pod.stream = XdsStream::Off;
-        pod.seen = Seen::default();
+        self.set_seen(index, Seen::default());
+        self.count_live(index);
         self.stop_app(index);
         // Its own calls end with it; what they asked for goes on elsewhere.
         let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
@@ -340,6 +343,7 @@ impl World<'_> {
                 pod.life = Life::Down;
                 pod.life_ticket = Ticket::NONE;
             }
+            self.count_live(index);
             if was_ready {
                 self.endpoints_changed(workload, cause);
             }

@@ -215,11 +215,15 @@ pub(crate) struct Upstream {
     pub cluster: ClusterId,
     /// The endpoint version that `members` stands for.
     pub version: u32,
+    /// Endpoints that were used, and such that left while in use.
     pub hosts: Vec<Host>,
     pub free_hosts: Vec<u32>,
-    /// Host slots of the endpoint list, in pod order.
+    /// By place in the endpoint list, which is in pod order: its host slot, [`NONE`] before its
+    /// first use. The list itself is the configuration's.
     pub members: Vec<u32>,
-    /// Those that are not ejected.
+    /// Members that are ejected.
+    pub ejected: u32,
+    /// While some are: those that are not.
     pub usable: Vec<u32>,
     pub gauges: Gauges,
     /// Round robin's position, by worker.
@@ -244,6 +248,7 @@ impl Upstream {
         self.hosts = Vec::new();
         self.free_hosts = Vec::new();
         self.members = Vec::new();
+        self.ejected = 0;
         self.usable = Vec::new();
         self.session = None;
     }
@@ -262,6 +267,11 @@ impl Seen {
     /// Everything as of one version.
     pub(crate) const fn all(version: u32) -> Self {
         Self { cds: version, eds: version, lds: version, rds: version }
+    }
+
+    /// The four.
+    pub(crate) const fn versions(self) -> [u32; 4] {
+        [self.cds, self.eds, self.lds, self.rds]
     }
 
     /// The oldest of the four.
@@ -351,6 +361,8 @@ pub(crate) struct Pod {
     pub stream_replica: u32,
     pub connected_since: Time,
     pub seen: Seen,
+    /// The version with which its proxy is counted among those that are up; 0 if it is not.
+    pub live_version: u32,
     /// The push on its way: (replica, version, epoch of the stream).
     pub pushing: Option<(u32, u32, u32)>,
     /// Pushes on their way, those of lost streams included.

@@ -137,6 +137,7 @@ impl World<'_> {
     pub(super) fn lose_stream(&mut self, index: u32) {
         let XdsStream::Connected(replica) = self.pods[index as usize].stream else { return };
         self.control.replicas[replica as usize].push.remove(index);
+        self.set_pushing(index, None);
         let law = self.control.stream_law;
         let key = self.loop_key(index, 3);
         let pod = &mut self.pods[index as usize];

@@ -26,12 +26,14 @@ impl World<'_> {
     /// An endpoint by the balancer, away from those already tried if the policy says so.
     pub(super) fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
         let call = &self.calls[id];
-        let plan = self.plan;
-        let upstream = &mut self.upstreams[call.upstream as usize];
+        let (plan, index) = (self.plan, call.upstream);
+        let upstream = &mut self.upstreams[index as usize];
         let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
-        let (usable, members) = (upstream.usable.len(), upstream.members.len());
+        let members = upstream.members.len();
+        let usable = members - upstream.ejected as usize;
         let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-        let candidates = if panics { &upstream.members } else { &upstream.usable };
+        let all = panics || usable == members;
+        let candidates = if all { &upstream.members } else { &upstream.usable };
         if candidates.is_empty() {
             return None;
         }
@@ -43,18 +45,46 @@ impl World<'_> {
             },
         };
         let turn = &mut upstream.turns[call.worker as usize];
-        let mut host = NONE;
+        let (mut host, mut place) = (NONE, 0);
         for pick in 0..picks {
             let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
-            let index = balancer::pick(policy.balancer, candidates.len(), turn, draw, |index| {
-                upstream.hosts[candidates[index] as usize].active
+            place = balancer::pick(policy.balancer, candidates.len(), turn, draw, |place| {
+                // One that was never used has nothing to do.
+                upstream.hosts.get(candidates[place] as usize).map_or(0, |host| host.active)
             });
-            host = candidates[index];
-            if !call.tried.contains(&host) {
+            host = candidates[place];
+            if pick + 1 == picks || host == NONE || !call.tried.contains(&host) {
                 break;
             }
         }
-        Some(host)
+        if host == NONE { Some(self.make_host(index, all, place)) } else { Some(host) }
+    }
+
+    /// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
+    #[cold]
+    pub(super) fn make_host(&mut self, index: u32, all: bool, nth: usize) -> u32 {
+        let upstream = &mut self.upstreams[index as usize];
+        let place = if all { nth } else { upstream.place_of_usable(nth) };
+        let pod = self.config.endpoints(upstream.cluster, upstream.version)[place];
+        let host = Host {
+            pod,
+            is_member: true,
+            active: 0,
+            health: Health::default(),
+            pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
+        };
+        let slot = if let Some(slot) = upstream.free_hosts.pop() {
+            upstream.hosts[slot as usize] = host;
+            slot
+        } else {
+            upstream.hosts.push(host);
+            u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
+        };
+        upstream.members[place] = slot;
+        if upstream.ejected != 0 {
+            upstream.list_usable();
+        }
+        slot
     }
 
     /// The pod's view of a cluster.
@@ -75,6 +105,7 @@ impl World<'_> {
             hosts: Vec::new(),
             free_hosts: Vec::new(),
             members: Vec::new(),
+            ejected: 0,
             usable: Vec::new(),
             gauges: Gauges::default(),
             turns: (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect(),
@@ -106,37 +137,10 @@ impl World<'_> {
         if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
             return;
         }
-        let workers = upstream.turns.len();
-        for host in &mut upstream.hosts {
-            host.is_member = false;
-        }
-        let before = std::mem::take(&mut upstream.members);
-        for pod in self.config.endpoints(upstream.cluster, seen) {
-            let known = before.iter().find(|slot| upstream.hosts[**slot as usize].pod == *pod);
-            let slot = known.copied().unwrap_or_else(|| {
-                let host = Host {
-                    pod: *pod,
-                    is_member: true,
-                    active: 0,
-                    health: Health::default(),
-                    pools: (0..workers).map(|_| Pool::default()).collect(),
-                };
-                if let Some(slot) = upstream.free_hosts.pop() {
-                    upstream.hosts[slot as usize] = host;
-                    slot
-                } else {
-                    upstream.hosts.push(host);
-                    u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
-                }
-            });
-            upstream.hosts[slot as usize].is_member = true;
-            upstream.members.push(slot);
-        }
-        self.list_usable(index);
-        for slot in before {
-            if !self.upstreams[index as usize].hosts[slot as usize].is_member {
-                self.leave_endpoint(index, slot);
-            }
+        let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
+        upstream.list_usable();
+        for slot in left {
+            self.leave_endpoint(index, slot);
         }
     }
 
@@ -168,16 +172,6 @@ impl World<'_> {
         }
     }
 
-    /// Those of the members that are not ejected.
-    fn list_usable(&mut self, index: u32) {
-        let upstream = &mut self.upstreams[index as usize];
-        let hosts = &upstream.hosts;
-        let usable = &mut upstream.usable;
-        usable.clear();
-        let is_usable = |slot: &&u32| !hosts[**slot as usize].health.is_ejected();
-        usable.extend(upstream.members.iter().filter(is_usable));
-    }
-
     /// An attempt at an endpoint ended: outlier detection counts it.
     #[inline]
     pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
@@ -187,8 +181,7 @@ impl World<'_> {
         if outcome.details == Details::DownstreamDisconnect {
             return;
         }
-        let members = upstream.members.len();
-        let ejected = members - upstream.usable.len();
+        let (members, ejected) = (upstream.members.len(), upstream.ejected as usize);
         let host = &mut upstream.hosts[slot as usize];
         if !host.health.record(outlier, outcome)
             || !host.is_member
@@ -204,7 +197,7 @@ impl World<'_> {
             let at = self.clock.instant(next_on_grid(now, outlier.interval));
             self.queue.at(at.max(self.now), Event::OutlierTick(index).pack());
         }
-        self.list_usable(index);
+        self.upstreams[index as usize].list_usable();
         let names = (self.pods[pod as usize].name.clone(), self.pods[client as usize].name.clone());
         self.fact(FactKind::EndpointEjected, || (names.0, format!("by {}", names.1)));
     }
@@ -232,7 +225,7 @@ impl World<'_> {
             self.queue.after(outlier.interval, Event::OutlierTick(index).pack());
         }
         if !returned.is_empty() {
-            self.list_usable(index);
+            self.upstreams[index as usize].list_usable();
         }
         let client = self.upstreams[index as usize].pod;
         for pod in returned {
@@ -246,6 +239,57 @@ impl World<'_> {
 /// Whether `now` is a point of the grid of an interval from time zero.
 fn is_on_grid(now: Time, interval: Duration) -> bool {
     now.ns().is_multiple_of(interval.ns().max(1))
+}
+
+impl Upstream {
+    /// The endpoints are those of `list` from now on; who left, if it was ever used. Both lists
+    /// are in pod order, so one merge does it; what was never used costs nothing but its place.
+    fn follow(&mut self, list: &[u32]) -> Vec<u32> {
+        let mut left = Vec::new();
+        let hosts = &self.hosts;
+        let used = std::mem::replace(&mut self.members, vec![NONE; list.len()]);
+        let mut used = used.into_iter().filter(|slot| *slot != NONE).peekable();
+        for (place, pod) in list.iter().enumerate() {
+            while let Some(slot) = used.next_if(|slot| hosts[*slot as usize].pod < *pod) {
+                left.push(slot);
+            }
+            if let Some(slot) = used.next_if(|slot| hosts[*slot as usize].pod == *pod) {
+                self.members[place] = slot;
+            }
+        }
+        left.extend(used);
+        for slot in &left {
+            self.hosts[*slot as usize].is_member = false;
+        }
+        left
+    }
+
+    /// Counts who is ejected; lists who is not, while somebody is.
+    fn list_usable(&mut self) {
+        self.ejected = self.recount_ejected();
+        self.usable.clear();
+        if self.ejected != 0 {
+            let Self { members, hosts, usable, .. } = self;
+            usable.extend(members.iter().filter(|slot| !is_ejected(hosts, **slot)));
+        }
+    }
+
+    /// The place of the nth member that is not ejected.
+    fn place_of_usable(&self, nth: usize) -> usize {
+        let all = self.members.iter().enumerate();
+        let mut usable = all.filter(|(_, slot)| !is_ejected(&self.hosts, **slot));
+        usable.nth(nth).map(|(place, _)| place).expect("as many as are listed")
+    }
+
+    /// Members that are ejected, recounted.
+    pub(super) fn recount_ejected(&self) -> u32 {
+        let ejected = self.members.iter().filter(|slot| is_ejected(&self.hosts, **slot));
+        u32::try_from(ejected.count()).expect("few endpoints")
+    }
+}
+
+fn is_ejected(hosts: &[Host], slot: u32) -> bool {
+    hosts.get(slot as usize).is_some_and(|host| host.health.is_ejected())
 }
 
 /// The next point after `now` on the grid of an interval from time zero.
