@@ -7,6 +7,7 @@
 //! Left out: connections that are open at time zero; they open at first use, during warm-up.
 
 use super::World;
+use super::census::Census;
 use super::client::Source;
 use super::cluster::WorkloadState;
 use super::compiled::Compiled;
@@ -68,6 +69,8 @@ impl<'p> World<'p> {
             recorder,
             ledger: Ledger::default(),
             causes: Causes::default(),
+            census: Census::default(),
+            frozen: Vec::new(),
             occurrences: Vec::new(),
             compiled,
         };
@@ -135,6 +138,11 @@ impl<'p> World<'p> {
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
         pod.seen = Seen::all(1);
+        self.control.replicas[replica].connected.insert(index);
         self.control.counts.certificates_issued += 1;
+        match leaf {
+            Some(leaf) => self.expect_end(index, leaf.not_after),
+            None => self.recount(index),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! what they decide. The journey of a request reads from top to bottom in `journey`.
 
 mod build;
+mod census;
 mod client;
 mod cluster;
 mod compiled;
@@ -19,9 +20,11 @@ mod finish;
 mod gauges;
 mod journey;
 mod ledger;
+mod members;
 mod network;
 pub mod options;
 mod pods;
+mod power;
 mod pushes;
 mod renewal;
 mod state;
@@ -39,6 +42,7 @@ use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run};
 use crate::plan::Plan;
 use crate::vocabulary::cause::Causes;
+use census::Census;
 use compiled::Compiled;
 use config::Config;
 use control::ControlPlane;
@@ -93,6 +97,9 @@ pub(crate) struct World<'p> {
     recorder: Recorder,
     ledger: Ledger,
     causes: Causes,
+    census: Census,
+    /// Pods that stand still, and some that do no more.
+    frozen: Vec<u32>,
     occurrences: Vec<Occurrence>,
 }
 

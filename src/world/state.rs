@@ -3,6 +3,7 @@
 //! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
 //! Left out: anything that can be derived.
 
+use super::census::Standing;
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -170,6 +171,8 @@ pub(crate) struct Connection {
     pub birth: u32,
     /// Its place in the server's list.
     pub place: u32,
+    /// Its place in its upstream's list.
+    pub client_place: u32,
     pub streams: u32,
     pub requests: u32,
     /// SYNs sent.
@@ -221,6 +224,10 @@ pub(crate) struct Upstream {
     pub session: Option<SessionTicket>,
     /// Connections opened so far: names the next one's key.
     pub opened: u32,
+    /// Its connections, open or being opened.
+    pub connections: Vec<Id<Connection>>,
+    /// Members that are not usable, as the census has them.
+    pub ejected: u32,
 }
 
 impl Upstream {
@@ -235,6 +242,7 @@ impl Upstream {
         self.members = Vec::new();
         self.usable = Vec::new();
         self.session = None;
+        self.ejected = 0;
     }
 }
 
@@ -291,7 +299,7 @@ pub(crate) enum XdsStream {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Pod {
-    pub name: String,
+    /// Of its name.
     pub hash: u64,
     pub workload: WorkloadId,
     pub node: NodeId,
@@ -299,7 +307,10 @@ pub(crate) struct Pod {
     pub ordinal: u32,
     /// The ReplicaSet: counts rollouts.
     pub generation: u32,
+    /// Changed by `set_life` alone, which keeps the books of its workload.
     pub life: Life,
+    /// What it adds to the census.
+    pub standing: Standing,
     /// Counts incarnations: what happened to an earlier one does not concern this one.
     pub birth: u32,
     /// The scheduled next step of its life.

@@ -80,6 +80,8 @@ impl World<'_> {
             has_tick: false,
             session: None,
             opened: 0,
+            connections: Vec::new(),
+            ejected: 0,
         };
         self.upstreams.push(upstream);
         let index = u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams");
@@ -173,6 +175,9 @@ impl World<'_> {
         usable.clear();
         let is_usable = |slot: &&u32| !hosts[**slot as usize].health.is_ejected();
         usable.extend(upstream.members.iter().filter(is_usable));
+        let ejected = u32::try_from(upstream.members.len() - usable.len()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut upstream.ejected, ejected);
+        self.census.ejected = self.census.ejected + ejected - before;
     }
 
     /// An attempt at an endpoint ended: outlier detection counts it.
@@ -201,8 +206,8 @@ impl World<'_> {
             self.queue.at(at, Event::OutlierTick(index).pack());
         }
         self.list_usable(index);
-        let names = (self.pods[pod as usize].name.clone(), self.pods[client as usize].name.clone());
-        self.fact(FactKind::EndpointEjected, || (names.0, format!("by {}", names.1)));
+        let by = |world: &Self| format!("by {}", world.pod_name(client));
+        self.fact_of(FactKind::EndpointEjected, pod, by);
     }
 
     /// The interval of outlier detection: some come back.
@@ -226,9 +231,8 @@ impl World<'_> {
         }
         let client = self.upstreams[index as usize].pod;
         for pod in returned {
-            let name = self.pods[pod as usize].name.clone();
-            let client = self.pods[client as usize].name.clone();
-            self.fact(FactKind::EndpointUnejected, || (name, format!("by {client}")));
+            let by = |world: &Self| format!("by {}", world.pod_name(client));
+            self.fact_of(FactKind::EndpointUnejected, pod, by);
         }
     }
 }
