@@ -39,6 +39,7 @@ impl<'p> World<'p> {
         let compiled = Compiled::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
+        let replicas = universe.workloads.iter().map(|one| one.replicas as usize).sum();
         let mut world = Self {
             plan,
             seed,
@@ -58,7 +59,8 @@ impl<'p> World<'p> {
             upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
-            pods: Vec::new(),
+            // No more than there are: a vector that doubles wastes up to half of it.
+            pods: Vec::with_capacity(replicas),
             workloads: workloads.collect(),
             config: Config::new(
                 universe.clusters.iter().map(|_| Box::default()).collect(),

@@ -79,6 +79,8 @@ impl World<'_> {
             epoch: 0,
             upstreams: Vec::new(),
             serving: Vec::new(),
+            calls: Vec::new(),
+            attempts: Vec::new(),
             visits: 0,
             down_cause: None,
         });
@@ -303,11 +305,7 @@ impl World<'_> {
         self.recount(index);
         self.stop_app(index);
         // Its own calls end with it; what they asked for goes on elsewhere.
-        let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
-        let calls: Vec<_> = calls.map(|(id, _)| id).collect();
-        for call in calls {
-            self.drop_call(call);
-        }
+        self.drop_calls(index);
         self.close_connections_from(index);
         self.close_connections_to(index);
         self.pods[index as usize].birth += 1;
@@ -330,8 +328,9 @@ impl World<'_> {
         let in_pod = |phase| {
             matches!(phase, Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling)
         };
-        let here = self.attempts.iter().filter(|(_, one)| one.pod == index && in_pod(one.phase));
-        let here: Vec<_> = here.map(|(id, _)| id).collect();
+        let mut here = self.pods[index as usize].attempts.clone();
+        here.retain(|id| in_pod(self.attempts[*id].phase));
+        here.sort_unstable();
         for id in here {
             let attempt = &mut self.attempts[id];
             attempt.holds_worker = false;

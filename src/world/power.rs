@@ -52,11 +52,7 @@ impl World<'_> {
             self.pods[index as usize].stream_ticket = Ticket::NONE;
             self.pods[index as usize].stream_is_parked = false;
             self.stop_app(index);
-            let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
-            let calls: Vec<_> = calls.map(|(id, _)| id).collect();
-            for call in calls {
-                self.drop_call(call);
-            }
+            self.drop_calls(index);
             self.close_connections_from(index);
             let pod = &mut self.pods[index as usize];
             pod.birth += 1;
