@@ -7,6 +7,7 @@
 //! Left out: connections that are open at time zero; they open at first use, during warm-up.
 
 use super::World;
+use super::census::Census;
 use super::client::Source;
 use super::cluster::WorkloadState;
 use super::compiled::{Compiled, Samplers};
@@ -40,6 +41,7 @@ impl<'p> World<'p> {
         let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
+        let replicas = universe.workloads.iter().map(|one| one.replicas as usize).sum();
         let mut world = Self {
             plan,
             seed,
@@ -61,7 +63,8 @@ impl<'p> World<'p> {
             upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
-            pods: Vec::new(),
+            // No more than there are: a vector that doubles wastes up to half of it.
+            pods: Vec::with_capacity(replicas),
             workloads: workloads.collect(),
             config: Config::new(
                 universe.clusters.len(),
@@ -74,6 +77,8 @@ impl<'p> World<'p> {
             recorder,
             ledger: Ledger::default(),
             causes: Causes::default(),
+            census: Census::default(),
+            frozen: Vec::new(),
             occurrences: Vec::new(),
             compiled,
         };
@@ -144,6 +149,11 @@ impl<'p> World<'p> {
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
         self.set_seen(index, Seen::all(1));
+        self.control.replicas[replica].connected.insert(index);
         self.control.counts.certificates_issued += 1;
+        match leaf {
+            Some(leaf) => self.expect_end(index, leaf.not_after),
+            None => self.recount(index),
+        }
     }
 }

@@ -182,7 +182,12 @@ impl World<'_> {
             self.queue.cancel(connection.timer);
         }
         self.ledger.connections_open -= u32::from(connection.link == Link::Open);
-        self.upstreams[connection.upstream as usize].gauges.connections -= 1;
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        upstream.gauges.connections -= 1;
+        upstream.connections.swap_remove(connection.client_place as usize);
+        if let Some(moved) = upstream.connections.get(connection.client_place as usize) {
+            self.connections[*moved].client_place = connection.client_place;
+        }
         self.pool(&connection).connections -= 1;
         if connection.place != super::state::NONE {
             let serving = &mut self.pods[connection.pod as usize].serving;
@@ -222,9 +227,9 @@ impl World<'_> {
     /// Every connection from a pod ends with it, and what it knew of its upstreams.
     pub(super) fn close_connections_from(&mut self, pod: u32) {
         for (_, index) in self.pods[pod as usize].upstreams.clone() {
-            let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
-            let open: Vec<_> =
-                of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
+            let mut open = self.upstreams[index as usize].connections.clone();
+            // An order that does not depend on who left the list before.
+            open.sort_unstable();
             for id in open {
                 let connection = self.connections[id];
                 if connection.link != Link::Open {
@@ -233,6 +238,7 @@ impl World<'_> {
                 self.pool(&connection).withdraw(id);
                 self.forget_connection(id);
             }
+            self.census.ejected -= self.upstreams[index as usize].ejected;
             self.upstreams[index as usize].forget();
         }
     }

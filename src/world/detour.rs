@@ -51,8 +51,17 @@ impl World<'_> {
         self.fail_try(attempt.call, outcome, attempt.cause);
     }
 
+    /// A pod's calls end with it, in an order that does not depend on which ended before.
+    pub(super) fn drop_calls(&mut self, pod: u32) {
+        let mut calls = self.pods[pod as usize].calls.clone();
+        calls.sort_unstable();
+        for call in calls {
+            self.drop_call(call);
+        }
+    }
+
     /// A call leaves the books without an end to tell: its pod crashed.
-    pub(super) fn drop_call(&mut self, id: Id<Call>) {
+    fn drop_call(&mut self, id: Id<Call>) {
         let attempt = self.calls[id].attempt;
         if !attempt.is_none() {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
@@ -84,6 +93,12 @@ impl World<'_> {
         let call = self.calls[id];
         assert!(!call.is_over, "a call ends once");
         self.ledger.calls_ended += 1;
+        if let Some(pod) = self.pods.get_mut(call.pod as usize) {
+            pod.calls.swap_remove(call.place as usize);
+            if let Some(moved) = pod.calls.get(call.place as usize) {
+                self.calls[*moved].place = call.place;
+            }
+        }
         if !call.timeout.is_none() {
             self.queue.cancel(call.timeout);
         }
@@ -150,6 +165,12 @@ impl World<'_> {
 
     /// Nothing of the attempt is left, but for events that name it.
     pub(super) fn close_attempt(&mut self, id: Id<Attempt>) {
+        let Attempt { pod, place, .. } = self.attempts[id];
+        let at_pod = &mut self.pods[pod as usize].attempts;
+        at_pod.swap_remove(place as usize);
+        if let Some(moved) = at_pod.get(place as usize) {
+            self.attempts[*moved].place = place;
+        }
         let attempt = &mut self.attempts[id];
         self.ledger.attempts_closed += 1;
         if attempt.pending == 0 {

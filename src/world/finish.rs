@@ -90,19 +90,21 @@ impl World<'_> {
         let length_ns = (recorded.ns() as f64).max(1.0);
         let now = self.now;
         let mut rows = Vec::new();
-        for (workload, index) in self.plan.universe.workloads.iter().zip(0..) {
+        let mut sums = vec![(0, 0, 0.0, 0.0); self.workloads.len()];
+        for pod in &mut self.pods {
+            let load = pod.station.load(now);
+            let (pods, workers, busy, present) = &mut sums[pod.workload.index()];
+            *pods += 1;
+            *workers += u64::from(pod.station.workers);
+            *busy += load.busy_ns as f64 / length_ns;
+            *present += load.present_ns as f64 / length_ns;
+        }
+        for (index, workload) in self.plan.universe.workloads.iter().enumerate() {
             if workload.role == Role::Gateway {
                 continue;
             }
-            let (mut pods, mut workers, mut busy, mut present) = (0, 0, 0.0, 0.0);
-            for pod in self.pods.iter_mut().filter(|pod| pod.workload.0 == index) {
-                let load = pod.station.load(now);
-                pods += 1;
-                workers += u64::from(pod.station.workers);
-                busy += load.busy_ns as f64 / length_ns;
-                present += load.present_ns as f64 / length_ns;
-            }
-            let served = &mut self.recorder.served[index as usize];
+            let (pods, workers, busy, present) = sums[index];
+            let served = &mut self.recorder.served[index];
             rows.push(StationRow {
                 workload: workload.name.clone(),
                 pods,

@@ -6,54 +6,31 @@
 //! Left out: gauges per proxy.
 
 use super::World;
-use super::state::{Link, NONE, Parent, Phase, XdsStream};
-use crate::kernel::time::Duration;
+use super::state::{Life, Link, NONE, Parent, Phase, XdsStream};
 use crate::observe::series::Readings;
 use crate::vocabulary::metric::Gauge;
 
 impl World<'_> {
     /// Every gauge now.
-    pub(super) fn gauges(&self) -> Readings {
+    pub(super) fn gauges(&mut self) -> Readings {
+        self.pass_ends();
+        let counts = &self.census.counts;
+        let held = counts.valid + counts.expired;
+        let share = if held == 0 { 0.0 } else { f64::from(counts.expired) / f64::from(held) };
         let mut readings = [0.0; Gauge::ALL.len()];
-        let (mut valid, mut expired, mut proxies, mut connected) = (0_u32, 0_u32, 0_u32, 0_u32);
-        let mut queued = 0_usize;
-        let has_control_plane = !self.control.replicas.is_empty();
-        for pod in &self.pods {
-            queued += pod.station.waiting();
-            if !pod.has_live_proxy() || !has_control_plane {
-                continue;
-            }
-            proxies += 1;
-            connected += u32::from(matches!(pod.stream, XdsStream::Connected(_)));
-            if let Some(leaf) = &pod.leaf {
-                if leaf.is_valid(self.now) { valid += 1 } else { expired += 1 }
-            }
-        }
-        let stale_since = self.config.oldest_stale_since();
-        let staleness = stale_since.map_or(Duration::ZERO, |since| self.now.since(since));
-        let ready: usize = self.workloads.iter().map(|one| one.ready.len()).sum();
-        let wanted: u32 = self.workloads.iter().map(|one| one.deployment.wanted).sum();
-        let missing = |one: &super::cluster::WorkloadState| {
-            (one.deployment.wanted as usize).saturating_sub(one.ready.len())
-        };
-        let missing: usize = self.workloads.iter().map(missing).sum();
-        debug_assert!(missing <= wanted as usize, "more pods missing than wanted");
-        let ejected: u32 = self.upstreams.iter().map(|upstream| upstream.ejected).sum();
         let mut set = |gauge: Gauge, value: f64| readings[gauge as usize] = value;
-        set(Gauge::Proxies, f64::from(proxies));
-        set(Gauge::ProxiesConnected, f64::from(connected));
-        set(Gauge::CertificatesValid, f64::from(valid));
-        set(Gauge::CertificatesExpired, f64::from(expired));
-        let held = valid + expired;
-        let share = if held == 0 { 0.0 } else { f64::from(expired) / f64::from(held) };
+        set(Gauge::Proxies, f64::from(counts.proxies));
+        set(Gauge::ProxiesConnected, f64::from(counts.connected));
+        set(Gauge::CertificatesValid, f64::from(counts.valid));
+        set(Gauge::CertificatesExpired, f64::from(counts.expired));
         set(Gauge::CertificatesExpiredShare, share);
-        set(Gauge::ConfigStaleness, staleness.as_s());
-        set(Gauge::PodsReady, ready as f64);
-        set(Gauge::PodsMissing, missing as f64);
+        set(Gauge::ConfigStaleness, self.staleness().as_s());
+        set(Gauge::PodsReady, f64::from(counts.ready));
+        set(Gauge::PodsMissing, f64::from(counts.missing));
         set(Gauge::Connections, f64::from(self.ledger.connections_open));
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
-        set(Gauge::Queued, queued as f64);
-        set(Gauge::Ejected, f64::from(ejected));
+        set(Gauge::Queued, f64::from(self.census.queued));
+        set(Gauge::Ejected, f64::from(self.census.ejected));
         readings
     }
 
@@ -109,9 +86,53 @@ impl World<'_> {
             ledger.delivered + ledger.lost + in_flight,
             "packets sent, delivered, lost, in flight"
         );
+        self.audit_census();
+        self.audit_lists();
         self.audit_upstreams();
         self.audit_stations();
         self.audit_config();
+    }
+
+    /// Lists by which the world finds pods and connections, compared with those who should be in
+    /// them.
+    fn audit_lists(&self) {
+        let mut members = vec![0; self.workloads.len()];
+        for (pod, index) in self.pods.iter().zip(0_u32..) {
+            let is_member = !matches!(pod.life, Life::Terminating | Life::Gone);
+            members[pod.workload.index()] += u32::from(is_member);
+            if let XdsStream::Connected(replica) = pod.stream {
+                let connected = &self.control.replicas[replica as usize].connected;
+                assert!(connected.contains(&index), "a replica does not know a stream of its own");
+            }
+            let is_parked = pod.csr_is_parked || pod.stream_is_parked;
+            assert!(!is_parked || self.control.parked.contains(&index), "a parked loop is lost");
+            assert!(pod.frozen.is_none() || self.frozen.contains(&index), "a frozen pod is lost");
+        }
+        let streams = self.control.replicas.iter().map(|one| one.connected.len()).sum::<usize>();
+        let is_open = |pod: &&super::state::Pod| matches!(pod.stream, XdsStream::Connected(_));
+        assert_eq!(streams, self.pods.iter().filter(is_open).count(), "open streams");
+        for (state, count) in self.workloads.iter().zip(members) {
+            let known = state.members.counts();
+            assert_eq!(known.old + known.new, count, "pods that a workload knows");
+        }
+        for (id, call) in self.calls.iter().filter(|(_, call)| !call.is_over && call.pod != NONE) {
+            let place = call.place as usize;
+            assert_eq!(self.pods[call.pod as usize].calls[place], id, "a call of a pod");
+        }
+        for (id, one) in self.attempts.iter().filter(|(_, one)| one.phase != Phase::Over) {
+            let place = one.place as usize;
+            assert_eq!(self.pods[one.pod as usize].attempts[place], id, "an attempt at a pod");
+        }
+        let listed = self.pods.iter().map(|pod| pod.attempts.len() as u64).sum::<u64>();
+        let ledger = &self.ledger;
+        assert_eq!(listed, ledger.attempts_to_endpoints - ledger.attempts_closed, "listed");
+        for (id, connection) in self.connections.iter() {
+            if connection.link != Link::Closed {
+                let upstream = &self.upstreams[connection.upstream as usize];
+                let place = connection.client_place as usize;
+                assert_eq!(upstream.connections[place], id, "a connection of an upstream");
+            }
+        }
     }
 
     /// Gauges of the breakers and of the balancers, recounted.
@@ -164,12 +185,14 @@ impl World<'_> {
             busy[one.pod as usize] += u32::from(one.holds_worker);
             waiting[one.pod as usize] += usize::from(one.phase == Phase::Queued);
         }
-        for (index, pod) in self.pods.iter().enumerate() {
-            assert_eq!(pod.station.busy(), busy[index], "busy servers of {}", pod.name);
-            assert_eq!(pod.station.waiting(), waiting[index], "who waits at {}", pod.name);
-            assert!(!pod.station.wastes(), "{} has an idle worker while somebody waits", pod.name);
-            if !pod.station.is_shared() {
-                assert!(pod.station.busy() <= pod.station.workers, "busy servers of {}", pod.name);
+        for (pod, index) in self.pods.iter().zip(0_u32..) {
+            let name = || self.pod_name(index);
+            let station = &pod.station;
+            assert_eq!(station.busy(), busy[index as usize], "busy servers of {}", name());
+            assert_eq!(station.waiting(), waiting[index as usize], "who waits at {}", name());
+            assert!(!station.wastes(), "{} has an idle worker while somebody waits", name());
+            if !station.is_shared() {
+                assert!(station.busy() <= station.workers, "busy servers of {}", name());
             }
         }
     }

@@ -4,6 +4,7 @@
 //! what they decide. The journey of a request reads from top to bottom in `journey`.
 
 mod build;
+mod census;
 mod client;
 mod cluster;
 mod compiled;
@@ -20,9 +21,11 @@ mod gaps;
 mod gauges;
 mod journey;
 mod ledger;
+mod members;
 mod network;
 pub mod options;
 mod pods;
+mod power;
 mod pushes;
 mod rates;
 mod renewal;
@@ -43,6 +46,7 @@ use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run};
 use crate::plan::Plan;
 use crate::vocabulary::cause::Causes;
+use census::Census;
 use compiled::Compiled;
 use config::Config;
 use control::ControlPlane;
@@ -100,6 +104,9 @@ pub(crate) struct World<'p> {
     recorder: Recorder,
     ledger: Ledger,
     causes: Causes,
+    census: Census,
+    /// Pods that stand still, and some that do no more.
+    frozen: Vec<u32>,
     occurrences: Vec<Occurrence>,
 }
 

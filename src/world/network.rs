@@ -22,6 +22,8 @@ pub(crate) struct Nodes {
     /// How many events have this node dead.
     pub dead: Vec<u8>,
     pub lost_ticket: Vec<Ticket>,
+    /// Every pod that was ever put on it, oldest first.
+    pub pods: Vec<Vec<u32>>,
     /// What last cut or killed something.
     pub cause: Option<CauseId>,
     lanes: Vec<Lane>,
@@ -41,6 +43,8 @@ impl Nodes {
             hashes: universe.nodes.iter().map(|node| name_hash(&node.name)).collect(),
             dead: vec![0; count],
             lost_ticket: vec![Ticket::NONE; count],
+            // Pods without a node of their own are on node 0, in a mesh of none, too.
+            pods: vec![Vec::new(); count.max(1)],
             cause: None,
             lanes: Vec::new(),
         }

@@ -70,11 +70,10 @@ impl World<'_> {
         self.fact(FactKind::PushStarted, || {
             (format!("istiod-{index}"), format!("version {context}"))
         });
-        for pod in 0..self.pods.len() {
-            let one = &self.pods[pod];
-            if one.stream == XdsStream::Connected(index) && one.seen.oldest() < context {
-                let slot = u32::try_from(pod).expect("fewer than 2^32 pods");
-                self.control.replicas[index as usize].push.enqueue(slot);
+        let replica = &mut self.control.replicas[index as usize];
+        for pod in &replica.connected {
+            if self.pods[*pod as usize].seen.oldest() < context {
+                replica.push.enqueue(*pod);
             }
         }
         self.fill_slots(index);
@@ -109,6 +108,7 @@ impl World<'_> {
         let stale_since = self.config.stale_since(old);
         self.set_seen(index, Seen::all(version.max(old)));
         self.set_pushing(index, None);
+        self.recount(index);
         self.control.counts.pushes += 1;
         if let Some(since) = stale_since
             && old < version

@@ -268,9 +268,8 @@ impl World<'_> {
 
     /// Work that waits: in the queues of apps, and for connections.
     fn backlog(&self) -> usize {
-        let queued: usize = self.pods.iter().map(|pod| pod.station.waiting()).sum();
         let pending: usize = self.upstreams.iter().map(|one| one.gauges.pending as usize).sum();
-        queued + pending
+        self.census.queued as usize + pending
     }
 
     /// Whether a condition on requests holds that has not held for long enough yet.

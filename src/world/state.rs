@@ -3,6 +3,7 @@
 //! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
 //! Left out: anything that can be derived.
 
+use super::census::Standing;
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -48,6 +49,8 @@ pub(crate) struct Call {
     pub batch: u32,
     /// The client's pod.
     pub pod: u32,
+    /// Its place in the pod's list.
+    pub place: u32,
     pub service: ServiceId,
     pub class: ClassId,
     pub route: RouteId,
@@ -118,6 +121,8 @@ pub(crate) struct Attempt {
     /// The server's pod and its incarnation.
     pub pod: u32,
     pub birth: u32,
+    /// Its place in the pod's list.
+    pub place: u32,
     pub connection: Id<Connection>,
     pub server_worker: u8,
     pub per_try: TimerId,
@@ -177,6 +182,8 @@ pub(crate) struct Connection {
     pub birth: u32,
     /// Its place in the server's list.
     pub place: u32,
+    /// Its place in its upstream's list.
+    pub client_place: u32,
     pub streams: u32,
     pub requests: u32,
     /// SYNs sent.
@@ -236,6 +243,8 @@ pub(crate) struct Upstream {
     pub is_in_full: bool,
     /// What it would have been asked for in the gaps of a sampled run.
     pub demand: Demand,
+    /// Its connections, open or being opened.
+    pub connections: Vec<Id<Connection>>,
 }
 
 impl Upstream {
@@ -312,7 +321,7 @@ pub(crate) enum XdsStream {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Pod {
-    pub name: String,
+    /// Of its name.
     pub hash: u64,
     pub workload: WorkloadId,
     pub node: NodeId,
@@ -320,7 +329,10 @@ pub(crate) struct Pod {
     pub ordinal: u32,
     /// The ReplicaSet: counts rollouts.
     pub generation: u32,
+    /// Changed by `set_life` alone, which keeps the books of its workload.
     pub life: Life,
+    /// What it adds to the census.
+    pub standing: Standing,
     /// Counts incarnations: what happened to an earlier one does not concern this one.
     pub birth: u32,
     /// The scheduled next step of its life.
@@ -373,6 +385,10 @@ pub(crate) struct Pod {
     pub upstreams: Vec<(ClusterId, u32)>,
     /// Connections to it.
     pub serving: Vec<Id<Connection>>,
+    /// Open calls that it makes.
+    pub calls: Vec<Id<Call>>,
+    /// Open attempts at it, wherever they are.
+    pub attempts: Vec<Id<Attempt>>,
     /// Attempts that hold or wait for its app.
     pub visits: u32,
     /// What took it down.

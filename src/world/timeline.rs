@@ -199,6 +199,19 @@ impl World<'_> {
             self.recorder.journal.write(self.now, kind, text);
         }
     }
+
+    /// Writes a fact about a pod. Its name and the detail are only made if there is room for it.
+    pub(super) fn fact_of(
+        &mut self,
+        kind: FactKind,
+        pod: u32,
+        detail: impl FnOnce(&Self) -> String,
+    ) {
+        if self.recorder.on && self.recorder.journal.has_room(self.now, kind) {
+            let text = (self.pod_name(pod), detail(self));
+            self.recorder.journal.add(self.now, kind, text);
+        }
+    }
 }
 
 /// Whether an action is over when it is done.

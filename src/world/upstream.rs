@@ -114,6 +114,7 @@ impl World<'_> {
             opened: 0,
             is_in_full: self.is_in_full(pod, cluster),
             demand: Demand::default(),
+            connections: Vec::new(),
         };
         self.upstreams.push(upstream);
         let index = u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams");
@@ -138,7 +139,7 @@ impl World<'_> {
             return;
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
-        upstream.list_usable();
+        self.list_usable(index);
         for slot in left {
             self.leave_endpoint(index, slot);
         }
@@ -172,6 +173,14 @@ impl World<'_> {
         }
     }
 
+    /// Lists who is not ejected; the census counts those who are.
+    fn list_usable(&mut self, index: u32) {
+        let upstream = &mut self.upstreams[index as usize];
+        let before = upstream.ejected;
+        upstream.list_usable();
+        self.census.ejected = self.census.ejected + upstream.ejected - before;
+    }
+
     /// An attempt at an endpoint ended: outlier detection counts it.
     #[inline]
     pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
@@ -197,9 +206,9 @@ impl World<'_> {
             let at = self.clock.instant(next_on_grid(now, outlier.interval));
             self.queue.at(at.max(self.now), Event::OutlierTick(index).pack());
         }
-        self.upstreams[index as usize].list_usable();
-        let names = (self.pods[pod as usize].name.clone(), self.pods[client as usize].name.clone());
-        self.fact(FactKind::EndpointEjected, || (names.0, format!("by {}", names.1)));
+        self.list_usable(index);
+        let by = |world: &Self| format!("by {}", world.pod_name(client));
+        self.fact_of(FactKind::EndpointEjected, pod, by);
     }
 
     /// The interval of outlier detection: some come back.
@@ -225,13 +234,12 @@ impl World<'_> {
             self.queue.after(outlier.interval, Event::OutlierTick(index).pack());
         }
         if !returned.is_empty() {
-            self.upstreams[index as usize].list_usable();
+            self.list_usable(index);
         }
         let client = self.upstreams[index as usize].pod;
         for pod in returned {
-            let name = self.pods[pod as usize].name.clone();
-            let client = self.pods[client as usize].name.clone();
-            self.fact(FactKind::EndpointUnejected, || (name, format!("by {client}")));
+            let by = |world: &Self| format!("by {}", world.pod_name(client));
+            self.fact_of(FactKind::EndpointUnejected, pod, by);
         }
     }
 }

@@ -79,6 +79,7 @@ impl World<'_> {
                 self.begin_service(id);
             }
             Arrival::Waiting => {
+                self.census.queued += 1;
                 self.attempts[id].present = true;
                 self.attempts[id].phase = Phase::Queued;
             }
@@ -161,6 +162,7 @@ impl World<'_> {
                     if !attempt.holds_worker {
                         let pod = &mut self.pods[index];
                         if pod.station.arrive(self.now, id, true) == Arrival::Waiting {
+                            self.census.queued += 1;
                             let attempt = &mut self.attempts[id];
                             (attempt.phase, attempt.present) = (Phase::Queued, true);
                             return;
@@ -292,6 +294,7 @@ impl World<'_> {
         let next = self.pods[index].station.release(self.now);
         debug_assert!(!self.pods[index].station.wastes(), "somebody waits while a worker is idle");
         if let Some(next) = next {
+            self.census.queued -= 1;
             self.begin_service(next);
         }
     }
