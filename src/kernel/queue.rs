@@ -1,8 +1,8 @@
-//! The queue of future events: a heap, and lanes for timers that are mostly cancelled.
+//! The queue of future events: an agenda, and lanes for timers that are mostly cancelled.
 //!
 //! Events are ordered by (time, sequence): what was scheduled first fires first among equals.
 //! One counter gives the sequence numbers of both ways to schedule, so that the order does not
-//! depend on the way. An entry of the heap is one integer:
+//! depend on the way. An entry of the agenda is one integer:
 //!
 //! ```text
 //! time 60 bits | sequence 36 bits | kind 6 bits, slot 26 bits (the caller's `what`)
@@ -11,20 +11,22 @@
 //! A *lane* is a list of timers with one constant delay. They fire in the order in which they
 //! were set, so setting one appends and cancelling one unlinks, both in constant time (the list
 //! is a ring through a node of the lane's own, so that neither asks where it is); only the
-//! head of a lane has an entry in the heap, of the reserved kind 63 and with the lane as its slot.
-//! When a head is cancelled its entry stays until it comes to the top, and is then replaced by the
-//! true head's, which is never earlier.
+//! head of a lane has an entry in the agenda, of the reserved kind 63 and with the lane as its slot.
+//! When a head is cancelled its entry stays until its time comes, and is then replaced by the true
+//! head's, which is never earlier.
 //!
-//! A lane may be *pausable*: its timers run on a clock that can be stopped. Its nodes hold times of
-//! that clock, which lags behind by `shift`; the heap holds true times.
+//! A lane may be *pausable*: see `pausable`.
 //!
 //! Source: docs/speed.md: a timeout is set for each request and almost never fires, so
 //! cancelled timers cost a plain heap more than its events do.
-//! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
+//! Left out: cancelling in the agenda (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.
 
-use super::heap::Heap;
+mod pausable;
+
+use super::agenda::Agenda;
 use super::time::{Duration, Time};
+use pausable::Pausable;
 
 /// The kinds 0..=62 are the caller's; 63 marks a lane's head.
 const LANE_KIND: u32 = 63;
@@ -69,10 +71,11 @@ impl TimerId {
 
 /// The future events of one run.
 pub struct Queue {
-    heap: Heap,
+    agenda: Agenda,
     lanes: Vec<Lane>,
-    /// Lanes by whether they are pausable and by delay, sorted: found by bisection.
-    delays: Vec<((bool, Duration), LaneId)>,
+    /// Lanes by delay, sorted: found by bisection.
+    delays: Vec<(Duration, LaneId)>,
+    pausable: Vec<Pausable>,
     /// Since when the clock of the pausable lanes stands still, if it does.
     paused_at: Option<Time>,
     nodes: Vec<Node>,
@@ -89,11 +92,8 @@ struct Lane {
     delay: Duration,
     /// The node that closes the ring: the head follows it, the tail stands before it.
     end: u32,
-    /// Whether the heap holds an entry for this lane, its head's or that of a head before it.
+    /// Whether the agenda holds an entry for this lane, its head's or that of a head before it.
     is_queued: bool,
-    is_pausable: bool,
-    /// How far the clock of a pausable lane lags behind.
-    shift: Duration,
 }
 
 /// A timer, a link of its lane's ring.
@@ -122,12 +122,7 @@ const fn what_of(key: u128) -> u32 {
     key as u32
 }
 
-/// A key as much later as the lane's clock lags behind.
-fn shifted(key: u128, shift: Duration) -> u128 {
-    key + (u128::from(shift.ns()) << TIME_SHIFT)
-}
-
-/// The heap's entry for a lane whose head has `key`, in true time.
+/// The agenda's entry for a lane whose head has `key`.
 fn head_key(key: u128, lane: u32) -> u128 {
     (key >> SEQUENCE_SHIFT << SEQUENCE_SHIFT) | u128::from(LANE_KIND << KIND_SHIFT | lane)
 }
@@ -142,9 +137,10 @@ impl Queue {
     /// An empty queue at the start of a run.
     pub fn new() -> Self {
         Self {
-            heap: Heap::new(),
+            agenda: Agenda::new(),
             lanes: Vec::new(),
             delays: Vec::new(),
+            pausable: Vec::new(),
             paused_at: None,
             nodes: Vec::new(),
             free: NIL,
@@ -171,54 +167,29 @@ impl Queue {
 
     /// The lane for `delay`, made at the first call.
     pub fn lane(&mut self, delay: Duration) -> LaneId {
-        self.lane_of(false, delay)
-    }
-
-    /// The lane for `delay` on the clock that [`Queue::pause`] stops, made at the first call.
-    pub fn pausable_lane(&mut self, delay: Duration) -> LaneId {
-        self.lane_of(true, delay)
-    }
-
-    fn lane_of(&mut self, is_pausable: bool, delay: Duration) -> LaneId {
-        match self.delays.binary_search_by_key(&(is_pausable, delay), |&(key, _)| key) {
+        match self.delays.binary_search_by_key(&delay, |&(delay, _)| delay) {
             Ok(found) => self.delays[found].1,
             Err(place) => {
-                let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
-                let end = self.node(END);
-                let ring = &mut self.nodes[end as usize];
-                (ring.previous, ring.next) = (end, end);
-                let shift = Duration::ZERO;
-                self.lanes.push(Lane { delay, end, is_queued: false, is_pausable, shift });
-                self.delays.insert(place, ((is_pausable, delay), lane));
+                let lane = self.new_lane(delay);
+                self.delays.insert(place, (delay, lane));
                 lane
             }
         }
     }
 
-    /// The clock of the pausable lanes stands still from now on: their timers do not fire.
-    pub fn pause(&mut self) {
-        debug_assert!(self.paused_at.is_none(), "the clock stands still already");
-        self.paused_at = Some(self.now);
+    fn new_lane(&mut self, delay: Duration) -> LaneId {
+        let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
+        let end = self.ring();
+        self.lanes.push(Lane { delay, end, is_queued: false });
+        lane
     }
 
-    /// The clock of the pausable lanes goes on: their timers fire as much later as it stood still.
-    pub fn resume(&mut self) {
-        let Some(since) = self.paused_at.take() else { return };
-        let stood = self.now.since(since);
-        for index in 0..self.lanes.len() {
-            let lane = &mut self.lanes[index];
-            if !lane.is_pausable {
-                continue;
-            }
-            lane.shift += stood;
-            let Lane { end, is_queued, shift, .. } = *lane;
-            let head = self.nodes[end as usize].next;
-            if head != end && !is_queued {
-                self.lanes[index].is_queued = true;
-                let lane = u32::try_from(index).expect("at most 65536 lanes");
-                self.heap.push(head_key(shifted(self.nodes[head as usize].key, shift), lane));
-            }
-        }
+    /// A node that closes a ring of no timers.
+    fn ring(&mut self) -> u32 {
+        let end = self.node(END);
+        let ring = &mut self.nodes[end as usize];
+        (ring.previous, ring.next) = (end, end);
+        end
     }
 
     /// Schedules `what` at `time`, which must not have passed. The top 6 bits of `what` are a kind
@@ -226,7 +197,7 @@ impl Queue {
     pub fn at(&mut self, time: Time, what: u32) -> Ticket {
         assert!(self.now <= time, "scheduled at {time:?}, before now, {:?}", self.now);
         let key = self.next_key(time, what);
-        self.heap.push(key);
+        self.agenda.push_new(key);
         ticket_of(key)
     }
 
@@ -237,40 +208,22 @@ impl Queue {
 
     /// Sets a timer that fires at the lane's delay from now, unless it is cancelled.
     pub fn after_lane(&mut self, lane: LaneId, what: u32) -> TimerId {
-        let Lane { delay, end, is_queued, is_pausable, shift } = self.lanes[usize::from(lane.0)];
-        if is_pausable {
-            return self.after_pausable(lane, what);
-        }
-        debug_assert!(shift.is_zero(), "only a pausable lane's clock lags behind");
-        let key = self.next_key(self.now + delay, what);
-        let id = self.node(key);
-        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
-        self.nodes[tail as usize].next = id;
-        let node = &mut self.nodes[id as usize];
-        (node.previous, node.next) = (tail, end);
-        if !is_queued {
-            self.lanes[usize::from(lane.0)].is_queued = true;
-            self.heap.push(head_key(key, u32::from(lane.0)));
-        }
-        TimerId(id)
+        let time = self.now + self.lanes[usize::from(lane.0)].delay;
+        let key = self.next_key(time, what);
+        self.append(lane, key)
     }
 
-    /// Sets a timer on the clock that may stand still.
-    #[cold]
-    fn after_pausable(&mut self, lane: LaneId, what: u32) -> TimerId {
-        let Lane { delay, end, is_queued, shift, .. } = self.lanes[usize::from(lane.0)];
-        let clock = Time::from_ns(self.paused_at.unwrap_or(self.now).ns() - shift.ns());
-        let key = self.next_key(clock + delay, what);
-        let id = self.node(key);
-        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
-        self.nodes[tail as usize].next = id;
-        let node = &mut self.nodes[id as usize];
-        (node.previous, node.next) = (tail, end);
-        if !is_queued && self.paused_at.is_none() {
-            self.lanes[usize::from(lane.0)].is_queued = true;
-            self.heap.push(head_key(shifted(key, shift), u32::from(lane.0)));
+    /// Schedules `what` at the lane's delay from now, to be never cancelled: in the agenda, if it
+    /// is among the next few there.
+    #[inline]
+    pub fn after_constant(&mut self, lane: LaneId, what: u32) {
+        let time = self.now + self.lanes[usize::from(lane.0)].delay;
+        if self.agenda.is_soon(key(time, self.sequence, what)) {
+            let key = self.next_key(time, what);
+            self.agenda.push_soon(key);
+        } else {
+            self.after_lane(lane, what);
         }
-        TimerId(id)
     }
 
     /// Takes a timer back that has neither fired nor been cancelled.
@@ -280,75 +233,86 @@ impl Queue {
     }
 
     /// The next event, with its time, which becomes now, its ticket and the caller's `what`.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Time, Ticket, u32)> {
-        loop {
-            let top = self.heap.top()?;
-            let fired = if what_of(top) >> KIND_SHIFT == LANE_KIND {
-                let Some(key) = self.fire_lane(top) else { continue };
-                key
-            } else {
-                self.heap.pop();
-                top
-            };
-            let time = time_of(fired);
-            assert!(self.now <= time, "time went back from {:?} to {time:?}", self.now);
-            self.now = time;
-            self.len -= 1;
-            return Some((time, ticket_of(fired), what_of(fired)));
-        }
+        let fired = loop {
+            let next = self.agenda.pop()?;
+            if what_of(next) >> KIND_SHIFT != LANE_KIND {
+                break next;
+            }
+            if let Some(key) = self.fire(next) {
+                break key;
+            }
+        };
+        let time = time_of(fired);
+        assert!(self.now <= time, "time went back from {:?} to {time:?}", self.now);
+        self.now = time;
+        self.len -= 1;
+        Some((time, ticket_of(fired), what_of(fired)))
     }
 
     /// The time of the next event.
     pub fn peek_time(&mut self) -> Option<Time> {
         loop {
-            let top = self.heap.top()?;
-            if what_of(top) >> KIND_SHIFT != LANE_KIND {
-                return Some(time_of(top));
+            let next = self.agenda.peek()?;
+            let lane = what_of(next) & SLOT_MASK;
+            if what_of(next) >> KIND_SHIFT != LANE_KIND {
+                return Some(time_of(next));
             }
-            let lane = what_of(top) & SLOT_MASK;
-            let Lane { end, shift, .. } = self.lanes[lane as usize];
-            let head = self.nodes[end as usize].next;
-            let is_due = head != end && !self.stands_still(lane);
-            if is_due && head_key(shifted(self.nodes[head as usize].key, shift), lane) == top {
-                return Some(time_of(top));
+            let head = self.nodes[self.lanes[lane as usize].end as usize].next;
+            if head_key(self.nodes[head as usize].key, lane) == next {
+                return Some(time_of(next));
             }
-            self.requeue(lane, head);
+            self.agenda.pop();
+            self.enter(lane, head);
         }
     }
 
-    /// Whether the clock of a lane stands still.
-    fn stands_still(&self, lane: u32) -> bool {
-        self.paused_at.is_some() && self.lanes[lane as usize].is_pausable
-    }
-
-    /// Fires the head of the lane that `top`, the top of the heap, stands for; none if that entry
-    /// was a cancelled timer's. Either way the lane's true head gets its entry.
-    fn fire_lane(&mut self, top: u128) -> Option<u128> {
-        let lane = what_of(top) & SLOT_MASK;
-        let Lane { end, shift, .. } = self.lanes[lane as usize];
-        let head = self.nodes[end as usize].next;
+    /// Fires the head of the lane whose `entry` was taken from the agenda; none if that was a
+    /// cancelled timer's. Either way the next in the lane gets an entry.
+    fn fire(&mut self, entry: u128) -> Option<u128> {
+        let lane = what_of(entry) & SLOT_MASK;
+        let head = self.nodes[self.lanes[lane as usize].end as usize].next;
         let Node { key, next, .. } = self.nodes[head as usize];
-        let key = if head == end { key } else { shifted(key, shift) };
-        if head_key(key, lane) != top || self.stands_still(lane) {
-            self.requeue(lane, head);
+        if head_key(key, lane) != entry {
+            self.enter(lane, head);
             return None;
         }
         self.unlink(head);
-        self.requeue(lane, next);
+        self.enter(lane, next);
         Some(key)
     }
 
-    /// Replaces the top of the heap, the lane's entry, by that of its head.
-    fn requeue(&mut self, lane_index: u32, head: u32) {
-        let stands = self.stands_still(lane_index);
+    /// Gives a lane without an entry that of its head, if it has one.
+    fn enter(&mut self, lane_index: u32, head: u32) {
         let lane = &mut self.lanes[lane_index as usize];
-        if head == lane.end || stands {
-            lane.is_queued = false;
-            self.heap.pop();
-        } else {
-            let key = shifted(self.nodes[head as usize].key, lane.shift);
-            self.heap.replace_top(head_key(key, lane_index));
+        lane.is_queued = head != lane.end;
+        if lane.is_queued {
+            self.agenda.push(head_key(self.nodes[head as usize].key, lane_index));
         }
+    }
+
+    /// Appends a timer to its lane.
+    #[inline]
+    fn append(&mut self, lane: LaneId, key: u128) -> TimerId {
+        let Lane { end, is_queued, .. } = self.lanes[usize::from(lane.0)];
+        let timer = self.link(end, key);
+        if !is_queued {
+            self.lanes[usize::from(lane.0)].is_queued = true;
+            self.agenda.push(head_key(key, u32::from(lane.0)));
+        }
+        timer
+    }
+
+    /// A timer at the end of the ring that `end` closes.
+    #[inline]
+    fn link(&mut self, end: u32, key: u128) -> TimerId {
+        let id = self.node(key);
+        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
+        self.nodes[tail as usize].next = id;
+        let node = &mut self.nodes[id as usize];
+        (node.previous, node.next) = (tail, end);
+        TimerId(id)
     }
 
     /// A node for `key`, in no ring yet.
@@ -375,6 +339,7 @@ impl Queue {
         self.nodes[next as usize].previous = previous;
     }
 
+    #[inline]
     fn next_key(&mut self, time: Time, what: u32) -> u128 {
         debug_assert!(what >> KIND_SHIFT < LANE_KIND, "kind 63 is reserved for lanes");
         assert!(time <= Time::MAX, "scheduled at {time:?}, beyond the last time of a run");
@@ -428,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lane_a_delay_and_one_heap_entry_a_lane() {
+    fn one_lane_a_delay_and_one_entry_a_lane() {
         let mut queue = Queue::new();
         let lane = queue.lane(ns(10));
         assert_eq!(queue.lane(ns(10)), lane);
@@ -437,9 +402,9 @@ mod tests {
             let timer = queue.after_lane(lane, what);
             queue.cancel(timer);
         }
-        assert_eq!((queue.len(), queue.heap.len(), queue.nodes.len()), (0, 1, 3));
+        assert_eq!((queue.len(), queue.agenda.len(), queue.nodes.len()), (0, 1, 3));
         assert_eq!(queue.peek_time(), None);
-        assert_eq!(queue.heap.len(), 0);
+        assert_eq!(queue.agenda.len(), 0);
     }
 
     #[test]
@@ -486,49 +451,11 @@ mod tests {
         queue.cancel(timer);
     }
 
-    #[test]
-    fn a_timer_of_a_paused_lane_fires_as_much_later_as_its_clock_stood_still() {
-        let mut queue = Queue::new();
-        let (lane, plain) = (queue.pausable_lane(ns(10)), queue.lane(ns(10)));
-        queue.after_lane(lane, 1);
-        queue.after_lane(plain, 2);
-        queue.at(Time::from_ns(4), 3);
-        queue.at(Time::from_ns(34), 4);
-        assert_eq!(queue.pop().map(|(_, _, what)| what), Some(3));
-        queue.pause();
-        // Set while the clock stands still: due at 14 of that clock.
-        let kept = queue.after_lane(lane, 5);
-        let cancelled = queue.after_lane(lane, 6);
-        assert_eq!(queue.pop().map(|(time, _, what)| (time.ns(), what)), Some((10, 2)));
-        assert_eq!(queue.peek_time(), Some(Time::from_ns(34)));
-        assert_eq!(queue.pop().map(|(_, _, what)| what), Some(4));
-        queue.cancel(cancelled);
-        queue.resume();
-        queue.after_lane(lane, 7);
-        assert_eq!(drain(&mut queue), [(40, 1), (44, 5), (44, 7)]);
-        assert_ne!(kept, cancelled);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn an_entry_from_before_the_pause_gives_way_to_the_shifted_one() {
-        let mut queue = Queue::new();
-        let lane = queue.pausable_lane(ns(10));
-        queue.after_lane(lane, 1);
-        queue.at(Time::from_ns(2), 2);
-        queue.at(Time::from_ns(5), 3);
-        queue.pop();
-        queue.pause();
-        queue.pop();
-        queue.resume();
-        assert_eq!(queue.peek_time(), Some(Time::from_ns(13)));
-        assert_eq!(drain(&mut queue), [(13, 1)]);
-    }
-
     #[derive(Clone, Debug)]
     enum Step {
         At(u64),
         Lane(usize),
+        Constant(usize),
         Cancel(usize),
         Pop,
         Peek,
@@ -538,6 +465,7 @@ mod tests {
         prop_oneof![
             3 => (0..20_u64).prop_map(Step::At),
             4 => (0..3_usize).prop_map(Step::Lane),
+            2 => (0..3_usize).prop_map(Step::Constant),
             3 => (0..64_usize).prop_map(Step::Cancel),
             4 => Just(Step::Pop),
             1 => Just(Step::Peek),
@@ -547,7 +475,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_queue_answers_as_a_sorted_list_does(
-            steps in proptest::collection::vec(step(), 0..400)
+            steps in proptest::collection::vec(step(), 0..800)
         ) {
             let mut queue = Queue::new();
             let delays = [0, 7, 12];
@@ -566,6 +494,11 @@ mod tests {
                     Step::Lane(lane) => {
                         let timer = queue.after_lane(lanes[lane], what);
                         model.push((now + delays[lane], what, Some(timer)));
+                        what += 1;
+                    }
+                    Step::Constant(lane) => {
+                        queue.after_constant(lanes[lane], what);
+                        model.push((now + delays[lane], what, None));
                         what += 1;
                     }
                     Step::Cancel(which) => {

@@ -91,11 +91,13 @@ impl World<'_> {
             return self.close_connection(id);
         }
         let cluster = &self.compiled.clusters[upstream.cluster.index()];
-        let of_traffic = cluster.idle_timeout_of_traffic.filter(|_| !upstream.is_in_full);
-        if let Some(lane) = of_traffic.or(cluster.idle_timeout) {
-            let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
-            self.connections[id].timer = timer;
-        }
+        let event = Event::IdleTimeout(id.index()).pack();
+        let timer = match (cluster.idle_timeout, cluster.idle_timeout_of_traffic) {
+            (None, _) => return,
+            (Some(_), Some(lane)) if !upstream.is_in_full => self.queue.after_pausable(lane, event),
+            (Some(lane), _) => self.queue.after_lane(lane, event),
+        };
+        self.connections[id].timer = timer;
     }
 
     /// The server has refused the client's certificate: the first request learns it a round trip
