@@ -89,6 +89,7 @@ impl World<'_> {
             pod,
             birth: server.birth,
             place: super::state::NONE,
+            own_place: u32::try_from(upstream.connections.len()).expect("few connections"),
             streams: 0,
             requests: 0,
             syns: 0,
@@ -97,6 +98,7 @@ impl World<'_> {
             resumed,
             key,
         });
+        upstream.connections.push(id);
         let timer = self.queue.after_lane(lane, Event::ConnectTimeout(id.index()).pack());
         self.connections[id].timer = timer;
         self.send_syn(id);
@@ -256,6 +258,7 @@ impl World<'_> {
                 record.churn = self.queue.at(at, Event::Churn(slot).pack());
             }
         }
+        self.note_late_connection(index, connection.pod);
         self.pool(&connection).offer(id);
         self.serve_waiting(id);
     }

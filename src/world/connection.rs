@@ -177,7 +177,12 @@ impl World<'_> {
             self.queue.cancel(connection.timer);
         }
         self.ledger.connections_open -= u32::from(connection.link == Link::Open);
-        self.upstreams[connection.upstream as usize].gauges.connections -= 1;
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        upstream.gauges.connections -= 1;
+        upstream.connections.swap_remove(connection.own_place as usize);
+        if let Some(moved) = upstream.connections.get(connection.own_place as usize) {
+            self.connections[*moved].own_place = connection.own_place;
+        }
         self.pool(&connection).connections -= 1;
         if connection.place != super::state::NONE {
             let serving = &mut self.pods[connection.pod as usize].serving;
@@ -217,9 +222,8 @@ impl World<'_> {
     /// Every connection from a pod ends with it, and what it knew of its upstreams.
     pub(super) fn close_connections_from(&mut self, pod: u32) {
         for (_, index) in self.pods[pod as usize].upstreams.clone() {
-            let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
-            let open: Vec<_> =
-                of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
+            let mut open = self.upstreams[index as usize].connections.clone();
+            open.sort_unstable_by_key(|id| id.index());
             for id in open {
                 let connection = self.connections[id];
                 if connection.link != Link::Open {

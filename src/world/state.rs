@@ -170,6 +170,8 @@ pub(crate) struct Connection {
     pub birth: u32,
     /// Its place in the server's list.
     pub place: u32,
+    /// Its place in the list of its upstream.
+    pub own_place: u32,
     pub streams: u32,
     pub requests: u32,
     /// SYNs sent.
@@ -223,6 +225,11 @@ pub(crate) struct Upstream {
     pub turns: Box<[u32]>,
     pub has_tick: bool,
     pub session: Option<SessionTicket>,
+    /// Connections open or being opened.
+    pub connections: Vec<Id<Connection>>,
+    /// The first and the last version without an endpoint to which it has connections; 0 if there
+    /// is none, or it has caught up.
+    pub gone: (u32, u32),
     /// Connections opened so far: names the next one's key.
     pub opened: u32,
 }
@@ -239,6 +246,7 @@ impl Upstream {
         self.members = Vec::new();
         self.ejected = 0;
         self.usable = Vec::new();
+        self.gone = (0, 0);
         self.session = None;
     }
 }
