@@ -162,12 +162,15 @@ impl World<'_> {
             return;
         }
         self.config.begin_version(self.now, cause);
-        for cluster in &self.compiled.clusters_of[workload.index()] {
+        for place in 0..self.compiled.clusters_of[workload.index()].len() {
+            let cluster = self.compiled.clusters_of[workload.index()][place];
             let workloads = &self.plan.universe.clusters[cluster.index()].workloads;
             let ready = workloads.iter().flat_map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.copied().collect();
             list.sort_unstable();
-            self.config.set_endpoints(*cluster, &list);
+            for endpoint in self.config.set_endpoints(cluster, &list) {
+                self.wake_holders(cluster, endpoint);
+            }
         }
         self.schedule_watch();
     }

@@ -11,7 +11,7 @@
 use super::World;
 use super::state::{Pod, Seen};
 use crate::kernel::time::Time;
-use crate::model::control::snapshots::{SnapshotId, Snapshots};
+use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
 use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use crate::vocabulary::cause::CauseId;
@@ -57,16 +57,23 @@ impl Config {
         }
     }
 
+    /// The version of what is true.
+    pub(crate) fn version(&self) -> u32 {
+        self.versions.newest()
+    }
+
     /// A new version begins; what changes follows.
     pub(crate) fn begin_version(&mut self, now: Time, cause: Option<CauseId>) {
         self.versions.begin(now, cause);
     }
 
-    /// The cluster has these endpoints, in pod order, from the last version on.
-    pub(crate) fn set_endpoints(&mut self, cluster: ClusterId, list: &[u32]) {
+    /// The cluster has these endpoints, in pod order, from the last version on. Who is gone.
+    pub(crate) fn set_endpoints(&mut self, cluster: ClusterId, list: &[u32]) -> Vec<u32> {
         let version = self.versions.newest();
         let history = &mut self.endpoints[cluster.index()];
         let newest = history.last().map(|(_, list)| *list);
+        let before = newest.map_or(&[][..], |newest| self.lists.list(newest));
+        let gone = difference(before, list).0;
         let snapshot = self.lists.add(list, newest);
         match history.last_mut() {
             // As it was: no change.
@@ -79,6 +86,7 @@ impl Config {
                 self.versions.touch(Thing::Endpoints(cluster));
             }
         }
+        gone
     }
 
     /// The service has these routes from the last version on.

@@ -258,6 +258,7 @@ impl World<'_> {
                 record.churn = self.queue.at(at, Event::Churn(slot).pack());
             }
         }
+        self.note_late_connection(index, connection.pod);
         self.pool(&connection).offer(id);
         self.serve_waiting(id);
     }

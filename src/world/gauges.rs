@@ -173,6 +173,7 @@ impl World<'_> {
             assert_eq!(gauges.pending, pending[index], "pending requests");
             assert_eq!(gauges.retries, retries[index], "retry slots held");
             assert_eq!(gauges.connections, connections[index], "open connections");
+            assert_eq!(upstream.connections.len(), connections[index] as usize, "their list");
             assert_eq!(upstream.ejected, upstream.recount_ejected(), "ejected endpoints");
         }
     }

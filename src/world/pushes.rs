@@ -109,6 +109,7 @@ impl World<'_> {
         self.set_seen(index, Seen::all(version.max(old)));
         self.set_pushing(index, None);
         self.recount(index);
+        self.leave_gone_endpoints(index);
         self.control.counts.pushes += 1;
         if let Some(since) = stale_since
             && old < version

@@ -237,14 +237,17 @@ pub(crate) struct Upstream {
     pub turns: Box<[u32]>,
     pub has_tick: bool,
     pub session: Option<SessionTicket>,
+    /// Connections open or being opened.
+    pub connections: Vec<Id<Connection>>,
+    /// The first and the last version without an endpoint to which it has connections; 0 if there
+    /// is none, or it has caught up.
+    pub gone: (u32, u32),
     /// Connections opened so far: names the next one's key.
     pub opened: u32,
     /// Traffic on it is never sampled, so its clock never stops.
     pub is_in_full: bool,
     /// What it would have been asked for in the gaps of a sampled run.
     pub demand: Demand,
-    /// Its connections, open or being opened.
-    pub connections: Vec<Id<Connection>>,
 }
 
 impl Upstream {
@@ -259,6 +262,7 @@ impl Upstream {
         self.members = Vec::new();
         self.ejected = 0;
         self.usable = Vec::new();
+        self.gone = (0, 0);
         self.session = None;
     }
 }

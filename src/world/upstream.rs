@@ -1,6 +1,8 @@
 //! A cluster as one proxy sees it: endpoints as of its own configuration, their health, gauges.
 //!
-//! Made at first use; catches up with the proxy's configuration when it is next used.
+//! Made at first use. It catches up with the proxy's configuration when it is next used, or when a
+//! version comes that lacks an endpoint to which it has connections: those close then, at once or
+//! when they are done.
 //!
 //! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
 //! Left out: state shared between clusters; health checks.
@@ -9,7 +11,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::journey::rule;
-use super::state::{Call, Host, NONE, Upstream};
+use super::state::{Call, Host, Life, NONE, Upstream};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{below, draw_at};
 use crate::kernel::time::{Duration, Time};
@@ -111,10 +113,11 @@ impl World<'_> {
             turns: (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect(),
             has_tick: false,
             session: None,
+            connections: Vec::new(),
+            gone: (0, 0),
             opened: 0,
             is_in_full: self.is_in_full(pod, cluster),
             demand: Demand::default(),
-            connections: Vec::new(),
         };
         self.upstreams.push(upstream);
         let index = u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams");
@@ -160,6 +163,42 @@ impl World<'_> {
             }
         }
         self.free_host(index, slot);
+    }
+
+    /// The newest version is without an endpoint of the cluster: whoever has connections to it shall
+    /// know when that version comes.
+    pub(super) fn wake_holders(&mut self, cluster: ClusterId, endpoint: u32) {
+        let version = self.config.version();
+        for id in &self.pods[endpoint as usize].serving {
+            let upstream = &mut self.upstreams[self.connections[*id].upstream as usize];
+            if upstream.cluster == cluster {
+                upstream.lack(version, version);
+            }
+        }
+    }
+
+    /// A connection has come up. If its endpoint went meanwhile, its proxy looks at the next
+    /// version that it gets.
+    pub(super) fn note_late_connection(&mut self, index: u32, endpoint: u32) {
+        if self.pods[endpoint as usize].life != Life::Ready {
+            let upstream = &mut self.upstreams[index as usize];
+            upstream.lack(upstream.version + 1, self.config.version());
+        }
+    }
+
+    /// A proxy has another version: it leaves the endpoints that are gone and to which it has
+    /// connections. What else changed it learns at its next use of a cluster.
+    pub(super) fn leave_gone_endpoints(&mut self, pod: u32) {
+        let seen = self.seen(pod).eds;
+        for place in 0..self.pods[pod as usize].upstreams.len() {
+            let index = self.pods[pod as usize].upstreams[place].1;
+            let (first, last) = self.upstreams[index as usize].gone;
+            if first != 0 && first <= seen {
+                self.upstreams[index as usize].gone =
+                    if last <= seen { (0, 0) } else { (seen + 1, last) };
+                self.catch_up(index);
+            }
+        }
     }
 
     /// Takes an endpoint's slot back once nothing refers to it.
@@ -250,6 +289,12 @@ fn is_on_grid(now: Time, interval: Duration) -> bool {
 }
 
 impl Upstream {
+    /// Versions `first` to `last` lack an endpoint to which there is a connection.
+    fn lack(&mut self, first: u32, last: u32) {
+        let (known, _) = self.gone;
+        self.gone = (if known == 0 { first } else { known.min(first) }, last);
+    }
+
     /// The endpoints are those of `list` from now on; who left, if it was ever used. Both lists
     /// are in pod order, so one merge does it; what was never used costs nothing but its place.
     fn follow(&mut self, list: &[u32]) -> Vec<u32> {

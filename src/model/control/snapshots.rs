@@ -213,7 +213,7 @@ impl Snapshot {
 }
 
 /// What is in the first of two sorted lists only, and what in the second only.
-fn difference(old: &[u32], new: &[u32]) -> (Vec<u32>, Vec<u32>) {
+pub fn difference(old: &[u32], new: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let (mut gone, mut come) = (Vec::new(), Vec::new());
     let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
     loop {
