@@ -1,13 +1,12 @@
 //! Gaps: what goes on between the windows of a sampled run, although no request is simulated.
 //!
-//! A pool of connections that is empty is filled when the next request would have needed it: if that
-//! waited for the next window, the connection would be opened with the certificates of another
-//! instant. And calls that are too rare to be sampled are made by themselves, at the rate at which
+//! A pool opens another connection when the next request would have needed it: if that waited for the
+//! next window, the connection would be opened with the certificates of another instant. And calls that are too rare to be sampled are made by themselves, at the rate at which
 //! the visits that make them were seen in windows.
 //!
 //! Source: `model::sampling::demand`.
-//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a
-//! pool's second connection; a pair that cannot connect waits for the next window.
+//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a pair
+//! that cannot connect waits for the next window.
 
 use super::World;
 use super::client::purpose;
@@ -23,8 +22,11 @@ use crate::kernel::stream::{Key, Stream, name_hash};
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::handshake::{HandshakeResult, handshake};
 use crate::model::sampling::demand::Demand;
+use crate::plan::policy::Protocol;
 use crate::plan::universe::{ServiceId, WorkloadId};
 
+/// A connection that fewer requests than this would need in a gap is not waited for.
+const DEMAND_MIN: f64 = 1e-4;
 /// The mean of the unit sampler, for 12 digits.
 const UNIT: f64 = 1e12;
 
@@ -56,6 +58,8 @@ pub(super) struct Reopening {
     /// The endpoint.
     pod: u32,
     worker: u8,
+    /// Connections that its pool had when the demand was foreseen.
+    connections: u32,
 }
 
 impl World<'_> {
@@ -148,50 +152,56 @@ impl World<'_> {
         let upstream = &self.upstreams[index as usize];
         let (cluster, version) = (upstream.cluster, upstream.version);
         let workers = upstream.turns.len();
-        let mut empty = Vec::new();
+        let mut pools = Vec::new();
         for (pod, slot) in self.config.endpoints(cluster, version).iter().zip(&upstream.members) {
+            // An endpoint that was never used has no state, and so no connections.
+            let host = upstream.hosts.get(*slot as usize);
             for worker in 0..workers {
-                // An endpoint that was never used has no state, and so no connections.
-                let host = upstream.hosts.get(*slot as usize);
-                if host.is_none_or(|host| host.pools[worker].connections == 0) {
-                    empty.push((*pod, u8::try_from(worker).unwrap_or(u8::MAX)));
-                }
+                let connections = host.map_or(0, |host| host.pools[worker].connections);
+                pools.push((*pod, u8::try_from(worker).unwrap_or(u8::MAX), connections));
             }
         }
-        for (pod, worker) in empty {
-            self.expect_demand(index, pod, worker);
+        for (pod, worker, connections) in pools {
+            self.expect_demand(index, pod, worker, connections);
         }
     }
 
-    /// A connection closes in a gap: if it was the last of its pool, a request would open another.
+    /// A connection closes in a gap: requests would open another.
     pub(super) fn expect_demand_after(&mut self, index: u32, host: u32, worker: u8) {
         let endpoint = &self.upstreams[index as usize].hosts[host as usize];
-        if endpoint.is_member && endpoint.pools[usize::from(worker)].connections == 0 {
-            self.expect_demand(index, endpoint.pod, worker);
+        if endpoint.is_member {
+            let connections = endpoint.pools[usize::from(worker)].connections;
+            self.expect_demand(index, endpoint.pod, worker, connections);
         }
     }
 
-    /// An empty pool of an endpoint is opened when the next request would fall on it, if that comes in
-    /// this gap and certificates allow it then.
-    fn expect_demand(&mut self, index: u32, pod: u32, worker: u8) {
+    /// A pool with so many connections opens another when the next request finds all of them busy, if
+    /// that comes in this gap and certificates allow it then.
+    fn expect_demand(&mut self, index: u32, pod: u32, worker: u8, connections: u32) {
         let upstream = &self.upstreams[index as usize];
-        let (client, per_s) = (upstream.pod, upstream.demand.per_s());
-        if upstream.is_in_full || per_s <= 0.0 || !self.would_connect(client, pod, self.now) {
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy.pool;
+        if upstream.is_in_full || (connections != 0 && policy.protocol == Protocol::Http2) {
             return;
         }
-        let pools = (upstream.members.len() * upstream.turns.len()) as f64;
+        let (client, pools) = (upstream.pod, upstream.members.len() * upstream.turns.len());
+        let per_s = upstream.demand.per_s_beyond(pools as f64, connections);
         let Some(sampling) = &self.sampling else { return };
+        let gap_ends = sampling.schedule.next().unwrap_or(self.end);
+        let expected = per_s * gap_ends.saturating_since(self.now).as_s();
+        if expected < DEMAND_MIN || !self.would_connect(client, pod, self.now) {
+            return;
+        }
         let key = Key(self.pods[client as usize].hash ^ self.seed)
             .child(upstream.opened)
             .draw(sampling.gaps, purpose::DEMAND + u32::from(worker));
-        let draw = Key(key ^ self.pods[pod as usize].hash).draw(0, purpose::DEMAND);
-        let at = self.now.saturating_add(wait(&sampling.unit, draw, per_s / pools));
-        let gap_ends = sampling.schedule.next().unwrap_or(self.end);
+        let draw = Key(key ^ self.pods[pod as usize].hash).draw(connections, purpose::DEMAND);
+        let at = self.now.saturating_add(wait(&sampling.unit, draw, per_s));
         if gap_ends <= at || !self.would_connect(client, pod, at) {
             return;
         }
         let Some(sampling) = &mut self.sampling else { return };
-        let demand = sampling.demands.insert(Reopening { upstream: index, pod, worker });
+        let reopening = Reopening { upstream: index, pod, worker, connections };
+        let demand = sampling.demands.insert(reopening);
         self.queue.at(at, Event::Reopen(demand.index()).pack());
     }
 
@@ -210,22 +220,22 @@ impl World<'_> {
     pub(super) fn reopen(&mut self, slot: u32) {
         let Some(sampling) = &mut self.sampling else { return self.stale() };
         let id = sampling.demands.id_at(slot).expect("a demand that was foreseen");
-        let Some(Reopening { upstream: index, pod, worker }) = sampling.demands.remove(id) else {
-            return self.stale();
-        };
+        let Some(demand) = sampling.demands.remove(id) else { return self.stale() };
+        let Reopening { upstream: index, pod, worker, connections } = demand;
         let upstream = &self.upstreams[index as usize];
         let (client, list) =
             (upstream.pod, self.config.endpoints(upstream.cluster, upstream.version));
         let Ok(place) = list.binary_search(&pod) else { return self.stale() };
         let slot = upstream.members[place];
         let host = upstream.hosts.get(slot as usize);
-        let is_empty = host.is_none_or(|host| host.pools[usize::from(worker)].connections == 0);
+        let has = host.map_or(0, |host| host.pools[usize::from(worker)].connections);
         let would_connect = self.would_connect(client, pod, self.now);
-        if !self.clock.is_stopped() || !is_empty || !would_connect {
+        if !self.clock.is_stopped() || has != connections || !would_connect {
             return self.stale();
         }
         let host = if slot == NONE { self.make_host(index, true, place) } else { slot };
         self.open_if_admitted(index, host, worker);
+        self.expect_demand(index, pod, worker, connections + 1);
     }
 
     pub(super) fn demand_hash(&self, slot: u32) -> u64 {
