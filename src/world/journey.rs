@@ -38,14 +38,12 @@ impl World<'_> {
         class: ClassId,
     ) {
         self.ledger.calls_began += 1;
-        let place = self.pods.get(pod as usize).map_or(0, |pod| pod.calls.len());
         let id = self.calls.insert(Call {
             key,
             began: self.now,
             parent,
             edge,
             pod,
-            place: u32::try_from(place).expect("fewer than 2^32 calls"),
             service,
             class,
             route: RouteId(NONE),
@@ -63,9 +61,6 @@ impl World<'_> {
             cause: None,
             tried: [NONE; 4],
         });
-        if let Some(pod) = self.pods.get_mut(pod as usize) {
-            pod.calls.push(id);
-        }
         if pod == NONE || !self.is_client(pod) {
             let cause = if pod == NONE { None } else { self.pod_cause(pod) };
             self.calls[id].cause = cause;
@@ -169,7 +164,6 @@ impl World<'_> {
             is_held: false,
             pod,
             birth: self.pods[pod as usize].birth,
-            place: u32::try_from(self.pods[pod as usize].attempts.len()).expect("few attempts"),
             connection: Id::NONE,
             server_worker: 0,
             per_try: TimerId::NONE,
@@ -185,7 +179,6 @@ impl World<'_> {
             sent_at: self.now,
         });
         self.ledger.attempts_to_endpoints += 1;
-        self.pods[pod as usize].attempts.push(attempt);
         self.calls[id].attempt = attempt;
         match checkout {
             Checkout::Ready(connection) => self.attach(attempt, connection),
