@@ -51,13 +51,25 @@ impl World<'_> {
         self.fail_try(attempt.call, outcome, attempt.cause);
     }
 
-    /// A pod's calls end with it, in an order that does not depend on which ended before.
+    /// Whether a pod may have open calls: those of visits, also of such as ended with the app, and
+    /// those of traffic.
+    pub(super) fn may_call(&self, index: u32) -> bool {
+        let pod = &self.pods[index as usize];
+        let is_source = self.sources.iter().any(|source| source.from == pod.workload);
+        pod.visits != 0 || pod.has_orphans || is_source
+    }
+
+    /// A pod's calls end with it. Most pods that end have none: no look at all calls then.
     pub(super) fn drop_calls(&mut self, pod: u32) {
-        let mut calls = self.pods[pod as usize].calls.clone();
-        calls.sort_unstable();
+        if !self.may_call(pod) {
+            return;
+        }
+        let calls = self.calls.iter().filter(|(_, call)| call.pod == pod && !call.is_over);
+        let calls: Vec<_> = calls.map(|(id, _)| id).collect();
         for call in calls {
             self.drop_call(call);
         }
+        self.pods[pod as usize].has_orphans = false;
     }
 
     /// A call leaves the books without an end to tell: its pod crashed.
@@ -93,12 +105,6 @@ impl World<'_> {
         let call = self.calls[id];
         assert!(!call.is_over, "a call ends once");
         self.ledger.calls_ended += 1;
-        if let Some(pod) = self.pods.get_mut(call.pod as usize) {
-            pod.calls.swap_remove(call.place as usize);
-            if let Some(moved) = pod.calls.get(call.place as usize) {
-                self.calls[*moved].place = call.place;
-            }
-        }
         if !call.timeout.is_none() {
             self.queue.cancel(call.timeout);
         }
@@ -166,12 +172,6 @@ impl World<'_> {
 
     /// Nothing of the attempt is left, but for events that name it.
     pub(super) fn close_attempt(&mut self, id: Id<Attempt>) {
-        let Attempt { pod, place, .. } = self.attempts[id];
-        let at_pod = &mut self.pods[pod as usize].attempts;
-        at_pod.swap_remove(place as usize);
-        if let Some(moved) = at_pod.get(place as usize) {
-            self.attempts[*moved].place = place;
-        }
         let attempt = &mut self.attempts[id];
         self.ledger.attempts_closed += 1;
         if attempt.pending == 0 {

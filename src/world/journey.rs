@@ -39,7 +39,6 @@ impl World<'_> {
     ) {
         let Target { to: service, class, edge } = target;
         self.ledger.calls_began += 1;
-        let place = self.pods.get(pod as usize).map_or(0, |pod| pod.calls.len());
         let id = self.calls.insert(Call {
             key,
             began: self.now,
@@ -47,7 +46,6 @@ impl World<'_> {
             edge,
             batch,
             pod,
-            place: u32::try_from(place).expect("fewer than 2^32 calls"),
             service,
             class,
             route: RouteId(NONE),
@@ -65,9 +63,6 @@ impl World<'_> {
             cause: None,
             tried: [NONE; 4],
         });
-        if let Some(pod) = self.pods.get_mut(pod as usize) {
-            pod.calls.push(id);
-        }
         if pod == NONE || !self.is_client(pod) {
             let cause = if pod == NONE { None } else { self.pod_cause(pod) };
             self.calls[id].cause = cause;
@@ -174,7 +169,6 @@ impl World<'_> {
             is_held: false,
             pod,
             birth: self.pods[pod as usize].birth,
-            place: u32::try_from(self.pods[pod as usize].attempts.len()).expect("few attempts"),
             connection: Id::NONE,
             server_worker: 0,
             per_try: TimerId::NONE,
@@ -190,7 +184,6 @@ impl World<'_> {
             sent_at: self.now,
         });
         self.ledger.attempts_to_endpoints += 1;
-        self.pods[pod as usize].attempts.push(attempt);
         self.calls[id].attempt = attempt;
         match checkout {
             Checkout::Ready(connection) => self.attach(attempt, connection),

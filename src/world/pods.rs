@@ -8,7 +8,7 @@
 use super::World;
 use super::census::Standing;
 use super::event::Event;
-use super::state::{Life, NONE, Phase, Pod, Seen, XdsStream};
+use super::state::{Attempt, Life, NONE, Phase, Pod, Seen, XdsStream};
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::{Duration, Time};
@@ -80,9 +80,9 @@ impl World<'_> {
             epoch: 0,
             upstreams: Vec::new(),
             serving: Vec::new(),
-            calls: Vec::new(),
-            attempts: Vec::new(),
             visits: 0,
+            inbound: 0,
+            has_orphans: false,
             down_cause: None,
         });
         index
@@ -326,13 +326,21 @@ impl World<'_> {
         self.census.queued -= u32::try_from(pod.station.waiting()).unwrap_or(0);
         pod.station.clear(self.now);
         pod.shared = Ticket::NONE;
+        let may_have_attempts = pod.visits != 0 || pod.inbound != 0;
+        pod.has_orphans |= pod.visits != 0;
         pod.visits = 0;
+        if !is_answered {
+            pod.inbound = 0;
+        }
         let in_pod = |phase| {
             matches!(phase, Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling)
         };
-        let mut here = self.pods[index as usize].attempts.clone();
-        here.retain(|id| in_pod(self.attempts[*id].phase));
-        here.sort_unstable();
+        // Most pods that end have nothing left to do: no look at all attempts then.
+        let mut here = Vec::new();
+        if may_have_attempts {
+            let at_pod = |one: &Attempt| one.pod == index && in_pod(one.phase);
+            here.extend(self.attempts.iter().filter(|(_, one)| at_pod(one)).map(|(id, _)| id));
+        }
         for id in here {
             let attempt = &mut self.attempts[id];
             attempt.holds_worker = false;

@@ -49,8 +49,6 @@ pub(crate) struct Call {
     pub batch: u32,
     /// The client's pod.
     pub pod: u32,
-    /// Its place in the pod's list.
-    pub place: u32,
     pub service: ServiceId,
     pub class: ClassId,
     pub route: RouteId,
@@ -121,8 +119,6 @@ pub(crate) struct Attempt {
     /// The server's pod and its incarnation.
     pub pod: u32,
     pub birth: u32,
-    /// Its place in the pod's list.
-    pub place: u32,
     pub connection: Id<Connection>,
     pub server_worker: u8,
     pub per_try: TimerId,
@@ -389,12 +385,12 @@ pub(crate) struct Pod {
     pub upstreams: Vec<(ClusterId, u32)>,
     /// Connections to it.
     pub serving: Vec<Id<Connection>>,
-    /// Open calls that it makes.
-    pub calls: Vec<Id<Call>>,
-    /// Open attempts at it, wherever they are.
-    pub attempts: Vec<Id<Attempt>>,
     /// Attempts that hold or wait for its app.
     pub visits: u32,
+    /// Attempts that its proxy works on before they reach the app.
+    pub inbound: u32,
+    /// Its app ended under visits, whose calls may still be open.
+    pub has_orphans: bool,
     /// What took it down.
     pub down_cause: Option<CauseId>,
 }

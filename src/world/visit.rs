@@ -50,6 +50,7 @@ impl World<'_> {
         let proxy = &self.plan.parameters.proxy;
         let worker = u32::from(attempt.server_worker);
         let done = pod.workers.run(worker, self.now, proxy.server_request, Duration::ZERO);
+        pod.inbound += 1;
         self.attempts[id].pending += 1;
         self.queue.at(done + proxy.loopback, Event::Enter(slot).pack());
     }
@@ -62,6 +63,7 @@ impl World<'_> {
             self.queue.at(later, Event::Enter(slot).pack());
             return self.stale();
         }
+        self.pods[self.attempts[id].pod as usize].inbound -= 1;
         self.enter_app(id);
     }
 

@@ -1,7 +1,7 @@
 //! The timeline: how requests fared and what state the mesh was in, on one axis of time.
 //!
-//! Panels from above: success rate, request rate, latency, then certificates and the control
-//! plane where the run had any. Events are named above and shaded through all panels.
+//! Panels from above: success rate, request rate, latency if there were requests, then certificates
+//! and the control plane where the run had any. Events are named above and shaded through all panels.
 //!
 //! Source: `Run::series`; the same numbers as `series.csv`.
 //! Left out: gauges of pods, queues and connections (they are in `series.csv`).
@@ -64,12 +64,17 @@ impl<'a> Timeline<'a> {
             let mut rows = run.series.iter();
             rows.any(|row| gauges.iter().any(|gauge| 0.0 < row.gauges[*gauge as usize]))
         };
-        let mut panels = vec![Panel::Success, Panel::Rate, Panel::Latency];
+        let mut panels = Vec::new();
         if any(&[Gauge::CertificatesValid, Gauge::CertificatesExpired]) {
             panels.push(Panel::Certificates);
         }
         if any(&[Gauge::Proxies]) {
             panels.extend([Panel::Connected, Panel::Staleness]);
+        }
+        // A mesh without traffic has nothing to show of requests.
+        let has_requests = run.series.iter().any(|row| row.requests.total != 0);
+        if has_requests || panels.is_empty() {
+            panels.splice(..0, [Panel::Success, Panel::Rate, Panel::Latency]);
         }
         let end_s = run.partial.map_or(run.duration.as_s(), |partial| partial.at.as_s());
         Self { run, head: Head::new(run), x, marks: Marks::new(run, &x), panels, end_s }

@@ -30,9 +30,9 @@ const MOVES: f64 = 0.005;
 /// From none to all; `·` where there were no requests.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The table and the bars.
+/// The table and the bars; neither without requests.
 pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
-    if run.phases.is_empty() {
+    if run.phases.iter().all(|phase| phase.requests.total == 0) {
         return Vec::new();
     }
     let shown = shown(&run.phases);
