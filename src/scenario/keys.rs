@@ -17,6 +17,8 @@ pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
 pub(crate) const PODS_MAX: i64 = 1_000_000;
 /// Services or workloads in all.
 pub(crate) const WORKLOADS_MAX: usize = 100_000;
+/// Services of one table.
+const SERVICES_MAX: i64 = 100_000;
 /// Nodes in all.
 pub(crate) const NODES_MAX: i64 = 100_000;
 
@@ -83,6 +85,7 @@ const LINK: Keys = Fixed(&[
 
 pub(crate) const SERVICE: Keys = Fixed(&[
     key("name", Text, Required, "the service's name"),
+    key("count", Count(1, SERVICES_MAX), None, "so many services: name-0, name-1, …"),
     key("protocol", Word(&["http1", "http2"]), Is("http1"), "between proxies"),
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
@@ -169,6 +172,7 @@ const WORKLOAD: Keys = Fixed(&[
 
 const CALL: Keys = Fixed(&[
     key("to", Text, Required, "the service called"),
+    key("fanout", Count(1, ANY), None, "so many of a counted service; 1 if not given"),
     key("probability", Share, Is("1"), "share of requests that make the call"),
     key("mode", Word(&["sequential", "parallel"]), Is("sequential"), "alone or with its like"),
     key("holds_worker", Bool, Is("true"), "whether the worker waits for the answer"),

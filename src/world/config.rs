@@ -15,7 +15,6 @@ use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
 use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use crate::vocabulary::cause::CauseId;
-use std::collections::BTreeMap;
 
 /// Something that has a history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -243,42 +242,49 @@ impl World<'_> {
 
     /// Holders and histories, recounted.
     pub(super) fn audit_config(&self) {
-        let mut holders: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-        let mut count = |version: u32| holders.entry(version).or_default().0 += 1;
+        let Config { versions, lists, endpoints, routes, watched } = &self.config;
+        let mut holders = Vec::with_capacity(6 * self.pods.len());
         for pod in &self.pods {
-            pod.seen.versions().into_iter().for_each(&mut count);
-            count(pod.pushing.map_or(0, |(_, version, _)| version));
+            holders.extend(pod.seen.versions());
+            holders.extend(pod.pushing.map(|(_, version, _)| version));
         }
         for replica in &self.control.replicas {
-            count(replica.context);
-            count(replica.preparing);
+            holders.extend([replica.context, replica.preparing]);
         }
-        (self.config.watched..=self.config.versions.newest()).for_each(count);
-        for pod in self.pods.iter().filter(|pod| pod.has_live_proxy()) {
-            if !self.control.replicas.is_empty() {
-                holders.entry(pod.seen.oldest()).or_default().1 += 1;
-            }
+        holders.extend(*watched..=versions.newest());
+        holders.retain(|version| *version != 0);
+        holders.sort_unstable();
+        let has_control_plane = !self.control.replicas.is_empty();
+        let is_live = |pod: &&Pod| pod.has_live_proxy() && has_control_plane;
+        let live_versions = self.pods.iter().filter(is_live).map(|pod| pod.seen.oldest());
+        let mut live = Vec::with_capacity(self.pods.len());
+        live.extend(live_versions.filter(|version| *version != 0));
+        live.sort_unstable();
+        let (mut all, mut all_live) = (0, 0);
+        for (version, holders_counted, live_counted) in versions.holders() {
+            let until = |list: &[u32], version| list.partition_point(|one| *one <= version);
+            let of = |list: &[u32]| until(list, version) - until(list, version - 1);
+            assert_eq!(of(&holders), holders_counted as usize, "holders of version {version}");
+            assert_eq!(of(&live), live_counted as usize, "live proxies with version {version}");
+            (all, all_live) = (all + holders_counted as usize, all_live + live_counted as usize);
         }
-        holders.remove(&0);
-        let counted = holders.iter().map(|(version, (all, live))| (*version, *all, *live));
-        assert!(self.config.versions.holders().eq(counted), "holders of versions, recounted");
-        let held: Vec<u32> = holders.into_keys().collect();
-        let mut users: BTreeMap<SnapshotId, u32> = BTreeMap::new();
-        for history in &self.config.endpoints {
-            assert!(is_needed(history, &held), "a list that nobody has is kept");
+        assert_eq!((all, all_live), (holders.len(), live.len()), "all holders have a version");
+        let mut users = vec![0_u32; lists.places()];
+        let mut used = |list: SnapshotId| users[list.index()] += 1;
+        for history in endpoints {
+            assert!(is_needed(history, &holders), "a list that nobody has is kept");
             for (_, list) in history {
-                *users.entry(*list).or_default() += 1;
+                used(*list);
             }
         }
-        assert!(self.config.routes.iter().all(|one| is_needed(one, &held)), "a route, too");
-        for (list, base) in self.config.lists.bases() {
-            users.entry(list).or_default();
+        assert!(routes.iter().all(|one| is_needed(one, &holders)), "a route, too");
+        for (_, base) in lists.bases() {
             if let Some(base) = base {
-                *users.entry(base).or_default() += 1;
+                used(base);
             }
         }
-        for (list, count) in users {
-            assert_eq!(self.config.lists.users(list), count, "uses of a list, recounted");
+        for (list, _) in lists.bases() {
+            assert_eq!(lists.users(list), users[list.index()], "uses of a list, recounted");
         }
     }
 }

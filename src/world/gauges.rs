@@ -132,8 +132,14 @@ impl World<'_> {
 
     /// Gauges of the breakers and of the balancers, recounted.
     fn audit_upstreams(&self) {
-        let mut active: Vec<Vec<u32>> =
-            self.upstreams.iter().map(|one| vec![0; one.hosts.len()]).collect();
+        // Hosts of all upstreams in one list, each upstream's from its start.
+        let mut starts = Vec::with_capacity(self.upstreams.len());
+        let mut hosts = 0;
+        for upstream in &self.upstreams {
+            starts.push(hosts);
+            hosts += upstream.hosts.len();
+        }
+        let mut active = vec![0_u32; hosts];
         let mut pending = vec![0_u32; self.upstreams.len()];
         let mut retries = vec![0_u32; self.upstreams.len()];
         let mut connections = vec![0_u32; self.upstreams.len()];
@@ -144,7 +150,7 @@ impl World<'_> {
             if one.phase == Phase::Waiting {
                 pending[one.upstream as usize] += 1;
             } else {
-                active[one.upstream as usize][one.host as usize] += 1;
+                active[starts[one.upstream as usize] + one.host as usize] += 1;
             }
         }
         for (_, call) in self.calls.iter() {
@@ -160,11 +166,12 @@ impl World<'_> {
             }
         }
         for (index, upstream) in self.upstreams.iter().enumerate() {
-            for (slot, host) in upstream.hosts.iter().enumerate() {
-                assert_eq!(host.active, active[index][slot], "outstanding = open attempts");
+            let active = &active[starts[index]..][..upstream.hosts.len()];
+            for (host, active) in upstream.hosts.iter().zip(active) {
+                assert_eq!(host.active, *active, "outstanding = open attempts");
             }
             let gauges = &upstream.gauges;
-            assert_eq!(gauges.requests, active[index].iter().sum::<u32>(), "active requests");
+            assert_eq!(gauges.requests, active.iter().sum::<u32>(), "active requests");
             assert_eq!(gauges.pending, pending[index], "pending requests");
             assert_eq!(gauges.retries, retries[index], "retry slots held");
             assert_eq!(gauges.connections, connections[index], "open connections");

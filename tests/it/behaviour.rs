@@ -410,7 +410,7 @@ fn an_idle_proxy_leaves_removed_endpoints_when_it_is_told_and_not_while_istiod_i
         mesh("20s", "", workload, arrivals, scale).replace("[mesh]", "interval = \"1s\"\n[mesh]");
     let open = |text: &str| {
         let open = gauge(&run(text), Gauge::Connections);
-        [open[9], open[12], open[19]].map(|count| count.to_string())
+        [open[9], open[12], open[19]].map(|count| format!("{count:.0}"))
     };
     assert_eq!(open(&text), ["4", "1", "1"]);
     assert_eq!(open(&(text + ISTIOD_AWAY)), ["4", "4", "4"]);

@@ -20,6 +20,13 @@ const CHAIN_MAX: u32 = 32;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SnapshotId(u32);
 
+impl SnapshotId {
+    /// The list's place.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The lists.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshots {
@@ -132,6 +139,11 @@ impl Snapshots {
     /// How often the list is used.
     pub fn users(&self, id: SnapshotId) -> u32 {
         self.slot(id).users
+    }
+
+    /// Places of lists, some of them free.
+    pub fn places(&self) -> usize {
+        self.slots.len()
     }
 
     /// What each list is based on, for those who recount: (list, base).

@@ -20,6 +20,7 @@ mod traffic;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
+use super::expand::{Counted, expand};
 use super::expression::Names;
 use super::merge::BEGIN;
 use super::units::{default_interval, parameter_text};
@@ -63,11 +64,14 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     traffic: Vec<Traffic>,
     timeline: Vec<TimelineEvent>,
     names: Names,
+    counted: Counted,
 }
 
 /// Lowers a document. Faults go to the context; without any, the plan is whole.
 pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) -> Plan {
     let nothing = Node { at: BEGIN, value: super::document::Value::Table(Vec::new()) };
+    let (expanded, counted) = expand(context, root);
+    let root = expanded.as_ref().unwrap_or(root);
     let scenario = root.get("scenario").unwrap_or(&nothing);
     let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
     let mut lower = Lower {
@@ -84,6 +88,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         traffic: Vec::new(),
         timeline: Vec::new(),
         names: Names::default(),
+        counted,
     };
     let (warmup, interval) = lower.clock(scenario);
     lower.mesh();
@@ -254,6 +259,17 @@ impl Lower<'_, '_, '_> {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
+        if let Some(members) = self.counted.members(name).map(Iterator::collect::<Vec<_>>) {
+            let named: Vec<String> = members
+                .into_iter()
+                .map(|member| version.map_or(member.clone(), |v| format!("{member}/{v}")))
+                .collect();
+            let found: Option<Vec<_>> =
+                named.iter().map(|member| self.service_or_version(at, member)).collect();
+            let found = found?;
+            let workloads = found.iter().flat_map(|(_, workloads)| workloads.clone()).collect();
+            return Some((found.first()?.0, workloads));
+        }
         let Some(&id) = self.services.get(name) else {
             let names: Vec<&str> = self.services.keys().copied().collect();
             self.missing(at, "service", name, names);
