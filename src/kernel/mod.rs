@@ -1,5 +1,6 @@
 //! Floor 0: time, queue, random streams, distributions. It knows no mesh word.
 
+mod agenda;
 pub mod digest;
 pub mod distribution;
 mod heap;

@@ -99,7 +99,7 @@ impl World<'_> {
         if extra.is_zero()
             && let Lane::Constant(lane) = self.lane(path)
         {
-            self.queue.after_lane(lane, event.pack());
+            self.queue.after_constant(lane, event.pack());
             return;
         }
         let delay = self.network.class(path).delay(draw());
