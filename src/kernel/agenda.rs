@@ -103,7 +103,7 @@ impl Agenda {
     #[cold]
     fn spill(&mut self) {
         let (later, sooner) = self.list.split_at_mut(FULL / 2);
-        for key in later.iter() {
+        for key in &*later {
             self.heap.push(*key);
         }
         later.copy_from_slice(sooner);
