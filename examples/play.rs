@@ -1,5 +1,5 @@
-//! Plays a scenario with every recorder on and prints its root requests: the simulation alone, for
-//! counts of instructions. Pictures and files are the command line's.
+//! Plays a scenario with every recorder on and prints its events and its root requests: the
+//! simulation alone, for counts of instructions. Pictures and files are the command line's.
 //!
 //! usage: play FILE.toml [KEY=VALUE]...
 
@@ -25,5 +25,5 @@ fn main() {
     let loaded = scenario::load(&Disk, &file, &sets, None).expect("a valid scenario");
     let plan = &loaded.plan;
     let run = world::simulate(plan, plan.seed, Options::default(), &mut |_| Go::On);
-    println!("{}", run.requests.total);
+    println!("{}\n{}", run.events, run.requests.total);
 }

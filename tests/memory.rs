@@ -1,8 +1,12 @@
-//! What the world says it holds is what the allocator gave it, and the dry run knew it before.
+//! What the world says it holds is what the allocator gave it, the dry run knew it before, and a
+//! pod costs little.
 //!
 //! A binary of its own, because it counts all allocations of its process. For each scenario the
 //! bytes that the allocator has given out are read at every look, beside what the world says; the
 //! greatest of them are compared. What the allocator adds to each piece is not counted.
+//!
+//! Two sizes of a mesh whose pods are idle give the bytes of an idle pod, their difference free of
+//! what is there once.
 
 use meshsim::plan::Plan;
 use meshsim::scenario::large::Large;
@@ -20,6 +24,10 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const COUNT: f64 = 0.10;
 /// The dry run may be off by this share.
 const DRY_RUN: f64 = 0.20;
+/// An idle pod with a proxy, in bytes: the certificate and stream of a proxy, a place in each list.
+const IDLE_MAX: f64 = 1024.0;
+/// A pod whose app calls a few services, in bytes.
+const CALLING_MAX: f64 = 65_536.0;
 
 struct Disk(Option<String>);
 
@@ -92,11 +100,43 @@ fn peaks(plan: &Plan, options: Options) -> Peaks {
     peaks
 }
 
+/// Bytes that a run holds at its first look around, some 65,000 events on.
+fn at_first_look(plan: &Plan) -> f64 {
+    let before = held();
+    let mut at_look = 0;
+    let options = Options { max_events: Some(70_000), ..Options::default() };
+    let _ = simulate(plan, 1, options, &mut |_| {
+        at_look = held() - before;
+        Go::Stop("measured")
+    });
+    assert!(at_look != 0, "it never looks around");
+    at_look as f64
+}
+
 // One test, so that no other thread allocates meanwhile.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "the runs take minutes without optimisation")]
+fn memory_is_what_it_is_said_to_be() {
+    a_pod_costs_about_a_kibibyte_and_its_destinations_some_more();
+    // These runs take minutes without optimisation.
+    if !cfg!(debug_assertions) {
+        the_world_and_the_dry_run_know_it();
+        a_limit_holds_although_a_single_event_may_make_much();
+    }
+}
+
+fn a_pod_costs_about_a_kibibyte_and_its_destinations_some_more() {
+    let mesh = |web: &str| at_first_look(&shipped("scale/ten-years-of-certificates", &[web]));
+    let few = mesh("service.web.replicas=2000");
+    let many = mesh("service.web.replicas=10000");
+    let idle = (many - few) / 8000.0;
+    assert!(idle < IDLE_MAX, "{idle} bytes an idle pod");
+
+    let calling = at_first_look(&shipped("control-plane-outage", &[])) / 232.0;
+    assert!(calling < CALLING_MAX, "{calling} bytes a pod that calls a few services");
+}
+
 #[expect(clippy::print_stdout, reason = "`--nocapture` shows how close it is")]
-fn memory_is_what_the_world_and_the_dry_run_say() {
+fn the_world_and_the_dry_run_know_it() {
     let plans = [
         ("idle pods", idle()),
         ("two tiers", shipped("bench/two-tier", &["scenario.duration=60s"])),
@@ -104,6 +144,9 @@ fn memory_is_what_the_world_and_the_dry_run_say() {
         ("control plane outage", shipped("control-plane-outage", &[])),
         ("large", large(100, 2_800, 100)),
         ("large and busy", large(60, 600, 1_000)),
+        ("outage of 10,000 pods", shipped("scale/outage-10000-pods", &[])),
+        ("a thousand services", shipped("scale/thousand-services", &[])),
+        ("sampled outage", shipped("scale/outage-sampled-100rps", &[])),
     ];
     let mut wrong = Vec::new();
     for (name, plan) in &plans {
@@ -127,10 +170,11 @@ fn memory_is_what_the_world_and_the_dry_run_say() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
 
-    // A limit holds although a single event may make much.
-    let plan = &plans[4].1;
-    let max = estimate(plan).memory_bytes / 2;
-    let peaks = peaks(plan, Options { max_memory: Some(max), ..Options::default() });
+fn a_limit_holds_although_a_single_event_may_make_much() {
+    let plan = large(100, 2_800, 100);
+    let max = estimate(&plan).memory_bytes / 2;
+    let peaks = peaks(&plan, Options { max_memory: Some(max), ..Options::default() });
     assert!(peaks.held < 1.1 * max as f64, "{} bytes held, {max} allowed", peaks.held);
 }

@@ -12,7 +12,6 @@
 mod cases;
 mod chains;
 mod meanfield;
-mod student;
 mod theory;
 
 use crate::observe::run::Run;
@@ -60,7 +59,7 @@ pub struct Row {
 pub fn table(progress: &mut dyn FnMut(usize, usize)) -> Vec<Row> {
     let cases = cases::all();
     let of = cases.iter().map(|case| case.measures.len()).sum();
-    let allowed = student::two_sided(FAMILY_ERROR / of as f64, SEEDS - 1);
+    let allowed = crate::kernel::student::two_sided(FAMILY_ERROR / of as f64, SEEDS - 1);
     let mut rows = Vec::with_capacity(of);
     for case in &cases {
         progress(rows.len(), of);

@@ -150,21 +150,25 @@ impl Typed {
             jobs.iter().map(|job| (job, estimate::estimate(&job.plan))).collect();
         if self.format == Format::Json {
             for (job, of) in estimates {
-                let Estimate { requests, events, cpu_s, memory_bytes, .. } = of;
+                let Estimate { requests, simulated, is_sampled, .. } = of;
+                let Estimate { events, cpu_s, memory_bytes, .. } = of;
                 output.json(&json!({
                     "scenario": job.plan.name, "variant": job.plan.variant, "seed": job.seed,
-                    "requests": requests, "events": events, "cpu_s": cpu_s,
+                    "requests": requests, "sampled": is_sampled, "requests_simulated": simulated,
+                    "events": events, "cpu_s": cpu_s,
                     "memory_bytes": memory_bytes, "fits": room.map(|room| memory_bytes <= room),
                 }))?;
             }
             return Ok(ExitStatus::Success);
         }
         output.table(
-            ["scenario", "requests", "events", "CPU", "memory"],
+            ["scenario", "requests", "simulated", "events", "CPU", "memory"],
             estimates.iter().map(|(job, of)| {
-                let cpu = format!("{}s", short(of.cpu_s));
-                let memory = bytes(of.memory_bytes);
-                [job.folder.clone(), short(of.requests), short(of.events), cpu, memory]
+                let (requests, events) = (short(of.requests), short(of.events));
+                // A run that is not sampled simulates all.
+                let simulated = if of.is_sampled { short(of.simulated) } else { "all".to_owned() };
+                let (cpu, memory) = (format!("{}s", short(of.cpu_s)), bytes(of.memory_bytes));
+                [job.folder.clone(), requests, simulated, events, cpu, memory]
             }),
         )?;
         for (job, of) in &estimates {

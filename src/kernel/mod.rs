@@ -1,5 +1,6 @@
 //! Floor 0: time, queue, random streams, distributions. It knows no mesh word.
 
+mod agenda;
 pub mod bytes;
 pub mod digest;
 pub mod distribution;
@@ -10,4 +11,5 @@ pub mod queue;
 pub mod sampler;
 pub mod slab;
 pub mod stream;
+pub mod student;
 pub mod time;

@@ -1,8 +1,8 @@
-//! The queue of future events: a heap, and lanes for timers that are mostly cancelled.
+//! The queue of future events: an agenda, and lanes for timers that are mostly cancelled.
 //!
 //! Events are ordered by (time, sequence): what was scheduled first fires first among equals.
 //! One counter gives the sequence numbers of both ways to schedule, so that the order does not
-//! depend on the way. An entry of the heap is one integer:
+//! depend on the way. An entry of the agenda is one integer:
 //!
 //! ```text
 //! time 60 bits | sequence 36 bits | kind 6 bits, slot 26 bits (the caller's `what`)
@@ -11,18 +11,23 @@
 //! A *lane* is a list of timers with one constant delay. They fire in the order in which they
 //! were set, so setting one appends and cancelling one unlinks, both in constant time (the list
 //! is a ring through a node of the lane's own, so that neither asks where it is); only the
-//! head of a lane has an entry in the heap, of the reserved kind 63 and with the lane as its slot.
-//! When a head is cancelled its entry stays until it comes to the top, and is then replaced by the
-//! true head's, which is never earlier.
+//! head of a lane has an entry in the agenda, of the reserved kind 63 and with the lane as its slot.
+//! When a head is cancelled its entry stays until its time comes, and is then replaced by the true
+//! head's, which is never earlier.
+//!
+//! A lane may be *pausable*: see `pausable`.
 //!
 //! Source: docs/speed.md: a timeout is set for each request and almost never fires, so
 //! cancelled timers cost a plain heap more than its events do.
-//! Left out: cancelling in the heap (an event whose owner is gone is stale: compare its ticket),
+//! Left out: cancelling in the agenda (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.
 
+mod pausable;
+
+use super::agenda::Agenda;
 use super::bytes::Bytes as _;
-use super::heap::Heap;
 use super::time::{Duration, Time};
+use pausable::Pausable;
 
 /// The kinds 0..=62 are the caller's; 63 marks a lane's head.
 const LANE_KIND: u32 = 63;
@@ -67,10 +72,13 @@ impl TimerId {
 
 /// The future events of one run.
 pub struct Queue {
-    heap: Heap,
+    agenda: Agenda,
     lanes: Vec<Lane>,
     /// Lanes by delay, sorted: found by bisection.
     delays: Vec<(Duration, LaneId)>,
+    pausable: Vec<Pausable>,
+    /// Since when the clock of the pausable lanes stands still, if it does.
+    paused_at: Option<Time>,
     nodes: Vec<Node>,
     /// The first node of the free list, linked by `next`.
     free: u32,
@@ -85,7 +93,7 @@ struct Lane {
     delay: Duration,
     /// The node that closes the ring: the head follows it, the tail stands before it.
     end: u32,
-    /// Whether the heap holds an entry for this lane, its head's or that of a head before it.
+    /// Whether the agenda holds an entry for this lane, its head's or that of a head before it.
     is_queued: bool,
 }
 
@@ -115,7 +123,7 @@ const fn what_of(key: u128) -> u32 {
     key as u32
 }
 
-/// The heap's entry for a lane whose head has `key`.
+/// The agenda's entry for a lane whose head has `key`.
 fn head_key(key: u128, lane: u32) -> u128 {
     (key >> SEQUENCE_SHIFT << SEQUENCE_SHIFT) | u128::from(LANE_KIND << KIND_SHIFT | lane)
 }
@@ -130,9 +138,11 @@ impl Queue {
     /// An empty queue at the start of a run.
     pub fn new() -> Self {
         Self {
-            heap: Heap::new(),
+            agenda: Agenda::new(),
             lanes: Vec::new(),
             delays: Vec::new(),
+            pausable: Vec::new(),
+            paused_at: None,
             nodes: Vec::new(),
             free: NIL,
             now: Time::ZERO,
@@ -153,7 +163,8 @@ impl Queue {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.heap.bytes() + self.nodes.bytes() + self.lanes.bytes() + self.delays.bytes()
+        let lanes = self.lanes.bytes() + self.delays.bytes() + self.pausable.bytes();
+        self.agenda.bytes() + self.nodes.bytes() + lanes
     }
 
     /// Whether nothing is scheduled.
@@ -166,15 +177,26 @@ impl Queue {
         match self.delays.binary_search_by_key(&delay, |&(delay, _)| delay) {
             Ok(found) => self.delays[found].1,
             Err(place) => {
-                let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
-                let end = self.node(END);
-                let ring = &mut self.nodes[end as usize];
-                (ring.previous, ring.next) = (end, end);
-                self.lanes.push(Lane { delay, end, is_queued: false });
+                let lane = self.new_lane(delay);
                 self.delays.insert(place, (delay, lane));
                 lane
             }
         }
+    }
+
+    fn new_lane(&mut self, delay: Duration) -> LaneId {
+        let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
+        let end = self.ring();
+        self.lanes.push(Lane { delay, end, is_queued: false });
+        lane
+    }
+
+    /// A node that closes a ring of no timers.
+    fn ring(&mut self) -> u32 {
+        let end = self.node(END);
+        let ring = &mut self.nodes[end as usize];
+        (ring.previous, ring.next) = (end, end);
+        end
     }
 
     /// Schedules `what` at `time`, which must not have passed. The top 6 bits of `what` are a kind
@@ -182,7 +204,7 @@ impl Queue {
     pub fn at(&mut self, time: Time, what: u32) -> Ticket {
         assert!(self.now <= time, "scheduled at {time:?}, before now, {:?}", self.now);
         let key = self.next_key(time, what);
-        self.heap.push(key);
+        self.agenda.push_new(key);
         ticket_of(key)
     }
 
@@ -193,18 +215,22 @@ impl Queue {
 
     /// Sets a timer that fires at the lane's delay from now, unless it is cancelled.
     pub fn after_lane(&mut self, lane: LaneId, what: u32) -> TimerId {
-        let Lane { delay, end, is_queued } = self.lanes[usize::from(lane.0)];
-        let key = self.next_key(self.now + delay, what);
-        let id = self.node(key);
-        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
-        self.nodes[tail as usize].next = id;
-        let node = &mut self.nodes[id as usize];
-        (node.previous, node.next) = (tail, end);
-        if !is_queued {
-            self.lanes[usize::from(lane.0)].is_queued = true;
-            self.heap.push(head_key(key, u32::from(lane.0)));
+        let time = self.now + self.lanes[usize::from(lane.0)].delay;
+        let key = self.next_key(time, what);
+        self.append(lane, key)
+    }
+
+    /// Schedules `what` at the lane's delay from now, to be never cancelled: in the agenda, if it
+    /// is among the next few there.
+    #[inline]
+    pub fn after_constant(&mut self, lane: LaneId, what: u32) {
+        let time = self.now + self.lanes[usize::from(lane.0)].delay;
+        if self.agenda.is_soon(key(time, self.sequence, what)) {
+            let key = self.next_key(time, what);
+            self.agenda.push_soon(key);
+        } else {
+            self.after_lane(lane, what);
         }
-        TimerId(id)
     }
 
     /// Takes a timer back that has neither fired nor been cancelled.
@@ -214,64 +240,86 @@ impl Queue {
     }
 
     /// The next event, with its time, which becomes now, its ticket and the caller's `what`.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Time, Ticket, u32)> {
-        loop {
-            let top = self.heap.top()?;
-            let fired = if what_of(top) >> KIND_SHIFT == LANE_KIND {
-                let Some(key) = self.fire_lane(top) else { continue };
-                key
-            } else {
-                self.heap.pop();
-                top
-            };
-            let time = time_of(fired);
-            assert!(self.now <= time, "time went back from {:?} to {time:?}", self.now);
-            self.now = time;
-            self.len -= 1;
-            return Some((time, ticket_of(fired), what_of(fired)));
-        }
+        let fired = loop {
+            let next = self.agenda.pop()?;
+            if what_of(next) >> KIND_SHIFT != LANE_KIND {
+                break next;
+            }
+            if let Some(key) = self.fire(next) {
+                break key;
+            }
+        };
+        let time = time_of(fired);
+        assert!(self.now <= time, "time went back from {:?} to {time:?}", self.now);
+        self.now = time;
+        self.len -= 1;
+        Some((time, ticket_of(fired), what_of(fired)))
     }
 
     /// The time of the next event.
     pub fn peek_time(&mut self) -> Option<Time> {
         loop {
-            let top = self.heap.top()?;
-            if what_of(top) >> KIND_SHIFT != LANE_KIND {
-                return Some(time_of(top));
+            let next = self.agenda.peek()?;
+            let lane = what_of(next) & SLOT_MASK;
+            if what_of(next) >> KIND_SHIFT != LANE_KIND {
+                return Some(time_of(next));
             }
-            let lane = what_of(top) & SLOT_MASK;
             let head = self.nodes[self.lanes[lane as usize].end as usize].next;
-            if head_key(self.nodes[head as usize].key, lane) == top {
-                return Some(time_of(top));
+            if head_key(self.nodes[head as usize].key, lane) == next {
+                return Some(time_of(next));
             }
-            self.requeue(lane, head);
+            self.agenda.pop();
+            self.enter(lane, head);
         }
     }
 
-    /// Fires the head of the lane that `top`, the top of the heap, stands for; none if that entry
-    /// was a cancelled timer's. Either way the lane's true head gets its entry.
-    fn fire_lane(&mut self, top: u128) -> Option<u128> {
-        let lane = what_of(top) & SLOT_MASK;
+    /// Fires the head of the lane whose `entry` was taken from the agenda; none if that was a
+    /// cancelled timer's. Either way the next in the lane gets an entry.
+    fn fire(&mut self, entry: u128) -> Option<u128> {
+        let lane = what_of(entry) & SLOT_MASK;
         let head = self.nodes[self.lanes[lane as usize].end as usize].next;
         let Node { key, next, .. } = self.nodes[head as usize];
-        if head_key(key, lane) != top {
-            self.requeue(lane, head);
+        if head_key(key, lane) != entry {
+            self.enter(lane, head);
             return None;
         }
         self.unlink(head);
-        self.requeue(lane, next);
+        self.enter(lane, next);
         Some(key)
     }
 
-    /// Replaces the top of the heap, the lane's entry, by that of its head.
-    fn requeue(&mut self, lane_index: u32, head: u32) {
+    /// Gives a lane without an entry that of its head, if it has one.
+    fn enter(&mut self, lane_index: u32, head: u32) {
         let lane = &mut self.lanes[lane_index as usize];
-        if head == lane.end {
-            lane.is_queued = false;
-            self.heap.pop();
-        } else {
-            self.heap.replace_top(head_key(self.nodes[head as usize].key, lane_index));
+        lane.is_queued = head != lane.end;
+        if lane.is_queued {
+            self.agenda.push(head_key(self.nodes[head as usize].key, lane_index));
         }
+    }
+
+    /// Appends a timer to its lane.
+    #[inline]
+    fn append(&mut self, lane: LaneId, key: u128) -> TimerId {
+        let Lane { end, is_queued, .. } = self.lanes[usize::from(lane.0)];
+        let timer = self.link(end, key);
+        if !is_queued {
+            self.lanes[usize::from(lane.0)].is_queued = true;
+            self.agenda.push(head_key(key, u32::from(lane.0)));
+        }
+        timer
+    }
+
+    /// A timer at the end of the ring that `end` closes.
+    #[inline]
+    fn link(&mut self, end: u32, key: u128) -> TimerId {
+        let id = self.node(key);
+        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
+        self.nodes[tail as usize].next = id;
+        let node = &mut self.nodes[id as usize];
+        (node.previous, node.next) = (tail, end);
+        TimerId(id)
     }
 
     /// A node for `key`, in no ring yet.
@@ -298,6 +346,7 @@ impl Queue {
         self.nodes[next as usize].previous = previous;
     }
 
+    #[inline]
     fn next_key(&mut self, time: Time, what: u32) -> u128 {
         debug_assert!(what >> KIND_SHIFT < LANE_KIND, "kind 63 is reserved for lanes");
         assert!(time <= Time::MAX, "scheduled at {time:?}, beyond the last time of a run");
@@ -351,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lane_a_delay_and_one_heap_entry_a_lane() {
+    fn one_lane_a_delay_and_one_entry_a_lane() {
         let mut queue = Queue::new();
         let lane = queue.lane(ns(10));
         assert_eq!(queue.lane(ns(10)), lane);
@@ -360,9 +409,9 @@ mod tests {
             let timer = queue.after_lane(lane, what);
             queue.cancel(timer);
         }
-        assert_eq!((queue.len(), queue.heap.len(), queue.nodes.len()), (0, 1, 3));
+        assert_eq!((queue.len(), queue.agenda.len(), queue.nodes.len()), (0, 1, 3));
         assert_eq!(queue.peek_time(), None);
-        assert_eq!(queue.heap.len(), 0);
+        assert_eq!(queue.agenda.len(), 0);
     }
 
     #[test]
@@ -413,6 +462,7 @@ mod tests {
     enum Step {
         At(u64),
         Lane(usize),
+        Constant(usize),
         Cancel(usize),
         Pop,
         Peek,
@@ -422,6 +472,7 @@ mod tests {
         prop_oneof![
             3 => (0..20_u64).prop_map(Step::At),
             4 => (0..3_usize).prop_map(Step::Lane),
+            2 => (0..3_usize).prop_map(Step::Constant),
             3 => (0..64_usize).prop_map(Step::Cancel),
             4 => Just(Step::Pop),
             1 => Just(Step::Peek),
@@ -431,7 +482,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_queue_answers_as_a_sorted_list_does(
-            steps in proptest::collection::vec(step(), 0..400)
+            steps in proptest::collection::vec(step(), 0..800)
         ) {
             let mut queue = Queue::new();
             let delays = [0, 7, 12];
@@ -450,6 +501,11 @@ mod tests {
                     Step::Lane(lane) => {
                         let timer = queue.after_lane(lanes[lane], what);
                         model.push((now + delays[lane], what, Some(timer)));
+                        what += 1;
+                    }
+                    Step::Constant(lane) => {
+                        queue.after_constant(lanes[lane], what);
+                        model.push((now + delays[lane], what, None));
                         what += 1;
                     }
                     Step::Cancel(which) => {

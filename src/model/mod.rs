@@ -7,4 +7,5 @@ pub mod control;
 pub mod identity;
 pub mod net;
 pub mod proxy;
+pub mod sampling;
 pub mod traffic;

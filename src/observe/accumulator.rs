@@ -4,7 +4,7 @@
 //! Left out: anything that would need every single request kept.
 
 use crate::kernel::bytes::Bytes as _;
-use crate::kernel::histogram::Histogram;
+use crate::kernel::histogram::{Cell, Histogram};
 use crate::kernel::time::{Duration, NS_PER_S, Time};
 use crate::plan::assertion::{Aggregate, Comparison, Expectation, Metric};
 use crate::plan::universe::WorkloadId;
@@ -24,6 +24,8 @@ pub struct Sample {
     pub workload: Option<WorkloadId>,
     /// Attempts made.
     pub attempts: u32,
+    /// The batch that it belongs to, or `UNRECORDED`.
+    pub batch: u32,
 }
 
 /// A filter without names: what remains to be looked at in each sample.
@@ -60,6 +62,8 @@ pub struct Accumulator {
     sum_ns: u128,
     max_ns: u64,
     histogram: Option<Box<Histogram>>,
+    /// What was packed of it.
+    cells: Vec<Cell>,
     /// (samples, violating) by second since the window's begin, for recovery times.
     seconds: Vec<(u32, u32)>,
     gauge: GaugeSums,
@@ -125,56 +129,111 @@ impl Accumulator {
     /// Bytes held beside the sums themselves.
     pub fn bytes(&self) -> usize {
         let histogram = |one: &Histogram| size_of::<Histogram>() + one.bytes();
-        self.seconds.bytes() + self.histogram.as_deref().map_or(0, histogram)
+        let latencies = self.histogram.as_deref().map_or(0, histogram) + self.cells.bytes();
+        latencies + self.seconds.bytes()
     }
 
-    /// Adds another stretch of the same expectation (not for recovery times).
-    pub fn merge(&mut self, other: &Self) {
-        self.samples += other.samples;
-        self.matched += other.matched;
-        self.matched_ok += other.matched_ok;
-        self.attempts += other.attempts;
-        self.sum_ns += other.sum_ns;
-        self.max_ns = self.max_ns.max(other.max_ns);
-        if let Some(histogram) = &other.histogram {
-            self.histogram.get_or_insert_default().merge(histogram);
+    /// It will hardly grow any more: its histogram becomes a list.
+    pub fn pack(&mut self) {
+        if let Some(mut histogram) = self.histogram.take() {
+            let mut cells = Vec::new();
+            histogram.drain(&mut cells);
+            self.cells.append(&mut cells);
         }
-        self.gauge.max = self.gauge.max.max(other.gauge.max);
-        self.gauge.min = self.gauge.min.min(other.gauge.min);
-        self.gauge.sum += other.gauge.sum;
-        if other.samples != 0 {
-            self.gauge.last = other.gauge.last;
+    }
+}
+
+/// Sums over stretches of time whose requests stand for more or fewer.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Requests and readings as they were counted.
+    pub samples: u64,
+    /// The first sample that alone speaks against the expectation.
+    pub first_violation: Option<Time>,
+    weight: f64,
+    matched: f64,
+    matched_ok: f64,
+    attempts: f64,
+    sum_ns: f64,
+    max_ns: u64,
+    /// (latency, weight), not in order.
+    latencies: Vec<(u64, f64)>,
+    seconds: Vec<(u32, u32)>,
+    gauge: GaugeSums,
+}
+
+impl Totals {
+    /// Adds a stretch of which each request stands for `weight`.
+    pub fn add(&mut self, sums: &Accumulator, weight: f64) {
+        if sums.samples == 0 {
+            return;
         }
-        self.first_violation = match (self.first_violation, other.first_violation) {
+        self.samples += sums.samples;
+        self.weight += weight * sums.samples as f64;
+        self.matched += weight * sums.matched as f64;
+        self.matched_ok += weight * sums.matched_ok as f64;
+        self.attempts += weight * sums.attempts as f64;
+        self.sum_ns += weight * sums.sum_ns as f64;
+        self.max_ns = self.max_ns.max(sums.max_ns);
+        for (_, highest, count) in sums.histogram.iter().flat_map(|histogram| histogram.iter()) {
+            self.latencies.push((highest, weight * count as f64));
+        }
+        let packed = sums.cells.iter().map(|cell| (cell.highest, weight * cell.count as f64));
+        self.latencies.extend(packed);
+        if self.seconds.len() < sums.seconds.len() {
+            self.seconds.resize(sums.seconds.len(), (0, 0));
+        }
+        for (all, (samples, against)) in self.seconds.iter_mut().zip(&sums.seconds) {
+            all.0 += samples;
+            all.1 += against;
+        }
+        self.gauge.max = self.gauge.max.max(sums.gauge.max);
+        self.gauge.min = self.gauge.min.min(sums.gauge.min);
+        self.gauge.sum += weight * sums.gauge.sum;
+        self.gauge.last = sums.gauge.last;
+        self.first_violation = match (self.first_violation, sums.first_violation) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
     }
 
     /// The metric's value over a stretch of `length`, in the metric's unit; none without samples.
-    pub fn value(&self, metric: &Metric, length: Duration) -> Option<f64> {
-        let share = |part: u64, of: u64| (of != 0).then(|| part as f64 / of as f64);
+    pub fn value(&mut self, metric: &Metric, length: Duration) -> Option<f64> {
+        let share = |part: f64, of: f64| (0.0 < of).then(|| part / of);
         let any = (self.samples != 0).then_some(());
         match metric {
             Metric::SuccessRate(_) => share(self.matched_ok, self.matched),
             Metric::ErrorRate(_) => share(self.matched - self.matched_ok, self.matched),
-            Metric::Quantile(q) => Some(self.histogram.as_ref()?.quantile(*q)? as f64 / 1e9),
-            Metric::MeanLatency => any.map(|()| self.sum_ns as f64 / self.samples as f64 / 1e9),
+            Metric::Quantile(q) => self.quantile(*q),
+            Metric::MeanLatency => any.map(|()| self.sum_ns / self.weight / 1e9),
             Metric::MaxLatency => any.map(|()| self.max_ns as f64 / 1e9),
-            Metric::Count(_) => any.map(|()| self.matched as f64),
-            Metric::Share(_) => share(self.matched, self.samples),
+            Metric::Count(_) => any.map(|()| self.matched),
+            Metric::Share(_) => share(self.matched, self.weight),
             Metric::Rate => {
-                any.filter(|()| !length.is_zero()).map(|()| self.samples as f64 / length.as_s())
+                any.filter(|()| !length.is_zero()).map(|()| self.weight / length.as_s())
             }
-            Metric::RetryRatio => any.map(|()| self.attempts as f64 / self.samples as f64),
+            Metric::RetryRatio => any.map(|()| self.attempts / self.weight),
             Metric::Gauge(aggregate, _) => any.map(|()| match aggregate {
                 Aggregate::Max => self.gauge.max,
                 Aggregate::Min => self.gauge.min,
-                Aggregate::Mean => self.gauge.sum / self.samples as f64,
+                Aggregate::Mean => self.gauge.sum / self.weight,
                 Aggregate::Last => self.gauge.last,
             }),
             Metric::RecoveryTime(inner) => any.map(|()| self.recovery_s(inner, length)),
         }
+    }
+
+    /// The latency in seconds below which a share of the weights lies, as a histogram answers.
+    fn quantile(&mut self, q: f64) -> Option<f64> {
+        self.latencies.sort_by_key(|(latency, _)| *latency);
+        let all: f64 = self.latencies.iter().map(|(_, weight)| weight).sum();
+        let (rank, mut below) = (q.clamp(0.0, 1.0) * all, 0.0);
+        let place = self.latencies.iter().find(|(_, weight)| {
+            below += weight;
+            // Sums of weights are not exact.
+            rank <= below * (1.0 + 1e-12)
+        });
+        place.or(self.latencies.last()).map(|(latency, _)| *latency as f64 / 1e9)
     }
 
     /// The end of the last second in which the expectation did not hold; the whole window if it
@@ -230,7 +289,22 @@ mod tests {
 
     fn sample(began_s: u64, outcome: Outcome) -> Sample {
         let began = Time::ZERO + Duration::from_s(began_s);
-        Sample { began, latency: Duration::from_ms(5), outcome, workload: None, attempts: 1 }
+        Sample {
+            began,
+            latency: Duration::from_ms(5),
+            outcome,
+            workload: None,
+            attempts: 1,
+            batch: 0,
+        }
+    }
+
+    fn value(sums: &[(&Accumulator, f64)], metric: &Metric, length: Duration) -> Option<f64> {
+        let mut totals = Totals::default();
+        for (sums, weight) in sums {
+            totals.add(sums, *weight);
+        }
+        totals.value(metric, length)
     }
 
     fn expect(metric: Metric, comparison: Comparison, threshold: f64) -> Expectation {
@@ -249,7 +323,8 @@ mod tests {
         ] {
             sums.request(&expect, &Matcher::default(), Time::ZERO, &sample(s, outcome));
         }
-        assert_eq!(sums.value(&expect.metric, Duration::from_s(4)), Some(0.5));
+        let (metric, length) = (&expect.metric, Duration::from_s(4));
+        assert_eq!(value(&[(&sums, 1.0)], metric, length), Some(0.5));
         assert_eq!(sums.first_violation, Some(Time::ZERO + Duration::from_s(2)));
     }
 
@@ -263,14 +338,43 @@ mod tests {
             let sample = sample(s, Outcome::answer(status));
             sums.request(&expect, &Matcher::default(), Time::ZERO, &sample);
         }
-        assert_eq!(sums.value(&expect.metric, Duration::from_s(60)), Some(4.0));
+        let (metric, length) = (&expect.metric, Duration::from_s(60));
+        assert_eq!(value(&[(&sums, 1.0)], metric, length), Some(4.0));
     }
 
     #[test]
     fn nothing_measured_is_not_zero() {
         let sums = Accumulator::default();
         for metric in [Metric::MeanLatency, Metric::Count(Filter::default()), Metric::Rate] {
-            assert_eq!(sums.value(&metric, Duration::from_s(1)), None);
+            assert_eq!(value(&[(&sums, 1.0)], &metric, Duration::from_s(1)), None);
+        }
+    }
+
+    #[test]
+    fn requests_count_for_as_many_as_they_stand_for() {
+        let metrics = [
+            (Metric::SuccessRate(Filter::default()), 0.4),
+            (Metric::Share(Filter::default()), 1.0),
+            (Metric::Count(Filter::default()), 10.0),
+            (Metric::Rate, 5.0),
+            (Metric::MeanLatency, 0.04 / 10.0 + 9e-3 * 0.6),
+            (Metric::Quantile(0.5), 9e-3),
+        ];
+        for (metric, expected) in metrics {
+            let expect = expect(metric, Comparison::AtLeast, 0.0);
+            let mut sums = [Accumulator::default(), Accumulator::default()];
+            // Four requests of 10 ms that stand for themselves, two of 9 ms for three each.
+            for (index, count, ms, status) in [(0, 4, 10, 200), (1, 2, 9, 503)] {
+                for _ in 0..count {
+                    let mut one = sample(0, Outcome::answer(status));
+                    one.latency = Duration::from_ms(ms);
+                    sums[index].request(&expect, &Matcher::default(), Time::ZERO, &one);
+                }
+            }
+            sums[1].pack();
+            let weighted = [(&sums[0], 1.0), (&sums[1], 3.0)];
+            let measured = value(&weighted, &expect.metric, Duration::from_s(2)).unwrap();
+            assert!((measured / expected - 1.0).abs() < 2e-3, "{:?}: {measured}", expect.metric);
         }
     }
 }

@@ -34,6 +34,14 @@ impl Journal {
 
     /// Writes a fact. Subject and detail are only made if there is room for it.
     pub fn write(&mut self, now: Time, kind: FactKind, text: impl FnOnce() -> (String, String)) {
+        if self.has_room(now, kind) {
+            self.add(now, kind, text());
+        }
+    }
+
+    /// Counts a fact; whether there is room to [`Journal::add`] what it says.
+    #[must_use]
+    pub fn has_room(&mut self, now: Time, kind: FactKind) -> bool {
         if self.until <= now {
             self.close_interval();
             let passed = now.since(self.until).ns() / self.interval.ns();
@@ -41,10 +49,12 @@ impl Journal {
         }
         let count = &mut self.counts[kind as usize];
         *count += 1;
-        if *count <= LINES_PER_INTERVAL {
-            let (subject, detail) = text();
-            self.lines.push(LogLine { time: now, kind, subject, detail, more: 0 });
-        }
+        *count <= LINES_PER_INTERVAL
+    }
+
+    /// Writes out a fact that there is room for: its subject and the detail.
+    pub fn add(&mut self, now: Time, kind: FactKind, (subject, detail): (String, String)) {
+        self.lines.push(LogLine { time: now, kind, subject, detail, more: 0 });
     }
 
     /// Lines so far.

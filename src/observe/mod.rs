@@ -1,6 +1,8 @@
 //! Floor 2: facts in, a `Run` out. A recorder cannot change a run.
 
 pub mod accumulator;
+pub mod batch;
+pub mod estimate;
 pub mod journal;
 pub mod phase;
 pub mod probe;

@@ -91,7 +91,8 @@ impl Phases {
 
     fn push(&mut self, from: Time) {
         let (requests, latency) = (Tally::default(), Histogram::new());
-        self.all.push(Phase { name: self.name(), from, to: from, requests, latency });
+        let estimates = None;
+        self.all.push(Phase { name: self.name(), from, to: from, requests, latency, estimates });
     }
 
     fn name(&self) -> String {

@@ -7,7 +7,8 @@
 //! Source: `plan::assertion`.
 //! Left out: windows over windows.
 
-use super::accumulator::{Accumulator, Matcher, Sample};
+use super::accumulator::{Accumulator, Matcher, Sample, Totals};
+use super::batch::Standing;
 use super::run::{Probe, ProbeWindow};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
@@ -72,11 +73,6 @@ fn matcher(filter: &Filter, universe: &Universe) -> Matcher {
     Matcher { workloads, status: filter.status, flags: filter.flags }
 }
 
-/// Bytes of a list of sums.
-fn sums(list: &Vec<Accumulator>) -> usize {
-    list.bytes() + list.iter().map(Accumulator::bytes).sum::<usize>()
-}
-
 /// The state of one assertion's measurement.
 #[derive(Clone, Debug)]
 pub struct ProbeState {
@@ -96,8 +92,11 @@ struct OpenWindow {
     /// Not known while the window is open.
     to: Option<Time>,
     /// One, or one for each `every`.
-    parts: Vec<Accumulator>,
+    parts: Vec<Part>,
 }
+
+/// The sums of a part, by batch: what a request stands for is known when its batch is over.
+type Part = Vec<(u32, Accumulator)>;
 
 impl ProbeState {
     /// The probe of an assertion, its window open if it hangs on the run itself.
@@ -119,8 +118,17 @@ impl ProbeState {
 
     /// Bytes held beside the probe itself.
     pub fn bytes(&self) -> usize {
-        let parts = self.windows.iter().map(|window| sums(&window.parts));
-        self.windows.bytes() + parts.sum::<usize>()
+        let window = |window: &OpenWindow| {
+            let sums = window.parts.iter().flatten().map(|(_, sums)| sums.bytes());
+            let parts = window.parts.iter().map(Vec::bytes).sum::<usize>();
+            window.parts.bytes() + parts + sums.sum::<usize>()
+        };
+        self.windows.bytes() + self.windows.iter().map(window).sum::<usize>()
+    }
+
+    /// Sums that it keeps.
+    pub fn sums(&self) -> usize {
+        self.windows.iter().flat_map(|window| &window.parts).map(|part| part.len().max(1)).sum()
     }
 
     /// The gauge it reads, if it reads one.
@@ -164,22 +172,24 @@ impl ProbeState {
             return;
         }
         if let Some((from, part)) = part_at(&mut self.windows, self.every, sample.began) {
-            part.request(&self.expect, &self.interest.narrow, from, sample);
+            let sums = of_batch(part, sample.batch);
+            sums.request(&self.expect, &self.interest.narrow, from, sample);
         }
     }
 
     /// The gauge was read.
-    pub fn reading(&mut self, now: Time, value: f64) {
+    pub fn reading(&mut self, now: Time, value: f64, batch: u32) {
         if self.not_after <= now {
             return;
         }
         if let Some((_, part)) = part_at(&mut self.windows, self.every, now) {
-            part.reading(&self.expect, now, value);
+            of_batch(part, batch).reading(&self.expect, now, value);
         }
     }
 
-    /// What was measured, all windows closed at `end`.
-    pub fn finish(mut self, end: Time) -> Probe {
+    /// What was measured, all windows closed at `end`, each request counted for as many as its
+    /// batch stands for.
+    pub fn finish(mut self, end: Time, standings: &[Standing]) -> Probe {
         self.close(end);
         let mut windows = Vec::new();
         for window in &self.windows {
@@ -193,38 +203,40 @@ impl ProbeState {
                     }
                 };
                 if from < to {
-                    windows.push(ProbeWindow {
-                        from,
-                        to,
-                        samples: part.samples,
-                        value: part.value(&self.expect.metric, to.since(from)),
-                        first_violation: part.first_violation,
-                    });
+                    let mut totals = Totals::default();
+                    add(&mut totals, part, standings);
+                    windows.push(self.window(from, to, to.since(from), totals));
                 }
             }
         }
         // Without `every` an expectation holds over all occurrences together.
         if self.every.is_none() && 1 < windows.len() {
-            let mut all = Accumulator::default();
-            self.windows.iter().flat_map(|window| &window.parts).for_each(|part| all.merge(part));
+            let mut all = Totals::default();
+            let parts = self.windows.iter().flat_map(|window| &window.parts);
+            parts.for_each(|part| add(&mut all, part, standings));
             let length = windows.iter().fold(Duration::ZERO, |sum, w| sum + w.to.since(w.from));
             if !matches!(self.expect.metric, Metric::RecoveryTime(_)) {
-                windows = vec![ProbeWindow {
-                    from: windows[0].from,
-                    to: windows.last().map_or(end, |window| window.to),
-                    samples: all.samples,
-                    value: all.value(&self.expect.metric, length),
-                    first_violation: all.first_violation,
-                }];
+                let (from, to) = (windows[0].from, windows.last().map_or(end, |window| window.to));
+                windows = vec![self.window(from, to, length, all)];
             }
         }
         Probe { windows }
     }
 
+    fn window(&self, from: Time, to: Time, length: Duration, mut totals: Totals) -> ProbeWindow {
+        ProbeWindow {
+            from,
+            to,
+            samples: totals.samples,
+            value: totals.value(&self.expect.metric, length),
+            first_violation: totals.first_violation,
+        }
+    }
+
     fn open(&mut self, now: Time) {
         let from = now.max(self.not_before);
         if from < self.not_after {
-            self.windows.push(OpenWindow { from, to: None, parts: vec![Accumulator::default()] });
+            self.windows.push(OpenWindow { from, to: None, parts: vec![Part::new()] });
         }
     }
 
@@ -240,16 +252,36 @@ fn part_at(
     windows: &mut [OpenWindow],
     every: Option<Duration>,
     began: Time,
-) -> Option<(Time, &mut Accumulator)> {
+) -> Option<(Time, &mut Part)> {
     let within =
         |window: &&mut OpenWindow| window.from <= began && window.to.is_none_or(|to| began < to);
     let window = windows.iter_mut().rfind(within)?;
     let part = every.map_or(0, |every| began.since(window.from).ns() / every.ns().max(1));
     let part = usize::try_from(part).unwrap_or(usize::MAX);
     if window.parts.len() <= part {
-        window.parts.resize_with(part + 1, Accumulator::default);
+        window.parts.resize_with(part + 1, Part::new);
     }
     Some((window.from, &mut window.parts[part]))
+}
+
+/// The sums of a batch; nearly always the last.
+fn of_batch(part: &mut Part, batch: u32) -> &mut Accumulator {
+    let place = part.iter().rposition(|(one, _)| *one == batch).unwrap_or_else(|| {
+        if let Some((_, before)) = part.last_mut() {
+            before.pack();
+        }
+        part.push((batch, Accumulator::default()));
+        part.len() - 1
+    });
+    &mut part[place].1
+}
+
+/// Adds a part's batches, each with the weight of its requests.
+fn add(totals: &mut Totals, part: &Part, standings: &[Standing]) {
+    for (batch, sums) in part {
+        let weight = standings.get(*batch as usize).map_or(1.0, |standing| standing.weight);
+        totals.add(sums, weight);
+    }
 }
 
 /// Slices of a sliding window: fine enough that its edge does not matter.
@@ -270,7 +302,7 @@ pub struct Watch {
 impl Watch {
     /// Bytes held beside the watch itself.
     pub fn bytes(&self) -> usize {
-        sums(&self.slices)
+        self.slices.bytes() + self.slices.iter().map(Accumulator::bytes).sum::<usize>()
     }
 
     /// Watches `expect` over a trailing `window`.
@@ -308,20 +340,35 @@ impl Watch {
         }
     }
 
+    /// Whether any request ended within the trailing window.
+    pub fn has_samples(&self) -> bool {
+        self.slices.iter().any(|slice| slice.samples != 0)
+    }
+
+    /// Whether the expectation held at the last tick.
+    pub fn is_holding(&self) -> bool {
+        self.holds_since.is_some()
+    }
+
+    /// A slice ends in which nothing could be seen.
+    pub fn rest(&mut self) {
+        self.current = (self.current + 1) % SLICES;
+        self.slices[self.current] = Accumulator::default();
+    }
+
     /// A slice ends: the gauge's reading, if it reads one. Returns since when the expectation has
     /// held, if it holds.
     pub fn tick(&mut self, now: Time, reading: Option<f64>) -> Option<Time> {
         if let Some(value) = reading {
             self.slices[self.current].reading(&self.expect, now, value);
         }
-        let mut all = Accumulator::default();
-        self.slices.iter().for_each(|slice| all.merge(slice));
+        let mut all = Totals::default();
+        self.slices.iter().for_each(|slice| all.add(slice, 1.0));
         let value = all.value(&self.expect.metric, self.window);
         let holds =
             value.is_some_and(|value| self.expect.comparison.holds(value, self.expect.threshold));
         self.holds_since = if holds { self.holds_since.or(Some(now)) } else { None };
-        self.current = (self.current + 1) % SLICES;
-        self.slices[self.current] = Accumulator::default();
+        self.rest();
         self.holds_since
     }
 }

@@ -7,6 +7,7 @@
 //! Left out: request traces.
 
 use super::accumulator::Sample;
+use super::batch::{ALL, Batches, UNRECORDED};
 use super::journal::Journal;
 use super::phase::Phases;
 use super::probe::{Interest, ProbeState, Watch};
@@ -35,6 +36,8 @@ pub struct Edge {
     pub rows: Vec<EdgeRow>,
     /// All of them.
     pub requests: Tally,
+    /// In a sampled run, for each row its requests by batch.
+    pub batches: Vec<Vec<(u32, u64)>>,
     probes: Vec<u32>,
     watches: Vec<u32>,
     roots_probes: Vec<u32>,
@@ -86,6 +89,8 @@ pub struct Recorder {
     pub attempts: Attempts,
     /// Phases.
     pub phases: Phases,
+    /// Root requests by batch, for the estimates of a sampled run.
+    pub batches: Batches,
     /// Rows.
     pub series: Series,
     /// Facts.
@@ -107,6 +112,20 @@ pub struct Ended {
     pub sample: Sample,
     /// Why, if it failed.
     pub cause: Option<CauseId>,
+}
+
+impl Edge {
+    /// Another request of a row, for what it stands for.
+    fn count_in_batch(&mut self, row: usize, batch: u32) {
+        if self.batches.len() <= row {
+            self.batches.resize(row + 1, Vec::new());
+        }
+        let counts = &mut self.batches[row];
+        match counts.iter_mut().rfind(|(one, _)| *one == batch) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((batch, 1)),
+        }
+    }
 }
 
 impl Recorder {
@@ -149,6 +168,7 @@ impl Recorder {
                 roots_watches: watching(true),
                 rows: Vec::with_capacity(8),
                 requests: Tally::default(),
+                batches: Vec::new(),
                 source,
                 destination,
                 traffic,
@@ -164,6 +184,7 @@ impl Recorder {
             served: vec![Served::default(); universe.workloads.len()],
             attempts: Attempts::default(),
             phases: Phases::new(warmup),
+            batches: Batches::new(on && plan.sampling.is_some()),
             series: Series::new([0.0; Gauge::ALL.len()]),
             journal: Journal::new(plan.interval),
             probes,
@@ -176,7 +197,9 @@ impl Recorder {
         let edge = |edge: &Edge| {
             let names = edge.source.bytes() + edge.destination.bytes() + edge.traffic.bytes();
             let probes = edge.probes.bytes() + edge.roots_probes.bytes();
-            names + probes + edge.watches.bytes() + edge.roots_watches.bytes() + edge.rows.bytes()
+            let batches = edge.batches.bytes() + edge.batches.iter().map(Vec::bytes).sum::<usize>();
+            let watches = edge.watches.bytes() + edge.roots_watches.bytes();
+            names + probes + watches + edge.rows.bytes() + batches
         };
         let served = |one: &Served| one.latency.bytes() + one.wait.bytes() + one.sojourn.bytes();
         self.edges.bytes()
@@ -186,6 +209,7 @@ impl Recorder {
             + self.latency_ok.bytes()
             + self.phases.bytes()
             + self.series.bytes()
+            + self.batches.bytes()
             + self.journal.bytes()
             + self.probes.bytes()
             + self.probes.iter().map(ProbeState::bytes).sum::<usize>()
@@ -193,9 +217,16 @@ impl Recorder {
             + self.watches.iter().map(|(_, watch)| watch.bytes()).sum::<usize>()
     }
 
-    /// Whether something that began then is counted.
-    pub fn counts(&self, began: Time) -> bool {
-        self.on && self.warmup <= began
+    /// Pieces that [`Recorder::bytes`] looks at, about.
+    pub fn pieces(&self) -> usize {
+        let own = self.edges.len() + 3 * self.served.len() + self.batches.len();
+        own + self.probes.iter().map(ProbeState::sums).sum::<usize>() + self.journal.len()
+    }
+
+    /// Whether something that began then, for a request of that batch, is counted.
+    #[inline]
+    pub fn counts(&self, began: Time, batch: u32) -> bool {
+        self.on && self.warmup <= began && batch != UNRECORDED
     }
 
     /// A call ended at its client side.
@@ -210,9 +241,10 @@ impl Recorder {
                 self.watches[*index as usize].1.request(now, sample);
             }
         }
-        if !self.on || sample.began < self.warmup {
+        if !self.counts(sample.began, sample.batch) {
             return;
         }
+        let edge = &mut self.edges[ended.edge as usize];
         let ok = sample.outcome.is_ok();
         edge.requests.count(ok);
         let same = |row: &EdgeRow| {
@@ -220,14 +252,18 @@ impl Recorder {
                 && row.workload == sample.workload
                 && row.cause == ended.cause
         };
-        match edge.rows.iter_mut().find(|row| same(row)) {
-            Some(row) => row.count += 1,
-            None => edge.rows.push(EdgeRow {
+        let place = edge.rows.iter().position(same).unwrap_or_else(|| {
+            edge.rows.push(EdgeRow {
                 workload: sample.workload,
                 outcome: sample.outcome,
                 cause: ended.cause,
-                count: 1,
-            }),
+                count: 0,
+            });
+            edge.rows.len() - 1
+        });
+        edge.rows[place].count += 1;
+        if self.batches.is_on() {
+            edge.count_in_batch(place, sample.batch);
         }
         for index in &edge.probes {
             self.probes[*index as usize].request(sample);
@@ -251,18 +287,25 @@ impl Recorder {
         }
         self.phases.request(sample.began, sample.latency, ok);
         self.series.request(sample.latency, ok);
+        self.batches.request(sample.batch, sample.latency, ok);
     }
 
     /// An attempt begins.
-    pub fn attempt(&mut self, now: Time, is_retry: bool) {
-        if self.counts(now) {
+    pub fn attempt(&mut self, now: Time, batch: u32, is_retry: bool) {
+        if self.counts(now, batch) {
             self.series.attempt(is_retry);
         }
     }
 
     /// A pod answered an attempt.
-    pub fn served(&mut self, workload: WorkloadId, arrived: Time, latency: Duration, ok: bool) {
-        if self.counts(arrived) {
+    pub fn served(
+        &mut self,
+        workload: WorkloadId,
+        (arrived, batch): (Time, u32),
+        latency: Duration,
+        ok: bool,
+    ) {
+        if self.counts(arrived, batch) {
             let served = &mut self.served[workload.index()];
             served.requests.count(ok);
             served.latency.record(latency.ns());
@@ -270,15 +313,20 @@ impl Recorder {
     }
 
     /// A request got a server after waiting at the station.
-    pub fn waited(&mut self, workload: WorkloadId, arrived: Time, wait: Duration) {
-        if self.counts(arrived) {
+    pub fn waited(&mut self, workload: WorkloadId, (arrived, batch): (Time, u32), wait: Duration) {
+        if self.counts(arrived, batch) {
             self.served[workload.index()].wait.record(wait.ns());
         }
     }
 
     /// A request's program ended at the station.
-    pub fn sojourned(&mut self, workload: WorkloadId, arrived: Time, sojourn: Duration) {
-        if self.counts(arrived) {
+    pub fn sojourned(
+        &mut self,
+        workload: WorkloadId,
+        (arrived, batch): (Time, u32),
+        sojourn: Duration,
+    ) {
+        if self.counts(arrived, batch) {
             self.served[workload.index()].sojourn.record(sojourn.ns());
         }
     }
@@ -300,11 +348,15 @@ impl Recorder {
         self.on && self.probes.iter().any(|probe| probe.gauge().is_some())
     }
 
-    /// Gauges are read for the assertions.
-    pub fn readings(&mut self, now: Time, readings: &Readings) {
+    /// Gauges are read for the assertions, those of traffic if requests of `batch` are recorded.
+    pub fn readings(&mut self, now: Time, readings: &Readings, batch: u32) {
         for probe in &mut self.probes {
-            if let Some(gauge) = probe.gauge() {
-                probe.reading(now, readings[gauge as usize]);
+            let Some(gauge) = probe.gauge() else { continue };
+            let value = readings[gauge as usize];
+            if !gauge.is_of_traffic() {
+                probe.reading(now, value, ALL);
+            } else if batch != UNRECORDED {
+                probe.reading(now, value, batch);
             }
         }
     }

@@ -3,9 +3,11 @@
 //! Source: the fields that other programs rely on are those of `summary.json`.
 //! Left out: request traces.
 
+use super::estimate::Estimates;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
+use crate::plan::sampling::Sampling;
 use crate::vocabulary::cause::Causes;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::metric::Gauge;
@@ -46,6 +48,8 @@ pub struct Run {
     pub stale_events: u64,
     /// Why the run was ended early.
     pub partial: Option<Partial>,
+    /// How it was sampled; none if every request was simulated.
+    pub sampled: Option<Sampled>,
     /// Root requests begun after warm-up and ended.
     pub requests: Tally,
     /// Latency of those.
@@ -85,6 +89,26 @@ pub struct Partial {
     pub why: &'static str,
     /// When.
     pub at: Time,
+}
+
+/// How a run was sampled, and what the sample says of the whole.
+#[derive(Clone, Debug)]
+pub struct Sampled {
+    /// As the plan asks.
+    pub policy: Sampling,
+    /// Stretches recorded.
+    pub windows: u64,
+    /// Of these, such that went on for longer than planned, because work was left or a condition
+    /// was about to be met.
+    pub windows_extended: u64,
+    /// For how long requests were simulated after the warm-up: lead-ins and recorded stretches.
+    pub simulated: Duration,
+    /// For how long they were recorded.
+    pub recorded: Duration,
+    /// Traffic that was never sampled, in name order: ids, and calls as `from -> to`.
+    pub in_full: Vec<String>,
+    /// Of the root requests of the whole run after warm-up; none without any.
+    pub estimates: Option<Estimates>,
 }
 
 /// Requests by result.
@@ -127,6 +151,8 @@ pub struct Phase {
     pub requests: Tally,
     /// Their latency.
     pub latency: Histogram,
+    /// In a sampled run, what they stand for.
+    pub estimates: Option<Estimates>,
 }
 
 /// One version of a service, as its server proxies (or apps without) saw it; attempts included.
@@ -155,6 +181,8 @@ pub struct OutcomeRow {
     pub outcome: Outcome,
     /// Requests (not attempts).
     pub count: u64,
+    /// In a sampled run, how many requests they stand for.
+    pub estimate: Option<f64>,
     /// Why, for failures of the mesh: an index into `Run::causes`.
     pub cause: Option<crate::vocabulary::cause::CauseId>,
 }
@@ -209,6 +237,8 @@ pub struct ControlPlaneCounts {
 pub struct SeriesRow {
     /// The interval's begin.
     pub time: Time,
+    /// For how long of it requests were recorded: all of it, if the run is not sampled.
+    pub recorded: Duration,
     /// Root requests that ended within it.
     pub requests: Tally,
     /// Quantiles of their latency in ns; none without requests.

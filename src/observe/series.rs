@@ -18,6 +18,9 @@ pub struct Series {
     rows: Vec<SeriesRow>,
     from: Time,
     readings: Readings,
+    /// Requests are being recorded since, if they are.
+    recording_since: Option<Time>,
+    recorded: Duration,
     requests: Tally,
     attempts: u64,
     retries: u64,
@@ -35,6 +38,8 @@ impl Series {
             rows: Vec::new(),
             from: Time::ZERO,
             readings,
+            recording_since: Some(Time::ZERO),
+            recorded: Duration::ZERO,
             requests: Tally::default(),
             attempts: 0,
             retries: 0,
@@ -42,6 +47,14 @@ impl Series {
             scratch: Vec::new(),
             heat: Vec::new(),
         }
+    }
+
+    /// From now on requests are recorded, or not.
+    pub fn set_recording(&mut self, now: Time, is_on: bool) {
+        if let Some(since) = self.recording_since.take() {
+            self.recorded += now.since(since);
+        }
+        self.recording_since = is_on.then_some(now);
     }
 
     /// A root request ended.
@@ -58,6 +71,7 @@ impl Series {
 
     /// The interval ends, and the next begins with `readings`.
     pub fn close(&mut self, now: Time, readings: Readings) {
+        self.set_recording(now, self.recording_since.is_some());
         self.latency.drain(&mut self.scratch);
         self.heat.clear();
         for Cell { lowest, highest, count } in &self.scratch {
@@ -70,6 +84,7 @@ impl Series {
         let quantile = |q| quantile_of(&self.scratch, q);
         self.rows.push(SeriesRow {
             time: self.from,
+            recorded: std::mem::take(&mut self.recorded),
             requests: std::mem::take(&mut self.requests),
             p50_ns: quantile(0.5),
             p90_ns: quantile(0.9),

@@ -9,6 +9,7 @@ pub mod parameter;
 pub mod policy;
 pub mod problem;
 pub mod profile;
+pub mod sampling;
 pub mod timeline;
 pub mod traffic;
 pub mod universe;
@@ -16,6 +17,7 @@ pub mod universe;
 use crate::kernel::time::Duration;
 use assertion::Assertion;
 use parameter::Parameters;
+use sampling::Sampling;
 use timeline::TimelineEvent;
 use traffic::Traffic;
 use universe::Universe;
@@ -51,6 +53,8 @@ pub struct Plan {
     pub timeline: Vec<TimelineEvent>,
     /// What must hold, in the order of the file.
     pub assertions: Vec<Assertion>,
+    /// How requests are sampled; none if all of them are simulated.
+    pub sampling: Option<Sampling>,
     /// Digest over every parameter of the profile and everything above that has an effect.
     pub digest: u128,
 }

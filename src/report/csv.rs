@@ -23,7 +23,7 @@ pub fn series(run: &Run) -> String {
     let counts = ["time_s", "requests", "ok", "failed", "p50_ms", "p90_ms", "p99_ms"];
     let more = ["attempts", "retries"];
     let head = counts.into_iter().chain(LEADING.map(|(_, name)| name)).chain(more);
-    let mut text = line(head.chain(others().map(Gauge::name)));
+    let mut text = line(head.chain(others().map(Gauge::name)).chain(["recorded_s"]));
     for row in &run.series {
         text += &line(series_row(row));
     }
@@ -41,6 +41,7 @@ fn series_row(row: &SeriesRow) -> impl Iterator<Item = String> {
         .chain(LEADING.map(|(one, _)| gauge(one)))
         .chain([row.attempts, row.retries].map(|count| count.to_string()))
         .chain(others().map(gauge))
+        .chain([row.recorded.as_s().to_string()])
 }
 
 fn others() -> impl Iterator<Item = Gauge> {
@@ -51,14 +52,14 @@ fn others() -> impl Iterator<Item = Gauge> {
 /// A row for each way in which calls from a source to a destination ended.
 pub fn outcomes(run: &Run) -> String {
     let head = ["source", "destination", "version", "status", "flags", "details", "count", "cause"];
-    let mut text = line(head);
+    let mut text = line(head.into_iter().chain(["estimate"]));
     for row in &run.outcomes {
         text += &line(outcome_row(run, row));
     }
     text
 }
 
-fn outcome_row(run: &Run, row: &OutcomeRow) -> [String; 8] {
+fn outcome_row(run: &Run, row: &OutcomeRow) -> [String; 9] {
     [
         row.source.clone(),
         row.destination.clone(),
@@ -68,6 +69,8 @@ fn outcome_row(run: &Run, row: &OutcomeRow) -> [String; 8] {
         row.outcome.details.text().to_owned(),
         row.count.to_string(),
         row.cause.map_or(String::new(), |id| words::chain(&run.causes, id)),
+        // Of a run that is not sampled, each request stands for itself.
+        row.estimate.map_or(row.count.to_string(), |estimate| estimate.round().to_string()),
     ]
 }
 
@@ -113,7 +116,7 @@ mod tests {
     fn every_row_has_every_column() {
         let text = series(&sample_run());
         let columns: Vec<_> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, vec![7 + 2 + Gauge::ALL.len(); columns.len()]);
+        assert_eq!(columns, vec![7 + 2 + Gauge::ALL.len() + 1; columns.len()]);
     }
 
     #[test]

@@ -22,6 +22,70 @@ pub fn line(value: &Value) -> String {
     text
 }
 
+/// Levels that are spread over lines; deeper ones stay on theirs.
+const LEVELS_SPREAD: usize = 2;
+
+/// Writes a value with its outer levels spread over lines.
+pub(super) fn write_value(text: &mut String, value: &Value, level: usize) {
+    let spread = level < LEVELS_SPREAD;
+    match value {
+        Value::Object(fields) if spread && !fields.is_empty() => {
+            let rows = fields.iter().map(|(name, value)| (Some(name.as_str()), value));
+            write_rows(text, ['{', '}'], rows, level);
+        }
+        Value::Array(items) if spread && !items.is_empty() => {
+            write_rows(text, ['[', ']'], items.iter().map(|value| (None, value)), level);
+        }
+        _ => write_line(text, value),
+    }
+}
+
+fn write_rows<'a>(
+    text: &mut String,
+    [open, close]: [char; 2],
+    rows: impl Iterator<Item = (Option<&'a str>, &'a Value)>,
+    level: usize,
+) {
+    text.push(open);
+    for (index, (name, value)) in rows.enumerate() {
+        *text += if index == 0 { "\n" } else { ",\n" };
+        *text += &"  ".repeat(level + 1);
+        if let Some(name) = name {
+            write!(text, "{}: ", Value::from(name)).expect("a string takes all");
+        }
+        write_value(text, value, level + 1);
+    }
+    text.push('\n');
+    *text += &"  ".repeat(level);
+    text.push(close);
+}
+
+/// Everything on one line, with a space after each comma and colon.
+fn write_line(text: &mut String, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            text.push('{');
+            for (index, (name, value)) in fields.iter().enumerate() {
+                let comma = if index == 0 { "" } else { ", " };
+                write!(text, "{comma}{}: ", Value::from(name.as_str())).expect("it takes all");
+                write_line(text, value);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (index, value) in items.iter().enumerate() {
+                *text += if index == 0 { "" } else { ", " };
+                write_line(text, value);
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            write!(text, "{value}").expect("a string takes all");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

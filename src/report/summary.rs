@@ -10,11 +10,12 @@ use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::Time;
 use crate::observe::run::{self, Run};
+use crate::report::json::write_value;
 use crate::report::number::{ms, quantile_ns, round6};
+use crate::report::sampled::{Intervals, Sampling};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// Counts up when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -33,8 +34,10 @@ struct Summary<'a> {
     plan_digest: String,
     events: u64,
     simulated_seconds: f64,
-    sampling: Sampling,
+    sampling: Sampling<'a>,
     partial: Option<Partial>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimates: Option<Intervals>,
     requests: Requests,
     latency_ms: Latency,
     latency_ok_ms: Latency,
@@ -47,12 +50,6 @@ struct Summary<'a> {
     stations: Vec<Station<'a>>,
     parameters: Map<String, Value>,
     events_by_kind: Map<String, Value>,
-}
-
-#[derive(Serialize)]
-struct Sampling {
-    windows: u64,
-    simulated_s: f64,
 }
 
 #[derive(Serialize)]
@@ -86,6 +83,8 @@ struct Phase<'a> {
     from_s: f64,
     to_s: f64,
     requests: Requests,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimates: Option<Intervals>,
     latency_ms: Latency,
 }
 
@@ -106,6 +105,8 @@ struct Outcome<'a> {
     flags: String,
     details: &'static str,
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -184,8 +185,9 @@ pub fn summary(run: &Run, judgements: &[Judgement]) -> Value {
         plan_digest: hex(run.plan_digest),
         events: run.events,
         simulated_seconds: simulated_s(run),
-        sampling: Sampling { windows: 0, simulated_s: 0.0 },
+        sampling: run.into(),
         partial: run.partial.map(|one| Partial { why: one.why, at_s: one.at.as_s() }),
+        estimates: run.sampled.as_ref().and_then(|one| Some(one.estimates.as_ref()?.into())),
         requests: Requests::from(run.requests),
         latency_ms: Latency::from(&run.latency),
         latency_ok_ms: Latency::from(&run.latency_ok),
@@ -209,69 +211,6 @@ pub fn render(value: &Value) -> String {
     write_value(&mut text, value, 0);
     text.push('\n');
     text
-}
-
-/// Levels that are spread over lines; deeper ones stay on theirs.
-const LEVELS_SPREAD: usize = 2;
-
-fn write_value(text: &mut String, value: &Value, level: usize) {
-    let spread = level < LEVELS_SPREAD;
-    match value {
-        Value::Object(fields) if spread && !fields.is_empty() => {
-            let rows = fields.iter().map(|(name, value)| (Some(name.as_str()), value));
-            write_rows(text, ['{', '}'], rows, level);
-        }
-        Value::Array(items) if spread && !items.is_empty() => {
-            write_rows(text, ['[', ']'], items.iter().map(|value| (None, value)), level);
-        }
-        _ => write_line(text, value),
-    }
-}
-
-fn write_rows<'a>(
-    text: &mut String,
-    [open, close]: [char; 2],
-    rows: impl Iterator<Item = (Option<&'a str>, &'a Value)>,
-    level: usize,
-) {
-    text.push(open);
-    for (index, (name, value)) in rows.enumerate() {
-        *text += if index == 0 { "\n" } else { ",\n" };
-        *text += &"  ".repeat(level + 1);
-        if let Some(name) = name {
-            write!(text, "{}: ", Value::from(name)).expect("a string takes all");
-        }
-        write_value(text, value, level + 1);
-    }
-    text.push('\n');
-    *text += &"  ".repeat(level);
-    text.push(close);
-}
-
-/// Everything on one line, with a space after each comma and colon.
-fn write_line(text: &mut String, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            text.push('{');
-            for (index, (name, value)) in fields.iter().enumerate() {
-                let comma = if index == 0 { "" } else { ", " };
-                write!(text, "{comma}{}: ", Value::from(name.as_str())).expect("it takes all");
-                write_line(text, value);
-            }
-            text.push('}');
-        }
-        Value::Array(items) => {
-            text.push('[');
-            for (index, value) in items.iter().enumerate() {
-                *text += if index == 0 { "" } else { ", " };
-                write_line(text, value);
-            }
-            text.push(']');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            write!(text, "{value}").expect("a string takes all");
-        }
-    }
 }
 
 /// How long the mesh was simulated: to the end, or to where the run was ended early.
@@ -305,7 +244,10 @@ fn outcomes(run: &Run) -> Vec<Outcome<'_>> {
     let mut rows: Vec<Outcome<'_>> = Vec::with_capacity(run.outcomes.len());
     for row in run.outcomes.iter().map(Outcome::from) {
         match rows.iter_mut().find(|one| one.key() == row.key()) {
-            Some(one) => one.count += row.count,
+            Some(one) => {
+                one.count += row.count;
+                one.estimate = one.estimate.zip(row.estimate).map(|(a, b)| round6(a + b));
+            }
             None => rows.push(row),
         }
     }
@@ -314,7 +256,7 @@ fn outcomes(run: &Run) -> Vec<Outcome<'_>> {
 
 impl Outcome<'_> {
     fn key(&self) -> (&str, &str, &str, u16, &str, &str) {
-        let Self { source, destination, version, status, flags, details, count: _ } = self;
+        let Self { source, destination, version, status, flags, details, .. } = self;
         (source, destination, version, *status, flags, details)
     }
 }
@@ -369,6 +311,7 @@ impl<'a> From<&'a run::Phase> for Phase<'a> {
             from_s: phase.from.as_s(),
             to_s: phase.to.as_s(),
             requests: phase.requests.into(),
+            estimates: phase.estimates.as_ref().map(Intervals::from),
             latency_ms: (&phase.latency).into(),
         }
     }
@@ -395,6 +338,7 @@ impl<'a> From<&'a run::OutcomeRow> for Outcome<'a> {
             flags: row.outcome.flags.to_string(),
             details: row.outcome.details.text(),
             count: row.count,
+            estimate: row.estimate.map(round6),
         }
     }
 }

@@ -63,6 +63,7 @@ pub(crate) fn sample_run() -> Run {
         events: 1_107,
         stale_events: 3,
         partial: None,
+        sampled: None,
         requests,
         latency_ok: latency.clone(),
         latency,
@@ -145,6 +146,7 @@ fn series_row(hour: u64) -> SeriesRow {
     let quantile = |ns: u64| (total != 0).then_some(ns);
     SeriesRow {
         time: hours(hour),
+        recorded: Duration::from_s(3_600),
         requests: Tally { total, ok: ok_of_100(hour).min(total) },
         p50_ns: quantile(12_345_678),
         p90_ns: quantile(40_000_000),
@@ -166,7 +168,14 @@ fn phase(name: &str, from: u64, to: u64) -> Phase {
             latency.record(10_000_000 + n * n * 9_000 + hour);
         }
     }
-    Phase { name: name.to_owned(), from: hours(from), to: hours(to), requests, latency }
+    Phase {
+        name: name.to_owned(),
+        from: hours(from),
+        to: hours(to),
+        requests,
+        latency,
+        estimates: None,
+    }
 }
 
 fn service(name: &str, version: &str, total: u64) -> ServiceRow {
@@ -183,6 +192,7 @@ fn outcomes() -> Vec<OutcomeRow> {
         version: version.to_owned(),
         outcome,
         count,
+        estimate: None,
         cause,
     };
     let expired = Outcome::failure(Details::ServerCertificateExpired).flagged(ResponseFlag::URX);

@@ -10,7 +10,7 @@ use super::context::{Context, Fault, known};
 use super::document::{At, Node, Value};
 use super::keys::PLANNED;
 use super::schema::{Default, Keys, Kind};
-use super::units::{bandwidth, count, duration, expected, number, parameter_text, share};
+use super::units::{bandwidth, count, duration, expected, number, parameter_text, rate, share};
 use super::values::{arrivals, distribution};
 use std::collections::BTreeMap;
 
@@ -69,6 +69,7 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             None => Err(expected(node, kind)),
         },
         Kind::Duration => duration(node).map(drop),
+        Kind::Rate => rate(node).map(drop),
         Kind::Bandwidth => bandwidth(node).map(drop),
         Kind::Share => share(node).map(drop),
         Kind::Count(least, most) => count(node, least, most).map(drop),

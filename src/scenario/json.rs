@@ -52,6 +52,7 @@ fn of(kind: Kind) -> Value {
     match kind {
         Kind::Text => json!({"type": "string", "minLength": 1, "examples": ["name"]}),
         Kind::Duration => duration(),
+        Kind::Rate => rate(),
         Kind::Bandwidth => {
             json!({"type": "string", "pattern": "^[0-9.]+ ?[gmk]?bps$", "examples": ["100mbps"]})
         }
@@ -100,9 +101,7 @@ fn parameter_schema(name: &str) -> Value {
         ValueKind::Count => of(Kind::Count(0, i64::from(u32::MAX))),
         ValueKind::Number => of(Kind::Number),
         ValueKind::Bool => of(Kind::Bool),
-        ValueKind::Rate => json!({
-            "anyOf": [{"type": "string"}, {"const": 0}], "examples": ["2/h", "200rps"]
-        }),
+        ValueKind::Rate => rate(),
         ValueKind::Word(words) => of(Kind::Word(words)),
         ValueKind::RetryOn => {
             let names: Vec<_> = RetryOn::ALL.iter().map(|(_, name)| *name).collect();
@@ -130,6 +129,10 @@ fn duration() -> Value {
         ],
         "examples": ["1m30s", "250us"]
     })
+}
+
+fn rate() -> Value {
+    json!({"anyOf": [{"type": "string"}, {"const": 0}], "examples": ["2/h", "200rps"]})
 }
 
 fn share() -> Value {

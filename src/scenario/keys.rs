@@ -1,22 +1,24 @@
 //! Every key of a scenario file: its kind, default and meaning.
 //!
 //! Source: the example of docs/scenarios.md; the rest in its manner.
-//! Left out: `[[manifests]]`, `[sampling]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
+//! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
 use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Group, Mesh};
 use super::schema::Kind::{
     Arrivals, Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number,
-    OneOrMany, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
+    OneOrMany, Rate, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
 };
 use super::schema::{Default, Key, Keys, Kind};
 
 /// Sections that the documentation names and this version does not read.
-pub(crate) const PLANNED: &[&str] = &["manifests", "sampling", "sweep", "lesson"];
+pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
 /// Pods of one workload, and of all.
 pub(crate) const PODS_MAX: i64 = 1_000_000;
 /// Services or workloads in all.
 pub(crate) const WORKLOADS_MAX: usize = 100_000;
+/// Services of one table.
+const SERVICES_MAX: i64 = 100_000;
 /// Nodes in all.
 pub(crate) const NODES_MAX: i64 = 100_000;
 
@@ -35,6 +37,7 @@ const fn like(name: &'static str, parameter: &'static str, meaning: &'static str
 pub(crate) const ROOT: Keys = Fixed(&[
     key("scenario", Table(SCENARIO), Required, "the run"),
     key("mesh", Table(Mesh), None, "the mesh's profile and parameters"),
+    key("sampling", Table(SAMPLING), None, "simulate requests in windows only"),
     key("node", Tables(NODE, "name"), None, "machines; without any, one node in one zone"),
     key("link", Tables(LINK, ""), None, "links that differ from the network parameters"),
     key("service", Tables(SERVICE, "name"), None, "services that clients call"),
@@ -51,6 +54,14 @@ const SCENARIO: Keys = Fixed(&[
     key("warmup", Duration, Is("0s"), "how long nothing is recorded at the beginning"),
     key("interval", Duration, None, "a row of series.csv; duration / 720 rounded up to 1-2-5"),
     key("start", Word(&["stationary", "cold"]), Is("stationary"), "the state at time zero"),
+]);
+
+const SAMPLING: Keys = Fixed(&[
+    key("every", Duration, Required, "between events, a window in each period of at most this"),
+    key("window", Duration, Required, "how long a window is recorded"),
+    key("lead_in", Duration, Is("2s"), "what is simulated before it and not recorded"),
+    key("around_events", Duration, Is("30s"), "all is recorded so long before and after an event"),
+    key("full_below", Rate, Is("1rps"), "slower traffic of a proxy to a service is never sampled"),
 ]);
 
 /// The mesh's profile.
@@ -74,6 +85,7 @@ const LINK: Keys = Fixed(&[
 
 pub(crate) const SERVICE: Keys = Fixed(&[
     key("name", Text, Required, "the service's name"),
+    key("count", Count(1, SERVICES_MAX), None, "so many services: name-0, name-1, …"),
     key("protocol", Word(&["http1", "http2"]), Is("http1"), "between proxies"),
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
@@ -160,6 +172,7 @@ const WORKLOAD: Keys = Fixed(&[
 
 const CALL: Keys = Fixed(&[
     key("to", Text, Required, "the service called"),
+    key("fanout", Count(1, ANY), None, "so many of a counted service; 1 if not given"),
     key("probability", Share, Is("1"), "share of requests that make the call"),
     key("mode", Word(&["sequential", "parallel"]), Is("sequential"), "alone or with its like"),
     key("holds_worker", Bool, Is("true"), "whether the worker waits for the answer"),

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `document` (the file as a tree with places), `keys` and `schema` (the one
 //! table of keys), `check` (structure), `merge` (base files), `overrides` (`--set`, variants),
-//! `lower` (names to ids, meanings), `origin` (where each value comes from).
+//! `expand` (counted services), `lower` (names to ids, meanings), `origin` (where each value comes from).
 //!
 //! Source: docs/scenarios.md.
 //! Left out: `[[manifests]]`, `[sampling]`, `[sweep]`, `[lesson]`.
@@ -10,6 +10,7 @@
 mod check;
 mod context;
 mod document;
+mod expand;
 mod expression;
 mod json;
 mod keys;

@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Duration,
     /// `100mbps`.
     Bandwidth,
+    /// `200rps`.
+    Rate,
     /// `"5%"` or 0..1.
     Share,
     /// A whole number between these.
@@ -153,6 +155,7 @@ pub(crate) fn describe(kind: Kind) -> String {
     match kind {
         Kind::Text => "a text".to_owned(),
         Kind::Duration => "a duration such as \"1m30s\"".to_owned(),
+        Kind::Rate => "a rate such as \"200rps\"".to_owned(),
         Kind::Bandwidth => "a bandwidth such as \"100mbps\"".to_owned(),
         Kind::Share => "a share such as \"5%\" or 0.05".to_owned(),
         Kind::Count(least, most) => format!("a whole number from {least} to {most}"),

@@ -156,6 +156,11 @@ impl Node {
         duration(self.get(key)?).ok()
     }
 
+    /// The rate of `key`, a second.
+    pub(crate) fn rate(&self, key: &str) -> Option<f64> {
+        rate(self.get(key)?).ok()
+    }
+
     /// The share of `key`.
     pub(crate) fn share(&self, key: &str) -> Option<f64> {
         share(self.get(key)?).ok()

@@ -9,6 +9,7 @@
 
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
+use std::collections::BTreeMap;
 
 /// Names a [`Cause`] of one run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,19 +47,39 @@ pub struct Cause {
 
 /// All causes of a run, in the order in which they began.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Causes(Vec<Cause>);
+pub struct Causes {
+    all: Vec<Cause>,
+    /// The first of each kind and reason.
+    first: BTreeMap<(CauseKind, Option<CauseId>), CauseId>,
+}
 
 impl Causes {
     /// Interns a cause and names it.
     #[expect(clippy::cast_possible_truncation, reason = "far fewer than 2^32 causes in a run")]
     pub fn add(&mut self, cause: Cause) -> CauseId {
-        self.0.push(cause);
-        CauseId(self.0.len() as u32 - 1)
+        let id = CauseId(self.all.len() as u32);
+        self.first.entry((cause.kind, cause.because)).or_insert(id);
+        self.all.push(cause);
+        id
+    }
+
+    /// The cause of this kind that follows from this one, made if there is none: one for all whom
+    /// it concerns.
+    pub fn follow(
+        &mut self,
+        kind: CauseKind,
+        because: Option<CauseId>,
+        make: impl FnOnce() -> Cause,
+    ) -> CauseId {
+        match self.first.get(&(kind, because)) {
+            Some(id) => *id,
+            None => self.add(make()),
+        }
     }
 
     /// The cause that `id` names.
     pub fn get(&self, id: CauseId) -> &Cause {
-        &self.0[id.0 as usize]
+        &self.all[id.0 as usize]
     }
 
     /// `id`, what it follows from, and so on to the root.
@@ -68,12 +89,13 @@ impl Causes {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.0.bytes() + self.0.iter().map(|cause| cause.what.bytes()).sum::<usize>()
+        let texts = self.all.iter().map(|cause| cause.what.bytes()).sum::<usize>();
+        self.all.bytes() + texts + self.first.bytes()
     }
 
     /// All causes.
     pub fn iter(&self) -> impl Iterator<Item = &Cause> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 
@@ -89,5 +111,7 @@ mod tests {
         let renewal = causes.add(cause(CauseKind::RenewalFailed, Some(root)));
         let expiry = causes.add(cause(CauseKind::CertificateExpired, Some(renewal)));
         assert_eq!(causes.chain(expiry), [expiry, renewal, root]);
+        let make = || unreachable!("it is known");
+        assert_eq!(causes.follow(CauseKind::RenewalFailed, Some(root), make), renewal);
     }
 }

@@ -55,6 +55,11 @@ impl Gauge {
         Self::ALL[self as usize].1
     }
 
+    /// Whether it is one of requests, and so means nothing while none are simulated.
+    pub fn is_of_traffic(self) -> bool {
+        matches!(self, Self::RequestsInFlight | Self::Queued)
+    }
+
     /// The gauge of that name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|row| row.1 == name).map(|row| row.0)

@@ -7,9 +7,10 @@
 //! Left out: connections that are open at time zero; they open at first use, during warm-up.
 
 use super::World;
+use super::census::Census;
 use super::client::Source;
 use super::cluster::WorkloadState;
-use super::compiled::Compiled;
+use super::compiled::{Compiled, Samplers};
 use super::config::Config;
 use super::control::ControlPlane;
 use super::event::Event;
@@ -25,8 +26,9 @@ use crate::kernel::stream::{below, draw_at, uniform};
 use crate::kernel::time::Time;
 use crate::model::identity::certificate::Leaf;
 use crate::model::net::topology::Network;
+use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
-use crate::plan::universe::WorkloadId;
+use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::cause::Causes;
 
@@ -35,7 +37,8 @@ impl<'p> World<'p> {
     pub(super) fn new(plan: &'p Plan, seed: u64, options: Options) -> Self {
         let universe = &plan.universe;
         let mut queue = Queue::new();
-        let compiled = Compiled::new(plan, &mut queue);
+        let mut samplers = Samplers::default();
+        let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
         let mut world = Self {
@@ -50,33 +53,44 @@ impl<'p> World<'p> {
             events: 0,
             stale: 0,
             is_stale: false,
-            sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed)).collect(),
+            sources: (plan.traffic.iter())
+                .map(|traffic| Source::new(traffic, seed, &mut samplers))
+                .collect(),
             calls: Slab::with_capacity(1024),
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
             upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
+            // No more than there are: a vector that doubles wastes up to half of it.
             pods: Vec::with_capacity(super::estimate::pods_ever(plan)),
             workloads: workloads.collect(),
             config: Config::new(
-                universe.clusters.iter().map(|_| Box::default()).collect(),
+                universe.clusters.len(),
                 universe.services.iter().map(|service| service.route).collect(),
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
+            clock: Clock::default(),
+            sampling: None,
             recorder,
             ledger: Ledger::default(),
             causes: Causes::default(),
+            census: Census::default(),
+            frozen: Vec::new(),
             occurrences: Vec::new(),
             memory: super::memory::Memory::default(),
             compiled,
         };
+        world.compiled.sampler_bytes = samplers.bytes();
+        world.start_sampling();
+        // A replica's context and the push that it prepares are of the first version.
+        (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
         world.start_recording();
-        world.start_traffic();
+        world.begin_traffic();
         world
     }
 
@@ -99,7 +113,7 @@ impl<'p> World<'p> {
             let ready = cluster.workloads.iter().map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.flatten().copied().collect();
             list.sort_unstable();
-            self.config.set_endpoints(crate::plan::universe::ClusterId(index), list.into());
+            self.config.set_endpoints(ClusterId(index), &list);
         }
     }
 
@@ -135,7 +149,12 @@ impl<'p> World<'p> {
         pod.leaf = leaf;
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
-        pod.seen = Seen::all(1);
+        self.set_seen(index, Seen::all(1));
+        self.control.replicas[replica].connected.insert(index);
         self.control.counts.certificates_issued += 1;
+        match leaf {
+            Some(leaf) => self.expect_end(index, leaf.not_after),
+            None => self.recount(index),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! Left out: sessions of users across requests.
 
 use super::World;
+use super::compiled::Samplers;
 use super::event::Event;
 use super::state::{Life, NONE, Parent};
 use crate::kernel::queue::Ticket;
@@ -44,6 +45,8 @@ pub(crate) mod purpose {
     pub(crate) const CHURN: u32 = 12;
     /// Think time.
     pub(crate) const THINK: u32 = 13;
+    /// When an empty pool is needed in a gap; the worker is added.
+    pub(crate) const DEMAND: u32 = 1024;
     /// Local work; the step is added.
     pub(crate) const WORK: u32 = 256;
     /// Whether a call is made; the site is added.
@@ -68,14 +71,14 @@ enum Kind {
 
 impl Source {
     /// The source of `traffic`.
-    pub(crate) fn new(traffic: &Traffic, seed: u64) -> Self {
+    pub(crate) fn new(traffic: &Traffic, seed: u64, samplers: &mut Samplers) -> Self {
         let kind = match &traffic.arrivals {
             Arrivals::OpenLoop { process, rate } => Kind::Open {
-                gaps: Gaps::new(*process, RateProfile::new(rate)),
+                gaps: Gaps::new(*process, RateProfile::new(rate), samplers.of(&Gaps::unit())),
                 stream: Stream::new(seed, "arrivals", &traffic.id),
             },
             Arrivals::Replay(times) => Kind::Replay { times: times.clone(), next: 0 },
-            Arrivals::ClosedLoop { think, .. } => Kind::Closed { think: think.sampler() },
+            Arrivals::ClosedLoop { think, .. } => Kind::Closed { think: samplers.of(think) },
         };
         Self {
             hash: crate::kernel::stream::name_hash(&traffic.id),
@@ -89,7 +92,7 @@ impl Source {
 
 impl World<'_> {
     /// Schedules every source's first request.
-    pub(super) fn start_traffic(&mut self) {
+    pub(super) fn begin_traffic(&mut self) {
         for index in 0..self.sources.len() {
             let slot = u32::try_from(index).expect("few sources");
             let Arrivals::ClosedLoop { users, .. } = &self.plan.traffic[index].arrivals else {
@@ -115,10 +118,31 @@ impl World<'_> {
     /// The rate of a source changes by a factor.
     pub(super) fn scale_traffic(&mut self, index: u32, factor: f64) {
         let now = self.now;
+        let rests = self.rests(index);
         if let Kind::Open { gaps, .. } = &mut self.sources[index as usize].kind {
             let next = gaps.scale(now, factor);
-            self.set_arrival(index, next);
+            if !rests {
+                self.set_arrival(index, next);
+            }
         }
+    }
+
+    /// Requests of a source stop: what was scheduled is void. Users think on.
+    pub(super) fn stop_source(&mut self, index: u32) {
+        let source = &mut self.sources[index as usize];
+        source.next = Ticket::NONE;
+        if let Kind::Open { gaps, .. } = &mut source.kind {
+            gaps.forget();
+        }
+    }
+
+    /// Requests of a source come again.
+    pub(super) fn start_source(&mut self, index: u32) {
+        let now = self.now;
+        if let Kind::Replay { times, next } = &mut self.sources[index as usize].kind {
+            *next += times[*next..].partition_point(|time| *time < now);
+        }
+        self.schedule_arrival(index);
     }
 
     fn schedule_arrival(&mut self, index: u32) {
@@ -144,16 +168,14 @@ impl World<'_> {
     }
 
     fn begin_root(&mut self, index: u32, key: Key, parent: Parent) {
-        let plan = self.plan;
-        let traffic = &plan.traffic[index as usize];
-        let edge = self.compiled.traffic_edges[index as usize];
+        let target = self.compiled.traffic_targets[index as usize];
         self.ledger.root_began(self.now);
         let client = self.client_pod(self.sources[index as usize].from, key);
-        self.begin_call(key, parent, client, edge, traffic.to, traffic.class);
+        self.begin_call(key, parent, self.batch_of(index), client, target);
     }
 
     /// A ready pod of the workload; [`NONE`] if there is none.
-    fn client_pod(&self, workload: WorkloadId, key: Key) -> u32 {
+    pub(super) fn client_pod(&self, workload: WorkloadId, key: Key) -> u32 {
         let ready = &self.workloads[workload.index()].ready;
         match ready.len() {
             0 => NONE,
@@ -172,8 +194,12 @@ impl World<'_> {
             Some(key) => key.draw(0, purpose::THINK),
             None => entry.keys.next_u64(),
         };
-        let time = self.now.saturating_add(think.sample(draw));
+        let thinks = think.sample(draw);
         let slot = self.user_slot(source, user);
+        if self.is_sampled(source) && !self.user_is_due(slot, thinks) {
+            return;
+        }
+        let time = self.now.saturating_add(thinks);
         if time < self.end {
             self.queue.at(time, Event::UserReturns(slot).pack());
         }
@@ -182,12 +208,15 @@ impl World<'_> {
     /// A user has thought.
     pub(super) fn user_returns(&mut self, slot: u32) {
         let (source, user) = self.user_of_slot(slot);
+        if self.is_sampled(source) && !self.user_has_thought(slot) {
+            return self.stale();
+        }
         let key = Key(self.sources[source as usize].keys.next_u64());
         self.begin_root(source, key, Parent::User(source, user));
     }
 
     /// Users of all sources, numbered through.
-    fn user_slot(&self, source: u32, user: u32) -> u32 {
+    pub(super) fn user_slot(&self, source: u32, user: u32) -> u32 {
         self.users_before(source) + user
     }
 

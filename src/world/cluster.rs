@@ -7,13 +7,14 @@
 //! the restart of a proxy that never gets ready.
 
 use super::World;
+use super::census::Places;
 use super::event::Event;
-use super::state::{Life, Pod};
+use super::members::Members;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Stream, name_hash};
 use crate::kernel::time::Duration;
-use crate::model::cluster::deployment::{Counts, Deployment};
+use crate::model::cluster::deployment::{Change, Deployment};
 use crate::model::identity::retry::{Law, RetryLoop};
 use crate::plan::parameter::FailurePolicy;
 use crate::plan::universe::{Errors, Role, WorkloadId};
@@ -25,6 +26,10 @@ pub(crate) struct WorkloadState {
     pub hash: u64,
     /// Ready pods, by index.
     pub ready: Vec<u32>,
+    /// Those that are neither ended nor ending.
+    pub members: Members,
+    /// What it adds to the census.
+    pub counted: Places,
     pub deployment: Deployment,
     /// The newest ReplicaSet.
     pub generation: u32,
@@ -47,13 +52,15 @@ pub(crate) struct WorkloadState {
 impl WorkloadState {
     /// Bytes held beside the workload itself.
     pub(crate) fn bytes(&self) -> usize {
-        self.ready.bytes()
+        self.ready.bytes() + self.members.bytes()
     }
 
     pub(crate) fn new(workload: &crate::plan::universe::Workload, seed: u64) -> Self {
         Self {
             hash: name_hash(&workload.name),
             ready: Vec::new(),
+            members: Members::default(),
+            counted: Places::default(),
             deployment: Deployment::new(workload.replicas, &workload.rollout),
             generation: 0,
             next_ordinal: 0,
@@ -100,11 +107,8 @@ impl World<'_> {
         let draw = state.start_times.next_u64();
         let wait = self.compiled.start_times[workload.index()].sample(draw);
         self.pods[pod as usize].life_ticket = self.queue.after(wait, Event::Started(pod).pack());
-        let name = self.pods[pod as usize].name.clone();
-        self.fact(FactKind::PodCreated, || {
-            let how = if wants_proxy && !is_meshed { "without its sidecar" } else { "" };
-            (name, how.to_owned())
-        });
+        let how = if wants_proxy && !is_meshed { "without its sidecar" } else { "" };
+        self.fact_of(FactKind::PodCreated, pod, |_| how.to_owned());
         self.reconcile(workload);
     }
 
@@ -121,8 +125,10 @@ impl World<'_> {
         creation.fail(&law, Duration::ZERO, |_| 0);
         state.creation_held = Duration::ZERO;
         state.creation_is_parked = true;
-        let name = self.plan.universe.workloads[workload.index()].name.clone();
-        self.fact(FactKind::PodRefused, || (name, "failed calling webhook: no istiod".to_owned()));
+        let name = &self.plan.universe.workloads[workload.index()].name;
+        self.fact(FactKind::PodRefused, || {
+            (name.clone(), "failed calling webhook: no istiod".to_owned())
+        });
     }
 
     /// Something changed: `ReplicaSets` find out at their next try.
@@ -162,76 +168,43 @@ impl World<'_> {
             return;
         }
         self.config.begin_version(self.now, cause);
-        for cluster in &self.compiled.clusters_of[workload.index()] {
+        for place in 0..self.compiled.clusters_of[workload.index()].len() {
+            let cluster = self.compiled.clusters_of[workload.index()][place];
             let workloads = &self.plan.universe.clusters[cluster.index()].workloads;
             let ready = workloads.iter().flat_map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.copied().collect();
             list.sort_unstable();
-            self.config.set_endpoints(*cluster, list.into());
+            for endpoint in self.config.set_endpoints(cluster, &list) {
+                self.wake_holders(cluster, endpoint);
+            }
         }
         self.schedule_watch();
     }
 
     // === deployments ===
 
-    fn change_of(&self, workload: WorkloadId) -> crate::model::cluster::deployment::Change {
+    fn change_of(&self, workload: WorkloadId) -> Change {
         let state = &self.workloads[workload.index()];
-        let mut counts = Counts { old: 0, old_ready: 0, new: 0, new_ready: 0 };
-        for pod in self.pods.iter().filter(|pod| pod.workload == workload) {
-            if matches!(pod.life, Life::Terminating | Life::Gone) {
-                continue;
-            }
-            let ready = u32::from(pod.life == Life::Ready);
-            if pod.generation == state.generation {
-                counts.new += 1;
-                counts.new_ready += ready;
-            } else {
-                counts.old += 1;
-                counts.old_ready += ready;
-            }
-        }
-        state.deployment.reconcile(counts)
+        state.deployment.reconcile(state.members.counts())
     }
 
     /// The deployment's controller looks at its pods.
     pub(super) fn reconcile(&mut self, workload: WorkloadId) {
         let change = self.change_of(workload);
-        let generation = self.workloads[workload.index()].generation;
-        self.delete_pods(workload, change.delete_old, |pod| pod.generation != generation);
-        self.delete_pods(workload, change.delete_new, |pod| pod.generation == generation);
+        for (is_new, count) in [(false, change.delete_old), (true, change.delete_new)] {
+            for pod in self.workloads[workload.index()].members.first(is_new, count) {
+                self.terminate(pod);
+            }
+        }
         let state = &mut self.workloads[workload.index()];
         if change.create != 0 && state.creation.is_none() && state.creation_ticket == Ticket::NONE {
             let event = Event::CreatePod(workload.0).pack();
             state.creation_ticket = self.queue.after(Duration::ZERO, event);
         }
-        if state.is_rolling && change.create == 0 {
-            let is_old = |pod: &Pod| {
-                pod.workload == workload
-                    && pod.generation != generation
-                    && !matches!(pod.life, Life::Terminating | Life::Gone)
-            };
-            if !self.pods.iter().any(is_old) {
-                self.workloads[workload.index()].is_rolling = false;
-                let name = self.plan.universe.workloads[workload.index()].name.clone();
-                self.fact(FactKind::RolloutFinished, || (name, String::new()));
-            }
-        }
-    }
-
-    /// Deletes pods: those that are not ready first, then the oldest.
-    fn delete_pods(&mut self, workload: WorkloadId, count: u32, which: impl Fn(&Pod) -> bool) {
-        let is_candidate = |(_, pod): &(usize, &Pod)| {
-            pod.workload == workload
-                && which(pod)
-                && !matches!(pod.life, Life::Terminating | Life::Gone)
-        };
-        let mut candidates: Vec<(bool, usize)> = (self.pods.iter().enumerate())
-            .filter(is_candidate)
-            .map(|(index, pod)| (pod.life == Life::Ready, index))
-            .collect();
-        candidates.sort_unstable();
-        for (_, index) in candidates.into_iter().take(count as usize) {
-            self.terminate(u32::try_from(index).expect("fewer than 2^32 pods"));
+        if state.is_rolling && change.create == 0 && state.members.counts().old == 0 {
+            state.is_rolling = false;
+            let name = &self.plan.universe.workloads[workload.index()].name;
+            self.fact(FactKind::RolloutFinished, || (name.clone(), String::new()));
         }
     }
 
@@ -239,6 +212,7 @@ impl World<'_> {
     pub(super) fn roll_out(&mut self, workload: WorkloadId, cause: Option<CauseId>) {
         let state = &mut self.workloads[workload.index()];
         state.generation += 1;
+        state.members.begin_revision();
         state.is_rolling = true;
         state.cause = cause;
         self.reset_creation(workload);
@@ -251,6 +225,7 @@ impl World<'_> {
         let state = &mut self.workloads[workload.index()];
         state.deployment = Deployment::new(replicas, rollout);
         state.cause = cause;
+        self.recount_places(workload);
         self.reset_creation(workload);
         self.reconcile(workload);
     }

@@ -3,6 +3,7 @@
 //! Source: derived from the plan alone.
 //! Left out: anything that changes while running.
 
+use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::{LaneId, Queue};
@@ -12,6 +13,23 @@ use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step};
 use std::collections::BTreeMap;
+
+/// Samplers of distributions. Equal ones are shared: a table has 80 KiB.
+#[derive(Default)]
+pub(crate) struct Samplers(BTreeMap<String, Sampler>);
+
+impl Samplers {
+    /// The sampler of a distribution.
+    pub(crate) fn of(&mut self, distribution: &Distribution) -> Sampler {
+        let known = self.0.entry(format!("{distribution:?}"));
+        known.or_insert_with(|| distribution.sampler()).clone()
+    }
+
+    /// Bytes of their tables.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.values().map(Sampler::bytes).sum()
+    }
+}
 
 /// Tables made from the plan once.
 pub(crate) struct Compiled {
@@ -28,10 +46,10 @@ pub(crate) struct Compiled {
     /// (source, destination, traffic) by edge.
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
-    pub traffic_edges: Vec<u32>,
+    pub traffic_targets: Vec<Target>,
     pub watch_delay: LaneId,
-    /// Of the tables of all samplers.
-    sampler_bytes: usize,
+    /// Of the tables of all samplers, also of those of others.
+    pub sampler_bytes: usize,
 }
 
 /// A step of a program.
@@ -40,12 +58,20 @@ pub(crate) enum CompiledStep {
     Calls { calls: Vec<CompiledCall>, holds_worker: bool },
 }
 
-/// A call site.
+/// Where a request goes, and which edge counts it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CompiledCall {
+pub(crate) struct Target {
     pub to: ServiceId,
     pub class: ClassId,
     pub edge: u32,
+}
+
+/// A call site.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompiledCall {
+    pub target: Target,
+    /// Its number among the calls that are never sampled; [`NONE`] for all others.
+    pub rare: u32,
     pub probability: f64,
     pub required: bool,
     pub index: u32,
@@ -66,26 +92,29 @@ pub(crate) struct CompiledCluster {
     pub hash: u64,
     pub connect_timeout: LaneId,
     pub idle_timeout: Option<LaneId>,
+    /// The same on the clock of traffic, for requests that are sampled.
+    pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
 }
 
 impl Compiled {
     /// Compiles `plan`; lanes are made in `queue`.
-    pub(crate) fn new(plan: &Plan, queue: &mut Queue) -> Self {
+    pub(crate) fn new(plan: &Plan, queue: &mut Queue, samplers: &mut Samplers) -> Self {
         let universe = &plan.universe;
         let mut edges = Edges::default();
-        let mut samplers = Samplers::default();
-        let traffic_edge = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
+        let traffic_target = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
             let source = if traffic.external {
                 traffic.id.clone()
             } else {
                 universe.workloads[traffic.from.index()].app.clone()
             };
             let to = universe.services[traffic.to.index()].name.clone();
-            edges.number(source, to, Some(traffic.id.clone()))
+            let edge = edges.number(source, to, Some(traffic.id.clone()));
+            Target { to: traffic.to, class: traffic.class, edge }
         };
-        let traffic_edges = plan.traffic.iter().map(|one| traffic_edge(one, &mut edges)).collect();
+        let traffic_targets =
+            plan.traffic.iter().map(|one| traffic_target(one, &mut edges)).collect();
         let optional =
             |queue: &mut Queue, delay: Duration| (!delay.is_zero()).then(|| queue.lane(delay));
         let mut rules = Vec::new();
@@ -107,28 +136,28 @@ impl Compiled {
                 hash: name_hash(&cluster.name),
                 connect_timeout: queue.lane(pool.connect_timeout),
                 idle_timeout: optional(queue, pool.idle_timeout),
+                idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
+                    .then(|| queue.pausable_lane(pool.idle_timeout)),
                 churn,
             }
         });
         let clusters = clusters.collect();
-        let start_times =
-            universe.workloads.iter().map(|one| samplers.of(&one.start_time)).collect();
-        let mut clusters_of: Vec<Vec<ClusterId>> = vec![Vec::new(); universe.workloads.len()];
+        let mut clusters_of = vec![Vec::new(); universe.workloads.len()];
         for (cluster, id) in universe.clusters.iter().zip(0..) {
-            for workload in &cluster.workloads {
-                clusters_of[workload.index()].push(ClusterId(id));
-            }
+            cluster.workloads.iter().for_each(|one| clusters_of[one.index()].push(ClusterId(id)));
         }
+        let start_times = universe.workloads.iter().map(|one| samplers.of(&one.start_time));
+        let start_times = start_times.collect();
         Self {
-            programs: programs(plan, &mut edges, &mut samplers),
+            programs: programs(plan, &mut edges, samplers),
             start_times,
             clusters_of,
             rules,
             clusters,
             edges: edges.all,
-            traffic_edges,
+            traffic_targets,
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
-            sampler_bytes: samplers.bytes(),
+            sampler_bytes: 0,
         }
     }
 
@@ -154,7 +183,7 @@ impl Compiled {
             + self.clusters.bytes()
             + self.edges.bytes()
             + self.edges.iter().map(edge).sum::<usize>()
-            + self.traffic_edges.bytes()
+            + self.traffic_targets.bytes()
     }
 }
 
@@ -165,44 +194,25 @@ fn programs(plan: &Plan, edges: &mut Edges, samplers: &mut Samplers) -> Vec<Vec<
     for workload in &universe.workloads {
         let mut call = |call: &CallSite| {
             let to = universe.services[call.to.index()].name.clone();
+            let edge = edges.number(workload.app.clone(), to, None);
             CompiledCall {
-                to: call.to,
-                class: call.class,
-                edge: edges.number(workload.app.clone(), to, None),
+                target: Target { to: call.to, class: call.class, edge },
+                rare: NONE,
                 probability: call.probability,
                 required: call.required,
                 index: call.index,
             }
         };
-        let mut step = |step: &Step| match step {
+        let step = |step: &Step| match step {
             Step::Work(time) => CompiledStep::Work(samplers.of(time)),
             Step::Calls(calls) => CompiledStep::Calls {
                 holds_worker: calls.iter().any(|call| call.holds_worker),
                 calls: calls.iter().map(&mut call).collect(),
             },
         };
-        programs.push(workload.program.iter().map(&mut step).collect());
+        programs.push(workload.program.iter().map(step).collect());
     }
     programs
-}
-
-/// Samplers as they are asked for: equal distributions share one table, which is 80 KiB.
-#[derive(Default)]
-struct Samplers(Vec<(Distribution, Sampler)>);
-
-impl Samplers {
-    fn of(&mut self, distribution: &Distribution) -> Sampler {
-        if let Some((_, known)) = self.0.iter().find(|(one, _)| one == distribution) {
-            return known.clone();
-        }
-        let sampler = distribution.sampler();
-        self.0.push((distribution.clone(), sampler.clone()));
-        sampler
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, sampler)| sampler.bytes()).sum()
-    }
 }
 
 /// Edges as they are numbered: by first mention, traffic first, then workloads in name order.
@@ -216,10 +226,9 @@ impl Edges {
     fn number(&mut self, source: String, to: String, traffic: Option<String>) -> u32 {
         let edge = (source, to, traffic);
         let next = u32::try_from(self.all.len()).expect("few edges");
-        let number = *self.numbers.entry(edge.clone()).or_insert(next);
-        if number == next {
-            self.all.push(edge);
-        }
-        number
+        *self.numbers.entry(edge).or_insert_with_key(|edge| {
+            self.all.push(edge.clone());
+            next
+        })
     }
 }

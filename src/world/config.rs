@@ -1,95 +1,306 @@
 //! Configuration: what is true, what the control plane knows, what each proxy has seen.
 //!
 //! Every change makes a version. An endpoint list or a route is kept with the version that made
-//! it, so a stale proxy is a small number and old lists are shared by all who still have them.
+//! it, as long as anybody has a version in which it holds: a stale proxy is a small number, and
+//! what nobody has any more is freed. Whoever takes or leaves a version says so here, in one
+//! function for each kind of holder.
 //!
 //! Source: ARCHITECTURE.md; xDS versions are per type, four numbers a proxy.
-//! Left out: scopes (every proxy sees everything), deltas, the freeing of lists nobody has.
+//! Left out: scopes (every proxy sees everything); versions of one type pushed alone.
 
+use super::World;
+use super::state::{Pod, Seen};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
+use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
+use crate::model::control::versions::Versions;
 use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use crate::vocabulary::cause::CauseId;
 
+/// Something that has a history.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Thing {
+    Endpoints(ClusterId),
+    Route(ServiceId),
+}
+
+/// Values with the versions from which they hold, in order.
+type History<T> = Vec<(u32, T)>;
+
 /// The history of the configuration.
 pub(crate) struct Config {
-    /// When version v came to be, at index v − 1, and why.
-    changes: Vec<(Time, Option<CauseId>)>,
-    /// By cluster: lists of pods with the version from which they hold.
-    endpoints: Vec<Vec<(u32, Box<[u32]>)>>,
-    /// By service: routes with the version from which they hold.
-    routes: Vec<Vec<(u32, RouteId)>>,
+    versions: Versions<Thing>,
+    lists: Snapshots,
+    /// By cluster.
+    endpoints: Vec<History<SnapshotId>>,
+    /// By service.
+    routes: Vec<History<RouteId>>,
     /// The version that the API server's watchers know.
     pub watched: u32,
 }
 
 impl Config {
-    /// Version 1: these endpoints and routes, at time zero.
-    pub(crate) fn new(endpoints: Vec<Box<[u32]>>, routes: Vec<RouteId>) -> Self {
+    /// Version 1: no endpoints yet, and these routes, at time zero.
+    pub(crate) fn new(clusters: usize, routes: Vec<RouteId>) -> Self {
+        let cluster = |index| ClusterId(u32::try_from(index).expect("fewer than 2^32 clusters"));
+        let service = |index| ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
+        let things = (0..clusters).map(|index| Thing::Endpoints(cluster(index)));
+        let things = things.chain((0..routes.len()).map(|index| Thing::Route(service(index))));
+        let versions = Versions::new(things);
+        let mut lists = Snapshots::default();
         Self {
-            changes: vec![(Time::ZERO, None)],
-            endpoints: endpoints.into_iter().map(|list| vec![(1, list)]).collect(),
+            versions,
+            endpoints: (0..clusters).map(|_| vec![(1, lists.add(&[], None))]).collect(),
             routes: routes.into_iter().map(|route| vec![(1, route)]).collect(),
+            lists,
             watched: 1,
         }
     }
 
     /// The version of what is true.
     pub(crate) fn version(&self) -> u32 {
-        u32::try_from(self.changes.len()).expect("fewer than 2^32 changes")
+        self.versions.newest()
     }
 
     /// A new version begins; what changes follows.
     pub(crate) fn begin_version(&mut self, now: Time, cause: Option<CauseId>) {
-        self.changes.push((now, cause));
+        self.versions.begin(now, cause);
     }
 
-    /// The cluster has these endpoints from the last version on.
-    pub(crate) fn set_endpoints(&mut self, cluster: ClusterId, list: Box<[u32]>) {
-        let version = self.version();
+    /// The cluster has these endpoints, in pod order, from the last version on. Who is gone.
+    pub(crate) fn set_endpoints(&mut self, cluster: ClusterId, list: &[u32]) -> Vec<u32> {
+        let version = self.versions.newest();
         let history = &mut self.endpoints[cluster.index()];
+        let newest = history.last().map(|(_, list)| *list);
+        let before = newest.map_or(&[][..], |newest| self.lists.list(newest));
+        let gone = difference(before, list).0;
+        let snapshot = self.lists.add(list, newest);
         match history.last_mut() {
-            Some(newest) if newest.0 == version => newest.1 = list,
-            _ => history.push((version, list)),
+            // As it was: no change.
+            Some((_, same)) if *same == snapshot => self.lists.release(snapshot),
+            Some((from, known)) if *from == version => {
+                self.lists.release(std::mem::replace(known, snapshot));
+            }
+            _ => {
+                history.push((version, snapshot));
+                self.versions.touch(Thing::Endpoints(cluster));
+            }
         }
+        gone
     }
 
     /// The service has these routes from the last version on.
     pub(crate) fn set_route(&mut self, service: ServiceId, route: RouteId) {
-        let version = self.version();
-        self.routes[service.index()].push((version, route));
+        let version = self.versions.newest();
+        let history = &mut self.routes[service.index()];
+        match history.last_mut() {
+            Some((_, same)) if *same == route => {}
+            Some((from, known)) if *from == version => *known = route,
+            _ => {
+                history.push((version, route));
+                self.versions.touch(Thing::Route(service));
+            }
+        }
     }
 
-    /// The endpoints of a cluster as of a version.
-    pub(crate) fn endpoints(&self, cluster: ClusterId, version: u32) -> &[u32] {
-        let history = &self.endpoints[cluster.index()];
-        let newest = history.iter().rfind(|(from, _)| *from <= version);
-        newest.map_or(&[], |(_, list)| list)
+    /// The endpoints of a cluster as of a version that somebody holds.
+    pub(crate) fn endpoints(&mut self, cluster: ClusterId, version: u32) -> &[u32] {
+        match as_of(&self.endpoints[cluster.index()], version) {
+            Some((_, list)) => self.lists.list(*list),
+            None => &[],
+        }
     }
 
-    /// Whether a cluster's endpoints differ between two versions.
+    /// Whether a cluster's endpoints changed after version `old`, up to `new`, which somebody holds.
     pub(crate) fn endpoints_differ(&self, cluster: ClusterId, old: u32, new: u32) -> bool {
-        let history = &self.endpoints[cluster.index()];
-        history.iter().rev().take_while(|(from, _)| old < *from).any(|(from, _)| *from <= new)
+        as_of(&self.endpoints[cluster.index()], new).is_some_and(|(from, _)| old < *from)
     }
 
-    /// The routes of a service as of a version.
+    /// The routes of a service as of a version that somebody holds.
     pub(crate) fn route(&self, service: ServiceId, version: u32) -> Option<RouteId> {
-        let history = &self.routes[service.index()];
-        history.iter().rfind(|(from, _)| *from <= version).map(|(_, route)| *route)
+        as_of(&self.routes[service.index()], version).map(|(_, route)| *route)
     }
 
-    /// When the first change came that `version` does not have.
+    /// When the first change came that a version, which somebody holds, does not have.
     pub(crate) fn stale_since(&self, version: u32) -> Option<Time> {
-        self.changes.get(version as usize).map(|change| change.0)
+        self.versions.stale_since(version)
     }
 
-    /// Bytes held.
+    /// Since when the proxy with the oldest configuration is stale, if it is.
+    pub(crate) fn oldest_stale_since(&self) -> Option<Time> {
+        self.stale_since(self.versions.oldest_live()?)
+    }
+
+    /// A holder more of the first version.
+    pub(crate) fn hold_first(&mut self) {
+        self.versions.hold(1);
+    }
+
+    /// The watchers know one change more.
+    pub(crate) fn watch(&mut self) {
+        self.watched += 1;
+        self.release(self.watched - 1);
+    }
+
+    /// A holder goes from one version to another.
+    pub(crate) fn exchange(&mut self, holder: &mut u32, version: u32) {
+        let old = std::mem::replace(holder, version);
+        if old != version {
+            self.versions.hold(version);
+            self.release(old);
+        }
+    }
+
+    /// A holder leaves a version.
+    fn release(&mut self, version: u32) {
+        let Self { versions, lists, endpoints, routes, .. } = self;
+        versions.release(version, |thing| match thing {
+            Thing::Endpoints(cluster) => {
+                lists.release(take(&mut endpoints[cluster.index()], version));
+            }
+            Thing::Route(service) => {
+                take(&mut routes[service.index()], version);
+            }
+        });
+    }
+
+    /// Bytes held, about.
     pub(crate) fn bytes(&self) -> usize {
-        let lists = self.endpoints.iter().flatten().map(|(_, list)| list.bytes());
         let endpoints =
             self.endpoints.bytes() + self.endpoints.iter().map(Vec::bytes).sum::<usize>();
         let routes = self.routes.bytes() + self.routes.iter().map(Vec::bytes).sum::<usize>();
-        self.changes.bytes() + endpoints + lists.sum::<usize>() + routes
+        self.versions.bytes() + self.lists.bytes() + endpoints + routes
+    }
+}
+
+/// The value in force as of a version: nearly always the newest.
+#[inline]
+fn as_of<T>(history: &History<T>, version: u32) -> Option<&(u32, T)> {
+    match history.last() {
+        Some(newest) if newest.0 <= version => Some(newest),
+        _ => as_of_old(history, version),
+    }
+}
+
+#[cold]
+fn as_of_old<T>(history: &History<T>, version: u32) -> Option<&(u32, T)> {
+    history[..history.partition_point(|(from, _)| *from <= version)].last()
+}
+
+/// Takes out the value in force as of a version.
+fn take<T>(history: &mut History<T>, version: u32) -> T {
+    let place = history.partition_point(|(from, _)| *from <= version) - 1;
+    history.remove(place).1
+}
+
+// === who holds which version ===
+
+impl World<'_> {
+    /// What a proxy has seen changes.
+    pub(super) fn set_seen(&mut self, pod: u32, seen: Seen) {
+        let old = std::mem::replace(&mut self.pods[pod as usize].seen, seen);
+        if old != seen {
+            seen.versions().iter().for_each(|version| self.config.versions.hold(*version));
+            self.count_live(pod);
+            old.versions().iter().for_each(|version| self.config.release(*version));
+        }
+    }
+
+    /// Counts a proxy with those that are up, by what it has seen. To be called when either
+    /// changes.
+    pub(super) fn count_live(&mut self, pod: u32) {
+        let has_control_plane = !self.control.replicas.is_empty();
+        let pod = &mut self.pods[pod as usize];
+        let is_live = pod.has_live_proxy() && has_control_plane;
+        let version = if is_live { pod.seen.oldest() } else { 0 };
+        let old = std::mem::replace(&mut pod.live_version, version);
+        if old != version {
+            self.config.versions.enter(version);
+            self.config.versions.leave(old);
+        }
+    }
+
+    /// A push to a proxy is on its way, or none is: (replica, version, epoch of the stream).
+    pub(super) fn set_pushing(&mut self, pod: u32, push: Option<(u32, u32, u32)>) {
+        let mine = &mut self.pods[pod as usize].pushing;
+        let mut held = mine.map_or(0, |(_, version, _)| version);
+        *mine = push;
+        self.config.exchange(&mut held, push.map_or(0, |(_, version, _)| version));
+    }
+
+    /// The version of a replica's push context becomes that of the push it has prepared.
+    pub(super) fn set_context(&mut self, replica: u32, version: u32) {
+        self.config.exchange(&mut self.control.replicas[replica as usize].context, version);
+    }
+
+    /// A replica prepares a push of what the watchers know.
+    pub(super) fn prepare(&mut self, replica: u32) {
+        let watched = self.config.watched;
+        self.config.exchange(&mut self.control.replicas[replica as usize].preparing, watched);
+    }
+
+    /// Holders and histories, recounted.
+    pub(super) fn audit_config(&self) {
+        let Config { versions, lists, endpoints, routes, watched } = &self.config;
+        let mut holders = Vec::with_capacity(6 * self.pods.len());
+        for pod in &self.pods {
+            holders.extend(pod.seen.versions());
+            holders.extend(pod.pushing.map(|(_, version, _)| version));
+        }
+        for replica in &self.control.replicas {
+            holders.extend([replica.context, replica.preparing]);
+        }
+        holders.extend(*watched..=versions.newest());
+        holders.retain(|version| *version != 0);
+        holders.sort_unstable();
+        let has_control_plane = !self.control.replicas.is_empty();
+        let is_live = |pod: &&Pod| pod.has_live_proxy() && has_control_plane;
+        let live_versions = self.pods.iter().filter(is_live).map(|pod| pod.seen.oldest());
+        let mut live = Vec::with_capacity(self.pods.len());
+        live.extend(live_versions.filter(|version| *version != 0));
+        live.sort_unstable();
+        let (mut all, mut all_live) = (0, 0);
+        for (version, holders_counted, live_counted) in versions.holders() {
+            let until = |list: &[u32], version| list.partition_point(|one| *one <= version);
+            let of = |list: &[u32]| until(list, version) - until(list, version - 1);
+            assert_eq!(of(&holders), holders_counted as usize, "holders of version {version}");
+            assert_eq!(of(&live), live_counted as usize, "live proxies with version {version}");
+            (all, all_live) = (all + holders_counted as usize, all_live + live_counted as usize);
+        }
+        assert_eq!((all, all_live), (holders.len(), live.len()), "all holders have a version");
+        let mut users = vec![0_u32; lists.places()];
+        let mut used = |list: SnapshotId| users[list.index()] += 1;
+        for history in endpoints {
+            assert!(is_needed(history, &holders), "a list that nobody has is kept");
+            for (_, list) in history {
+                used(*list);
+            }
+        }
+        assert!(routes.iter().all(|one| is_needed(one, &holders)), "a route, too");
+        for (_, base) in lists.bases() {
+            if let Some(base) = base {
+                used(base);
+            }
+        }
+        for (list, _) in lists.bases() {
+            assert_eq!(lists.users(list), users[list.index()], "uses of a list, recounted");
+        }
+    }
+}
+
+/// Whether each value of a history is in force in a version that is held.
+fn is_needed<T>(history: &History<T>, held: &[u32]) -> bool {
+    history.iter().enumerate().all(|(index, (from, _))| {
+        let until = history.get(index + 1).map_or(u32::MAX, |next| next.0);
+        let first = held.partition_point(|version| version < from);
+        held.get(first).is_some_and(|version| *version < until)
+    })
+}
+
+impl Pod {
+    /// Whether it has a proxy of the mesh that is up.
+    pub(crate) fn has_live_proxy(&self) -> bool {
+        use super::state::Life;
+        self.proxy_is_up && self.is_meshed && !matches!(self.life, Life::Down | Life::Gone)
     }
 }

@@ -89,6 +89,7 @@ impl World<'_> {
             pod,
             birth: server.birth,
             place: super::state::NONE,
+            client_place: u32::try_from(upstream.connections.len()).expect("few connections"),
             streams: 0,
             requests: 0,
             syns: 0,
@@ -97,6 +98,7 @@ impl World<'_> {
             resumed,
             key,
         });
+        upstream.connections.push(id);
         let timer = self.queue.after_lane(lane, Event::ConnectTimeout(id.index()).pack());
         self.connections[id].timer = timer;
         self.send_syn(id);
@@ -256,6 +258,7 @@ impl World<'_> {
                 record.churn = self.queue.at(at, Event::Churn(slot).pack());
             }
         }
+        self.note_late_connection(index, connection.pod);
         self.pool(&connection).offer(id);
         self.serve_waiting(id);
     }
@@ -270,12 +273,9 @@ impl World<'_> {
 
     fn note_failed_handshake(&mut self, client: u32, server: u32, why: &'static str) {
         self.control.counts.handshakes_failed += 1;
-        let server = server as usize;
-        if self.recorder.on {
-            let (client, server) =
-                (self.pods[client as usize].name.clone(), self.pods[server].name.clone());
-            self.fact(FactKind::HandshakeFailed, || (client, format!("to {server}: {why}")));
-        }
+        self.fact_of(FactKind::HandshakeFailed, client, |world| {
+            format!("to {}: {why}", world.pod_name(server))
+        });
     }
 
     /// The connection was not up in time.

@@ -90,10 +90,14 @@ impl World<'_> {
         if !upstream.hosts[connection.host as usize].is_member {
             return self.close_connection(id);
         }
-        if let Some(lane) = self.compiled.clusters[upstream.cluster.index()].idle_timeout {
-            let timer = self.queue.after_lane(lane, Event::IdleTimeout(id.index()).pack());
-            self.connections[id].timer = timer;
-        }
+        let cluster = &self.compiled.clusters[upstream.cluster.index()];
+        let event = Event::IdleTimeout(id.index()).pack();
+        let timer = match (cluster.idle_timeout, cluster.idle_timeout_of_traffic) {
+            (None, _) => return,
+            (Some(_), Some(lane)) if !upstream.is_in_full => self.queue.after_pausable(lane, event),
+            (Some(lane), _) => self.queue.after_lane(lane, event),
+        };
+        self.connections[id].timer = timer;
     }
 
     /// The server has refused the client's certificate: the first request learns it a round trip
@@ -167,6 +171,9 @@ impl World<'_> {
         if self.pool(&connection).lacks(policy, 0) {
             self.open_if_admitted(upstream, host, worker);
         }
+        if self.clock.is_stopped() {
+            self.expect_demand_after(upstream, host, worker);
+        }
         self.free_host(upstream, host);
     }
 
@@ -177,7 +184,12 @@ impl World<'_> {
             self.queue.cancel(connection.timer);
         }
         self.ledger.connections_open -= u32::from(connection.link == Link::Open);
-        self.upstreams[connection.upstream as usize].gauges.connections -= 1;
+        let upstream = &mut self.upstreams[connection.upstream as usize];
+        upstream.gauges.connections -= 1;
+        upstream.connections.swap_remove(connection.client_place as usize);
+        if let Some(moved) = upstream.connections.get(connection.client_place as usize) {
+            self.connections[*moved].client_place = connection.client_place;
+        }
         self.pool(&connection).connections -= 1;
         if connection.place != super::state::NONE {
             let serving = &mut self.pods[connection.pod as usize].serving;
@@ -217,9 +229,9 @@ impl World<'_> {
     /// Every connection from a pod ends with it, and what it knew of its upstreams.
     pub(super) fn close_connections_from(&mut self, pod: u32) {
         for (_, index) in self.pods[pod as usize].upstreams.clone() {
-            let of_upstream = self.connections.iter().filter(|(_, one)| one.upstream == index);
-            let open: Vec<_> =
-                of_upstream.filter(|(_, one)| one.link != Link::Closed).map(|(id, _)| id).collect();
+            let mut open = self.upstreams[index as usize].connections.clone();
+            // An order that does not depend on who left the list before.
+            open.sort_unstable();
             for id in open {
                 let connection = self.connections[id];
                 if connection.link != Link::Open {
@@ -228,6 +240,7 @@ impl World<'_> {
                 self.pool(&connection).withdraw(id);
                 self.forget_connection(id);
             }
+            self.census.ejected -= self.upstreams[index as usize].ejected;
             self.upstreams[index as usize].forget();
         }
     }

@@ -22,6 +22,7 @@ use crate::plan::Plan;
 use crate::plan::timeline::ControlPart;
 use crate::plan::universe::NodeId;
 use crate::vocabulary::cause::CauseId;
+use std::collections::BTreeSet;
 
 /// Parts of a replica, as indices.
 pub(crate) const CA: usize = 0;
@@ -41,6 +42,8 @@ pub(crate) struct ControlPlane {
     pub causes: [Option<CauseId>; 3],
     pub signer_end: Time,
     pub stream_law: Law,
+    /// Pods with a parked loop, and some that have none any more.
+    pub parked: BTreeSet<u32>,
 }
 
 /// One replica.
@@ -63,6 +66,8 @@ pub(crate) struct Replica {
     pub preparing: u32,
     pub push_ticket: Ticket,
     pub cpu: Workers,
+    /// Pods whose stream it has.
+    pub connected: BTreeSet<u32>,
 }
 
 /// What a proxy finds when it asks for a part of the control plane.
@@ -97,6 +102,7 @@ impl ControlPlane {
             preparing: 1,
             push_ticket: Ticket::NONE,
             cpu: Workers::new(istiod.cpu),
+            connected: BTreeSet::new(),
         };
         Self {
             replicas: (0..count).map(replica).collect(),
@@ -104,13 +110,16 @@ impl ControlPlane {
             causes: [None; 3],
             signer_end: Time::ZERO.saturating_add(parameters.cert.signer_remaining),
             stream_law: Law::stream(&parameters.envoy_stream_backoff),
+            parked: BTreeSet::new(),
         }
     }
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let own = |replica: &Replica| replica.push.bytes() + replica.cpu.bytes();
-        self.replicas.bytes() + self.replicas.iter().map(own).sum::<usize>()
+        let own = |replica: &Replica| {
+            replica.push.bytes() + replica.cpu.bytes() + replica.connected.bytes()
+        };
+        self.parked.bytes() + self.replicas.bytes() + self.replicas.iter().map(own).sum::<usize>()
     }
 
     pub(super) fn serves(&self, replica: usize, part: usize) -> bool {
@@ -201,10 +210,8 @@ impl World<'_> {
     }
 
     fn drop_streams(&mut self, replica: u32) {
-        for pod in 0..self.pods.len() {
-            if self.pods[pod].stream == XdsStream::Connected(replica) {
-                self.lose_stream(u32::try_from(pod).expect("fewer than 2^32 pods"));
-            }
+        for pod in self.control.replicas[replica as usize].connected.clone() {
+            self.lose_stream(pod);
         }
     }
 
@@ -215,13 +222,34 @@ impl World<'_> {
             return self.stale();
         }
         replica.is_ready = true;
-        replica.context = self.config.watched;
+        self.set_context(index, self.config.watched);
         self.conditions_changed();
     }
 
-    /// Control plane or network changed: whoever is parked looks whether that helps.
+    /// The network changed: some streams are cut, and some who are parked may go on.
+    pub(super) fn network_changed(&mut self) {
+        let mut cut = Vec::new();
+        for replica in &self.control.replicas {
+            let is_cut =
+                |pod: &&u32| !self.is_connected(self.pods[**pod as usize].node, replica.node);
+            cut.extend(replica.connected.iter().filter(is_cut));
+        }
+        self.look_again(cut);
+    }
+
+    /// The control plane changed: whoever is parked looks whether that helps.
     pub(super) fn conditions_changed(&mut self) {
-        for pod in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
+        self.look_again(Vec::new());
+    }
+
+    /// Whoever is parked looks whether it can go on; streams that are cut are lost. In the order of
+    /// pods, so that the order of events does not depend on who was parked first.
+    fn look_again(&mut self, cut: Vec<u32>) {
+        let mut pods = cut;
+        pods.extend(&self.control.parked);
+        pods.sort_unstable();
+        pods.dedup();
+        for pod in pods {
             self.unpark_renewal(pod);
             self.unpark_stream(pod);
             if let XdsStream::Connected(replica) = self.pods[pod as usize].stream {
@@ -229,6 +257,10 @@ impl World<'_> {
                 if !self.is_connected(self.pods[pod as usize].node, to) {
                     self.lose_stream(pod);
                 }
+            }
+            let record = &self.pods[pod as usize];
+            if !record.csr_is_parked && !record.stream_is_parked {
+                self.control.parked.remove(&pod);
             }
         }
         self.unpark_creations();

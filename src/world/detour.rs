@@ -51,8 +51,29 @@ impl World<'_> {
         self.fail_try(attempt.call, outcome, attempt.cause);
     }
 
+    /// Whether a pod may have open calls: those of visits, also of such as ended with the app, and
+    /// those of traffic.
+    pub(super) fn may_call(&self, index: u32) -> bool {
+        let pod = &self.pods[index as usize];
+        let is_source = self.sources.iter().any(|source| source.from == pod.workload);
+        pod.visits != 0 || pod.has_orphans || is_source
+    }
+
+    /// A pod's calls end with it. Most pods that end have none: no look at all calls then.
+    pub(super) fn drop_calls(&mut self, pod: u32) {
+        if !self.may_call(pod) {
+            return;
+        }
+        let calls = self.calls.iter().filter(|(_, call)| call.pod == pod && !call.is_over);
+        let calls: Vec<_> = calls.map(|(id, _)| id).collect();
+        for call in calls {
+            self.drop_call(call);
+        }
+        self.pods[pod as usize].has_orphans = false;
+    }
+
     /// A call leaves the books without an end to tell: its pod crashed.
-    pub(super) fn drop_call(&mut self, id: Id<Call>) {
+    fn drop_call(&mut self, id: Id<Call>) {
         let attempt = self.calls[id].attempt;
         if !attempt.is_none() {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
@@ -61,11 +82,11 @@ impl World<'_> {
         // Nobody inside is left to be told; a request from outside loses its connection.
         let outcome = Outcome::failure(Details::ConnectionTermination);
         let latency = self.now.since(call.began);
-        let (workload, attempts) = (call.workload, u32::from(call.tries));
-        let sample = Sample { began: call.began, latency, outcome, workload, attempts };
+        let (workload, attempts, batch) = (call.workload, u32::from(call.tries), call.batch);
+        let sample = Sample { began: call.began, latency, outcome, workload, attempts, batch };
         let cause = self.pod_cause(call.pod);
         match call.parent {
-            Parent::Visit(..) => {}
+            Parent::Visit(..) | Parent::Unsimulated => {}
             Parent::Traffic(_) => {
                 self.recorder
                     .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
@@ -137,6 +158,7 @@ impl World<'_> {
         }
         let upstream = &mut self.upstreams[attempt.upstream as usize];
         upstream.gauges.requests -= 1;
+        upstream.demand.held(self.now.since(attempt.arrived));
         upstream.hosts[attempt.host as usize].active -= 1;
         self.judge_endpoint(attempt.upstream, attempt.host, outcome);
         self.release_connection(attempt.connection, is_complete);

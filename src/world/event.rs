@@ -77,6 +77,8 @@ events! {
     RouteTimeout = 11, "route-timeout";
     /// An attempt's per-try timeout.
     PerTryTimeout = 12, "per-try-timeout";
+    /// A rare call of a request that is not simulated.
+    RareCall = 13, "rare-call";
 
     /// A connection's SYN reaches the endpoint.
     Syn = 16, "syn";
@@ -90,6 +92,8 @@ events! {
     Churn = 20, "churn";
     /// The interval of an outlier detection.
     OutlierTick = 21, "outlier-tick";
+    /// A request that is not simulated would need a connection.
+    Reopen = 22, "reopen";
 
     /// A proxy's certificate is to be renewed.
     Renew = 24, "renew";
@@ -139,6 +143,8 @@ events! {
     Interval = 51, "interval";
     /// Gauges are read for assertions.
     ReadGauges = 52, "read-gauges";
+    /// A sampled run goes on to its next lead-in, recorded stretch or gap.
+    Window = 53, "window";
 }
 
 const _: () = assert!(size_of::<Event>() <= 16);

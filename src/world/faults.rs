@@ -6,11 +6,11 @@
 use super::World;
 use super::control::{CA, INJECTOR, XDS};
 use super::event::Event;
-use super::state::{Life, Pod, XdsStream};
+use super::state::Life;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Time;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
-use crate::plan::universe::{Errors, NodeId, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{Errors, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
 impl World<'_> {
@@ -44,7 +44,7 @@ impl World<'_> {
                 if *both {
                     self.network_of().set_cut(to, from, begins);
                 }
-                self.conditions_changed();
+                self.network_changed();
             }
             Action::DegradeLinks { from, to, both, delay, loss } => {
                 self.network_of().degrade(from, to, *delay, *loss, begins);
@@ -142,17 +142,16 @@ impl World<'_> {
 
     /// The pods that a set means now, in order.
     fn pods_of(&self, set: &PodSet) -> Vec<u32> {
-        let alive = |pod: &Pod| pod.life != Life::Gone && pod.life != Life::Terminating;
-        let all = || self.pods.iter().zip(0..).filter(|(pod, _)| alive(pod));
+        let alive = |workload: &WorkloadId| self.workloads[workload.index()].members.all();
         match set {
-            PodSet::One(workload, ordinal) => all()
-                .filter(|(pod, _)| pod.workload == *workload && pod.ordinal == *ordinal)
-                .map(|(_, index)| index)
-                .collect(),
+            PodSet::One(workload, ordinal) => {
+                let mut pods = alive(workload);
+                pods.retain(|index| self.pods[*index as usize].ordinal == *ordinal);
+                pods
+            }
             PodSet::Of(workloads, share) => {
                 let of = |workload: &WorkloadId| -> Vec<u32> {
-                    let pods = all().filter(|(pod, _)| pod.workload == *workload);
-                    let pods: Vec<u32> = pods.map(|(_, index)| index).collect();
+                    let pods = alive(workload);
                     #[expect(
                         clippy::cast_possible_truncation,
                         clippy::cast_sign_loss,
@@ -190,9 +189,9 @@ impl World<'_> {
     }
 
     /// The containers of a pod that is down start again.
-    fn restart_pod(&mut self, index: u32) {
+    pub(super) fn restart_pod(&mut self, index: u32) {
         let workload = self.pods[index as usize].workload;
-        self.pods[index as usize].life = Life::Starting;
+        self.set_life(index, Life::Starting);
         let wait = self.compiled.start_times[workload.index()]
             .sample(self.loop_key(index, 7).draw(self.pods[index as usize].birth, 0));
         let ticket = self.queue.after(wait, Event::Started(index).pack());
@@ -227,84 +226,27 @@ impl World<'_> {
             pod.station.pause(self.now);
             pod.shared = Ticket::NONE;
             pod.workers.freeze(self.now, until);
+            self.frozen.push(index);
         }
     }
 
     /// Whoever is due goes on: not the pods that the set means now, which may be others than it
     /// meant when they were frozen.
     fn thaw_pods(&mut self) {
-        for index in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
-            let pod = &mut self.pods[index as usize];
+        let mut frozen = std::mem::take(&mut self.frozen);
+        frozen.sort_unstable();
+        frozen.dedup();
+        for index in &frozen {
+            let pod = &mut self.pods[*index as usize];
             if pod.frozen.is_some_and(|(_, until)| until <= self.now) {
                 pod.frozen = None;
                 pod.station.resume(self.now);
                 if pod.station.is_shared() {
-                    self.schedule_shared(index);
+                    self.schedule_shared(*index);
                 }
             }
         }
-    }
-
-    fn fail_nodes(&mut self, nodes: &[NodeId], fails: bool, cause: Option<CauseId>) {
-        for node in nodes {
-            let level = &mut self.nodes.dead[node.index()];
-            *level = if fails { *level + 1 } else { level.saturating_sub(1) };
-            match (fails, *level) {
-                (true, 1) => {
-                    self.nodes.cause = cause;
-                    self.lose_power(node.0, cause);
-                }
-                (false, 0) => {
-                    self.nodes.lost_ticket[node.index()] = Ticket::NONE;
-                    for pod in self.pods_on(node.0) {
-                        self.return_power(pod);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.conditions_changed();
-    }
-
-    /// A node's pods are gone without a word: connections to them hang, endpoints stay.
-    fn lose_power(&mut self, node: u32, cause: Option<CauseId>) {
-        let grace = self.plan.parameters.kubernetes.node_grace;
-        self.nodes.lost_ticket[node as usize] =
-            self.queue.after(grace, Event::NodeLost(node).pack());
-        for index in self.pods_on(node) {
-            let pod = &mut self.pods[index as usize];
-            pod.down_cause = cause;
-            pod.proxy_is_up = false;
-            pod.stream_ticket = Ticket::NONE;
-            pod.stream_is_parked = false;
-            self.lose_stream(index);
-            self.pods[index as usize].stream = XdsStream::Off;
-            self.pods[index as usize].stream_ticket = Ticket::NONE;
-            self.pods[index as usize].stream_is_parked = false;
-            self.stop_app(index);
-            let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
-            let calls: Vec<_> = calls.map(|(id, _)| id).collect();
-            for call in calls {
-                self.drop_call(call);
-            }
-            self.close_connections_from(index);
-            let pod = &mut self.pods[index as usize];
-            pod.birth += 1;
-            pod.leaf = None;
-            pod.renewal = Ticket::NONE;
-            pod.expiry = Ticket::NONE;
-            pod.csr = None;
-            pod.csr_is_parked = false;
-        }
-    }
-
-    /// The node is back: its pods start again.
-    fn return_power(&mut self, index: u32) {
-        self.close_connections_to(index);
-        if self.pods[index as usize].life == Life::Terminating {
-            return;
-        }
-        self.stop_pod(index, Life::Down);
-        self.restart_pod(index);
+        frozen.retain(|index| self.pods[*index as usize].frozen.is_some());
+        self.frozen = frozen;
     }
 }

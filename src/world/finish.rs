@@ -6,10 +6,14 @@
 use super::World;
 use super::event::KIND_NAMES;
 use crate::kernel::time::Time;
+use crate::observe::batch::Standing;
+use crate::observe::estimate::{Unit, estimates};
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{
-    OutcomeRow, Partial, Run, ServiceRow, StationRow, Topology, TopologyEdge, TopologyNode,
+    OutcomeRow, Partial, Phase, Run, Sampled, ServiceRow, StationRow, Topology, TopologyEdge,
+    TopologyNode,
 };
+use crate::plan::Plan;
 use crate::plan::parameter::TABLE;
 use crate::plan::universe::Role;
 use std::collections::BTreeMap;
@@ -22,10 +26,17 @@ impl World<'_> {
         let stations = self.stations();
         let topology = self.topology();
         let services = self.services();
-        let outcomes = outcome_rows(&self.recorder, self.plan);
+        let standings = self.standings();
+        let outcomes = outcome_rows(&self.recorder, self.plan, &standings);
+        let mut sampled = self.sampled();
         let plan = self.plan;
         let end = self.now;
         let recorder = self.recorder;
+        let latency = recorder.phases.latency();
+        let mut phases = recorder.phases.finish(end);
+        if let (Some(sampled), None) = (&mut sampled, partial) {
+            estimate(sampled, &mut phases, &recorder.batches.finish(&standings));
+        }
         let value = |name| plan.parameters.get(name).expect("a row of the table");
         Run {
             scenario: plan.name.clone(),
@@ -44,10 +55,11 @@ impl World<'_> {
             events: self.events,
             stale_events: self.stale,
             partial,
+            sampled,
             requests: recorder.requests,
-            latency: recorder.phases.latency(),
+            latency,
             latency_ok: recorder.latency_ok,
-            phases: recorder.phases.finish(end),
+            phases,
             services,
             outcomes,
             attempts: recorder.attempts,
@@ -55,7 +67,11 @@ impl World<'_> {
             series: recorder.series.finish(end),
             occurrences: self.occurrences,
             log: recorder.journal.finish(),
-            probes: recorder.probes.into_iter().map(|probe| probe.finish(end)).collect(),
+            probes: recorder
+                .probes
+                .into_iter()
+                .map(|probe| probe.finish(end, &standings))
+                .collect(),
             topology,
             stations,
             causes: self.causes,
@@ -162,11 +178,30 @@ impl World<'_> {
     }
 }
 
+/// What the sample says of the run and of each phase.
+fn estimate(sampled: &mut Sampled, phases: &mut [Phase], units: &[(Time, Unit)]) {
+    let all: Vec<&Unit> = units.iter().map(|(_, unit)| unit).collect();
+    sampled.estimates = estimates(&all);
+    let Some(first) = phases.first().map(|phase| phase.from) else { return };
+    let of = |phase: &Phase| -> Vec<&Unit> {
+        // What began with the warm-up is counted from its end on.
+        let here = |from: Time| (phase.from..phase.to).contains(&from.max(first));
+        units.iter().filter(|(from, _)| here(*from)).map(|(_, unit)| unit).collect()
+    };
+    for phase in phases {
+        phase.estimates = estimates(&of(phase));
+    }
+}
+
 /// Rows of all edges: by source and destination, the most frequent first.
-fn outcome_rows(recorder: &Recorder, plan: &crate::plan::Plan) -> Vec<OutcomeRow> {
+fn outcome_rows(recorder: &Recorder, plan: &Plan, standings: &[Standing]) -> Vec<OutcomeRow> {
     let mut rows: Vec<OutcomeRow> = Vec::new();
+    let weight = |batch: u32| standings[batch as usize].weight;
     for edge in &recorder.edges {
-        for row in &edge.rows {
+        for (index, row) in edge.rows.iter().enumerate() {
+            let batches = edge.batches.get(index);
+            let estimate = batches
+                .map(|all| all.iter().map(|(batch, count)| weight(*batch) * *count as f64).sum());
             let workload = row.workload.map(|id| &plan.universe.workloads[id.index()]);
             rows.push(OutcomeRow {
                 source: edge.source.clone(),
@@ -174,6 +209,7 @@ fn outcome_rows(recorder: &Recorder, plan: &crate::plan::Plan) -> Vec<OutcomeRow
                 version: workload.map_or_else(String::new, |one| one.version.clone()),
                 outcome: row.outcome,
                 count: row.count,
+                estimate,
                 cause: row.cause,
             });
         }

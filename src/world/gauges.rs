@@ -7,57 +7,30 @@
 
 use super::World;
 use super::state::{Life, Link, NONE, Parent, Phase, XdsStream};
-use crate::kernel::time::Duration;
 use crate::observe::series::Readings;
 use crate::vocabulary::metric::Gauge;
 
 impl World<'_> {
     /// Every gauge now.
-    pub(super) fn gauges(&self) -> Readings {
+    pub(super) fn gauges(&mut self) -> Readings {
+        self.pass_ends();
+        let counts = &self.census.counts;
+        let held = counts.valid + counts.expired;
+        let share = if held == 0 { 0.0 } else { f64::from(counts.expired) / f64::from(held) };
         let mut readings = [0.0; Gauge::ALL.len()];
-        let (mut valid, mut expired, mut proxies, mut connected) = (0_u32, 0_u32, 0_u32, 0_u32);
-        let (mut oldest, mut queued) = (u32::MAX, 0_usize);
-        let has_control_plane = !self.control.replicas.is_empty();
-        for pod in &self.pods {
-            queued += pod.station.waiting();
-            let is_live = pod.proxy_is_up && !matches!(pod.life, Life::Down | Life::Gone);
-            if !is_live || !pod.is_meshed || !has_control_plane {
-                continue;
-            }
-            proxies += 1;
-            connected += u32::from(matches!(pod.stream, XdsStream::Connected(_)));
-            oldest = oldest.min(pod.seen.oldest());
-            if let Some(leaf) = &pod.leaf {
-                if leaf.is_valid(self.now) { valid += 1 } else { expired += 1 }
-            }
-        }
-        let stale_since = if proxies == 0 { None } else { self.config.stale_since(oldest) };
-        let staleness = stale_since.map_or(Duration::ZERO, |since| self.now.since(since));
-        let ready: usize = self.workloads.iter().map(|one| one.ready.len()).sum();
-        let wanted: u32 = self.workloads.iter().map(|one| one.deployment.wanted).sum();
-        let missing = |one: &super::cluster::WorkloadState| {
-            (one.deployment.wanted as usize).saturating_sub(one.ready.len())
-        };
-        let missing: usize = self.workloads.iter().map(missing).sum();
-        debug_assert!(missing <= wanted as usize, "more pods missing than wanted");
-        let ejected: usize = (self.upstreams.iter())
-            .map(|upstream| upstream.members.len() - upstream.usable.len())
-            .sum();
         let mut set = |gauge: Gauge, value: f64| readings[gauge as usize] = value;
-        set(Gauge::Proxies, f64::from(proxies));
-        set(Gauge::ProxiesConnected, f64::from(connected));
-        set(Gauge::CertificatesValid, f64::from(valid));
-        set(Gauge::CertificatesExpired, f64::from(expired));
-        let held = valid + expired;
-        let share = if held == 0 { 0.0 } else { f64::from(expired) / f64::from(held) };
+        set(Gauge::Proxies, f64::from(counts.proxies));
+        set(Gauge::ProxiesConnected, f64::from(counts.connected));
+        set(Gauge::CertificatesValid, f64::from(counts.valid));
+        set(Gauge::CertificatesExpired, f64::from(counts.expired));
         set(Gauge::CertificatesExpiredShare, share);
-        set(Gauge::ConfigStaleness, staleness.as_s());
-        set(Gauge::PodsReady, ready as f64);
-        set(Gauge::PodsMissing, missing as f64);
+        set(Gauge::ConfigStaleness, self.staleness().as_s());
+        set(Gauge::PodsReady, f64::from(counts.ready));
+        set(Gauge::PodsMissing, f64::from(counts.missing));
         set(Gauge::Connections, f64::from(self.ledger.connections_open));
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
-        set(Gauge::Queued, queued as f64);
-        set(Gauge::Ejected, ejected as f64);
+        set(Gauge::Queued, f64::from(self.census.queued));
+        set(Gauge::Ejected, f64::from(self.census.ejected));
         readings
     }
 
@@ -67,7 +40,7 @@ impl World<'_> {
         let (mut open, mut ages) = (0_u64, Vec::new());
         for (_, call) in self.calls.iter().filter(|(_, call)| !call.is_over) {
             open += 1;
-            if !matches!(call.parent, Parent::Visit(..)) {
+            if matches!(call.parent, Parent::Traffic(_) | Parent::User(..)) {
                 ages.push(now.since(call.began));
             }
         }
@@ -99,14 +72,60 @@ impl World<'_> {
             ledger.delivered + ledger.lost + in_flight,
             "packets sent, delivered, lost, in flight"
         );
+        self.audit_census();
+        self.audit_lists();
         self.audit_upstreams();
         self.audit_stations();
+        self.audit_config();
+    }
+
+    /// Lists by which the world finds pods and connections, compared with those who should be in
+    /// them.
+    fn audit_lists(&self) {
+        let mut members = vec![0; self.workloads.len()];
+        for (pod, index) in self.pods.iter().zip(0_u32..) {
+            let is_member = !matches!(pod.life, Life::Terminating | Life::Gone);
+            members[pod.workload.index()] += u32::from(is_member);
+            if let XdsStream::Connected(replica) = pod.stream {
+                let connected = &self.control.replicas[replica as usize].connected;
+                assert!(connected.contains(&index), "a replica does not know a stream of its own");
+            }
+            let is_parked = pod.csr_is_parked || pod.stream_is_parked;
+            assert!(!is_parked || self.control.parked.contains(&index), "a parked loop is lost");
+            assert!(pod.frozen.is_none() || self.frozen.contains(&index), "a frozen pod is lost");
+        }
+        let streams = self.control.replicas.iter().map(|one| one.connected.len()).sum::<usize>();
+        let is_open = |pod: &&super::state::Pod| matches!(pod.stream, XdsStream::Connected(_));
+        assert_eq!(streams, self.pods.iter().filter(is_open).count(), "open streams");
+        for (state, count) in self.workloads.iter().zip(members) {
+            let known = state.members.counts();
+            assert_eq!(known.old + known.new, count, "pods that a workload knows");
+        }
+        for (_, call) in self.calls.iter().filter(|(_, call)| !call.is_over && call.pod != NONE) {
+            assert!(self.may_call(call.pod), "a pod that seems to make no calls has one");
+        }
+        let inbound = self.attempts.iter().filter(|(_, one)| one.phase == Phase::Inbound).count();
+        let counted = self.pods.iter().map(|pod| pod.inbound as usize).sum::<usize>();
+        assert_eq!(counted, inbound, "attempts in server proxies");
+        for (id, connection) in self.connections.iter() {
+            if connection.link != Link::Closed {
+                let upstream = &self.upstreams[connection.upstream as usize];
+                let place = connection.client_place as usize;
+                assert_eq!(upstream.connections[place], id, "a connection of an upstream");
+            }
+        }
     }
 
     /// Gauges of the breakers and of the balancers, recounted.
     fn audit_upstreams(&self) {
-        let mut active: Vec<Vec<u32>> =
-            self.upstreams.iter().map(|one| vec![0; one.hosts.len()]).collect();
+        // Hosts of all upstreams in one list, each upstream's from its start.
+        let mut starts = Vec::with_capacity(self.upstreams.len());
+        let mut hosts = 0;
+        for upstream in &self.upstreams {
+            starts.push(hosts);
+            hosts += upstream.hosts.len();
+        }
+        let mut active = vec![0_u32; hosts];
         let mut pending = vec![0_u32; self.upstreams.len()];
         let mut retries = vec![0_u32; self.upstreams.len()];
         let mut connections = vec![0_u32; self.upstreams.len()];
@@ -117,7 +136,7 @@ impl World<'_> {
             if one.phase == Phase::Waiting {
                 pending[one.upstream as usize] += 1;
             } else {
-                active[one.upstream as usize][one.host as usize] += 1;
+                active[starts[one.upstream as usize] + one.host as usize] += 1;
             }
         }
         for (_, call) in self.calls.iter() {
@@ -133,15 +152,17 @@ impl World<'_> {
             }
         }
         for (index, upstream) in self.upstreams.iter().enumerate() {
-            for (slot, host) in upstream.hosts.iter().enumerate() {
-                assert_eq!(host.active, active[index][slot], "outstanding = open attempts");
+            let active = &active[starts[index]..][..upstream.hosts.len()];
+            for (host, active) in upstream.hosts.iter().zip(active) {
+                assert_eq!(host.active, *active, "outstanding = open attempts");
             }
             let gauges = &upstream.gauges;
-            assert_eq!(gauges.requests, active[index].iter().sum::<u32>(), "active requests");
+            assert_eq!(gauges.requests, active.iter().sum::<u32>(), "active requests");
             assert_eq!(gauges.pending, pending[index], "pending requests");
             assert_eq!(gauges.retries, retries[index], "retry slots held");
             assert_eq!(gauges.connections, connections[index], "open connections");
-            assert!(upstream.usable.len() <= upstream.members.len(), "usable endpoints");
+            assert_eq!(upstream.connections.len(), connections[index] as usize, "their list");
+            assert_eq!(upstream.ejected, upstream.recount_ejected(), "ejected endpoints");
         }
     }
 
@@ -153,12 +174,14 @@ impl World<'_> {
             busy[one.pod as usize] += u32::from(one.holds_worker);
             waiting[one.pod as usize] += usize::from(one.phase == Phase::Queued);
         }
-        for (index, pod) in self.pods.iter().enumerate() {
-            assert_eq!(pod.station.busy(), busy[index], "busy servers of {}", pod.name);
-            assert_eq!(pod.station.waiting(), waiting[index], "who waits at {}", pod.name);
-            assert!(!pod.station.wastes(), "{} has an idle worker while somebody waits", pod.name);
-            if !pod.station.is_shared() {
-                assert!(pod.station.busy() <= pod.station.workers, "busy servers of {}", pod.name);
+        for (pod, index) in self.pods.iter().zip(0_u32..) {
+            let name = || self.pod_name(index);
+            let station = &pod.station;
+            assert_eq!(station.busy(), busy[index as usize], "busy servers of {}", name());
+            assert_eq!(station.waiting(), waiting[index as usize], "who waits at {}", name());
+            assert!(!station.wastes(), "{} has an idle worker while somebody waits", name());
+            if !station.is_shared() {
+                assert!(station.busy() <= station.workers, "busy servers of {}", name());
             }
         }
     }

@@ -7,6 +7,7 @@
 
 use super::World;
 use super::client::purpose;
+use super::compiled::Target;
 use super::event::Event;
 use super::network::Transit;
 use super::state::{Attempt, Call, NONE, Parent, Phase};
@@ -20,7 +21,7 @@ use crate::observe::accumulator::Sample;
 use crate::observe::recorder::Ended;
 use crate::plan::Plan;
 use crate::plan::policy::{Destination, RouteRule};
-use crate::plan::universe::{ClassId, RouteId, ServiceId};
+use crate::plan::universe::RouteId;
 use crate::vocabulary::flag::ResponseFlag;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -32,17 +33,18 @@ impl World<'_> {
         &mut self,
         key: Key,
         parent: Parent,
+        batch: u32,
         pod: u32,
-        edge: u32,
-        service: ServiceId,
-        class: ClassId,
+        target: Target,
     ) {
+        let Target { to: service, class, edge } = target;
         self.ledger.calls_began += 1;
         let id = self.calls.insert(Call {
             key,
             began: self.now,
             parent,
             edge,
+            batch,
             pod,
             service,
             class,
@@ -128,20 +130,22 @@ impl World<'_> {
         let call = &mut self.calls[id];
         let (number, index) = (call.tries, call.upstream);
         call.tries += 1;
+        let call = &self.calls[id];
         self.ledger.attempts += 1;
-        self.recorder.attempt(self.now, number != 0);
+        self.recorder.attempt(self.now, call.batch, number != 0);
         self.catch_up(index);
         let Some(host) = self.pick_endpoint(id, number) else {
             return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
         };
-        let upstream = &self.upstreams[index as usize];
+        let upstream = &mut self.upstreams[index as usize];
+        upstream.demand.count();
         let endpoint = &upstream.hosts[host as usize];
         let pod = endpoint.pod;
         let call = &mut self.calls[id];
         let [last, before, earlier, _] = call.tried;
         call.tried = [host, last, before, earlier];
         call.workload = Some(self.pods[pod as usize].workload);
-        let (key, worker) = (call.key, call.worker);
+        let (key, worker, batch) = (call.key, call.worker, call.batch);
         let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
         if !upstream.gauges.admits_request(&policy.breaker) {
             return self.fail_try(id, Outcome::failure(Details::Overflow), None);
@@ -155,6 +159,7 @@ impl World<'_> {
         let attempt = self.attempts.insert(Attempt {
             key: Key(key.draw(u32::from(number), purpose::VISIT)),
             call: id,
+            batch,
             phase: Phase::Waiting,
             pending: 0,
             upstream: index,
@@ -341,12 +346,12 @@ impl World<'_> {
     /// The end: told to whoever asked, exactly once.
     pub(super) fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = self.close_call(id);
-        let root = !matches!(call.parent, Parent::Visit(..));
+        let root = matches!(call.parent, Parent::Traffic(_) | Parent::User(..));
         let latency = self.now.since(call.began);
         let cause = if outcome.is_ok() { None } else { call.cause };
+        let (workload, batch) = (call.workload, call.batch);
         let attempts = u32::from(call.tries);
-        let sample =
-            Sample { began: call.began, latency, outcome, workload: call.workload, attempts };
+        let sample = Sample { began: call.began, latency, outcome, workload, attempts, batch };
         self.recorder.ended(self.now, &Ended { edge: call.edge, root, sample, cause });
         match call.parent {
             Parent::Traffic(_) => self.ledger.root_ended(self.now, latency),
@@ -355,6 +360,7 @@ impl World<'_> {
                 self.user_thinks(source, user, Some(call.key));
             }
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
+            Parent::Unsimulated => {}
         }
     }
 }

@@ -9,13 +9,14 @@
 
 use super::World;
 use super::cluster::WorkloadState;
-use super::state::{Pod, Upstream};
+use super::state::{Host, Pod, Upstream};
 use crate::kernel::bytes::Bytes as _;
+use crate::model::proxy::pool::Pool;
 
 /// Events for each thing on the walk, until the next walk.
 const EVENTS_PER_THING: u64 = 4;
-/// Bytes that a connection adds to its pool and to its server's list, about.
-const POOL_USED: usize = 72;
+/// Bytes that a connection adds to its pool and to the lists of its client and its server, about.
+const POOL_USED: usize = 80;
 /// When so many bytes were made, limits are looked at before the next event.
 const GROWN_PER_LOOK: usize = 32 << 20;
 
@@ -61,9 +62,9 @@ impl World<'_> {
         }
         if self.memory.next_record <= seen {
             let recorder = &self.recorder;
-            let things = recorder.edges.len() + 3 * recorder.served.len() + recorder.journal.len();
+            let next_record = seen + EVENTS_PER_THING * recorder.pieces() as u64;
             self.memory.recorded = recorder.bytes();
-            self.memory.next_record = seen + EVENTS_PER_THING * things as u64;
+            self.memory.next_record = next_record;
         }
         let quick = self.calls.bytes()
             + self.attempts.bytes()
@@ -95,8 +96,35 @@ impl World<'_> {
             + self.compiled.bytes()
             + self.ladder.bytes()
             + self.causes.bytes()
+            + self.census.bytes()
+            + self.frozen.bytes()
+            + self.sampling.as_ref().map_or(0, |sampling| sampling.bytes())
             + self.occurrences.bytes()
             + occurrences.sum::<usize>();
         (bytes, self.pods.len() + 2 * hosts)
+    }
+}
+
+impl Host {
+    /// Bytes held beside the host itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.pools.bytes() + self.pools.iter().map(Pool::bytes).sum::<usize>()
+    }
+}
+
+impl Upstream {
+    /// Bytes held beside the upstream itself.
+    pub(super) fn bytes(&self) -> usize {
+        let lists = self.free_hosts.bytes() + self.members.bytes() + self.usable.bytes();
+        let hosts = self.hosts.bytes() + self.hosts.iter().map(Host::bytes).sum::<usize>();
+        hosts + lists + self.turns.bytes() + self.connections.bytes()
+    }
+}
+
+impl Pod {
+    /// Bytes held beside the pod itself.
+    pub(super) fn bytes(&self) -> usize {
+        let lists = self.upstreams.bytes() + self.serving.bytes();
+        self.station.bytes() + self.workers.bytes() + lists
     }
 }

@@ -4,6 +4,7 @@
 //! what they decide. The journey of a request reads from top to bottom in `journey`.
 
 mod build;
+mod census;
 mod client;
 mod cluster;
 mod compiled;
@@ -17,15 +18,21 @@ pub mod event;
 mod faults;
 mod finish;
 mod forecast;
+mod gaps;
 mod gauges;
 mod journey;
 mod ledger;
+mod members;
 mod memory;
 mod network;
 pub mod options;
 mod pods;
+mod power;
 mod pushes;
+mod ranges;
+mod rates;
 mod renewal;
+mod sampling;
 mod state;
 mod streams;
 mod timeline;
@@ -37,10 +44,12 @@ use crate::kernel::queue::{Queue, Ticket};
 use crate::kernel::slab::Slab;
 use crate::kernel::time::Time;
 use crate::model::net::topology::Network;
+use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run};
 use crate::plan::Plan;
 use crate::vocabulary::cause::Causes;
+use census::Census;
 use compiled::Compiled;
 use config::Config;
 use control::ControlPlane;
@@ -91,10 +100,16 @@ pub(crate) struct World<'p> {
     config: Config,
     control: ControlPlane,
     timeline: timeline::Timeline,
+    /// Traffic time: the world's time, but in a sampled run.
+    clock: Clock,
+    sampling: Option<Box<sampling::Sampling>>,
 
     recorder: Recorder,
     ledger: Ledger,
     causes: Causes,
+    census: Census,
+    /// Pods that stand still, and some that do no more.
+    frozen: Vec<u32>,
     occurrences: Vec<Occurrence>,
     memory: memory::Memory,
 }
@@ -184,6 +199,7 @@ impl World<'_> {
             Event::Reset(attempt) => self.reset(attempt),
             Event::RouteTimeout(call) => self.route_timeout(call),
             Event::PerTryTimeout(attempt) => self.per_try_timeout(attempt),
+            Event::RareCall(call) => self.rare_call(call, ticket),
 
             Event::Syn(connection) => self.syn(connection),
             Event::Connected(connection) => self.connected(connection),
@@ -191,6 +207,7 @@ impl World<'_> {
             Event::IdleTimeout(connection) => self.idle_timeout(connection),
             Event::Churn(connection) => self.churn(connection, ticket),
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
+            Event::Reopen(demand) => self.reopen(demand),
 
             Event::Renew(pod) => self.renew(pod, ticket),
             Event::Issued(pod) => self.issued(pod, ticket),
@@ -217,6 +234,7 @@ impl World<'_> {
             Event::Condition(watch) => self.condition(watch),
             Event::Interval(_) => self.interval(),
             Event::ReadGauges(_) => self.read_gauges(),
+            Event::Window(_) => self.window(ticket),
         }
         if self.is_stale {
             self.stale += 1;
@@ -275,7 +293,9 @@ impl World<'_> {
             Event::NodeLost(node) | Event::Evict(node) => self.nodes.hash(node),
             Event::Begin(index) | Event::End(index) => self.timeline.hash(index),
             Event::Condition(index) => self.timeline.hash(self.recorder.watches[index as usize].0),
-            Event::Watch(_) | Event::Interval(_) | Event::ReadGauges(_) => 0,
+            Event::RareCall(call) => self.rare_hash(call),
+            Event::Reopen(demand) => self.demand_hash(demand),
+            Event::Watch(_) | Event::Interval(_) | Event::ReadGauges(_) | Event::Window(_) => 0,
         }
     }
 

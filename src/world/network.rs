@@ -23,6 +23,8 @@ pub(crate) struct Nodes {
     /// How many events have this node dead.
     pub dead: Vec<u8>,
     pub lost_ticket: Vec<Ticket>,
+    /// Every pod that was ever put on it, oldest first.
+    pub pods: Vec<Vec<u32>>,
     /// What last cut or killed something.
     pub cause: Option<CauseId>,
     lanes: Vec<Lane>,
@@ -42,6 +44,8 @@ impl Nodes {
             hashes: universe.nodes.iter().map(|node| name_hash(&node.name)).collect(),
             dead: vec![0; count],
             lost_ticket: vec![Ticket::NONE; count],
+            // Pods without a node of their own are on node 0, in a mesh of none, too.
+            pods: vec![Vec::new(); count.max(1)],
             cause: None,
             lanes: Vec::new(),
         }
@@ -49,7 +53,9 @@ impl Nodes {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.hashes.bytes() + self.dead.bytes() + self.lost_ticket.bytes() + self.lanes.bytes()
+        let pods = self.pods.bytes() + self.pods.iter().map(Vec::bytes).sum::<usize>();
+        let own = self.hashes.bytes() + self.dead.bytes() + self.lost_ticket.bytes();
+        own + self.lanes.bytes() + pods
     }
 
     pub(crate) fn hash(&self, node: u32) -> u64 {
@@ -105,7 +111,7 @@ impl World<'_> {
         if extra.is_zero()
             && let Lane::Constant(lane) = self.lane(path)
         {
-            self.queue.after_lane(lane, event.pack());
+            self.queue.after_constant(lane, event.pack());
             return;
         }
         let delay = self.network.class(path).delay(draw());

@@ -6,8 +6,9 @@
 //! ready.
 
 use super::World;
+use super::census::Standing;
 use super::event::Event;
-use super::state::{Life, NONE, Phase, Pod, Seen, XdsStream};
+use super::state::{Attempt, Life, NONE, Phase, Pod, Seen, XdsStream};
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::{Duration, Time};
@@ -29,16 +30,19 @@ impl World<'_> {
         let alive_count = spec.nodes.iter().filter(alive).count().max(1);
         let nth = ordinal as usize % alive_count;
         let node = spec.nodes.iter().filter(alive).nth(nth).or(spec.nodes.first());
-        let name = format!("{}-{ordinal}", spec.name);
+        let node = node.copied().unwrap_or(NodeId(0));
+        let index = u32::try_from(self.pods.len()).expect("fewer than 2^32 pods");
+        state.members.change(index, true, None, Some(false));
+        self.nodes.pods[node.index()].push(index);
         self.pods.push(Pod {
-            hash: name_hash(&name),
-            name,
+            hash: name_hash(&format!("{}-{ordinal}", spec.name)),
             workload,
-            node: node.copied().unwrap_or(NodeId(0)),
+            node,
             is_meshed,
             ordinal,
             generation: state.generation,
             life: Life::Starting,
+            standing: Standing::default(),
             birth: 0,
             life_ticket: Ticket::NONE,
             app_is_up: false,
@@ -70,15 +74,38 @@ impl World<'_> {
             stream_replica: 0,
             connected_since: Time::ZERO,
             seen: Seen::default(),
+            live_version: 0,
             pushing: None,
             pushes: 0,
             epoch: 0,
             upstreams: Vec::new(),
             serving: Vec::new(),
             visits: 0,
+            inbound: 0,
+            has_orphans: false,
             down_cause: None,
         });
-        u32::try_from(self.pods.len() - 1).expect("fewer than 2^32 pods")
+        index
+    }
+
+    /// The name of a pod: made when it is told, since most never are.
+    pub(super) fn pod_name(&self, index: u32) -> String {
+        let pod = &self.pods[index as usize];
+        format!("{}-{}", self.plan.universe.workloads[pod.workload.index()].name, pod.ordinal)
+    }
+
+    /// A pod's life goes on: the books of its workload follow.
+    pub(super) fn set_life(&mut self, index: u32, life: Life) {
+        let place = |life| match life {
+            Life::Terminating | Life::Gone => None,
+            life => Some(life == Life::Ready),
+        };
+        let pod = &mut self.pods[index as usize];
+        let before = std::mem::replace(&mut pod.life, life);
+        let state = &mut self.workloads[pod.workload.index()];
+        let is_new = pod.generation == state.generation;
+        state.members.change(index, is_new, place(before), place(life));
+        self.recount(index);
     }
 
     /// A pod's containers start.
@@ -95,16 +122,16 @@ impl World<'_> {
         pod.app_is_up = true;
         if !pod.is_meshed || self.control.replicas.is_empty() {
             pod.proxy_is_up = true;
-            pod.life = Life::WaitingForProxy;
+            self.set_life(index, Life::WaitingForProxy);
             let ticket = self.queue.after(Duration::ZERO, Event::Ready(index).pack());
             self.pods[index as usize].life_ticket = ticket;
             return;
         }
-        pod.life = Life::WaitingForProxy;
         pod.csr_is_warmup = true;
         pod.csr = None;
         let draws = pod.stream_loop.draws();
         pod.stream_loop = RetryLoop::restart(now, draws);
+        self.set_life(index, Life::WaitingForProxy);
         self.request_certificate(index);
         self.try_stream(index);
     }
@@ -132,9 +159,10 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
         pod.proxy_is_up = true;
-        let (workload, name) = (pod.workload, pod.name.clone());
+        let workload = pod.workload;
         self.enter_service(index);
-        self.fact(FactKind::PodReady, || (name, String::new()));
+        self.recount(index);
+        self.fact_of(FactKind::PodReady, index, |_| String::new());
         let cause = self.workloads[workload.index()].cause;
         self.endpoints_changed(workload, cause);
         self.reconcile(workload);
@@ -143,17 +171,23 @@ impl World<'_> {
     /// The pod is ready from now on.
     pub(super) fn enter_service(&mut self, index: u32) {
         let pod = &mut self.pods[index as usize];
-        pod.life = Life::Ready;
         pod.down_cause = None;
-        let ready = &mut self.workloads[pod.workload.index()].ready;
+        let workload = pod.workload;
+        let ready = &mut self.workloads[workload.index()].ready;
         let place = ready.partition_point(|one| *one < index);
         ready.insert(place, index);
+        self.recount_places(workload);
+        self.set_life(index, Life::Ready);
     }
 
-    fn leave_service(&mut self, index: u32) -> bool {
-        let ready = &mut self.workloads[self.pods[index as usize].workload.index()].ready;
-        let place = ready.binary_search(&index);
-        place.map(|place| ready.remove(place)).is_ok()
+    /// Whether the pod was ready, and is not from now on.
+    pub(super) fn leave_service(&mut self, index: u32) -> bool {
+        let workload = self.pods[index as usize].workload;
+        let ready = &mut self.workloads[workload.index()].ready;
+        let Ok(place) = ready.binary_search(&index) else { return false };
+        ready.remove(place);
+        self.recount_places(workload);
+        true
     }
 
     /// A pod is deleted: no endpoint any more, then SIGTERM, then SIGKILL.
@@ -165,11 +199,11 @@ impl World<'_> {
             return;
         }
         let is_running = matches!(pod.life, Life::Ready | Life::WaitingForProxy);
-        pod.life = Life::Terminating;
         pod.down_cause = cause;
-        let (workload, name) = (pod.workload, pod.name.clone());
+        let workload = pod.workload;
+        self.set_life(index, Life::Terminating);
         let shutdown = self.plan.universe.workloads[workload.index()].shutdown;
-        self.fact(FactKind::PodTerminating, || (name, String::new()));
+        self.fact_of(FactKind::PodTerminating, index, |_| String::new());
         if was_ready {
             self.endpoints_changed(workload, cause);
         }
@@ -242,17 +276,15 @@ impl World<'_> {
 
     fn remove_pod(&mut self, index: u32) {
         self.stop_pod(index, Life::Gone);
-        let (workload, name) =
-            (self.pods[index as usize].workload, self.pods[index as usize].name.clone());
-        self.fact(FactKind::PodGone, || (name, String::new()));
-        self.reconcile(workload);
+        self.fact_of(FactKind::PodGone, index, |_| String::new());
+        self.reconcile(self.pods[index as usize].workload);
     }
 
     /// A pod's processes end at once, as by a crash; what it becomes then.
     pub(super) fn stop_pod(&mut self, index: u32, becomes: Life) {
         let was_ready = self.leave_service(index);
+        self.set_life(index, becomes);
         let pod = &mut self.pods[index as usize];
-        pod.life = becomes;
         pod.life_ticket = Ticket::NONE;
         pod.proxy_is_up = false;
         pod.app_is_up = false;
@@ -271,14 +303,11 @@ impl World<'_> {
         self.lose_stream(index);
         let pod = &mut self.pods[index as usize];
         pod.stream = XdsStream::Off;
-        pod.seen = Seen::default();
+        self.set_seen(index, Seen::default());
+        self.recount(index);
         self.stop_app(index);
         // Its own calls end with it; what they asked for goes on elsewhere.
-        let calls = self.calls.iter().filter(|(_, call)| call.pod == index && !call.is_over);
-        let calls: Vec<_> = calls.map(|(id, _)| id).collect();
-        for call in calls {
-            self.drop_call(call);
-        }
+        self.drop_calls(index);
         self.close_connections_from(index);
         self.close_connections_to(index);
         self.pods[index as usize].birth += 1;
@@ -294,14 +323,24 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         let is_answered = pod.is_meshed && pod.proxy_is_up;
         pod.app_is_up = false;
+        self.census.queued -= u32::try_from(pod.station.waiting()).unwrap_or(0);
         pod.station.clear(self.now);
         pod.shared = Ticket::NONE;
+        let may_have_attempts = pod.visits != 0 || pod.inbound != 0;
+        pod.has_orphans |= pod.visits != 0;
         pod.visits = 0;
+        if !is_answered {
+            pod.inbound = 0;
+        }
         let in_pod = |phase| {
             matches!(phase, Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling)
         };
-        let here = self.attempts.iter().filter(|(_, one)| one.pod == index && in_pod(one.phase));
-        let here: Vec<_> = here.map(|(id, _)| id).collect();
+        // Most pods that end have nothing left to do: no look at all attempts then.
+        let mut here = Vec::new();
+        if may_have_attempts {
+            let at_pod = |one: &Attempt| one.pod == index && in_pod(one.phase);
+            here.extend(self.attempts.iter().filter(|(_, one)| at_pod(one)).map(|(id, _)| id));
+        }
         for id in here {
             let attempt = &mut self.attempts[id];
             attempt.holds_worker = false;
@@ -324,50 +363,5 @@ impl World<'_> {
         }
         let pod = &self.pods[index as usize];
         pod.down_cause.or(pod.renewal_cause)
-    }
-
-    /// A node was silent for long: its pods are no endpoints any more.
-    pub(super) fn node_lost(&mut self, node: u32, ticket: Ticket) {
-        if self.nodes.lost_ticket[node as usize] != ticket {
-            return self.stale();
-        }
-        for index in self.pods_on(node) {
-            let was_ready = self.leave_service(index);
-            let pod = &mut self.pods[index as usize];
-            let (workload, cause) = (pod.workload, pod.down_cause);
-            // Those that were about to start are as lost.
-            if pod.life != Life::Terminating {
-                pod.life = Life::Down;
-                pod.life_ticket = Ticket::NONE;
-            }
-            if was_ready {
-                self.endpoints_changed(workload, cause);
-            }
-        }
-        let after = self.plan.parameters.kubernetes.eviction_after;
-        self.nodes.lost_ticket[node as usize] = self.queue.after(after, Event::Evict(node).pack());
-    }
-
-    /// A lost node's pods are evicted: their deployments replace them elsewhere.
-    pub(super) fn evict(&mut self, node: u32, ticket: Ticket) {
-        if self.nodes.lost_ticket[node as usize] != ticket {
-            return self.stale();
-        }
-        self.nodes.lost_ticket[node as usize] = Ticket::NONE;
-        for pod in self.pods_on(node) {
-            if self.pods[pod as usize].life == Life::Down {
-                self.pods[pod as usize].life = Life::Gone;
-                let workload = self.pods[pod as usize].workload;
-                self.workloads[workload.index()].cause = self.pods[pod as usize].down_cause;
-                self.reconcile(workload);
-            }
-        }
-    }
-
-    /// Pods of a node that are not gone.
-    pub(super) fn pods_on(&self, node: u32) -> Vec<u32> {
-        let here = |pod: &Pod| pod.node == NodeId(node) && pod.life != Life::Gone;
-        let all = self.pods.iter().zip(0..);
-        all.filter(|(pod, _)| here(pod)).map(|(_, index)| index).collect()
     }
 }

@@ -19,7 +19,7 @@ impl World<'_> {
 
     /// The watchers know one change more.
     pub(super) fn watch(&mut self) {
-        self.config.watched += 1;
+        self.config.watch();
         for index in 0..self.control.replicas.len() {
             let replica = &mut self.control.replicas[index];
             if replica.down == 0
@@ -48,7 +48,7 @@ impl World<'_> {
                 self.queue.at(time, Event::Debounce(index).pack());
             }
             DebounceStep::Push => {
-                self.control.replicas[index as usize].preparing = self.config.watched;
+                self.prepare(index);
                 let init = self.plan.parameters.xds.push_init;
                 let ticket = self.queue.after(init, Event::PushReady(index).pack());
                 self.control.replicas[index as usize].push_ticket = ticket;
@@ -65,17 +65,15 @@ impl World<'_> {
             return self.stale();
         }
         replica.push_ticket = Ticket::NONE;
-        replica.context = replica.preparing;
-        let context = replica.context;
-        let step = replica.debounce.pushed(self.now);
+        let (context, step) = (replica.preparing, replica.debounce.pushed(self.now));
+        self.set_context(index, context);
         self.fact(FactKind::PushStarted, || {
             (format!("istiod-{index}"), format!("version {context}"))
         });
-        for pod in 0..self.pods.len() {
-            let one = &self.pods[pod];
-            if one.stream == XdsStream::Connected(index) && one.seen.oldest() < context {
-                let slot = u32::try_from(pod).expect("fewer than 2^32 pods");
-                self.control.replicas[index as usize].push.enqueue(slot);
+        let replica = &mut self.control.replicas[index as usize];
+        for pod in &replica.connected {
+            if self.pods[*pod as usize].seen.oldest() < context {
+                replica.push.enqueue(*pod);
             }
         }
         self.fill_slots(index);
@@ -89,10 +87,11 @@ impl World<'_> {
             let (from, to) =
                 (self.control.replicas[index as usize].node, self.pods[pod as usize].node);
             let delay = self.one_way(from, to, self.loop_key(pod, 4).draw(0, 0));
+            let context = self.control.replicas[index as usize].context;
             let record = &mut self.pods[pod as usize];
-            record.pushing =
-                Some((index, self.control.replicas[index as usize].context, record.epoch));
             record.pushes += 1;
+            let epoch = record.epoch;
+            self.set_pushing(pod, Some((index, context, epoch)));
             self.queue.after(self.plan.parameters.xds.push_time + delay, Event::Pushed(pod).pack());
         }
     }
@@ -105,12 +104,14 @@ impl World<'_> {
         if pod.pushes != 0 || epoch != pod.epoch || pod.stream != XdsStream::Connected(replica) {
             return self.stale();
         }
-        pod.pushing = None;
-        let old = pod.seen.oldest();
-        pod.seen = Seen::all(version.max(old));
-        let connected_since = pod.connected_since;
+        let (old, connected_since) = (pod.seen.oldest(), pod.connected_since);
+        let stale_since = self.config.stale_since(old);
+        self.set_seen(index, Seen::all(version.max(old)));
+        self.set_pushing(index, None);
+        self.recount(index);
+        self.leave_gone_endpoints(index);
         self.control.counts.pushes += 1;
-        if let Some(since) = self.config.stale_since(old)
+        if let Some(since) = stale_since
             && old < version
             && connected_since <= since
         {

@@ -12,7 +12,7 @@ use crate::kernel::stream::{Key, draw_at};
 use crate::kernel::time::Duration;
 use crate::model::identity::certificate::Leaf;
 use crate::model::identity::retry::{Law, RetryLoop};
-use crate::vocabulary::cause::{CauseId, CauseKind};
+use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
 
 impl World<'_> {
@@ -79,14 +79,14 @@ impl World<'_> {
         }
         pod.csr_held = held;
         if !pod.csr_is_parked {
-            let name = pod.name.clone();
-            self.fact(FactKind::CertificateRequestFailed, || {
-                (name, "the certificate authority is away".to_owned())
+            self.fact_of(FactKind::CertificateRequestFailed, index, |_| {
+                "the certificate authority is away".to_owned()
             });
         }
         let pod = &mut self.pods[index as usize];
         pod.csr_is_parked = true;
         pod.renewal_cause = Some(cause);
+        self.control.parked.insert(index);
         if let (Some(leaf), true) = (&pod.leaf, pod.expiry == Ticket::NONE) {
             let (at, now) = (leaf.not_after, self.now);
             if now < at && at < self.end {
@@ -146,8 +146,8 @@ impl World<'_> {
             Ticket::NONE
         };
         self.control.counts.certificates_issued += 1;
-        let name = pod.name.clone();
-        self.fact(FactKind::CertificateIssued, || (name, String::new()));
+        self.expect_end(index, leaf.not_after);
+        self.fact_of(FactKind::CertificateIssued, index, |_| String::new());
         self.check_proxy(index);
     }
 
@@ -164,8 +164,7 @@ impl World<'_> {
         pod.expiry = Ticket::NONE;
         pod.leaf_cause = Some(cause);
         self.control.counts.certificates_expired += 1;
-        let name = pod.name.clone();
-        self.fact(FactKind::CertificateExpired, || (name, String::new()));
+        self.fact_of(FactKind::CertificateExpired, index, |_| String::new());
     }
 
     /// The cause of this kind with this reason: one for all whom it concerns.
@@ -175,13 +174,8 @@ impl World<'_> {
         because: Option<CauseId>,
         what: impl FnOnce() -> String,
     ) -> CauseId {
-        let known = self.causes.iter().position(|one| one.kind == kind && one.because == because);
-        let known = known.map(|index| CauseId(u32::try_from(index).unwrap_or(0)));
-        known.unwrap_or_else(|| {
-            let cause =
-                crate::vocabulary::cause::Cause { kind, at: self.now, what: what(), because };
-            self.causes.add(cause)
-        })
+        let now = self.now;
+        self.causes.follow(kind, because, || Cause { kind, at: now, what: what(), because })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
 //! Left out: anything that can be derived.
 
-use crate::kernel::bytes::Bytes as _;
+use super::census::Standing;
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -16,6 +16,7 @@ use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
 use crate::model::proxy::workers::Workers;
+use crate::model::sampling::demand::Demand;
 use crate::plan::universe::{ClassId, ClusterId, NodeId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::Outcome;
@@ -32,6 +33,8 @@ pub(crate) enum Parent {
     User(u32, u32),
     /// An attempt that an app works on; whether the app needs the answer.
     Visit(Id<Attempt>, bool),
+    /// A request that is not simulated: rare calls are, between the windows of a sampled run.
+    Unsimulated,
 }
 
 /// A request as its client proxy sees it; ends exactly once.
@@ -42,6 +45,8 @@ pub(crate) struct Call {
     pub began: Time,
     pub parent: Parent,
     pub edge: u32,
+    /// The batch that it is recorded in, or `UNRECORDED`.
+    pub batch: u32,
     /// The client's pod.
     pub pod: u32,
     pub service: ServiceId,
@@ -100,6 +105,8 @@ pub(crate) struct Attempt {
     pub key: Key,
     /// The call; none if the client gave up.
     pub call: Id<Call>,
+    /// That of its call.
+    pub batch: u32,
     pub phase: Phase,
     pub pending: u8,
     pub upstream: u32,
@@ -171,6 +178,8 @@ pub(crate) struct Connection {
     pub birth: u32,
     /// Its place in the server's list.
     pub place: u32,
+    /// Its place in its upstream's list.
+    pub client_place: u32,
     pub streams: u32,
     pub requests: u32,
     /// SYNs sent.
@@ -196,11 +205,6 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Bytes held beside the host itself.
-    pub(crate) fn bytes(&self) -> usize {
-        self.pools.bytes() + self.pools.iter().map(Pool::bytes).sum::<usize>()
-    }
-
     /// Attempts that wait for a connection to it.
     pub(crate) fn waiting(&self) -> usize {
         self.pools.iter().map(Pool::waiting).sum()
@@ -214,29 +218,35 @@ pub(crate) struct Upstream {
     pub cluster: ClusterId,
     /// The endpoint version that `members` stands for.
     pub version: u32,
+    /// Endpoints that were used, and such that left while in use.
     pub hosts: Vec<Host>,
     pub free_hosts: Vec<u32>,
-    /// Host slots of the endpoint list, in pod order.
+    /// By place in the endpoint list, which is in pod order: its host slot, [`NONE`] before its
+    /// first use. The list itself is the configuration's.
     pub members: Vec<u32>,
-    /// Those that are not ejected.
+    /// Members that are ejected.
+    pub ejected: u32,
+    /// While some are: those that are not.
     pub usable: Vec<u32>,
     pub gauges: Gauges,
     /// Round robin's position, by worker.
     pub turns: Box<[u32]>,
     pub has_tick: bool,
     pub session: Option<SessionTicket>,
+    /// Connections open or being opened.
+    pub connections: Vec<Id<Connection>>,
+    /// The first and the last version without an endpoint to which it has connections; 0 if there
+    /// is none, or it has caught up.
+    pub gone: (u32, u32),
     /// Connections opened so far: names the next one's key.
     pub opened: u32,
+    /// Traffic on it is never sampled, so its clock never stops.
+    pub is_in_full: bool,
+    /// What it would have been asked for in the gaps of a sampled run.
+    pub demand: Demand,
 }
 
 impl Upstream {
-    /// Bytes held beside the upstream itself.
-    pub(crate) fn bytes(&self) -> usize {
-        let lists = self.free_hosts.bytes() + self.members.bytes() + self.usable.bytes();
-        let hosts = self.hosts.bytes() + self.hosts.iter().map(Host::bytes).sum::<usize>();
-        hosts + lists + self.turns.bytes()
-    }
-
     /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
     /// since attempts that the endpoints still work on name it.
     pub(crate) fn forget(&mut self) {
@@ -246,7 +256,9 @@ impl Upstream {
         self.hosts = Vec::new();
         self.free_hosts = Vec::new();
         self.members = Vec::new();
+        self.ejected = 0;
         self.usable = Vec::new();
+        self.gone = (0, 0);
         self.session = None;
     }
 }
@@ -264,6 +276,11 @@ impl Seen {
     /// Everything as of one version.
     pub(crate) const fn all(version: u32) -> Self {
         Self { cds: version, eds: version, lds: version, rds: version }
+    }
+
+    /// The four.
+    pub(crate) const fn versions(self) -> [u32; 4] {
+        [self.cds, self.eds, self.lds, self.rds]
     }
 
     /// The oldest of the four.
@@ -304,7 +321,7 @@ pub(crate) enum XdsStream {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Pod {
-    pub name: String,
+    /// Of its name.
     pub hash: u64,
     pub workload: WorkloadId,
     pub node: NodeId,
@@ -312,7 +329,10 @@ pub(crate) struct Pod {
     pub ordinal: u32,
     /// The ReplicaSet: counts rollouts.
     pub generation: u32,
+    /// Changed by `set_life` alone, which keeps the books of its workload.
     pub life: Life,
+    /// What it adds to the census.
+    pub standing: Standing,
     /// Counts incarnations: what happened to an earlier one does not concern this one.
     pub birth: u32,
     /// The scheduled next step of its life.
@@ -353,6 +373,8 @@ pub(crate) struct Pod {
     pub stream_replica: u32,
     pub connected_since: Time,
     pub seen: Seen,
+    /// The version with which its proxy is counted among those that are up; 0 if it is not.
+    pub live_version: u32,
     /// The push on its way: (replica, version, epoch of the stream).
     pub pushing: Option<(u32, u32, u32)>,
     /// Pushes on their way, those of lost streams included.
@@ -365,14 +387,10 @@ pub(crate) struct Pod {
     pub serving: Vec<Id<Connection>>,
     /// Attempts that hold or wait for its app.
     pub visits: u32,
+    /// Attempts that its proxy works on before they reach the app.
+    pub inbound: u32,
+    /// Its app ended under visits, whose calls may still be open.
+    pub has_orphans: bool,
     /// What took it down.
     pub down_cause: Option<CauseId>,
-}
-
-impl Pod {
-    /// Bytes held beside the pod itself.
-    pub(crate) fn bytes(&self) -> usize {
-        let lists = self.upstreams.bytes() + self.serving.bytes();
-        self.name.bytes() + self.station.bytes() + self.workers.bytes() + lists
-    }
 }

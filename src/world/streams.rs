@@ -77,7 +77,9 @@ impl World<'_> {
         pod.stream_loop.fail(&law, held, |n| key.draw(0, n));
         pod.stream_held = held;
         pod.stream_is_parked = park;
-        if !park {
+        if park {
+            self.control.parked.insert(index);
+        } else {
             let at = pod.stream_loop.next_try().max(self.now);
             pod.stream_ticket = self.queue.at(at, Event::Stream(index).pack());
         }
@@ -127,8 +129,9 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         pod.stream = XdsStream::Connected(replica);
         pod.connected_since = self.now;
-        let name = pod.name.clone();
-        self.fact(FactKind::ProxyConnected, || (name, format!("to istiod-{replica}")));
+        self.recount(index);
+        self.fact_of(FactKind::ProxyConnected, index, |_| format!("to istiod-{replica}"));
+        self.control.replicas[replica as usize].connected.insert(index);
         self.control.replicas[replica as usize].push.enqueue(index);
         self.fill_slots(replica);
     }
@@ -137,6 +140,8 @@ impl World<'_> {
     pub(super) fn lose_stream(&mut self, index: u32) {
         let XdsStream::Connected(replica) = self.pods[index as usize].stream else { return };
         self.control.replicas[replica as usize].push.remove(index);
+        self.set_pushing(index, None);
+        self.control.replicas[replica as usize].connected.remove(&index);
         let law = self.control.stream_law;
         let key = self.loop_key(index, 3);
         let pod = &mut self.pods[index as usize];
@@ -147,8 +152,8 @@ impl World<'_> {
         pod.stream_loop = RetryLoop::restart(self.now, draws);
         pod.stream_loop.fail(&law, Duration::ZERO, |n| key.draw(0, n));
         pod.stream_held = Duration::ZERO;
-        let name = pod.name.clone();
-        self.fact(FactKind::ProxyDisconnected, || (name, String::new()));
+        self.recount(index);
+        self.fact_of(FactKind::ProxyDisconnected, index, |_| String::new());
         let pod = &mut self.pods[index as usize];
         if matches!(pod.life, Life::Down | Life::Gone) {
             pod.stream = XdsStream::Off;
@@ -162,6 +167,7 @@ impl World<'_> {
             pod.stream_ticket = self.queue.at(at, Event::Stream(index).pack());
         } else {
             self.pods[index as usize].stream_is_parked = true;
+            self.control.parked.insert(index);
         }
     }
 }

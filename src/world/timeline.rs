@@ -46,6 +46,11 @@ impl Timeline {
 }
 
 impl World<'_> {
+    /// Whether an event has begun.
+    pub(super) fn has_begun(&self, event: u32) -> bool {
+        self.timeline.states[event as usize].begun != 0
+    }
+
     /// Schedules what is known of the timeline.
     pub(super) fn start_timeline(&mut self) {
         for (event, index) in self.plan.timeline.iter().zip(0..) {
@@ -92,6 +97,7 @@ impl World<'_> {
             to: is_instant(&event.action).then_some(self.now),
         });
         self.recorder.event_begins(index, &event.id, self.now, event.lasts.is_some());
+        self.cut_windows(until);
         self.fact(FactKind::EventBegan, || (event.id.clone(), event.label.clone()));
         if let Some(until) = until {
             self.queue.at(until, Event::End(index).pack());
@@ -115,6 +121,7 @@ impl World<'_> {
         }
         self.apply(&event.action, false, cause, None);
         self.recorder.event_ends(index, &event.id, self.now);
+        self.cut_windows(None);
     }
 
     /// What is in force: the actions of the events that have begun and not ended, with their
@@ -134,7 +141,15 @@ impl World<'_> {
         };
         let reading = gauge.map(|gauge| self.gauges()[gauge as usize]);
         let now = self.now;
-        let holds_since = self.recorder.watches[slot as usize].1.tick(now, reading);
+        let watch = &mut self.recorder.watches[slot as usize].1;
+        // Between windows there is nothing to be seen: what held before holds on.
+        let is_blind = gauge.is_none() && self.sampling.is_some() && !watch.has_samples();
+        if is_blind {
+            watch.rest();
+            self.queue.after(period, Event::Condition(slot).pack());
+            return;
+        }
+        let holds_since = watch.tick(now, reading);
         let timeline = &self.plan.timeline[event as usize];
         let Trigger::When { hold, not_before, .. } = &timeline.trigger else { return };
         let met = holds_since.is_some_and(|since| *hold <= now.since(since) && *not_before <= now);
@@ -171,7 +186,7 @@ impl World<'_> {
     /// Gauges are read for assertions.
     pub(super) fn read_gauges(&mut self) {
         let readings = self.gauges();
-        self.recorder.readings(self.now, &readings);
+        self.recorder.readings(self.now, &readings, self.sampled_batch());
         let period = gauge_period(self.plan.duration);
         if self.now + period < self.end {
             self.queue.after(period, Event::ReadGauges(0).pack());
@@ -182,6 +197,19 @@ impl World<'_> {
     pub(super) fn fact(&mut self, kind: FactKind, text: impl FnOnce() -> (String, String)) {
         if self.recorder.on {
             self.recorder.journal.write(self.now, kind, text);
+        }
+    }
+
+    /// Writes a fact about a pod. Its name and the detail are only made if there is room for it.
+    pub(super) fn fact_of(
+        &mut self,
+        kind: FactKind,
+        pod: u32,
+        detail: impl FnOnce(&Self) -> String,
+    ) {
+        if self.recorder.on && self.recorder.journal.has_room(self.now, kind) {
+            let text = (self.pod_name(pod), detail(self));
+            self.recorder.journal.add(self.now, kind, text);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A cluster as one proxy sees it: endpoints as of its own configuration, their health, gauges.
 //!
-//! Made at first use; catches up with the proxy's configuration when it is next used.
+//! Made at first use. It catches up with the proxy's configuration when it is next used, or when a
+//! version comes that lacks an endpoint to which it has connections: those close then, at once or
+//! when they are done.
 //!
 //! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
 //! Left out: state shared between clusters; health checks.
@@ -9,7 +11,8 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::journey::rule;
-use super::state::{Attempt, Call, Connection, Host, NONE, Upstream};
+use super::state::{Attempt, Call, Connection, Host, Life, NONE, Upstream};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{below, draw_at};
 use crate::kernel::time::{Duration, Time};
@@ -17,6 +20,7 @@ use crate::model::proxy::balancer;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::{Health, may_eject};
 use crate::model::proxy::pool::Pool;
+use crate::model::sampling::demand::Demand;
 use crate::plan::universe::ClusterId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -25,12 +29,14 @@ impl World<'_> {
     /// An endpoint by the balancer, away from those already tried if the policy says so.
     pub(super) fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
         let call = &self.calls[id];
-        let plan = self.plan;
-        let upstream = &mut self.upstreams[call.upstream as usize];
+        let (plan, index) = (self.plan, call.upstream);
+        let upstream = &mut self.upstreams[index as usize];
         let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
-        let (usable, members) = (upstream.usable.len(), upstream.members.len());
+        let members = upstream.members.len();
+        let usable = members - upstream.ejected as usize;
         let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-        let candidates = if panics { &upstream.members } else { &upstream.usable };
+        let all = panics || usable == members;
+        let candidates = if all { &upstream.members } else { &upstream.usable };
         if candidates.is_empty() {
             return None;
         }
@@ -42,18 +48,48 @@ impl World<'_> {
             },
         };
         let turn = &mut upstream.turns[call.worker as usize];
-        let mut host = NONE;
+        let (mut host, mut place) = (NONE, 0);
         for pick in 0..picks {
             let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
-            let index = balancer::pick(policy.balancer, candidates.len(), turn, draw, |index| {
-                upstream.hosts[candidates[index] as usize].active
+            place = balancer::pick(policy.balancer, candidates.len(), turn, draw, |place| {
+                // One that was never used has nothing to do.
+                upstream.hosts.get(candidates[place] as usize).map_or(0, |host| host.active)
             });
-            host = candidates[index];
-            if !call.tried.contains(&host) {
+            host = candidates[place];
+            if pick + 1 == picks || host == NONE || !call.tried.contains(&host) {
                 break;
             }
         }
-        Some(host)
+        if host == NONE { Some(self.make_host(index, all, place)) } else { Some(host) }
+    }
+
+    /// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
+    #[cold]
+    pub(super) fn make_host(&mut self, index: u32, all: bool, nth: usize) -> u32 {
+        let upstream = &mut self.upstreams[index as usize];
+        let place = if all { nth } else { upstream.place_of_usable(nth) };
+        let pod = self.config.endpoints(upstream.cluster, upstream.version)[place];
+        let host = Host {
+            pod,
+            is_member: true,
+            active: 0,
+            health: Health::default(),
+            pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
+        };
+        let slot = if let Some(slot) = upstream.free_hosts.pop() {
+            upstream.hosts[slot as usize] = host;
+            slot
+        } else {
+            upstream.hosts.push(host);
+            u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
+        };
+        upstream.members[place] = slot;
+        let pools = upstream.turns.len() * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
+        self.memory.grow(size_of::<Host>() + pools);
+        if upstream.ejected != 0 {
+            upstream.list_usable();
+        }
+        slot
     }
 
     /// The pod's view of a cluster.
@@ -74,12 +110,17 @@ impl World<'_> {
             hosts: Vec::new(),
             free_hosts: Vec::new(),
             members: Vec::new(),
+            ejected: 0,
             usable: Vec::new(),
             gauges: Gauges::default(),
             turns: (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect(),
             has_tick: false,
             session: None,
+            connections: Vec::new(),
+            gone: (0, 0),
             opened: 0,
+            is_in_full: self.is_in_full(pod, cluster),
+            demand: Demand::default(),
         };
         self.upstreams.push(upstream);
         let index = u32::try_from(self.upstreams.len() - 1).expect("fewer than 2^32 upstreams");
@@ -103,43 +144,12 @@ impl World<'_> {
         if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
             return;
         }
-        let workers = upstream.turns.len();
-        let (hosts, room) = (upstream.hosts.len(), upstream.hosts.capacity());
-        for host in &mut upstream.hosts {
-            host.is_member = false;
-        }
-        let before = std::mem::take(&mut upstream.members);
-        for pod in self.config.endpoints(upstream.cluster, seen) {
-            let known = before.iter().find(|slot| upstream.hosts[**slot as usize].pod == *pod);
-            let slot = known.copied().unwrap_or_else(|| {
-                let host = Host {
-                    pod: *pod,
-                    is_member: true,
-                    active: 0,
-                    health: Health::default(),
-                    pools: (0..workers).map(|_| Pool::default()).collect(),
-                };
-                if let Some(slot) = upstream.free_hosts.pop() {
-                    upstream.hosts[slot as usize] = host;
-                    slot
-                } else {
-                    upstream.hosts.push(host);
-                    u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
-                }
-            });
-            upstream.hosts[slot as usize].is_member = true;
-            upstream.members.push(slot);
-        }
+        let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
         self.list_usable(index);
         // A list may have a hundred thousand endpoints: limits must hear of it soon.
-        let upstream = &self.upstreams[index as usize];
-        let pools = workers * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
-        let slots = upstream.hosts.capacity() - room;
-        self.memory.grow(slots * (size_of::<Host>() + 8) + (upstream.hosts.len() - hosts) * pools);
-        for slot in before {
-            if !self.upstreams[index as usize].hosts[slot as usize].is_member {
-                self.leave_endpoint(index, slot);
-            }
+        self.memory.grow(self.upstreams[index as usize].members.bytes());
+        for slot in left {
+            self.leave_endpoint(index, slot);
         }
     }
 
@@ -160,6 +170,42 @@ impl World<'_> {
         self.free_host(index, slot);
     }
 
+    /// The newest version is without an endpoint of the cluster: whoever has connections to it shall
+    /// know when that version comes.
+    pub(super) fn wake_holders(&mut self, cluster: ClusterId, endpoint: u32) {
+        let version = self.config.version();
+        for id in &self.pods[endpoint as usize].serving {
+            let upstream = &mut self.upstreams[self.connections[*id].upstream as usize];
+            if upstream.cluster == cluster {
+                upstream.lack(version, version);
+            }
+        }
+    }
+
+    /// A connection has come up. If its endpoint went meanwhile, its proxy looks at the next
+    /// version that it gets.
+    pub(super) fn note_late_connection(&mut self, index: u32, endpoint: u32) {
+        if self.pods[endpoint as usize].life != Life::Ready {
+            let upstream = &mut self.upstreams[index as usize];
+            upstream.lack(upstream.version + 1, self.config.version());
+        }
+    }
+
+    /// A proxy has another version: it leaves the endpoints that are gone and to which it has
+    /// connections. What else changed it learns at its next use of a cluster.
+    pub(super) fn leave_gone_endpoints(&mut self, pod: u32) {
+        let seen = self.seen(pod).eds;
+        for place in 0..self.pods[pod as usize].upstreams.len() {
+            let index = self.pods[pod as usize].upstreams[place].1;
+            let (first, last) = self.upstreams[index as usize].gone;
+            if first != 0 && first <= seen {
+                self.upstreams[index as usize].gone =
+                    if last <= seen { (0, 0) } else { (seen + 1, last) };
+                self.catch_up(index);
+            }
+        }
+    }
+
     /// Takes an endpoint's slot back once nothing refers to it.
     pub(super) fn free_host(&mut self, index: u32, slot: u32) {
         let upstream = &mut self.upstreams[index as usize];
@@ -171,14 +217,12 @@ impl World<'_> {
         }
     }
 
-    /// Those of the members that are not ejected.
+    /// Lists who is not ejected; the census counts those who are.
     fn list_usable(&mut self, index: u32) {
         let upstream = &mut self.upstreams[index as usize];
-        let hosts = &upstream.hosts;
-        let usable = &mut upstream.usable;
-        usable.clear();
-        let is_usable = |slot: &&u32| !hosts[**slot as usize].health.is_ejected();
-        usable.extend(upstream.members.iter().filter(is_usable));
+        let before = upstream.ejected;
+        upstream.list_usable();
+        self.census.ejected = self.census.ejected + upstream.ejected - before;
     }
 
     /// An attempt at an endpoint ended: outlier detection counts it.
@@ -190,8 +234,7 @@ impl World<'_> {
         if outcome.details == Details::DownstreamDisconnect {
             return;
         }
-        let members = upstream.members.len();
-        let ejected = members - upstream.usable.len();
+        let (members, ejected) = (upstream.members.len(), upstream.ejected as usize);
         let host = &mut upstream.hosts[slot as usize];
         if !host.health.record(outlier, outcome)
             || !host.is_member
@@ -199,16 +242,17 @@ impl World<'_> {
         {
             return;
         }
-        host.health.eject(self.now);
+        let now = self.clock.time(self.now);
+        host.health.eject(now);
         let (pod, client) = (host.pod, upstream.pod);
         if !upstream.has_tick {
             upstream.has_tick = true;
-            let at = next_on_grid(self.now, outlier.interval);
-            self.queue.at(at, Event::OutlierTick(index).pack());
+            let at = self.clock.instant(next_on_grid(now, outlier.interval));
+            self.queue.at(at.max(self.now), Event::OutlierTick(index).pack());
         }
         self.list_usable(index);
-        let names = (self.pods[pod as usize].name.clone(), self.pods[client as usize].name.clone());
-        self.fact(FactKind::EndpointEjected, || (names.0, format!("by {}", names.1)));
+        let by = |world: &Self| format!("by {}", world.pod_name(client));
+        self.fact_of(FactKind::EndpointEjected, pod, by);
     }
 
     /// The interval of outlier detection: some come back.
@@ -217,9 +261,15 @@ impl World<'_> {
         upstream.has_tick = false;
         let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
         let Some(outlier) = policy.outlier else { return self.stale() };
+        let now = self.clock.time(self.now);
+        if self.clock.is_stopped() || !is_on_grid(now, outlier.interval) {
+            // The clock of traffic has stood still meanwhile.
+            upstream.has_tick = true;
+            return self.put_tick_off(index, next_on_grid(now, outlier.interval));
+        }
         let mut returned = Vec::new();
         for host in upstream.hosts.iter_mut().filter(|host| host.pod != NONE) {
-            if host.health.needs_ticks() && host.health.tick(&outlier, self.now) {
+            if host.health.needs_ticks() && host.health.tick(&outlier, now) {
                 returned.push(host.pod);
             }
         }
@@ -232,11 +282,72 @@ impl World<'_> {
         }
         let client = self.upstreams[index as usize].pod;
         for pod in returned {
-            let name = self.pods[pod as usize].name.clone();
-            let client = self.pods[client as usize].name.clone();
-            self.fact(FactKind::EndpointUnejected, || (name, format!("by {client}")));
+            let by = |world: &Self| format!("by {}", world.pod_name(client));
+            self.fact_of(FactKind::EndpointUnejected, pod, by);
         }
     }
+}
+
+/// Whether `now` is a point of the grid of an interval from time zero.
+fn is_on_grid(now: Time, interval: Duration) -> bool {
+    now.ns().is_multiple_of(interval.ns().max(1))
+}
+
+impl Upstream {
+    /// Versions `first` to `last` lack an endpoint to which there is a connection.
+    fn lack(&mut self, first: u32, last: u32) {
+        let (known, _) = self.gone;
+        self.gone = (if known == 0 { first } else { known.min(first) }, last);
+    }
+
+    /// The endpoints are those of `list` from now on; who left, if it was ever used. Both lists
+    /// are in pod order, so one merge does it; what was never used costs nothing but its place.
+    fn follow(&mut self, list: &[u32]) -> Vec<u32> {
+        let mut left = Vec::new();
+        let hosts = &self.hosts;
+        let used = std::mem::replace(&mut self.members, vec![NONE; list.len()]);
+        let mut used = used.into_iter().filter(|slot| *slot != NONE).peekable();
+        for (place, pod) in list.iter().enumerate() {
+            while let Some(slot) = used.next_if(|slot| hosts[*slot as usize].pod < *pod) {
+                left.push(slot);
+            }
+            if let Some(slot) = used.next_if(|slot| hosts[*slot as usize].pod == *pod) {
+                self.members[place] = slot;
+            }
+        }
+        left.extend(used);
+        for slot in &left {
+            self.hosts[*slot as usize].is_member = false;
+        }
+        left
+    }
+
+    /// Counts who is ejected; lists who is not, while somebody is.
+    fn list_usable(&mut self) {
+        self.ejected = self.recount_ejected();
+        self.usable.clear();
+        if self.ejected != 0 {
+            let Self { members, hosts, usable, .. } = self;
+            usable.extend(members.iter().filter(|slot| !is_ejected(hosts, **slot)));
+        }
+    }
+
+    /// The place of the nth member that is not ejected.
+    fn place_of_usable(&self, nth: usize) -> usize {
+        let all = self.members.iter().enumerate();
+        let mut usable = all.filter(|(_, slot)| !is_ejected(&self.hosts, **slot));
+        usable.nth(nth).map(|(place, _)| place).expect("as many as are listed")
+    }
+
+    /// Members that are ejected, recounted.
+    pub(super) fn recount_ejected(&self) -> u32 {
+        let ejected = self.members.iter().filter(|slot| is_ejected(&self.hosts, **slot));
+        u32::try_from(ejected.count()).expect("few endpoints")
+    }
+}
+
+fn is_ejected(hosts: &[Host], slot: u32) -> bool {
+    hosts.get(slot as usize).is_some_and(|host| host.health.is_ejected())
 }
 
 /// The next point after `now` on the grid of an interval from time zero.

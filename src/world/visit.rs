@@ -9,7 +9,7 @@ use super::client::purpose;
 use super::compiled::CompiledStep;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Life, Parent, Phase};
+use super::state::{Attempt, Life, NONE, Parent, Phase};
 use crate::kernel::queue::Ticket;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
@@ -50,6 +50,7 @@ impl World<'_> {
         let proxy = &self.plan.parameters.proxy;
         let worker = u32::from(attempt.server_worker);
         let done = pod.workers.run(worker, self.now, proxy.server_request, Duration::ZERO);
+        pod.inbound += 1;
         self.attempts[id].pending += 1;
         self.queue.at(done + proxy.loopback, Event::Enter(slot).pack());
     }
@@ -62,6 +63,7 @@ impl World<'_> {
             self.queue.at(later, Event::Enter(slot).pack());
             return self.stale();
         }
+        self.pods[self.attempts[id].pod as usize].inbound -= 1;
         self.enter_app(id);
     }
 
@@ -79,13 +81,14 @@ impl World<'_> {
                 self.begin_service(id);
             }
             Arrival::Waiting => {
+                self.census.queued += 1;
                 self.attempts[id].present = true;
                 self.attempts[id].phase = Phase::Queued;
             }
             Arrival::Full => {
                 pod.visits -= 1;
                 let workload = pod.workload;
-                if self.recorder.counts(self.now) {
+                if self.recorder.counts(self.now, self.attempts[id].batch) {
                     self.recorder.served[workload.index()].overflowed += 1;
                 }
                 self.answer(id, Outcome::failure(Details::AppOverflow));
@@ -105,9 +108,9 @@ impl World<'_> {
         let attempt = &mut self.attempts[id];
         attempt.holds_worker = true;
         if attempt.step == 0 {
-            let (entered, pod) = (attempt.entered, attempt.pod);
-            let workload = self.pods[pod as usize].workload;
-            self.recorder.waited(workload, entered, self.now.since(entered));
+            let (entered, batch) = (attempt.entered, attempt.batch);
+            let workload = self.pods[attempt.pod as usize].workload;
+            self.recorder.waited(workload, (entered, batch), self.now.since(entered));
         }
         self.advance(id);
     }
@@ -161,6 +164,7 @@ impl World<'_> {
                     if !attempt.holds_worker {
                         let pod = &mut self.pods[index];
                         if pod.station.arrive(self.now, id, true) == Arrival::Waiting {
+                            self.census.queued += 1;
                             let attempt = &mut self.attempts[id];
                             (attempt.phase, attempt.present) = (Phase::Queued, true);
                             return;
@@ -201,6 +205,7 @@ impl World<'_> {
     fn make_calls(&mut self, id: Id<Attempt>) -> bool {
         let attempt = &mut self.attempts[id];
         let (key, pod, step) = (attempt.key, attempt.pod, attempt.step as usize);
+        let batch = attempt.batch;
         attempt.step += 1;
         attempt.phase = Phase::Calling;
         // One more than there are, so that a call that ends at once does not go on from here.
@@ -214,12 +219,13 @@ impl World<'_> {
             let Some(call) = calls.get(site).copied() else { break };
             holds = *holds_worker;
             site += 1;
+            let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
             let certain = 1.0 <= call.probability;
             if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
                 self.attempts[id].open_calls += 1;
                 let parent = Parent::Visit(id, call.required);
                 let child = key.child(call.index);
-                self.begin_call(child, parent, pod, call.edge, call.to, call.class);
+                self.begin_call(child, parent, batch, pod, call.target);
             }
         }
         let attempt = &mut self.attempts[id];
@@ -265,7 +271,8 @@ impl World<'_> {
         let pod = &mut self.pods[attempt.pod as usize];
         pod.visits -= 1;
         let workload = pod.workload;
-        self.recorder.sojourned(workload, attempt.entered, self.now.since(attempt.entered));
+        let (entered, batch) = (attempt.entered, attempt.batch);
+        self.recorder.sojourned(workload, (entered, batch), self.now.since(entered));
         let errors = self.workloads[workload.index()].errors;
         let outcome = if attempt.call_failed {
             Outcome::failure(Details::AppCallFailed)
@@ -289,6 +296,7 @@ impl World<'_> {
         let next = self.pods[index].station.release(self.now);
         debug_assert!(!self.pods[index].station.wastes(), "somebody waits while a worker is idle");
         if let Some(next) = next {
+            self.census.queued -= 1;
             self.begin_service(next);
         }
     }
@@ -314,7 +322,8 @@ impl World<'_> {
             extra = done.since(self.now) + proxy.loopback;
         }
         let latency = self.now.since(attempt.arrived) + extra;
-        self.recorder.served(workload, attempt.arrived, latency, outcome.is_ok());
+        let arrived = (attempt.arrived, attempt.batch);
+        self.recorder.served(workload, arrived, latency, outcome.is_ok());
         if gone {
             return self.close_attempt(id);
         }

@@ -399,6 +399,23 @@ fn a_rolling_update_of_ten_pods_during_an_outage_stops_at_eight() {
     assert!((ready.last().unwrap() - 8.0).abs() < 1e-9, "{ready:?}");
 }
 
+/// Envoy drains the pools of hosts that an EDS update removes. A proxy without requests used to keep
+/// its connections to them until its next request, or until the pods were gone.
+#[test]
+fn an_idle_proxy_leaves_removed_endpoints_when_it_is_told_and_not_while_istiod_is_away() {
+    let workload = "replicas = 4\ntime = \"1ms\"\nshutdown = { pre_stop = \"20s\" }";
+    let scale = "[[event]]\nid = \"less\"\nat = \"10s\"\ndo = \"scale\"\ntarget = \"service:server\"\nreplicas = 1\n";
+    let arrivals = "{ constant = { steps = [[\"0s\", \"50rps\"], [\"8s\", \"0rps\"]] } }";
+    let text =
+        mesh("20s", "", workload, arrivals, scale).replace("[mesh]", "interval = \"1s\"\n[mesh]");
+    let open = |text: &str| {
+        let open = gauge(&run(text), Gauge::Connections);
+        [open[9], open[12], open[19]].map(|count| format!("{count:.0}"))
+    };
+    assert_eq!(open(&text), ["4", "1", "1"]);
+    assert_eq!(open(&(text + ISTIOD_AWAY)), ["4", "4", "4"]);
+}
+
 // === the timeline ===
 
 /// Two windows on one target overlap: each end takes back its own part only. They used to share

@@ -21,6 +21,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Sampled runs against runs of every request.
+#[cfg(feature = "native")]
+mod sampling;
 /// Random plans from a seed; only laws are checked.
 #[cfg(feature = "native")]
 mod swarm;

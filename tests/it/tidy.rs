@@ -38,7 +38,7 @@ const LINES_MAX: usize = 400;
 const LONGER: [(&str, usize); 3] = [
     ("src/check/oracle/cases.rs", 423),
     ("src/plan/parameter.rs", 520),
-    ("src/report/summary.rs", 460),
+    ("src/report/summary.rs", 410),
 ];
 /// A number in `LONGER` is lowered when the file is so much shorter.
 const SLACK: usize = 60;

@@ -1,6 +1,9 @@
-//! The control plane's own rules: when it pushes, to whom, and which streams it lets in.
+//! The control plane's own rules: what it remembers, when it pushes, to whom, and which streams it
+//! lets in.
 
 pub mod admission;
 pub mod debounce;
 pub mod push;
 pub mod slots;
+pub mod snapshots;
+pub mod versions;

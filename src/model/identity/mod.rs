@@ -2,4 +2,5 @@
 
 pub mod certificate;
 pub mod handshake;
+pub mod residual;
 pub mod retry;

@@ -1,8 +1,15 @@
-//! The loops in which agents, proxies and controllers try again, replayable without events.
+//! The loops in which agents, proxies and controllers try again, without an event for each try.
 //!
 //! A loop is one instant, two counters and a law; each wait is a function of the counters and of
-//! one numbered draw. So whoever is known to fail until some time is *parked*: [`RetryLoop::skip_to`]
-//! replays the tries that nobody simulated, and comes to the very instant that stepping would.
+//! one numbered draw. So whoever is known to fail until some time is *parked*, and
+//! [`RetryLoop::skip_to`] catches up with what nobody simulated.
+//!
+//! What is exact: stretches of fewer than 512 cycles (two hours of stream or certificate retries),
+//! the growth of the intervals, and all of a loop without chance. Those come to the very instant
+//! and count that stepping would, however often they were looked at in between. What holds in law:
+//! a longer stretch is leapt over by the [residual law](super::residual), in constant time. Where
+//! it comes to is fixed by the loop, `until` and the draws; another look in between uses other
+//! draws, and is another sample of the same law.
 //!
 //! ```text
 //! Csr     ×··×···×······×············×           five tries, waits 100, 200, 400, 800 ms ± 10 %,
@@ -17,6 +24,7 @@
 //! never while the other side is away; kubernetes `replica_set.go`, client-go's default limiter.
 //! Left out: client-go's bucket of 10 a second over all; Envoy's whole milliseconds.
 
+use super::residual::{Cycle, Gap, Residual};
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::parameter::{CsrInnerRetry, Kubernetes, StreamBackoff, WarmupBackoff};
@@ -116,6 +124,48 @@ impl Law {
     pub fn create(kubernetes: &Kubernetes) -> Self {
         Self::Create { base: kubernetes.create_backoff_base, max: kubernetes.create_backoff_max }
     }
+
+    /// Whether the interval has grown as far as it will.
+    fn is_grown(&self, growth: u32) -> bool {
+        let is_doubled = |base, max| doubled(base, growth, max) == doubled(base, u32::MAX, max);
+        match *self {
+            Self::Csr { outer: StreamBackoffLaw { base, max }, .. }
+            | Self::Stream(StreamBackoffLaw { base, max })
+            | Self::Create { base, max } => is_doubled(base, max),
+            Self::Warmup { base, factor, max, .. } => {
+                grown(base, factor, growth, max) == grown(base, factor, u32::MAX, max)
+            }
+        }
+    }
+
+    /// The waits of a grown loop whose tries take `held`, from the begin of a burst on; none if a
+    /// burst is so long that it is always replayed.
+    fn cycle(&self, held: Duration) -> Option<Cycle> {
+        let around = |wait: Duration, jitter: f64| Gap {
+            low: held + wait.scale(1.0 - jitter),
+            high: held + wait.scale(1.0 + jitter),
+        };
+        let full_jitter =
+            |outer: &StreamBackoffLaw| Gap { low: held, high: held + outer.interval(u32::MAX) };
+        match self {
+            Self::Csr { tries, base, jitter, outer } => {
+                let tries = tries.max(&1);
+                let gap = |n| match n {
+                    n if n + 1 < *tries => around(doubled(*base, n, Duration::MAX), *jitter),
+                    _ => full_jitter(outer),
+                };
+                Cycle::new((0..*tries).map(gap))
+            }
+            Self::Stream(outer) => Cycle::new(std::iter::once(full_jitter(outer))),
+            Self::Warmup { base, factor, jitter, max } => {
+                let interval = grown(*base, *factor, u32::MAX, *max).max(INTERVAL_MIN);
+                Cycle::new(std::iter::once(around(interval, *jitter)))
+            }
+            Self::Create { base, max } => {
+                Cycle::new(std::iter::once(Gap::fixed(held + doubled(*base, u32::MAX, *max))))
+            }
+        }
+    }
 }
 
 impl RetryLoop {
@@ -155,7 +205,7 @@ impl RetryLoop {
             }
             Law::Stream(backoff) => self.full_jitter(backoff, draw),
             Law::Warmup { base, factor, jitter, max } => {
-                let interval = base.scale(libm::pow(factor, f64::from(self.growth))).min(max);
+                let interval = grown(base, factor, self.growth, max);
                 self.grow();
                 interval.max(INTERVAL_MIN).scale(around_one(jitter, self.drawn(draw)))
             }
@@ -176,12 +226,45 @@ impl RetryLoop {
         held: Duration,
         mut draw: impl FnMut(u32) -> u64,
     ) -> u64 {
+        let cycle = law.cycle(held);
         let mut skipped = 0;
         while self.next_try < until {
+            if let Some(cycle) = &cycle
+                && self.burst == 0
+            {
+                let left = until.since(self.next_try);
+                if let Some(wait) = cycle.fixed()
+                    && law.is_grown(self.growth)
+                {
+                    return skipped + self.count_off(left, wait);
+                }
+                if cycle.is_far(left) && law.is_grown(self.growth) {
+                    return skipped + self.leap(until, cycle, &mut draw);
+                }
+            }
             self.fail(law, held, &mut draw);
             skipped += 1;
         }
         skipped
+    }
+
+    /// Tries a fixed wait apart, the first of them `left` before the end; how many those were.
+    fn count_off(&mut self, left: Duration, wait: Duration) -> u64 {
+        let count = left.ns().div_ceil(wait.ns());
+        self.next_try = self.next_try.saturating_add(wait * count);
+        self.growth = self.growth.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        count
+    }
+
+    /// Over many cycles at once, by the residual law; how many tries those were.
+    fn leap(&mut self, until: Time, cycle: &Cycle, mut draw: impl FnMut(u32) -> u64) -> u64 {
+        let elapsed = until.since(self.next_try);
+        let Residual { gap, left, cycles } = cycle.residual(elapsed, || self.drawn(&mut draw));
+        self.next_try = until.saturating_add(left);
+        let gaps = cycle.len();
+        self.burst = u32::try_from((gap + 1) % gaps).expect("few gaps");
+        // Each gap follows a try.
+        cycles * gaps as u64 + gap as u64 + 1
     }
 
     fn full_jitter(
@@ -211,6 +294,11 @@ fn doubled(base: Duration, growth: u32, max: Duration) -> Duration {
     let factor = 1_u64 << growth.min(60);
     let ns = base.ns().saturating_mul(factor).min(max.ns());
     Duration::from_ns(ns.min(Duration::MAX.ns())).max(INTERVAL_MIN)
+}
+
+/// `base` · `factor`^`growth`, at most `max`.
+fn grown(base: Duration, factor: f64, growth: u32, max: Duration) -> Duration {
+    base.scale(libm::pow(factor, f64::from(growth))).min(max)
 }
 
 /// Uniform on [1 − jitter, 1 + jitter).
@@ -288,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn skipping_is_the_same_as_stepping() {
+    fn skipping_a_short_stretch_is_the_same_as_stepping() {
         for law in laws() {
             for held in [Duration::ZERO, Duration::from_s(20)] {
                 for owner in 0..20 {
@@ -296,7 +384,7 @@ mod tests {
                     let mut stepped = RetryLoop::start(at_ms(owner * 777));
                     let mut skipped = stepped;
                     // Parked and woken several times, as when an outage has gaps.
-                    for hours in [1, 2, 2, 9] {
+                    for hours in [1, 2, 2, 3] {
                         let until = Time::ZERO + HOUR * hours;
                         let mut count = 0;
                         while stepped.next_try() < until {
@@ -309,6 +397,119 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// The try at or after `until`, and the number of those before it.
+    fn step_to(until: Time, law: &Law, held: Duration, owner: u64) -> (RetryLoop, u64) {
+        let mut retry = RetryLoop::start(Time::ZERO);
+        let mut count = 0;
+        while retry.next_try() < until {
+            retry.fail(law, held, |n| Key(owner).draw(n, 0));
+            count += 1;
+        }
+        (retry, count)
+    }
+
+    fn skip_to(until: &[Time], law: &Law, held: Duration, owner: u64) -> (RetryLoop, u64) {
+        let mut retry = RetryLoop::start(Time::ZERO);
+        let skip = |until| retry.skip_to(until, law, held, |n| Key(owner).draw(n, 0));
+        let count = until.iter().copied().map(skip).sum();
+        (retry, count)
+    }
+
+    /// The two-sample statistic of Kolmogorov and Smirnov, in units of its deviation: 1.95 is
+    /// passed by one pair of samples of one law in a thousand.
+    fn smirnov(mut a: Vec<f64>, mut b: Vec<f64>) -> f64 {
+        a.sort_unstable_by(f64::total_cmp);
+        b.sort_unstable_by(f64::total_cmp);
+        let (n, m) = (a.len() as f64, b.len() as f64);
+        let distance = |at: f64| {
+            let below = |sample: &[f64]| sample.partition_point(|one| *one <= at) as f64;
+            (below(&a) / n - below(&b) / m).abs()
+        };
+        let largest = a.iter().chain(&b).map(|at| distance(*at)).fold(0.0, f64::max);
+        largest * libm::sqrt(n * m / (n + m))
+    }
+
+    /// Mean and variance, each with its standard error (that of a normal sample).
+    fn moments(sample: &[f64]) -> [(f64, f64); 2] {
+        let (mean, error) = estimate(sample);
+        let count = sample.len() as f64;
+        let variance = error * error * count;
+        [(mean, error), (variance, variance * libm::sqrt(2.0 / count))]
+    }
+
+    #[test]
+    fn parked_loops_recover_like_stepped_ones() {
+        const OWNERS: u64 = 2_000;
+        for (law, number) in laws().iter().zip(0_u64..) {
+            for held in [Duration::ZERO, Duration::from_s(20)] {
+                let cycle = law.cycle(held).expect("few gaps");
+                // 600 cycles and more; for some also with a look at half of it, which is far, too.
+                let length = Duration::from_ns_f64(cycle.mean_ns() * 1_300.0);
+                let until = Time::ZERO + HOUR + length;
+                let half = Time::ZERO + HOUR + length.scale(0.5);
+                let (mut waits, mut counts) = ([vec![], vec![], vec![]], [vec![], vec![], vec![]]);
+                for owner in 0..OWNERS {
+                    let owner = (number * 8 + u64::from(held.is_zero())) * OWNERS * 4 + owner;
+                    let ends = [
+                        step_to(until, law, held, owner),
+                        skip_to(&[until], law, held, owner + OWNERS),
+                        skip_to(&[half, until], law, held, owner + OWNERS * 2),
+                    ];
+                    for (way, (retry, count)) in ends.iter().enumerate() {
+                        assert!(until <= retry.next_try());
+                        waits[way].push(retry.next_try().since(until).as_s());
+                        counts[way].push(*count as f64);
+                    }
+                }
+                if matches!(law, Law::Create { .. }) {
+                    assert!(waits[0] == waits[1] && waits[0] == waits[2], "no chance in it");
+                    assert!(counts[0] == counts[1] && counts[0] == counts[2]);
+                    continue;
+                }
+                for way in [1, 2] {
+                    for (what, samples) in [("waits", &waits), ("counts", &counts)] {
+                        let distance = smirnov(samples[0].clone(), samples[way].clone());
+                        assert!(distance < 1.95, "{law:?}, {what}: {distance}");
+                        let pairs = moments(&samples[0]).into_iter().zip(moments(&samples[way]));
+                        for ((stepped, error), (parked, other)) in pairs {
+                            let error = libm::hypot(error, other);
+                            assert!(
+                                (stepped - parked).abs() < 3.5 * error,
+                                "{law:?}, {what}: {stepped}, {parked} ± {error}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ten_years_are_leapt_over_at_once() {
+        // Tries per cycle over its mean; the deviation of the count is √(c·t/μ) cycles.
+        let [csr, stream, ..] = laws();
+        let until = Time::ZERO + HOUR * 24 * 3650;
+        for (law, tries, cycle_s, variance) in
+            [(csr, 5.0, 16.5, 75.0 + 0.85 * 0.01 / 3.0), (stream, 1.0, 15.0, 75.0)]
+        {
+            let cycles = 3650.0 * 86_400.0 / cycle_s;
+            let deviation = libm::sqrt(variance / (cycle_s * cycle_s) * cycles);
+            let mut sum = 0.0;
+            for owner in 0..400 {
+                let mut draws = 0;
+                let mut retry = RetryLoop::start(Time::ZERO);
+                let draw = |n| {
+                    draws += 1;
+                    Key(owner).draw(n, 0)
+                };
+                let count = retry.skip_to(until, &law, Duration::ZERO, draw);
+                sum += (count as f64 / tries - cycles) / deviation;
+                assert!(draws < 100, "{draws} draws");
+            }
+            assert!((sum / 400.0).abs() < 4.0 / 20.0, "{law:?}: {}", sum / 400.0);
         }
     }
 
@@ -347,7 +548,9 @@ mod tests {
             let draw = |n| Key(owner).draw(n, 0);
             let mut retry = RetryLoop::start(Time::ZERO);
             let _ = retry.skip_to(Time::ZERO + HOUR, &csr, Duration::ZERO, draw);
-            let recovery = Time::ZERO + HOUR * 2 + HOUR.scale(uniform(Key(owner).draw(0, 1)));
+            // Half of them by replay, half by the residual law.
+            let at = HOUR * if owner % 2 == 0 { 2 } else { 20 };
+            let recovery = Time::ZERO + at + HOUR.scale(uniform(Key(owner).draw(0, 1)));
             let hours = recovery.since(Time::ZERO).as_s() / 3600.0 - 1.0;
             tries.push(retry.skip_to(recovery, &csr, Duration::ZERO, draw) as f64 / hours);
             waits.push(retry.next_try().since(recovery).as_s());

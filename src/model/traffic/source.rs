@@ -104,9 +104,13 @@ pub struct Gaps {
 const UNIT: f64 = 1e12;
 
 impl Gaps {
-    /// A process over a profile.
-    pub fn new(process: ArrivalProcess, profile: RateProfile) -> Self {
-        let unit = Distribution::Exponential { mean: Duration::from_ns_f64(UNIT) }.sampler();
+    /// What a Poisson process draws from.
+    pub fn unit() -> Distribution {
+        Distribution::Exponential { mean: Duration::from_ns_f64(UNIT) }
+    }
+
+    /// A process over a profile, with the sampler of [`Gaps::unit`].
+    pub fn new(process: ArrivalProcess, profile: RateProfile, unit: Sampler) -> Self {
         Self { process, profile, unit, factor: 1.0, next: None }
     }
 
@@ -128,6 +132,11 @@ impl Gaps {
         // Nothing was due: the process begins anew with a full unit, its mean.
         self.next = self.after(now, left.unwrap_or(1.0));
         self.next
+    }
+
+    /// The next request will not be made: the process is not simulated for a while.
+    pub fn forget(&mut self) {
+        self.next = None;
     }
 
     fn after(&mut self, now: Time, units: f64) -> Option<Time> {
@@ -153,7 +162,7 @@ mod tests {
     #[test]
     fn a_constant_process_comes_once_a_unit_through_steps() {
         let profile = RateProfile::new(&[point(0, 1.0, false), point(2, 10.0, false)]);
-        let mut gaps = Gaps::new(ArrivalProcess::Constant, profile);
+        let mut gaps = Gaps::new(ArrivalProcess::Constant, profile, Gaps::unit().sampler());
         let mut now = Time::ZERO;
         let times: Vec<_> = (0..4)
             .map(|_| {
@@ -185,15 +194,18 @@ mod tests {
         // Found by the swarm: the next request lay behind a step, then the traffic was scaled
         // before that step, and the profile looked for now in the piece behind it.
         let profile = RateProfile::new(&[point(0, 0.1, false), point(5, 1.0, false)]);
-        let mut gaps = Gaps::new(ArrivalProcess::Constant, profile);
+        let mut gaps = Gaps::new(ArrivalProcess::Constant, profile, Gaps::unit().sampler());
         assert_eq!(gaps.next(Time::ZERO, 0), Some(at(5.5)));
         assert_eq!(gaps.scale(at(1.0), 9.0), Some(at(2.0)));
     }
 
     #[test]
     fn doubling_the_rate_halves_what_is_left_of_the_gap() {
-        let mut gaps =
-            Gaps::new(ArrivalProcess::Constant, RateProfile::new(&[point(0, 1.0, false)]));
+        let mut gaps = Gaps::new(
+            ArrivalProcess::Constant,
+            RateProfile::new(&[point(0, 1.0, false)]),
+            Gaps::unit().sampler(),
+        );
         assert_eq!(gaps.next(Time::ZERO, 0), Some(at(1.0)));
         assert_eq!(gaps.scale(at(0.5), 2.0), Some(at(0.75)));
         assert_eq!(gaps.next(at(0.75), 0), Some(at(1.25)));

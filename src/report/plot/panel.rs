@@ -30,14 +30,21 @@ pub(super) struct Head {
 impl Head {
     /// The head for a run.
     pub(super) fn new(run: &Run) -> Self {
-        let figures = match run.requests.success_rate() {
-            Some(rate) => format!(
+        let estimates = run.sampled.as_ref().and_then(|sampled| sampled.estimates);
+        let figures = match (estimates, run.requests.success_rate()) {
+            (Some(all), _) => format!(
+                "sampled: about {} requests · {} ok · seed {}",
+                scale::short(all.requests.value),
+                scale::percent(all.success_rate.value),
+                run.seed
+            ),
+            (None, Some(rate)) => format!(
                 "{} requests · {} ok · seed {}",
                 scale::count(run.requests.total),
                 scale::percent(rate),
                 run.seed
             ),
-            None => format!("no requests · seed {}", run.seed),
+            (None, None) => format!("no requests · seed {}", run.seed),
         };
         let room = WIDTH - 40.0 - LEFT - text_width(&figures, SMALL);
         let title = fit(&name(run), TITLE, room);

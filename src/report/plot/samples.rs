@@ -44,6 +44,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         events: 0,
         stale_events: 0,
         partial: None,
+        sampled: None,
         requests: Tally::default(),
         latency: Histogram::new(),
         latency_ok: Histogram::new(),
@@ -75,12 +76,13 @@ fn filled(
     for (index, (name, from)) in phases.iter().enumerate() {
         let to = phases.get(index + 1).map_or(Time::ZERO + run.duration, |next| at(next.1));
         let (name, requests, latency) = ((*name).to_owned(), Tally::default(), Histogram::new());
-        run.phases.push(Phase { name, from: at(*from), to, requests, latency });
+        run.phases.push(Phase { name, from: at(*from), to, requests, latency, estimates: None });
     }
     let mut time = Time::ZERO;
     while time.as_s() < end {
         let mut row = SeriesRow {
             time,
+            recorded: run.interval,
             requests: Tally::default(),
             p50_ns: None,
             p90_ns: None,

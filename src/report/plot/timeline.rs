@@ -1,7 +1,7 @@
 //! The timeline: how requests fared and what state the mesh was in, on one axis of time.
 //!
-//! Panels from above: success rate, request rate, latency, then certificates and the control
-//! plane where the run had any. Events are named above and shaded through all panels.
+//! Panels from above: success rate, request rate, latency if there were requests, then certificates
+//! and the control plane where the run had any. Events are named above and shaded through all panels.
 //!
 //! Source: `Run::series`; the same numbers as `series.csv`.
 //! Left out: gauges of pods, queues and connections (they are in `series.csv`).
@@ -64,12 +64,17 @@ impl<'a> Timeline<'a> {
             let mut rows = run.series.iter();
             rows.any(|row| gauges.iter().any(|gauge| 0.0 < row.gauges[*gauge as usize]))
         };
-        let mut panels = vec![Panel::Success, Panel::Rate, Panel::Latency];
+        let mut panels = Vec::new();
         if any(&[Gauge::CertificatesValid, Gauge::CertificatesExpired]) {
             panels.push(Panel::Certificates);
         }
         if any(&[Gauge::Proxies]) {
             panels.extend([Panel::Connected, Panel::Staleness]);
+        }
+        // A mesh without traffic has nothing to show of requests.
+        let has_requests = run.series.iter().any(|row| row.requests.total != 0);
+        if has_requests || panels.is_empty() {
+            panels.splice(..0, [Panel::Success, Panel::Rate, Panel::Latency]);
         }
         let end_s = run.partial.map_or(run.duration.as_s(), |partial| partial.at.as_s());
         Self { run, head: Head::new(run), x, marks: Marks::new(run, &x), panels, end_s }
@@ -104,8 +109,9 @@ impl<'a> Timeline<'a> {
         let y = match panel {
             Panel::Success => Scale::linear((success_from(self.run), 1.0), place),
             Panel::Rate => {
-                let rates =
-                    self.rows().map(|(from, to, row)| row.requests.total as f64 / (to - from));
+                let rates = self
+                    .rows()
+                    .map(|(from, to, row)| row.requests.total as f64 / recorded_s(row, to - from));
                 Scale::linear((0.0, rates.fold(0.0, f64::max) * 1.06), place)
             }
             Panel::Latency => latency_scale(self.run, place),
@@ -201,15 +207,21 @@ impl<'a> Timeline<'a> {
     ) {
         let rate = |count: u64, s: f64| frame.y.at(count as f64 / s);
         let zero = frame.y.at(0.0);
-        let ok = self.steps(|row, s| Some((zero, rate(row.requests.ok, s))));
+        // Between windows nothing is known.
+        let is_seen = |row: &SeriesRow| self.run.sampled.is_none() || !row.recorded.is_zero();
+        let ok = self.steps(|row, s| {
+            is_seen(row).then(|| (zero, rate(row.requests.ok, recorded_s(row, s))))
+        });
         let failed = self.steps(|row, s| {
+            let s = recorded_s(row, s);
             (row.requests.failed() != 0)
                 .then(|| (rate(row.requests.ok, s), rate(row.requests.total, s)))
         });
         draw_band(canvas, &ok, SKY, 0.75);
         draw_band(canvas, &failed, VERMILLION, 0.85);
         let legend = [(SKY, "ok"), (VERMILLION, "failed")];
-        draw_title(canvas, title, "Requests ended per second", "", &legend);
+        let note = if self.run.sampled.is_some() { "within windows" } else { "" };
+        draw_title(canvas, title, "Requests ended per second", note, &legend);
     }
 
     fn draw_latency<DB: DrawingBackend>(
@@ -353,4 +365,9 @@ fn latency_scale(run: &Run, place: (f64, f64)) -> Scale {
 /// Valid and expired.
 fn certificates(row: &SeriesRow) -> (f64, f64) {
     (row.gauges[Gauge::CertificatesValid as usize], row.gauges[Gauge::CertificatesExpired as usize])
+}
+
+/// For how long of a row requests were recorded: of `length_s`, if the run is not sampled.
+fn recorded_s(row: &SeriesRow, length_s: f64) -> f64 {
+    if row.recorded.is_zero() { length_s } else { row.recorded.as_s().min(length_s) }
 }

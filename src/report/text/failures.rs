@@ -6,9 +6,9 @@
 use super::{Paint, wrap};
 use crate::observe::run::{OutcomeRow, Run};
 use crate::report::number::count;
+use crate::report::sampled::about;
 use crate::report::words::{chain, plural, reason, short};
 use crate::vocabulary::outcome::Details;
-use std::cmp::Reverse;
 
 /// Failures that are told.
 const FAILURES_MAX: usize = 3;
@@ -19,7 +19,7 @@ pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
     // A failure that an app only passed on explains nothing: the call below it does.
     let passed_on = |row: &&OutcomeRow| row.outcome.details == Details::AppCallFailed;
     let (passed_on, mut failed): (Vec<_>, Vec<_>) = failed.partition(passed_on);
-    failed.sort_by_key(|row| Reverse(row.count));
+    failed.sort_by(|a, b| size(b).total_cmp(&size(a)));
     let (told, rest) = failed.split_at(failed.len().min(FAILURES_MAX));
     // A chain of causes is told once.
     let is_known = |index: usize| {
@@ -31,17 +31,26 @@ pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
         all.flat_map(|(index, row)| failure(run, row, is_known(index), paint)).collect();
     if !rest.is_empty() {
         let ways = plural(rest.len() as u64, "other way");
-        lines.push(format!("  … and {} in {ways}", plural(sum(rest), "failure")));
+        lines.push(format!("  … and {} in {ways}", times(rest, "failure")));
     }
     if !passed_on.is_empty() {
-        let times = plural(sum(&passed_on), "time");
+        let times = times(&passed_on, "time");
         lines.push(format!("  Apps passed a failed call on to their own callers {times}."));
     }
     lines
 }
 
-fn sum(rows: &[&OutcomeRow]) -> u64 {
-    rows.iter().map(|row| row.count).sum()
+/// The requests of a row, or in a sampled run those that they stand for.
+fn size(row: &OutcomeRow) -> f64 {
+    row.estimate.unwrap_or(row.count as f64)
+}
+
+/// How many that is, in words: `3 failures`, `about 3,210 failures`.
+fn times(rows: &[&OutcomeRow], what: &str) -> String {
+    if rows.iter().any(|row| row.estimate.is_some()) {
+        return format!("about {} {what}s", about(rows.iter().map(|row| size(row)).sum()));
+    }
+    plural(rows.iter().map(|row| row.count).sum(), what)
 }
 
 fn failure(run: &Run, row: &OutcomeRow, is_known: bool, paint: Paint) -> Vec<String> {
@@ -64,7 +73,7 @@ fn failure(run: &Run, row: &OutcomeRow, is_known: bool, paint: Paint) -> Vec<Str
     let head = format!("  {status}  ");
     let text = format!(
         "{source} -> {destination}{version} ({}): {}{why}",
-        count(row.count),
+        row.estimate.map_or_else(|| count(row.count), |all| format!("about {}", about(all))),
         reason(outcome.details)
     );
     let mut lines = wrap(&text, &head, "    ");

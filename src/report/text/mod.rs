@@ -13,6 +13,7 @@ mod state;
 mod verdict;
 
 use super::number::{clock, count, length, percent, quantile_ns};
+use super::sampled;
 use super::words::{harmless, plural, short, span};
 use crate::check::judgement::Judgement;
 use crate::kernel::time::Time;
@@ -47,6 +48,7 @@ fn asked(run: &Run, paint: Paint) -> Vec<String> {
         lines.extend(wrap(&harmless(&run.claim), "  ", "  "));
     }
     lines.extend(wrap(&numbers(run), "  ", "  "));
+    lines.extend(sampled::sentence(run).iter().flat_map(|text| wrap(text, "  ", "  ")));
     lines.extend(run.occurrences.iter().take(OCCURRENCES_MAX).flat_map(occurrence));
     if let Some(more @ 1..) = run.occurrences.len().checked_sub(OCCURRENCES_MAX) {
         lines.push(format!("  … and {}", plural(more as u64, "more event")));
@@ -60,11 +62,20 @@ fn numbers(run: &Run) -> String {
         profile => harmless(profile),
     };
     let simulated = clock(Time::ZERO + run.duration);
+    let events = count(run.events);
+    if let Some(all) = run.sampled.as_ref().and_then(|sampled| sampled.estimates) {
+        let requests = sampled::about(all.requests.value);
+        let (rate, p99) = (sampled::share(all.success_rate), sampled::latency(all.latency_ns[2]));
+        return format!(
+            "{mesh}, seed {}, {simulated}: about {requests} requests, {rate} ok, p99 {p99} \
+             ({events} events).",
+            run.seed
+        );
+    }
     let requests = plural(run.requests.total, "request");
     let rate = run.requests.success_rate().map(|rate| format!(", {} ok", percent(rate)));
     let p99 = quantile_ns(&run.latency, 0.99).map(|ns| format!(", p99 {}", length(ns)));
     let (rate, p99) = (rate.unwrap_or_default(), p99.unwrap_or_default());
-    let events = count(run.events);
     format!("{mesh}, seed {}, {simulated}: {requests}{rate}{p99} ({events} events).", run.seed)
 }
 

@@ -7,6 +7,7 @@ use super::{Paint, wrap};
 use crate::kernel::time::{Duration, Time};
 use crate::observe::run::{Phase, Run, Tally};
 use crate::report::number::{clock, count, length, percent, quantile_ns};
+use crate::report::sampled;
 use crate::report::words::{short, span};
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -29,9 +30,9 @@ const MOVES: f64 = 0.005;
 /// From none to all; `·` where there were no requests.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The table and the bars.
+/// The table and the bars; neither without requests.
 pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
-    if run.phases.is_empty() {
+    if run.phases.iter().all(|phase| phase.requests.total == 0) {
         return Vec::new();
     }
     let shown = shown(&run.phases);
@@ -47,7 +48,7 @@ pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, line) in table.lines().enumerate() {
         let line = format!(" {}", line.trim_end());
-        let is_bad = |phase: &&Phase| phase.requests.success_rate().is_some_and(|rate| rate < BAD);
+        let is_bad = |phase: &&Phase| success_rate(phase).is_some_and(|rate| rate < BAD);
         lines.push(match index.checked_sub(1) {
             None => paint.faint(&line),
             Some(row) if shown.get(row).is_some_and(is_bad) => paint.bad(&line),
@@ -66,7 +67,7 @@ fn shown(phases: &[Phase]) -> Vec<&Phase> {
     if phases.len() <= PHASES_MAX {
         return phases.iter().collect();
     }
-    let rate = |phase: &Phase| phase.requests.success_rate().unwrap_or(1.0);
+    let rate = |phase: &Phase| success_rate(phase).unwrap_or(1.0);
     let p99 = |phase: &Phase| phase.latency.quantile(0.99).unwrap_or(0);
     let last = phases.len() - 1;
     let mut worst: Vec<usize> = (1..last).collect();
@@ -80,7 +81,23 @@ fn shown(phases: &[Phase]) -> Vec<&Phase> {
     worst.into_iter().map(|index| &phases[index]).collect()
 }
 
+/// Estimated, if the run was sampled.
+fn success_rate(phase: &Phase) -> Option<f64> {
+    let estimate = phase.estimates.as_ref().map(|all| all.success_rate.value);
+    estimate.or_else(|| phase.requests.success_rate())
+}
+
 fn row(phase: &Phase) -> [String; 6] {
+    if let Some(all) = &phase.estimates {
+        return [
+            span(phase.from, phase.to),
+            short(&phase.name, 32),
+            sampled::about(all.requests.value),
+            sampled::share(all.success_rate),
+            sampled::length_of_ns(all.latency_ns[0].value),
+            sampled::length_of_ns(all.latency_ns[2].value),
+        ];
+    }
     let quantile = |q| quantile_ns(&phase.latency, q).map_or("-".to_owned(), length);
     [
         span(phase.from, phase.to),

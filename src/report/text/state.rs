@@ -16,13 +16,15 @@ const STALE_FROM_S: f64 = 30.0;
 /// What was out of order; nothing if all was well.
 pub(super) fn lines(run: &Run) -> Vec<String> {
     let counts = run.control_plane;
+    // Handshakes are those of simulated requests; nobody knows how many the others would have made.
+    let seen = if run.sampled.is_some() { " in what was simulated" } else { "" };
     let parts: Vec<_> = [
         certificates(run),
         peak(run, Gauge::ConfigStaleness).filter(|(_, age_s)| STALE_FROM_S <= *age_s).map(
             |(at, age_s)| format!("configuration {} old at {}", length_of_s(age_s), clock(at)),
         ),
         (counts.handshakes_failed != 0)
-            .then(|| format!("{} failed", plural(counts.handshakes_failed, "handshake"))),
+            .then(|| format!("{} failed{seen}", plural(counts.handshakes_failed, "handshake"))),
         (counts.pods_refused != 0)
             .then(|| format!("{} refused", plural(counts.pods_refused, "pod creation"))),
         peak(run, Gauge::PodsMissing)

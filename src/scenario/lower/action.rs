@@ -281,7 +281,10 @@ impl Lower<'_, '_, '_> {
             _ => {
                 let &[workload] = &workloads[..] else {
                     let versions = self.versions(service).join(", ");
-                    let hint = format!("say which version: {versions}");
+                    let hint = match self.counted.members(name).and_then(|mut all| all.next()) {
+                        Some(first) => format!("say which one: {first}"),
+                        None => format!("say which version: {versions}"),
+                    };
                     self.report(at, format!("`{name}` has several workloads"), hint);
                     return None;
                 };
@@ -353,13 +356,22 @@ impl Lower<'_, '_, '_> {
         let (chosen, what): (Vec<u32>, _) = match target {
             None => ((0..id(self.traffic.len())).collect(), "all traffic".to_owned()),
             Some((at, name)) => {
-                if let Some(index) = self.traffic.iter().position(|one| one.id == name) {
-                    (vec![id(index)], format!("traffic {name}"))
-                } else {
+                let members = self.counted.traffic.get(name).copied();
+                let is_meant = |id: &str| match members {
+                    Some(count) => (id.strip_prefix(name))
+                        .and_then(|rest| rest.strip_prefix('-')?.parse::<u32>().ok())
+                        .is_some_and(|index| index < count),
+                    None => id == name,
+                };
+                let all = self.traffic.iter().enumerate();
+                let chosen: Vec<u32> =
+                    all.filter(|(_, one)| is_meant(&one.id)).map(|(index, _)| id(index)).collect();
+                if chosen.is_empty() {
                     let ids: Vec<String> = self.traffic.iter().map(|t| t.id.clone()).collect();
                     self.missing(at, "traffic", name, ids.iter().map(String::as_str));
                     return None;
                 }
+                (chosen, format!("traffic {name}"))
             }
         };
         Some((Action::ScaleTraffic { traffic: chosen, factor }, format!("{what} times {factor}")))

@@ -13,12 +13,14 @@ mod places;
 mod policy;
 mod program;
 mod routes;
+mod sampling;
 mod services;
 mod timeline;
 mod traffic;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
+use super::expand::{Counted, expand};
 use super::expression::Names;
 use super::merge::BEGIN;
 use super::units::{default_interval, parameter_text};
@@ -62,11 +64,14 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     traffic: Vec<Traffic>,
     timeline: Vec<TimelineEvent>,
     names: Names,
+    counted: Counted,
 }
 
 /// Lowers a document. Faults go to the context; without any, the plan is whole.
 pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) -> Plan {
     let nothing = Node { at: BEGIN, value: super::document::Value::Table(Vec::new()) };
+    let (expanded, counted) = expand(context, root);
+    let root = expanded.as_ref().unwrap_or(root);
     let scenario = root.get("scenario").unwrap_or(&nothing);
     let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
     let mut lower = Lower {
@@ -83,6 +88,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         traffic: Vec::new(),
         timeline: Vec::new(),
         names: Names::default(),
+        counted,
     };
     let (warmup, interval) = lower.clock(scenario);
     lower.mesh();
@@ -98,6 +104,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.events();
     let assertions = lower.assertions();
     lower.limits();
+    let sampling = lower.sampling(warmup);
     let start = match scenario.text("start") {
         Some("cold") => Start::Cold,
         _ => Start::Stationary,
@@ -117,6 +124,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,
+        sampling,
         digest: 0,
     };
     plan.digest = digest(&plan);
@@ -140,6 +148,9 @@ fn digest(plan: &Plan) -> u128 {
     digest.bytes(format!("{:?}", plan.traffic).as_bytes());
     digest.bytes(format!("{:?}", plan.timeline).as_bytes());
     digest.bytes(format!("{:?}", plan.assertions).as_bytes());
+    if let Some(sampling) = &plan.sampling {
+        digest.bytes(format!("{sampling:?}").as_bytes());
+    }
     digest.value()
 }
 
@@ -248,6 +259,17 @@ impl Lower<'_, '_, '_> {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
+        if let Some(members) = self.counted.members(name).map(Iterator::collect::<Vec<_>>) {
+            let named: Vec<String> = members
+                .into_iter()
+                .map(|member| version.map_or(member.clone(), |v| format!("{member}/{v}")))
+                .collect();
+            let found: Option<Vec<_>> =
+                named.iter().map(|member| self.service_or_version(at, member)).collect();
+            let found = found?;
+            let workloads = found.iter().flat_map(|(_, workloads)| workloads.clone()).collect();
+            return Some((found.first()?.0, workloads));
+        }
         let Some(&id) = self.services.get(name) else {
             let names: Vec<&str> = self.services.keys().copied().collect();
             self.missing(at, "service", name, names);

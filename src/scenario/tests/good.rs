@@ -46,6 +46,55 @@ fn the_normative_example_reads() {
     assert_eq!(variant.digest, plan.digest);
 }
 
+/// `leaf` is three services and `front` two, each of which calls two of the three at once and works
+/// a while when both have answered.
+#[test]
+fn a_counted_service_is_many_and_its_callers_have_members_of_their_own() {
+    let text = r#"
+scenario = { duration = "1h" }
+traffic = [{ id = "t", from = "ingress", to = "front", arrivals = { poisson = "1rps" } }]
+[[service]]
+name = "leaf"
+count = 3
+workload = [{ time = "1ms" }]
+[[service]]
+name = "front"
+count = 2
+[[service.workload]]
+time = "1ms"
+calls = [{ to = "leaf", fanout = 2, mode = "parallel", after = "2ms" }, { to = "leaf-1" }]
+[[event]]
+id = "again"
+at = "1m"
+do = "restart"
+target = "service:leaf"
+[[event]]
+id = "more"
+at = "2m"
+do = "traffic"
+target = "traffic:t"
+factor = 2.0
+"#;
+    let plan = good(text).plan;
+    let names: Vec<_> = plan.universe.services.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["front-0", "front-1", "leaf-0", "leaf-1", "leaf-2"]);
+    let ids: Vec<_> = plan.traffic.iter().map(|one| (one.id.as_str(), one.to.index())).collect();
+    assert_eq!(ids, [("t-0", 0), ("t-1", 1)]);
+    for front in &plan.universe.workloads[0..2] {
+        let [Step::Work(_), Step::Calls(both), Step::Work(_), Step::Calls(one)] =
+            &front.program[..]
+        else {
+            panic!("{:?}", front.program)
+        };
+        assert!(both.len() == 2 && both[0].to != both[1].to, "{both:?}");
+        assert_eq!(one[0].to.index(), 3);
+    }
+    let leaves = vec![WorkloadId(3), WorkloadId(4), WorkloadId(5)];
+    assert_eq!(plan.timeline[0].action, Action::RestartPods(PodSet::Of(leaves, 1.0)));
+    let doubled = Action::ScaleTraffic { traffic: vec![0, 1], factor: 2.0 };
+    assert_eq!(plan.timeline[1].action, doubled);
+}
+
 #[test]
 fn every_template_reads() {
     for (name, _) in TEMPLATES {

@@ -31,7 +31,7 @@ fn within(t: f64, freedom: u32) -> f64 {
 }
 
 /// The t that |t| exceeds with probability `alpha`.
-pub(super) fn two_sided(alpha: f64, freedom: u32) -> f64 {
+pub fn two_sided(alpha: f64, freedom: u32) -> f64 {
     let (mut low, mut high) = (0.0, 1e6);
     for _ in 0..200 {
         let middle = f64::midpoint(low, high);

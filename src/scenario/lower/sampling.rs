@@ -1,0 +1,96 @@
+//! Sampling: whether the windows fit their periods, the run and the traffic.
+//!
+//! Source: `plan::sampling`.
+//! Left out: whether the windows are long enough for narrow intervals; the run tells.
+
+use super::super::document::Node;
+use super::super::merge::BEGIN;
+use super::Lower;
+use crate::kernel::time::Duration;
+use crate::plan::sampling::Sampling;
+use crate::plan::traffic::Arrivals;
+
+impl Lower<'_, '_, '_> {
+    /// The sampling, if the scenario asks for it.
+    pub(super) fn sampling(&mut self, warmup: Duration) -> Option<Sampling> {
+        let table = self.root.get("sampling")?;
+        let duration = |key: &str, default| table.duration(key).unwrap_or(default);
+        let sampling = Sampling {
+            every: duration("every", Duration::ZERO),
+            window: duration("window", Duration::ZERO),
+            lead_in: duration("lead_in", Duration::from_s(2)),
+            around_events: duration("around_events", Duration::from_s(30)),
+            full_below_per_s: table.rate("full_below").unwrap_or(1.0),
+        };
+        if table.get("every").is_none() || table.get("window").is_none() {
+            // Reported by the check: they are required.
+            return None;
+        }
+        self.windows_fit(table, &sampling);
+        self.periods_fit(table, &sampling, warmup);
+        self.traffic_can_be_sampled(table);
+        Some(sampling)
+    }
+
+    fn windows_fit(&mut self, table: &Node, sampling: &Sampling) {
+        let at = |key: &str| table.get(key).map_or(table.at, |node| node.at);
+        let Sampling { every, window, lead_in, .. } = *sampling;
+        if every.is_zero() {
+            return self.report(at("every"), "the period is zero", "such as \"10m\"");
+        }
+        if window.is_zero() {
+            let hint = "a window is recorded for some time, such as \"10s\"";
+            return self.report(at("window"), "the window is zero", hint);
+        }
+        if every <= window {
+            let what = format!("the window of {window} is as long as its period of {every}");
+            return self.report(at("window"), what, "leave [sampling] out to simulate everything");
+        }
+        let whole = window + lead_in * 2;
+        if every < whole * 2 {
+            let what = format!(
+                "windows of {window} with {lead_in} before and after do not fit into half of \
+                 a period of {every}"
+            );
+            let hint = "longer periods or shorter windows; without [sampling] all is simulated";
+            self.report(at("every"), what, hint);
+        }
+    }
+
+    fn periods_fit(&mut self, table: &Node, sampling: &Sampling, warmup: Duration) {
+        let at = |key: &str| table.get(key).map_or(table.at, |node| node.at);
+        let recorded = self.duration.saturating_sub(warmup);
+        if recorded.is_zero() || sampling.every.is_zero() {
+            return;
+        }
+        if recorded < sampling.every * 2 {
+            let what = format!("{recorded} are recorded: fewer than two periods");
+            let hint = "an interval needs two windows at least: shorter periods, or no [sampling]";
+            self.report(at("every"), what, hint);
+        } else if recorded <= sampling.around_events * 2 {
+            let around = sampling.around_events;
+            let what = format!("with {around} around each event everything is simulated");
+            self.report(at("around_events"), what, format!("{recorded} are recorded"));
+        }
+    }
+
+    fn traffic_can_be_sampled(&mut self, table: &Node) {
+        if self.root.list("traffic").is_empty() {
+            let hint = "it says when requests are simulated: leave [sampling] out";
+            return self.report(table.at, "there is no [[traffic]] to be sampled", hint);
+        }
+        for traffic in self.root.list("traffic") {
+            let Some(id) = traffic.text("id") else { continue };
+            let lowered = self.traffic.iter().find(|one| one.id == id);
+            let is_alone = lowered.is_some_and(
+                |one| matches!(one.arrivals, Arrivals::ClosedLoop { users, .. } if users < 2),
+            );
+            if is_alone {
+                let at = traffic.get("arrivals").map_or(BEGIN, |node| node.at);
+                let what = format!("`{id}` is one user: there is nothing to draw a sample from");
+                let hint = "one user makes few requests: leave [sampling] out, or use poisson";
+                self.report(at, what, hint);
+            }
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Sampled runs against runs of every request: they agree within their intervals, the intervals
+//! cover what they should, an overload is never hidden, rare traffic is exact.
+//!
+//! All seeds are fixed, so no test is ever unlucky anew. Agreement is judged in standard errors of the
+//! difference of two means over seeds: each seed is another world, and both kinds of runs see many.
+//! Runs of every request take minutes without optimisation: most of these tests are for release
+//! builds.
+
+use crate::support::{plan_with, play};
+use meshsim::observe::estimate::Estimate;
+use meshsim::observe::run::{Run, Sampled};
+use meshsim::plan::Plan;
+use meshsim::world::options::Options;
+use std::thread;
+
+/// A whole number of runs, the seeds counted up from 1, on two threads, in the order of the seeds.
+fn runs(plan: &Plan, count: u64) -> Vec<Run> {
+    let half = |first: u64| {
+        (first..=count).step_by(2).map(|seed| {
+            let plan = Plan { seed, ..plan.clone() };
+            play(&plan, Options::default())
+        })
+    };
+    let (odd, even): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+        let odd = scope.spawn(|| half(1).collect::<Vec<_>>());
+        (half(2).collect::<Vec<_>>(), odd.join().expect("no run panics"))
+    });
+    let (mut odd, mut even) = (even.into_iter(), odd.into_iter());
+    (1..=count).filter_map(|seed| if seed % 2 == 1 { odd.next() } else { even.next() }).collect()
+}
+
+fn sampled(run: &Run) -> &Sampled {
+    run.sampled.as_ref().expect("a sampled run")
+}
+
+fn success(run: &Run) -> f64 {
+    match &run.sampled {
+        Some(sampled) => sampled.estimates.expect("there were requests").success_rate.value,
+        None => run.requests.success_rate().expect("there were requests"),
+    }
+}
+
+fn phase_success(run: &Run, phase: usize) -> f64 {
+    let phase = &run.phases[phase];
+    match &phase.estimates {
+        Some(all) => all.success_rate.value,
+        None => phase.requests.success_rate().expect("there were requests"),
+    }
+}
+
+fn mean_ms(run: &Run) -> f64 {
+    match &run.sampled {
+        Some(sampled) => sampled.estimates.expect("requests").latency_mean_ns.value / 1e6,
+        None => run.latency.mean_ns() / 1e6,
+    }
+}
+
+/// Mean and variance of the mean.
+fn moments(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>();
+    (mean, squares / (count - 1.0) / count)
+}
+
+/// Holds the means of two samples against each other: at most three standard errors apart, or what
+/// rounding leaves where nothing varies.
+#[track_caller]
+fn agree(what: &str, full: &[Run], sampled: &[Run], number: impl Fn(&Run) -> f64) {
+    let of = |runs: &[Run]| moments(&runs.iter().map(&number).collect::<Vec<_>>());
+    let ((full, full_variance), (sampled, sampled_variance)) = (of(full), of(sampled));
+    let error = libm_sqrt(full_variance + sampled_variance);
+    assert!(
+        (full - sampled).abs() <= 3.0 * error + 1e-9,
+        "{what}: {full} with every request, {sampled} sampled, standard error {error}"
+    );
+}
+
+/// Tests are no results: the platform's square root is exact anyway.
+fn libm_sqrt(value: f64) -> f64 {
+    value.sqrt()
+}
+
+/// An hour without a CA in a mesh whose certificates live for twenty minutes; ten minutes of churn.
+const OUTAGE: &str = r#"# An outage in small.
+[scenario]
+duration = "2h"
+warmup = "5m"
+[mesh]
+profile = "istio-sidecar@1.28"
+cert.ttl = "40m"
+connections.churn = "6/h"
+[[service]]
+name = "web"
+[[service.workload]]
+replicas = 8
+workers = 8
+time = { lognormal = { p50 = "6ms", p99 = "25ms" } }
+calls = [{ to = "leaf" }]
+[[service]]
+name = "leaf"
+[[service.workload]]
+replicas = 8
+workers = 8
+time = { lognormal = { p50 = "2ms", p99 = "8ms" } }
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "web"
+arrivals = { poisson = "40rps" }
+[[event]]
+id = "istiod-down"
+at = "20m"
+for = "1h"
+do = "fail"
+target = "istiod"
+"#;
+
+/// The same traffic in windows; its own text, so that the scenario is read as users write it.
+fn windows(text: &str, sampling: &str) -> String {
+    format!("{text}\n[sampling]\n{sampling}\n")
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "runs of every request take minutes without optimisation")]
+fn an_outage_is_the_same_in_windows() {
+    let sampling =
+        "every = \"2m\"\nwindow = \"5s\"\nfull_below = \"0.01rps\"\naround_events = \"10s\"";
+    let full = runs(&plan_with(OUTAGE, &[]), 24);
+    let in_windows = runs(&plan_with(&windows(OUTAGE, sampling), &[]), 24);
+    let share = sampled(&in_windows[0]).recorded.as_s() / (115.0 * 60.0);
+    assert!(share < 0.08, "few requests are simulated: {share}");
+    agree("success", &full, &in_windows, success);
+    for phase in 0..3 {
+        agree(&full[0].phases[phase].name, &full, &in_windows, |run| phase_success(run, phase));
+    }
+    agree("mean latency", &full, &in_windows, mean_ms);
+    agree("open connections", &full, &in_windows, |run| {
+        let rows = &run.series;
+        rows.iter().map(|row| row.gauges[8]).sum::<f64>() / rows.len() as f64
+    });
+    // The control plane knows nothing of requests: it is not a sample but the thing itself.
+    for (full, sampled) in full.iter().zip(&in_windows) {
+        assert_eq!(
+            full.control_plane.certificates_expired,
+            sampled.control_plane.certificates_expired
+        );
+        assert_eq!(
+            full.control_plane.certificates_issued,
+            sampled.control_plane.certificates_issued
+        );
+        let (a, b) = (full.control_plane, sampled.control_plane);
+        assert_eq!(a.certificate_requests_failed, b.certificate_requests_failed);
+    }
+}
+
+/// Two slow minutes and three retries a hop: the storm stays.
+const STORM: &str = include_str!("../../scenarios/retry-storm.toml");
+const CANARY: &str = include_str!("../../scenarios/canary-weights.toml");
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "runs of every request take minutes without optimisation")]
+fn a_retry_storm_is_never_hidden() {
+    let sampling = "every = \"1m\"\nwindow = \"4s\"\nlead_in = \"1s\"\naround_events = \"5s\"";
+    let full = runs(&plan_with(STORM, &[]), 6);
+    let in_windows = runs(&plan_with(&windows(STORM, sampling), &[]), 6);
+    agree("success", &full, &in_windows, success);
+    for phase in 0..3 {
+        agree(&full[0].phases[phase].name, &full, &in_windows, |run| phase_success(run, phase));
+    }
+    for run in &in_windows {
+        // The storm begins with the slow minutes and lasts to the end: all of it is simulated.
+        assert!(300.0 < sampled(run).recorded.as_s(), "{:?}", sampled(run).recorded);
+        assert!(0 < sampled(run).windows_extended);
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "runs of every request take minutes without optimisation")]
+fn a_canary_is_caught_in_windows_as_it_is_with_every_request() {
+    let sampling = "every = \"2m\"\nwindow = \"20s\"\naround_events = \"20s\"";
+    for sets in [&[][..], &["service.reviews.v2.errors=0.0"][..]] {
+        let full = runs(&plan_with(CANARY, sets), 12);
+        let in_windows = runs(&plan_with(&windows(CANARY, sampling), sets), 12);
+        agree("success", &full, &in_windows, success);
+        let begun = |run: &Run, id: &str| run.occurrences.iter().any(|one| one.id == id);
+        for id in ["ten-percent", "half", "all", "back"] {
+            let count = |runs: &[Run]| runs.iter().filter(|run| begun(run, id)).count();
+            assert_eq!(count(&full), count(&in_windows), "{id}");
+        }
+        if sets.is_empty() {
+            agree("when it is taken back", &full, &in_windows, |run| {
+                let back = run.occurrences.iter().find(|one| one.id == "back");
+                back.expect("it is caught").from.as_s()
+            });
+        }
+    }
+}
+
+/// A client that calls once a minute beside a busy one, and connections that idle out in between.
+const RARE: &str = include_str!("../../scenarios/rare-traffic.toml");
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "runs of every request take minutes without optimisation")]
+fn rare_traffic_is_exact_and_loses_its_connections_as_in_life() {
+    let in_windows = plan_with(RARE, &[]);
+    assert!(in_windows.sampling.is_some());
+    let full = Plan { sampling: None, ..in_windows.clone() };
+    let (full, in_windows) = (runs(&full, 4), runs(&in_windows, 4));
+    for (full, sampled) in full.iter().zip(&in_windows) {
+        let of = |run: &Run| {
+            let rows = run.outcomes.iter().filter(|row| row.source == "cron");
+            rows.map(|row| row.count).sum::<u64>()
+        };
+        assert_eq!(of(full), of(sampled), "every one of them is simulated, at the same instants");
+        assert_eq!(super_sampled(sampled), ["cron", "shop -> audit"]);
+    }
+    // A call that one request in two thousand makes, by itself in the gaps.
+    agree("calls to audit", &full, &in_windows, |run| {
+        run.outcomes
+            .iter()
+            .filter(|row| row.destination == "audit")
+            .map(|row| row.count as f64)
+            .sum()
+    });
+    agree("success", &full, &in_windows, success);
+}
+
+fn super_sampled(run: &Run) -> Vec<&str> {
+    sampled(run).in_full.iter().map(String::as_str).collect()
+}
+
+/// A server that fails one request in fifty, at a load at which latencies vary.
+const LOSSY: &str = r#"# One request in fifty fails.
+[scenario]
+duration = "1h"
+warmup = "10s"
+[mesh]
+profile = "none"
+[[service]]
+name = "server"
+[[service.workload]]
+workers = 4
+time = { exponential = "20ms" }
+errors = "2%"
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = { poisson = "100rps" }
+[sampling]
+every = "2m"
+window = "3s"
+lead_in = "1s"
+"#;
+
+fn covers(estimate: Estimate, truth: f64) -> bool {
+    estimate.low <= truth && truth <= estimate.high
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "a thousand runs take minutes without optimisation")]
+fn intervals_cover_the_truth_in_93_to_97_of_100_runs() {
+    const RUNS: u64 = 1_000;
+    // M/M/4 at load 1/2, in service times: Erlang C 4/23, so the mean wait is 2/23 and p50 .. by the law.
+    let (load, servers, mean_s) = (0.5, 4.0, 0.02);
+    let waits = 4.0 / 23.0;
+    let mean_latency_ns = (1.0 + waits / (servers * (1.0 - load))) * mean_s * 1e9;
+    let runs = runs(&plan_with(LOSSY, &[]), RUNS);
+    let share = |hit: &dyn Fn(&Run) -> bool| {
+        runs.iter().filter(|run| hit(run)).count() as f64 / RUNS as f64
+    };
+    let all = |run: &Run| sampled(run).estimates.expect("there were requests");
+    let wanted_s = 3590.0;
+    let rows = [
+        ("success", share(&|run| covers(all(run).success_rate, 0.98))),
+        ("requests", share(&|run| covers(all(run).requests, 100.0 * wanted_s))),
+        ("mean latency", share(&|run| covers(all(run).latency_mean_ns, mean_latency_ns))),
+        ("p50", share(&|run| covers(all(run).latency_ns[0], quantile_ns(0.5)))),
+        ("p99", share(&|run| covers(all(run).latency_ns[2], quantile_ns(0.99)))),
+    ];
+    for (what, share) in rows {
+        assert!((0.93..=0.97).contains(&share), "{what}: {rows:?}");
+    }
+}
+
+/// A quantile of the sojourn in M/M/4 at load 1/2 with a mean service of 20 ms, by bisection.
+///
+/// T = W + S: P(T > t) = (1 − C) e^−t + C (2 e^−t − e^−2t), with C = 4/23 and t in service times, since a
+/// wait is exponential with rate 4 (1 − 1/2) = 2: the convolution of rates 2 and 1.
+fn quantile_ns(q: f64) -> f64 {
+    let waits = 4.0 / 23.0;
+    let beyond = |t: f64| {
+        let (one, two) = (libm_exp(-t), libm_exp(-2.0 * t));
+        (1.0 - waits) * one + waits * (2.0 * one - two)
+    };
+    let (mut low, mut high) = (0.0, 50.0);
+    for _ in 0..100 {
+        let middle = f64::midpoint(low, high);
+        if 1.0 - q < beyond(middle) { low = middle } else { high = middle }
+    }
+    low * 20e6
+}
+
+fn libm_exp(value: f64) -> f64 {
+    // e^x by its series, around the nearest quarter: tests do not link libm.
+    let steps = 64.0;
+    let small = value / steps;
+    let series = 1.0 + small * (1.0 + small / 2.0 * (1.0 + small / 3.0 * (1.0 + small / 4.0)));
+    (0..6).fold(series, |power, _| power * power)
+}
+
+#[test]
+fn a_slow_overload_that_no_event_announces_is_simulated_to_its_end() {
+    // A ramp over the capacity of 50 a second and back again, within three periods.
+    let text = r#"# A ramp.
+[scenario]
+duration = "30m"
+warmup = "10s"
+[mesh]
+profile = "none"
+[[service]]
+name = "server"
+[[service.workload]]
+time = "20ms"
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = { poisson = { ramp = [["0s", "10rps"], ["10m", "10rps"], ["13m", "70rps"], ["16m", "10rps"], ["30m", "10rps"]] } }
+[sampling]
+every = "1m"
+window = "2s"
+lead_in = "1s"
+"#;
+    let in_windows = plan_with(text, &[]);
+    let full = play(&Plan { sampling: None, ..in_windows.clone() }, Options::default());
+    let run = play(&in_windows, Options::default());
+    let recorded = sampled(&run).recorded.as_s();
+    assert!(sampled(&run).windows_extended != 0);
+    assert!((60.0..600.0).contains(&recorded), "the overload and windows: {recorded}");
+    let worst = |run: &Run| run.latency.max_ns() as f64 / 1e9;
+    // What had piled up before the first window that saw it is missing: at most one period's.
+    assert!(0.7 * worst(&full) < worst(&run), "{} of {} s", worst(&run), worst(&full));
+}
+
+#[test]
+fn closed_loops_think_on_the_clock_of_traffic() {
+    let text = r#"# Users.
+[scenario]
+duration = "40m"
+warmup = "10s"
+[mesh]
+profile = "none"
+[[service]]
+name = "server"
+[[service.workload]]
+workers = 50
+time = { exponential = "50ms" }
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = { closed = { users = 40, think = { exponential = "20s" } } }
+[sampling]
+every = "2m"
+window = "20s"
+"#;
+    let in_windows = plan_with(text, &[]);
+    let full = play(&Plan { sampling: None, ..in_windows.clone() }, Options::default());
+    let run = play(&in_windows, Options::default());
+    // 40 users, 20.05 s a cycle, 2,390 s.
+    let estimate = sampled(&run).estimates.expect("requests").requests;
+    let wanted = 40.0 / 20.05 * 2390.0;
+    assert!(covers(estimate, wanted), "{estimate:?}, {wanted}");
+    assert!((full.requests.total as f64 / wanted - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn a_sampled_run_is_the_same_with_recorders_off() {
+    let plan = plan_with(LOSSY, &["scenario.duration=10m"]);
+    let on = play(&plan, Options::default());
+    let off = play(&plan, Options { recorders: false, ..Options::default() });
+    assert_eq!((on.digest, on.ladder.last()), (off.digest, off.ladder.last()));
+    assert_eq!(on.digest, play(&plan, Options::default()).digest);
+}
+
+#[test]
+fn every_output_says_that_a_run_was_sampled() {
+    use meshsim::report::{csv, plot, summary, text};
+    let run = play(&plan_with(LOSSY, &["scenario.duration=10m"]), Options::default());
+    let value = summary::summary(&run, &[]);
+    assert!(0 < value["sampling"]["windows"].as_u64().unwrap());
+    assert_eq!(value["sampling"]["every_s"], 120.0);
+    assert_eq!(value["estimates"]["success_rate"].as_array().unwrap().len(), 3);
+    assert!(value["phases"][0]["estimates"]["requests"].is_array());
+    assert!(value["outcomes"][0]["estimate"].as_f64().unwrap() > 1000.0);
+    let story = text::story(&run, &[], false);
+    assert!(story.contains("Sampled: ") && story.contains("estimates"), "{story}");
+    assert!(csv::series(&run).lines().next().unwrap().ends_with(",recorded_s"));
+    assert!(csv::series(&run).lines().any(|row| row.ends_with(",0")), "a row between windows");
+    assert!(csv::outcomes(&run).lines().next().unwrap().ends_with(",estimate"));
+    for svg in [plot::timeline(&run).svg, plot::spectrum(&run).svg] {
+        assert!(svg.contains("sampled: about"), "the head of a picture says it");
+    }
+}
+
+#[test]
+fn the_dry_run_counts_what_is_simulated() {
+    use meshsim::world::estimate::estimate;
+    let sampling =
+        "every = \"2m\"\nwindow = \"5s\"\nfull_below = \"0.01rps\"\naround_events = \"10s\"";
+    let plan = plan_with(&windows(OUTAGE, sampling), &[]);
+    let (dry, run) = (estimate(&plan), play(&plan, Options::default()));
+    assert!((dry.requests / (40.0 * 7200.0) - 1.0).abs() < 1e-9, "those of the mesh: {dry:?}");
+    // The warm-up, and what the run simulated after it.
+    let simulated = 40.0 * (300.0 + sampled(&run).simulated.as_s());
+    assert!((dry.simulated / simulated - 1.0).abs() < 0.1, "{dry:?}, {simulated}");
+    let same = |a: f64, b: f64| (a - b).abs() < 1e-6 * a;
+    let all = estimate(&Plan { sampling: None, ..plan.clone() });
+    assert!(dry.events < 0.3 * all.events && !all.is_sampled, "{all:?}");
+    assert!(same(all.simulated, all.requests), "{all:?}");
+    assert!((dry.events / run.events as f64 - 1.0).abs() < 0.3, "{dry:?}, {}", run.events);
+
+    // A source that is never sampled, and a call that is not, of a request that is.
+    let rare = windows(OUTAGE, &sampling.replace("0.01rps", "1000rps"));
+    let rare = estimate(&plan_with(&rare, &[]));
+    assert!(same(rare.simulated, rare.requests), "{rare:?}");
+    let call = OUTAGE.replace("{ to = \"leaf\" }", "{ to = \"leaf\", probability = 0.001 }");
+    let call = |full_below: &str| {
+        let sampling = sampling.replace("0.01rps", full_below);
+        estimate(&plan_with(&windows(&call, &sampling), &[]))
+    };
+    let (few, whole) = (call("0.001rps"), call("0.01rps"));
+    assert!(same(few.simulated, whole.simulated), "{few:?}, {whole:?}");
+    assert!(few.events < whole.events, "{few:?}, {whole:?}");
+}
