@@ -6,6 +6,8 @@
 //! Source: the outputs of docs/results.md.
 //! Left out: request traces.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::accumulator::Sample;
 use super::journal::Journal;
 use super::phase::Phases;
@@ -171,11 +173,13 @@ impl Recorder {
     }
 
     /// Whether something that began then is counted.
+    #[inline]
     pub fn counts(&self, began: Time) -> bool {
         self.on && self.warmup <= began
     }
 
     /// A call ended at its client side.
+    #[inline(always)]
     pub fn ended(&mut self, now: Time, ended: &Ended) {
         let edge = &mut self.edges[ended.edge as usize];
         let sample = &ended.sample;
@@ -213,12 +217,12 @@ impl Recorder {
         self.attempts.total += u64::from(sample.attempts);
         self.attempts.retries += u64::from(sample.attempts.saturating_sub(1));
         if ended.root {
-            self.root_ended(ended.edge, sample);
+            self.root_ended(ended.edge, sample, ok);
         }
     }
 
-    fn root_ended(&mut self, edge: u32, sample: &Sample) {
-        let ok = sample.outcome.is_ok();
+    #[inline(always)]
+    fn root_ended(&mut self, edge: u32, sample: &Sample, ok: bool) {
         for index in &self.edges[edge as usize].roots_probes {
             self.probes[*index as usize].request(sample);
         }
@@ -231,6 +235,7 @@ impl Recorder {
     }
 
     /// An attempt begins.
+    #[inline]
     pub fn attempt(&mut self, now: Time, is_retry: bool) {
         if self.counts(now) {
             self.series.attempt(is_retry);
@@ -238,6 +243,7 @@ impl Recorder {
     }
 
     /// A pod answered an attempt.
+    #[inline(always)]
     pub fn served(&mut self, workload: WorkloadId, arrived: Time, latency: Duration, ok: bool) {
         if self.counts(arrived) {
             let served = &mut self.served[workload.index()];
@@ -247,6 +253,7 @@ impl Recorder {
     }
 
     /// A request got a server after waiting at the station.
+    #[inline(always)]
     pub fn waited(&mut self, workload: WorkloadId, arrived: Time, wait: Duration) {
         if self.counts(arrived) {
             self.served[workload.index()].wait.record(wait.ns());
@@ -254,6 +261,7 @@ impl Recorder {
     }
 
     /// A request's program ended at the station.
+    #[inline(always)]
     pub fn sojourned(&mut self, workload: WorkloadId, arrived: Time, sojourn: Duration) {
         if self.counts(arrived) {
             self.served[workload.index()].sojourn.record(sojourn.ns());

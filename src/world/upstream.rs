@@ -5,64 +5,39 @@
 //! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
 //! Left out: state shared between clusters; health checks.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::journey::rule;
 use super::state::{Call, Host, NONE, Upstream};
-use crate::kernel::slab::Id;
-use crate::kernel::stream::{below, draw_at};
+use crate::kernel::stream::{Draws, below, draw_at};
 use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::balancer;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::{Health, may_eject};
 use crate::model::proxy::pool::Pool;
+use crate::plan::Plan;
 use crate::plan::universe::ClusterId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
-    /// An endpoint by the balancer, away from those already tried if the policy says so.
-    pub(super) fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
-        let call = &self.calls[id];
-        let plan = self.plan;
-        let upstream = &mut self.upstreams[call.upstream as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
-        let (usable, members) = (upstream.usable.len(), upstream.members.len());
-        let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-        let candidates = if panics { &upstream.members } else { &upstream.usable };
-        if candidates.is_empty() {
-            return None;
-        }
-        let picks = match number {
-            0 => 1,
-            _ => match &rule(plan, call).retry {
-                retry if retry.previous_hosts => retry.host_attempts + 1,
-                _ => 1,
-            },
-        };
-        let turn = &mut upstream.turns[call.worker as usize];
-        let mut host = NONE;
-        for pick in 0..picks {
-            let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
-            let index = balancer::pick(policy.balancer, candidates.len(), turn, draw, |index| {
-                upstream.hosts[candidates[index] as usize].active
-            });
-            host = candidates[index];
-            if !call.tried.contains(&host) {
-                break;
-            }
-        }
-        Some(host)
-    }
-
     /// The pod's view of a cluster.
+    #[inline(always)]
     pub(super) fn upstream(&mut self, pod: u32, cluster: ClusterId) -> u32 {
         let known = &self.pods[pod as usize].upstreams;
         if let Some((_, index)) = known.iter().find(|(one, _)| *one == cluster) {
             return *index;
         }
-        let workers = self.pods[pod as usize].workers.count();
+        self.meet(pod, cluster)
+    }
+
+    /// The pod uses a cluster for the first time.
+    #[cold]
+    fn meet(&mut self, pod: u32, cluster: ClusterId) -> u32 {
+        let (plan, workers) = (self.plan, self.pods[pod as usize].workers.count());
         // Envoy's round robin starts anywhere.
         let draw = draw_at(self.seed, "round robin", self.pods[pod as usize].hash, 0)
             ^ self.compiled.clusters[cluster.index()].hash;
@@ -70,6 +45,8 @@ impl World<'_> {
         let upstream = Upstream {
             pod,
             cluster,
+            policy: &plan.universe.clusters[cluster.index()].policy,
+            idle_timeout: self.compiled.clusters[cluster.index()].idle_timeout,
             version: 0,
             hosts: Vec::new(),
             free_hosts: Vec::new(),
@@ -88,7 +65,7 @@ impl World<'_> {
     }
 
     /// Brings an upstream to the endpoint version that its proxy has seen.
-    #[inline]
+    #[inline(always)]
     pub(super) fn catch_up(&mut self, index: u32) {
         let upstream = &self.upstreams[index as usize];
         let seen = self.seen(upstream.pod).eds;
@@ -176,11 +153,10 @@ impl World<'_> {
     }
 
     /// An attempt at an endpoint ended: outlier detection counts it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
         let upstream = &mut self.upstreams[index as usize];
-        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
-        let Some(outlier) = &policy.outlier else { return };
+        let Some(outlier) = &upstream.policy.outlier else { return };
         if outcome.details == Details::DownstreamDisconnect {
             return;
         }
@@ -231,6 +207,55 @@ impl World<'_> {
             self.fact(FactKind::EndpointUnejected, || (name, format!("by {client}")));
         }
     }
+}
+
+/// An endpoint for a call's try `number` (from 0), by the balancer; a retry keeps away from those
+/// already tried, if the policy says so.
+#[inline(always)]
+pub(super) fn pick_endpoint(
+    plan: &Plan,
+    call: &Call,
+    upstream: &mut Upstream,
+    number: u16,
+    draws: Draws,
+) -> Option<u32> {
+    let first = pick(call, upstream, draws, 0)?;
+    if number == 0 || !call.tried.contains(&first) {
+        return Some(first);
+    }
+    pick_another(plan, call, upstream, draws).or(Some(first))
+}
+
+/// Further picks for a retry whose first pick was tried already: the last, if all were.
+#[cold]
+fn pick_another(plan: &Plan, call: &Call, upstream: &mut Upstream, draws: Draws) -> Option<u32> {
+    let retry = &rule(plan, call).retry;
+    let more = if retry.previous_hosts { retry.host_attempts } else { 0 };
+    let mut host = None;
+    for turn in 1..=more {
+        host = pick(call, upstream, draws, turn);
+        if host.is_some_and(|host| !call.tried.contains(&host)) {
+            break;
+        }
+    }
+    host
+}
+
+#[inline(always)]
+fn pick(call: &Call, upstream: &mut Upstream, draws: Draws, turn: u32) -> Option<u32> {
+    let policy = upstream.policy;
+    let (usable, members) = (upstream.usable.len(), upstream.members.len());
+    let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
+    let candidates = if panics { &upstream.members } else { &upstream.usable };
+    if candidates.is_empty() {
+        return None;
+    }
+    let draw = draws.draw(purpose::ENDPOINT + turn);
+    let place = &mut upstream.turns[call.worker as usize];
+    let index = balancer::pick(policy.balancer, candidates.len(), place, draw, |index| {
+        upstream.hosts[candidates[index] as usize].active
+    });
+    Some(candidates[index])
 }
 
 /// The next point after `now` on the grid of an interval from time zero.
