@@ -32,6 +32,20 @@ pub struct Cell {
     pub count: u64,
 }
 
+/// The cells of sorted values, as a histogram that has counted them would drain them.
+pub fn cells_of(sorted: &[u64], cells: &mut Vec<Cell>) {
+    cells.clear();
+    for value in sorted {
+        match cells.last_mut() {
+            Some(last) if *value <= last.highest => last.count += 1,
+            _ => {
+                let cell = cell_of(*value);
+                cells.push(Cell { lowest: lowest_of(cell), highest: highest_of(cell), count: 1 });
+            }
+        }
+    }
+}
+
 /// What [`Histogram::quantile`] answers, of cells that were drained.
 pub fn quantile_of(cells: &[Cell], q: f64) -> Option<u64> {
     let count = cells.iter().map(|cell| cell.count).sum();
