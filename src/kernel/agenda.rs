@@ -13,6 +13,8 @@
 //! Source: insertion sort, for what is nearly sorted; docs/speed.md.
 //! Left out: filling the list from the heap: each key would be moved once more.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::heap::{EMPTY, Heap};
 
 /// Entries of a full list: 8 cache lines.
@@ -73,7 +75,7 @@ impl Agenda {
         self.insert(key, |before| before >> 64 <= key >> 64);
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, key: u128, is_sooner: impl Fn(u128) -> bool) {
         if FULL <= self.count {
             self.spill();

@@ -22,6 +22,8 @@
 //! Left out: cancelling in the agenda (an event whose owner is gone is stale: compare its ticket),
 //! changing an event's time.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 mod pausable;
 
 use super::agenda::Agenda;
@@ -202,10 +204,13 @@ impl Queue {
     /// Schedules `what` at `time`, which must not have passed. The top 6 bits of `what` are a kind
     /// of at most 62.
     pub fn at(&mut self, time: Time, what: u32) -> Ticket {
-        assert!(self.now <= time, "scheduled at {time:?}, before now, {:?}", self.now);
+        if time < self.now {
+            in_the_past(time, self.now);
+        }
+        let ticket = Ticket(self.sequence);
         let key = self.next_key(time, what);
         self.agenda.push_new(key);
-        ticket_of(key)
+        ticket
     }
 
     /// Schedules `what` at `delay` from now.
@@ -214,7 +219,9 @@ impl Queue {
     }
 
     /// Sets a timer that fires at the lane's delay from now, unless it is cancelled.
+    #[inline(always)]
     pub fn after_lane(&mut self, lane: LaneId, what: u32) -> TimerId {
+        debug_assert!(!self.stands_still(lane), "a lane whose clock may stand still");
         let time = self.now + self.lanes[usize::from(lane.0)].delay;
         let key = self.next_key(time, what);
         self.append(lane, key)
@@ -222,7 +229,7 @@ impl Queue {
 
     /// Schedules `what` at the lane's delay from now, to be never cancelled: in the agenda, if it
     /// is among the next few there.
-    #[inline]
+    #[inline(always)]
     pub fn after_constant(&mut self, lane: LaneId, what: u32) {
         let time = self.now + self.lanes[usize::from(lane.0)].delay;
         if self.agenda.is_soon(key(time, self.sequence, what)) {
@@ -234,6 +241,7 @@ impl Queue {
     }
 
     /// Takes a timer back that has neither fired nor been cancelled.
+    #[inline(always)]
     pub fn cancel(&mut self, timer: TimerId) {
         self.unlink(timer.0);
         self.len -= 1;
@@ -300,7 +308,7 @@ impl Queue {
     }
 
     /// Appends a timer to its lane.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, lane: LaneId, key: u128) -> TimerId {
         let Lane { end, is_queued, .. } = self.lanes[usize::from(lane.0)];
         let timer = self.link(end, key);
@@ -315,14 +323,16 @@ impl Queue {
     #[inline]
     fn link(&mut self, end: u32, key: u128) -> TimerId {
         let id = self.node(key);
-        let tail = std::mem::replace(&mut self.nodes[end as usize].previous, id);
-        self.nodes[tail as usize].next = id;
-        let node = &mut self.nodes[id as usize];
+        let nodes = &mut self.nodes[..];
+        let tail = std::mem::replace(&mut nodes[end as usize].previous, id);
+        nodes[tail as usize].next = id;
+        let node = &mut nodes[id as usize];
         (node.previous, node.next) = (tail, end);
         TimerId(id)
     }
 
     /// A node for `key`, in no ring yet.
+    #[inline(always)]
     fn node(&mut self, key: u128) -> u32 {
         let id = self.free;
         if let Some(place) = self.nodes.get_mut(id as usize) {
@@ -335,7 +345,7 @@ impl Queue {
         id
     }
 
-    #[inline]
+    #[inline(always)]
     fn unlink(&mut self, id: u32) {
         let place = &mut self.nodes[id as usize];
         let previous = std::mem::replace(&mut place.previous, NIL);
@@ -346,16 +356,28 @@ impl Queue {
         self.nodes[next as usize].previous = previous;
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_key(&mut self, time: Time, what: u32) -> u128 {
         debug_assert!(what >> KIND_SHIFT < LANE_KIND, "kind 63 is reserved for lanes");
-        assert!(time <= Time::MAX, "scheduled at {time:?}, beyond the last time of a run");
+        if Time::MAX < time {
+            beyond_the_end(time);
+        }
         assert!(self.sequence < SEQUENCE_END, "more than 2^36 events in a run");
         let key = key(time, self.sequence, what);
         self.sequence += 1;
         self.len += 1;
         key
     }
+}
+
+#[cold]
+fn in_the_past(time: Time, now: Time) -> ! {
+    panic!("scheduled at {time:?}, before now, {now:?}")
+}
+
+#[cold]
+fn beyond_the_end(time: Time) -> ! {
+    panic!("scheduled at {time:?}, beyond the last time of a run")
 }
 
 #[cfg(test)]

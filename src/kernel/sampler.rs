@@ -24,6 +24,8 @@
 //! or more, whose mean is made of millennia, falls short of it; variance beyond one draw in 2^41
 //! (a sigma of 2, a Pareto shape of 3) is missing.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::distribution::Distribution;
 use super::quantile;
 use super::stream::below;
@@ -98,7 +100,7 @@ impl Sampler {
     }
 
     /// The time for a draw; greater draws give no shorter times.
-    #[inline]
+    #[inline(always)]
     pub fn sample(&self, draw: u64) -> Duration {
         match &self.0 {
             Kind::Constant(value) => *value,

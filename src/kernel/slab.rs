@@ -6,6 +6,8 @@
 //! Source: the generational arenas of `slotmap` and `thunderdome`.
 //! Left out: values that are not plain data (what is removed is not dropped); shrinking. A slab keeps the room of its busiest moment.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -33,6 +35,7 @@ impl<T> Id<T> {
     }
 
     /// The place in the slab, which later ids may share.
+    #[inline(always)]
     pub const fn index(self) -> u32 {
         self.index
     }
@@ -143,7 +146,7 @@ impl<T: Copy> Slab<T> {
     }
 
     /// Adds a value, in the place that was freed last.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, value: T) -> Id<T> {
         self.len += 1;
         let index = self.free;
@@ -161,21 +164,21 @@ impl<T: Copy> Slab<T> {
     }
 
     /// The value, unless it was removed.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
         let place = self.places.get(id.index as usize)?;
         (place.generation == id.generation).then_some(&place.value)
     }
 
     /// The value, unless it was removed.
-    #[inline]
+    #[inline(always)]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         let place = self.places.get_mut(id.index as usize)?;
         (place.generation == id.generation).then_some(&mut place.value)
     }
 
     /// Takes the value out, once.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         let place = self.places.get_mut(id.index as usize)?;
         if place.generation != id.generation {
@@ -197,12 +200,14 @@ impl<T: Copy> Slab<T> {
     }
 
     /// The value at a place, with its present id.
+    #[inline]
     pub fn at_mut(&mut self, index: u32) -> Option<(Id<T>, &mut T)> {
         let place = self.places.get_mut(index as usize)?;
         (place.next == FULL).then(|| (Id::new(index, place.generation), &mut place.value))
     }
 
     /// The present id of a place.
+    #[inline]
     pub fn id_at(&self, index: u32) -> Option<Id<T>> {
         self.at(index).map(|(id, _)| id)
     }
@@ -230,7 +235,7 @@ impl<T: Copy> Index<Id<T>> for Slab<T> {
 }
 
 impl<T: Copy> IndexMut<Id<T>> for Slab<T> {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, id: Id<T>) -> &mut T {
         self.get_mut(id).unwrap_or_else(|| stale(id))
     }

@@ -10,6 +10,8 @@
 //! "Better bit mixing" (2011), variant 13, the finaliser of SplitMix64 (Steele, Lea & Flood 2014).
 //! Left out: security. These numbers are for simulation.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -29,7 +31,7 @@ pub fn name_hash(name: &str) -> u64 {
 }
 
 /// Stafford's variant 13: a bijection of which each output bit depends on each input bit.
-#[inline]
+#[inline(always)]
 const fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -81,19 +83,32 @@ impl Key {
     #[must_use]
     #[inline]
     pub fn child(self, index: u32) -> Self {
-        Self(self.mixed(CHILD, u64::from(index)))
+        Self(Draws(mix(self.0.wrapping_add(CHILD))).draw(index))
     }
 
     /// The 64 bits for one purpose in one attempt.
-    #[inline]
+    #[inline(always)]
     pub fn draw(self, attempt: u32, purpose: u32) -> u64 {
-        self.mixed(u64::from(attempt).wrapping_mul(ATTEMPT), u64::from(purpose))
+        self.attempt(attempt).draw(purpose)
     }
 
-    /// Two rounds, so that neighbours in any argument have nothing in common.
-    #[inline]
-    fn mixed(self, domain: u64, index: u64) -> u64 {
-        mix(mix(self.0.wrapping_add(domain)).wrapping_add((index + 1).wrapping_mul(GOLDEN)))
+    /// The draws of one attempt.
+    #[inline(always)]
+    pub fn attempt(self, attempt: u32) -> Draws {
+        Draws(mix(self.0.wrapping_add(u64::from(attempt).wrapping_mul(ATTEMPT))))
+    }
+}
+
+/// What the random numbers of one attempt are made from: the first of two rounds, which make that
+/// neighbours in any argument have nothing in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws(u64);
+
+impl Draws {
+    /// The 64 bits for one purpose.
+    #[inline(always)]
+    pub fn draw(self, purpose: u32) -> u64 {
+        mix(self.0.wrapping_add((u64::from(purpose) + 1).wrapping_mul(GOLDEN)))
     }
 }
 
@@ -104,8 +119,8 @@ pub fn uniform(draw: u64) -> f64 {
 }
 
 /// A number below `n`, which is at least 1. Its bias is below n / 2^64.
-#[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the product's high half is below n")]
+#[inline(always)]
 pub fn below(draw: u64, n: usize) -> usize {
     debug_assert!(1 <= n);
     ((u128::from(draw) * n as u128) >> 64) as usize

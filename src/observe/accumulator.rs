@@ -3,6 +3,8 @@
 //! Source: the metrics of `plan::assertion`.
 //! Left out: anything that would need every single request kept.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::{Cell, Histogram};
 use crate::kernel::time::{Duration, NS_PER_S, Time};
@@ -41,6 +43,7 @@ pub struct Matcher {
 
 impl Matcher {
     /// Whether a sample matches.
+    #[inline]
     pub fn matches(&self, sample: &Sample) -> bool {
         let workload = self.workloads.as_ref().is_none_or(|list| {
             sample.workload.is_some_and(|workload| list.binary_search(&workload).is_ok())
@@ -87,6 +90,7 @@ impl Default for GaugeSums {
 
 impl Accumulator {
     /// Adds a request. `narrow` is the metric's own filter; `from` the window's begin.
+    #[inline(always)]
     pub fn request(&mut self, expect: &Expectation, narrow: &Matcher, from: Time, sample: &Sample) {
         self.samples += 1;
         self.attempts += u64::from(sample.attempts);
@@ -266,6 +270,7 @@ fn inner_holds(inner: &Expectation, samples: u32, against: u32) -> bool {
 }
 
 /// Whether one request alone speaks against an expectation.
+#[inline(always)]
 fn speaks_against(expect: &Expectation, matched: bool, sample: &Sample) -> bool {
     let wants_little =
         matches!(expect.comparison, Comparison::Less | Comparison::AtMost | Comparison::Equal);

@@ -45,10 +45,17 @@ impl Phases {
     }
 
     /// Counts a request that began at `began`.
+    #[inline]
     pub fn request(&mut self, began: Time, latency: Duration, ok: bool) {
-        // Nearly always the last.
-        let index = self.all.iter().rposition(|phase| phase.from <= began).unwrap_or(0);
-        let phase = &mut self.all[index];
+        let phase = match self.all.last() {
+            // Nearly always.
+            Some(last) if last.from <= began => self.all.last_mut(),
+            _ => {
+                let before = self.all.iter().rposition(|phase| phase.from <= began);
+                self.all.get_mut(before.unwrap_or(0))
+            }
+        };
+        let phase = phase.expect("there is always one");
         phase.requests.count(ok);
         phase.latency.record(latency.ns());
     }

@@ -7,6 +7,8 @@
 //! Source: `plan::assertion`.
 //! Left out: windows over windows.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::accumulator::{Accumulator, Matcher, Sample, Totals};
 use super::batch::Standing;
 use super::run::{Probe, ProbeWindow};
@@ -248,6 +250,7 @@ impl ProbeState {
 }
 
 /// The window that an instant lies in and its part there.
+#[inline(always)]
 fn part_at(
     windows: &mut [OpenWindow],
     every: Option<Duration>,

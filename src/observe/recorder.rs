@@ -6,6 +6,8 @@
 //! Source: the outputs of docs/results.md.
 //! Left out: request traces.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::accumulator::Sample;
 use super::batch::{ALL, Batches, UNRECORDED};
 use super::journal::Journal;
@@ -230,6 +232,7 @@ impl Recorder {
     }
 
     /// A call ended at its client side.
+    #[inline(always)]
     pub fn ended(&mut self, now: Time, ended: &Ended) {
         let edge = &mut self.edges[ended.edge as usize];
         let sample = &ended.sample;
@@ -272,12 +275,12 @@ impl Recorder {
         self.attempts.total += u64::from(sample.attempts);
         self.attempts.retries += u64::from(sample.attempts.saturating_sub(1));
         if ended.root {
-            self.root_ended(ended.edge, sample);
+            self.root_ended(ended.edge, sample, ok);
         }
     }
 
-    fn root_ended(&mut self, edge: u32, sample: &Sample) {
-        let ok = sample.outcome.is_ok();
+    #[inline(always)]
+    fn root_ended(&mut self, edge: u32, sample: &Sample, ok: bool) {
         for index in &self.edges[edge as usize].roots_probes {
             self.probes[*index as usize].request(sample);
         }
@@ -291,6 +294,7 @@ impl Recorder {
     }
 
     /// An attempt begins.
+    #[inline]
     pub fn attempt(&mut self, now: Time, batch: u32, is_retry: bool) {
         if self.counts(now, batch) {
             self.series.attempt(is_retry);
@@ -298,6 +302,7 @@ impl Recorder {
     }
 
     /// A pod answered an attempt.
+    #[inline(always)]
     pub fn served(
         &mut self,
         workload: WorkloadId,
@@ -313,6 +318,7 @@ impl Recorder {
     }
 
     /// A request got a server after waiting at the station.
+    #[inline(always)]
     pub fn waited(&mut self, workload: WorkloadId, (arrived, batch): (Time, u32), wait: Duration) {
         if self.counts(arrived, batch) {
             self.served[workload.index()].wait.record(wait.ns());
@@ -320,6 +326,7 @@ impl Recorder {
     }
 
     /// A request's program ended at the station.
+    #[inline(always)]
     pub fn sojourned(
         &mut self,
         workload: WorkloadId,

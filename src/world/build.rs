@@ -53,6 +53,7 @@ impl<'p> World<'p> {
             events: 0,
             stale: 0,
             is_stale: false,
+            owner: 0,
             sources: (plan.traffic.iter())
                 .map(|traffic| Source::new(traffic, seed, &mut samplers))
                 .collect(),

@@ -3,6 +3,8 @@
 //! Source: open and closed loop as in `plan::traffic`.
 //! Left out: sessions of users across requests.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::compiled::Samplers;
 use super::event::Event;
@@ -107,11 +109,13 @@ impl World<'_> {
 
     /// A request's intended start.
     pub(super) fn arrive(&mut self, index: u32, ticket: Ticket) {
-        if self.sources[index as usize].next != ticket {
+        let source = &mut self.sources[index as usize];
+        self.owner = source.hash;
+        if source.next != ticket {
             return self.stale();
         }
+        let key = Key(source.keys.next_u64());
         self.schedule_arrival(index);
-        let key = Key(self.sources[index as usize].keys.next_u64());
         self.begin_root(index, key, Parent::Traffic(index));
     }
 
@@ -145,6 +149,7 @@ impl World<'_> {
         self.schedule_arrival(index);
     }
 
+    #[inline(always)]
     fn schedule_arrival(&mut self, index: u32) {
         let now = self.now;
         let next = match &mut self.sources[index as usize].kind {
@@ -159,6 +164,7 @@ impl World<'_> {
         self.set_arrival(index, next);
     }
 
+    #[inline(always)]
     fn set_arrival(&mut self, index: u32, next: Option<Time>) {
         let ticket = match next {
             Some(time) if time < self.end => self.queue.at(time, Event::Arrive(index).pack()),
@@ -167,6 +173,7 @@ impl World<'_> {
         self.sources[index as usize].next = ticket;
     }
 
+    #[inline(always)]
     fn begin_root(&mut self, index: u32, key: Key, parent: Parent) {
         let target = self.compiled.traffic_targets[index as usize];
         self.ledger.root_began(self.now);
@@ -175,6 +182,7 @@ impl World<'_> {
     }
 
     /// A ready pod of the workload; [`NONE`] if there is none.
+    #[inline(always)]
     pub(super) fn client_pod(&self, workload: WorkloadId, key: Key) -> u32 {
         let ready = &self.workloads[workload.index()].ready;
         match ready.len() {

@@ -11,8 +11,10 @@ use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
+use crate::plan::policy::Destination;
 use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Samplers of distributions. Equal ones are shared: a table has 80 KiB.
 #[derive(Default)]
@@ -35,6 +37,8 @@ impl Samplers {
 pub(crate) struct Compiled {
     /// By workload.
     pub programs: Vec<Vec<CompiledStep>>,
+    /// The call sites of all programs.
+    pub calls: Vec<CompiledCall>,
     /// By workload: from creation to the start of containers.
     pub start_times: Vec<Sampler>,
     /// By workload: clusters that it belongs to.
@@ -55,7 +59,11 @@ pub(crate) struct Compiled {
 /// A step of a program.
 pub(crate) enum CompiledStep {
     Work(Sampler),
-    Calls { calls: Vec<CompiledCall>, holds_worker: bool },
+    /// A range of [`Compiled::calls`], and whether the caller keeps its worker.
+    Calls {
+        sites: Range<usize>,
+        holds_worker: bool,
+    },
 }
 
 /// Where a request goes, and which edge counts it.
@@ -77,11 +85,16 @@ pub(crate) struct CompiledCall {
     pub index: u32,
 }
 
-/// A rule's timers and the sum of its weights.
+/// A rule's timers, and what else a call asks of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CompiledRule {
+    /// The destination, if there is one and it exists.
+    pub only: Option<ClusterId>,
+    /// An answer below 400 is never tried again.
+    pub takes_success: bool,
     pub timeout: Option<LaneId>,
     pub per_try: Option<LaneId>,
+    /// The sum of the weights of its split.
     pub weights: u64,
 }
 
@@ -120,6 +133,11 @@ impl Compiled {
         let mut rules = Vec::new();
         for table in &universe.routes {
             let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
+                only: match rule.split.as_slice() {
+                    [(Destination::Cluster(cluster), _)] => Some(*cluster),
+                    _ => None,
+                },
+                takes_success: rule.retry.statuses.is_empty(),
                 timeout: optional(queue, rule.timeout),
                 per_try: optional(queue, rule.retry.per_try_timeout),
                 weights: rule.split.iter().map(|(_, weight)| u64::from(*weight)).sum(),
@@ -148,8 +166,10 @@ impl Compiled {
         }
         let start_times = universe.workloads.iter().map(|one| samplers.of(&one.start_time));
         let start_times = start_times.collect();
+        let (programs, calls) = programs(plan, &mut edges, samplers);
         Self {
-            programs: programs(plan, &mut edges, samplers),
+            programs,
+            calls,
             start_times,
             clusters_of,
             rules,
@@ -163,18 +183,13 @@ impl Compiled {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        let step = |step: &CompiledStep| match step {
-            CompiledStep::Work(_) => 0,
-            CompiledStep::Calls { calls, .. } => calls.bytes(),
-        };
-        let program =
-            |steps: &Vec<CompiledStep>| steps.bytes() + steps.iter().map(step).sum::<usize>();
         let edge = |(source, destination, traffic): &(String, String, Option<String>)| {
             source.bytes() + destination.bytes() + traffic.bytes()
         };
         self.sampler_bytes
             + self.programs.bytes()
-            + self.programs.iter().map(program).sum::<usize>()
+            + self.programs.iter().map(Vec::bytes).sum::<usize>()
+            + self.calls.bytes()
             + self.start_times.bytes()
             + self.clusters_of.bytes()
             + self.clusters_of.iter().map(Vec::bytes).sum::<usize>()
@@ -187,10 +202,14 @@ impl Compiled {
     }
 }
 
-/// Every workload's program, whose edges are numbered as they are met.
-fn programs(plan: &Plan, edges: &mut Edges, samplers: &mut Samplers) -> Vec<Vec<CompiledStep>> {
+/// Every workload's program, whose edges are numbered as they are met, and all call sites.
+fn programs(
+    plan: &Plan,
+    edges: &mut Edges,
+    samplers: &mut Samplers,
+) -> (Vec<Vec<CompiledStep>>, Vec<CompiledCall>) {
     let universe = &plan.universe;
-    let mut programs = Vec::new();
+    let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for workload in &universe.workloads {
         let mut call = |call: &CallSite| {
             let to = universe.services[call.to.index()].name.clone();
@@ -205,14 +224,18 @@ fn programs(plan: &Plan, edges: &mut Edges, samplers: &mut Samplers) -> Vec<Vec<
         };
         let step = |step: &Step| match step {
             Step::Work(time) => CompiledStep::Work(samplers.of(time)),
-            Step::Calls(calls) => CompiledStep::Calls {
-                holds_worker: calls.iter().any(|call| call.holds_worker),
-                calls: calls.iter().map(&mut call).collect(),
-            },
+            Step::Calls(calls) => {
+                let first = sites.len();
+                sites.extend(calls.iter().map(&mut call));
+                CompiledStep::Calls {
+                    sites: first..sites.len(),
+                    holds_worker: calls.iter().any(|call| call.holds_worker),
+                }
+            }
         };
         programs.push(workload.program.iter().map(step).collect());
     }
-    programs
+    (programs, sites)
 }
 
 /// Edges as they are numbered: by first mention, traffic first, then workloads in name order.

@@ -3,49 +3,56 @@
 //! Source: measured on Envoy 1.40 (families e04, e11, e13, e14).
 //! Left out: half-closed connections, the keep-alive race, GOAWAY as a message.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::client::purpose;
 use super::event::Event;
-use super::state::{Attempt, Connection, Link, Phase};
-use crate::kernel::queue::{Ticket, TimerId};
+use super::state::{Attempt, Connection, IdleTimeout, Link, Phase};
+use crate::kernel::queue::{Queue, Ticket, TimerId};
 use crate::kernel::slab::Id;
-use crate::plan::policy::Protocol;
+use crate::plan::policy::{ConnectionPool, Protocol};
 
-impl World<'_> {
-    /// A request takes a stream of the connection.
-    pub(super) fn use_connection(&mut self, id: Id<Connection>) {
-        let plan = self.plan;
-        let connection = &mut self.connections[id];
-        let upstream = &mut self.upstreams[connection.upstream as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
-        connection.streams += 1;
-        connection.requests += 1;
-        let timer = std::mem::replace(&mut connection.timer, TimerId::NONE);
-        let is_last = policy.max_requests != 0 && policy.max_requests <= connection.requests;
-        connection.is_draining |= is_last;
+impl Connection {
+    /// A request takes a stream of the connection; whether there is room for another.
+    #[inline]
+    pub(super) fn takes_more(&mut self, policy: &ConnectionPool) -> bool {
+        self.streams += 1;
+        self.requests += 1;
+        let is_last = policy.max_requests != 0 && policy.max_requests <= self.requests;
+        self.is_draining |= is_last;
         let is_full = match policy.protocol {
             Protocol::Http1 => true,
-            Protocol::Http2 => policy.max_streams.max(1) <= connection.streams,
+            Protocol::Http2 => policy.max_streams.max(1) <= self.streams,
         };
-        if is_full || connection.is_draining {
-            let host = &mut upstream.hosts[connection.host as usize];
-            host.pools[connection.worker as usize].withdraw(id);
-        }
-        if !timer.is_none() {
-            self.queue.cancel(timer);
+        !is_full && !self.is_draining
+    }
+}
+
+impl IdleTimeout {
+    /// The timer of a connection that is idle from now on, if it has one.
+    #[inline(always)]
+    fn set(self, queue: &mut Queue, id: Id<Connection>) -> Option<TimerId> {
+        let event = Event::IdleTimeout(id.index()).pack();
+        match self {
+            Self::OfWorld(lane) => Some(queue.after_lane(lane, event)),
+            Self::OfTraffic(lane) => Some(queue.after_pausable(lane, event)),
+            Self::Never => None,
         }
     }
+}
 
+impl World<'_> {
     /// A stream of the connection ends, completely or by a reset.
+    #[inline(always)]
     pub(super) fn release_connection(&mut self, id: Id<Connection>, is_complete: bool) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.link == Link::Closed {
             return;
         }
         connection.streams -= 1;
-        let plan = self.plan;
         let upstream = &mut self.upstreams[connection.upstream as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy.pool;
+        let policy = &upstream.policy.pool;
         let host = &mut upstream.hosts[connection.host as usize];
         // An endpoint that left the list gets no more requests, but those who wait for it.
         connection.is_draining |= !host.is_member && host.waiting() == 0;
@@ -56,10 +63,17 @@ impl World<'_> {
         if connection.is_draining {
             return;
         }
+        let pool = &mut host.pools[connection.worker as usize];
         if is_h1 || connection.streams + 1 == policy.max_streams.max(1) {
-            host.pools[connection.worker as usize].offer(id);
+            pool.offer(id);
         }
-        self.serve_waiting(id);
+        if pool.waiting() != 0 || !host.is_member {
+            self.serve_waiting(id);
+        } else if connection.streams == 0
+            && let Some(timer) = upstream.idle_timeout.set(&mut self.queue, id)
+        {
+            connection.timer = timer;
+        }
     }
 
     /// Those who wait get the connection's free streams; if nobody does, it is idle.
@@ -90,14 +104,9 @@ impl World<'_> {
         if !upstream.hosts[connection.host as usize].is_member {
             return self.close_connection(id);
         }
-        let cluster = &self.compiled.clusters[upstream.cluster.index()];
-        let event = Event::IdleTimeout(id.index()).pack();
-        let timer = match (cluster.idle_timeout, cluster.idle_timeout_of_traffic) {
-            (None, _) => return,
-            (Some(_), Some(lane)) if !upstream.is_in_full => self.queue.after_pausable(lane, event),
-            (Some(lane), _) => self.queue.after_lane(lane, event),
-        };
-        self.connections[id].timer = timer;
+        if let Some(timer) = upstream.idle_timeout.set(&mut self.queue, id) {
+            self.connections[id].timer = timer;
+        }
     }
 
     /// The server has refused the client's certificate: the first request learns it a round trip

@@ -4,13 +4,14 @@
 //! Source: measured on Envoy 1.40 (families e03, e06); the rules stand with the methods.
 //! Left out: cancellation that reaches the app.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::event::Event;
 use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Time;
-use crate::observe::accumulator::Sample;
 use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -24,7 +25,7 @@ impl World<'_> {
             self.calls[id].cause = self.attempts[attempt].cause.or(self.calls[id].cause);
             self.abandon(attempt, Outcome::failure(Details::ResponseTimeout));
         }
-        self.end_call(id, Outcome::failure(Details::ResponseTimeout));
+        self.end_early(id, Outcome::failure(Details::ResponseTimeout));
     }
 
     /// A per-try timeout: 504 UT, retried if the policy has a condition for it.
@@ -78,54 +79,49 @@ impl World<'_> {
         if !attempt.is_none() {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
         }
-        let call = self.close_call(id);
-        // Nobody inside is left to be told; a request from outside loses its connection.
-        let outcome = Outcome::failure(Details::ConnectionTermination);
+        let call = self.calls[id];
+        self.close_call(id);
+        if matches!(call.parent, Parent::Visit(..)) {
+            // Nobody inside is left to be told.
+            return;
+        }
+        // A request from outside loses its connection.
         let latency = self.now.since(call.began);
-        let (workload, attempts, batch) = (call.workload, u32::from(call.tries), call.batch);
-        let sample = Sample { began: call.began, latency, outcome, workload, attempts, batch };
+        let sample = call.sample(latency, Outcome::failure(Details::ConnectionTermination));
         let cause = self.pod_cause(call.pod);
-        match call.parent {
-            Parent::Visit(..) | Parent::Unsimulated => {}
-            Parent::Traffic(_) => {
-                self.recorder
-                    .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
-                self.ledger.root_ended(self.now, latency);
-            }
-            Parent::User(source, user) => {
-                self.recorder
-                    .ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
-                self.ledger.root_ended(self.now, latency);
-                self.user_thinks(source, user, Some(call.key));
-            }
+        self.recorder.ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
+        self.ledger.root_ended(self.now, latency);
+        if let Parent::User(source, user) = call.parent {
+            self.user_thinks(source, user, Some(call.key));
         }
     }
 
-    pub(super) fn close_call(&mut self, id: Id<Call>) -> Call {
-        let call = self.calls[id];
-        assert!(!call.is_over, "a call ends once");
+    /// The call leaves the books; its record stays while an event names it.
+    #[inline(always)]
+    pub(super) fn close_call(&mut self, id: Id<Call>) {
         self.ledger.calls_ended += 1;
-        if !call.timeout.is_none() {
-            self.queue.cancel(call.timeout);
+        let call = &mut self.calls[id];
+        assert!(!call.is_over, "a call ends once");
+        let timeout = std::mem::replace(&mut call.timeout, TimerId::NONE);
+        if !timeout.is_none() {
+            self.queue.cancel(timeout);
         }
-        if call.holds_retry {
+        if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;
         }
         if call.pending == 0 {
             self.calls.remove(id);
         } else {
-            let record = &mut self.calls[id];
-            record.is_over = true;
-            record.timeout = TimerId::NONE;
-            record.holds_retry = false;
+            call.is_over = true;
         }
-        call
     }
 
     /// The attempt that an event names, if the event still means something to it.
+    #[inline]
     pub(super) fn live_attempt(&mut self, slot: u32, phase: Phase) -> Option<Id<Attempt>> {
         let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
         attempt.pending -= 1;
+        self.owner = self.pods[attempt.pod as usize].hash;
         if attempt.phase == phase {
             return Some(id);
         }
@@ -149,6 +145,7 @@ impl World<'_> {
     }
 
     /// The attempt no longer uses its connection, and its endpoint is judged by its outcome.
+    #[inline(always)]
     pub(super) fn detach(&mut self, id: Id<Attempt>, outcome: Outcome, is_complete: bool) {
         let attempt = &mut self.attempts[id];
         let per_try = std::mem::replace(&mut attempt.per_try, TimerId::NONE);
@@ -171,9 +168,10 @@ impl World<'_> {
     }
 
     /// Nothing of the attempt is left, but for events that name it.
+    #[inline(always)]
     pub(super) fn close_attempt(&mut self, id: Id<Attempt>) {
-        let attempt = &mut self.attempts[id];
         self.ledger.attempts_closed += 1;
+        let attempt = &mut self.attempts[id];
         if attempt.pending == 0 {
             self.attempts.remove(id);
         } else {
@@ -184,6 +182,7 @@ impl World<'_> {
 
     /// Until when a pod stands still: when an event that comes now is to be handled. Work that
     /// was going on takes as much longer as the pod stood still; packets wait for the end.
+    #[inline]
     pub(super) fn thaws_at(&self, pod: u32, is_work: bool) -> Option<Time> {
         let (from, until) = self.pods.get(pod as usize)?.frozen?;
         if until <= self.now {
@@ -193,9 +192,11 @@ impl World<'_> {
     }
 
     /// The call that an event names, if it is still open and its pod does not stand still.
+    #[inline]
     pub(super) fn live_call(&mut self, slot: u32, event: Event) -> Option<Id<Call>> {
         let (id, call) = self.calls.at_mut(slot).expect("a call with a pending event");
         call.pending -= 1;
+        self.owner = call.key.0;
         if call.is_over {
             if call.pending == 0 {
                 self.calls.remove(id);

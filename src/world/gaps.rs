@@ -14,6 +14,7 @@ use super::compiled::{CompiledCall, CompiledStep};
 use super::event::Event;
 use super::sampling::Sampling;
 use super::state::{NONE, Parent};
+use super::upstream::make_host;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::Ticket;
 use crate::kernel::sampler::Sampler;
@@ -21,7 +22,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, Stream, name_hash};
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::handshake::{HandshakeResult, handshake};
-use crate::model::sampling::demand::Demand;
+use crate::model::sampling::demand::{Demand, Spread};
 use crate::plan::policy::Protocol;
 use crate::plan::universe::{ServiceId, WorkloadId};
 
@@ -71,10 +72,15 @@ impl World<'_> {
         let plan = self.plan;
         let mut rare = Vec::new();
         for (workload, index) in plan.universe.workloads.iter().zip(0..) {
-            let calls = self.compiled.programs[index as usize].iter_mut().filter_map(|step| {
-                if let CompiledStep::Calls { calls, .. } = step { Some(calls) } else { None }
+            let sites = self.compiled.programs[index as usize].iter().filter_map(|step| {
+                if let CompiledStep::Calls { sites, .. } = step {
+                    Some(sites.clone())
+                } else {
+                    None
+                }
             });
-            for call in calls.flatten() {
+            for site in sites.flatten() {
+                let call = &mut self.compiled.calls[site];
                 if is_rare(WorkloadId(index), call.target.to) {
                     call.rare = u32::try_from(rare.len()).expect("few call sites");
                     let name = format!("{} {}", workload.name, call.index);
@@ -179,12 +185,15 @@ impl World<'_> {
     /// that comes in this gap and certificates allow it then.
     fn expect_demand(&mut self, index: u32, pod: u32, worker: u8, connections: u32) {
         let upstream = &self.upstreams[index as usize];
-        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy.pool;
-        if upstream.is_in_full || (connections != 0 && policy.protocol == Protocol::Http2) {
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
+        let has_room = connections != 0 && policy.pool.protocol == Protocol::Http2;
+        if upstream.is_in_full || has_room || upstream.members.is_empty() {
             return;
         }
-        let (client, pools) = (upstream.pod, upstream.members.len() * upstream.turns.len());
-        let per_s = upstream.demand.per_s_beyond(pools as f64, connections);
+        let (client, balancer) = (upstream.pod, policy.balancer);
+        let (endpoints, workers) = (upstream.members.len(), upstream.turns.len());
+        let spread = Spread { endpoints, workers, balancer };
+        let per_s = upstream.demand.per_s_beyond(spread, connections);
         let Some(sampling) = &self.sampling else { return };
         let gap_ends = sampling.schedule.next().unwrap_or(self.end);
         let expected = per_s * gap_ends.saturating_since(self.now).as_s();
@@ -233,7 +242,11 @@ impl World<'_> {
         if !self.clock.is_stopped() || has != connections || !would_connect {
             return self.stale();
         }
-        let host = if slot == NONE { self.make_host(index, true, place) } else { slot };
+        let upstream = &mut self.upstreams[index as usize];
+        let host = match slot {
+            NONE => make_host(&mut self.config, upstream, true, place),
+            slot => slot,
+        };
         self.open_if_admitted(index, host, worker);
         self.expect_demand(index, pod, worker, connections + 1);
     }

@@ -5,23 +5,25 @@
 //! Source: Envoy's outbound path as listed in the model page; rules measured on Envoy 1.40.
 //! Left out: filters, mirrors, hedging.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
-use super::network::Transit;
-use super::state::{Attempt, Call, NONE, Parent, Phase};
+use super::network::{Links, Transit};
+use super::state::{Attempt, Call, Connection, NONE, Parent, Phase};
+use super::upstream::{Pick, make_host, pick_endpoint};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, below};
 use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
 use crate::model::proxy::retry;
-use crate::observe::accumulator::Sample;
 use crate::observe::recorder::Ended;
 use crate::plan::Plan;
 use crate::plan::policy::{Destination, RouteRule};
-use crate::plan::universe::RouteId;
+use crate::plan::universe::{ClassId, RouteId, ServiceId};
 use crate::vocabulary::flag::ResponseFlag;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -50,6 +52,8 @@ impl World<'_> {
             class,
             route: RouteId(NONE),
             rule: 0,
+            per_try: None,
+            takes_success: false,
             worker: 0,
             tries: 0,
             holds_retry: false,
@@ -66,11 +70,11 @@ impl World<'_> {
         if pod == NONE || !self.is_client(pod) {
             let cause = if pod == NONE { None } else { self.pod_cause(pod) };
             self.calls[id].cause = cause;
-            return self.end_call(id, Outcome::failure(Details::ConnectionRefused));
+            return self.end_early(id, Outcome::failure(Details::ConnectionRefused));
         }
         let proxy = &self.plan.parameters.proxy;
         if !self.pods[pod as usize].is_meshed {
-            return self.route(id);
+            return self.route(id, pod, service, class, key);
         }
         let workers = &mut self.pods[pod as usize].workers;
         let worker = workers.pick(key.draw(0, purpose::WORKER));
@@ -84,17 +88,15 @@ impl World<'_> {
     /// The client proxy has done its work.
     pub(super) fn routed(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::Routed(slot)) {
-            self.route(id);
+            let Call { pod, service, class, key, .. } = self.calls[id];
+            self.route(id, pod, service, class, key);
         }
     }
 
     // === 2. the route ===
 
-    fn route(&mut self, id: Id<Call>) {
-        let (pod, service, class, key) = {
-            let call = &self.calls[id];
-            (call.pod, call.service, call.class, call.key)
-        };
+    #[inline(always)]
+    fn route(&mut self, id: Id<Call>, pod: u32, service: ServiceId, class: ClassId, key: Key) {
         let version = self.seen(pod).rds;
         let plan = self.plan;
         let rule = self.config.route(service, version).and_then(|route| {
@@ -102,73 +104,82 @@ impl World<'_> {
             Some((route, table.rule_of_class[class.index()]?))
         });
         let Some((route, rule)) = rule else {
-            return self.end_call(id, Outcome::failure(Details::RouteNotFound));
+            return self.end_early(id, Outcome::failure(Details::RouteNotFound));
         };
         let lanes = self.compiled.rules[route.index()][rule as usize];
-        let split = &plan.universe.routes[route.index()].rules[rule as usize].split;
-        let destination = match split.as_slice() {
-            [(only, _)] => only,
-            many => weighted(many, lanes.weights, key.draw(0, purpose::SPLIT)),
-        };
-        let Destination::Cluster(cluster) = destination else {
-            return self.end_call(id, Outcome::failure(Details::ClusterNotFound));
+        let cluster = if let Some(only) = lanes.only {
+            only
+        } else {
+            let split = &plan.universe.routes[route.index()].rules[rule as usize].split;
+            match weighted(split, lanes.weights, key.draw(0, purpose::SPLIT)) {
+                Destination::Cluster(cluster) => *cluster,
+                Destination::Missing(_) => {
+                    return self.end_early(id, Outcome::failure(Details::ClusterNotFound));
+                }
+            }
         };
         let timeout = match lanes.timeout {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),
             None => TimerId::NONE,
         };
-        let upstream = self.upstream(pod, *cluster);
+        let upstream = self.upstream(pod, cluster);
+        self.catch_up(upstream);
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
+        (call.per_try, call.takes_success) = (lanes.per_try, lanes.takes_success);
         self.try_endpoint(id);
     }
 
     // === 3. the endpoint and its connection pool ===
 
-    /// One try: an endpoint, and a connection to it.
+    /// One try, by an upstream that is up to date: an endpoint, and a connection to it.
+    #[inline(always)]
     fn try_endpoint(&mut self, id: Id<Call>) {
+        self.ledger.attempts += 1;
         let call = &mut self.calls[id];
         let (number, index) = (call.tries, call.upstream);
         call.tries += 1;
-        let call = &self.calls[id];
-        self.ledger.attempts += 1;
         self.recorder.attempt(self.now, call.batch, number != 0);
-        self.catch_up(index);
-        let Some(host) = self.pick_endpoint(id, number) else {
-            return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
-        };
+        let draws = call.key.attempt(u32::from(number));
         let upstream = &mut self.upstreams[index as usize];
         upstream.demand.count();
+        let host = match pick_endpoint(self.plan, call, upstream, number, draws) {
+            Pick::Host(host) => host,
+            Pick::New { all, nth } => make_host(&mut self.config, upstream, all, nth),
+            Pick::None => {
+                return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
+            }
+        };
         let endpoint = &upstream.hosts[host as usize];
-        let pod = endpoint.pod;
-        let call = &mut self.calls[id];
+        let pod = &self.pods[endpoint.pod as usize];
         let [last, before, earlier, _] = call.tried;
         call.tried = [host, last, before, earlier];
-        call.workload = Some(self.pods[pod as usize].workload);
-        let (key, worker, batch) = (call.key, call.worker, call.batch);
-        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
+        call.workload = Some(pod.workload);
+        let policy = upstream.policy;
         if !upstream.gauges.admits_request(&policy.breaker) {
             return self.fail_try(id, Outcome::failure(Details::Overflow), None);
         }
-        let checkout = endpoint.pools[worker as usize].checkout(&policy.pool);
+        let checkout = endpoint.pools[call.worker as usize].checkout(&policy.pool);
         if matches!(checkout, Checkout::Wait { .. })
             && !upstream.gauges.admits_pending(&policy.breaker)
         {
             return self.fail_try(id, Outcome::failure(Details::Overflow), None);
         }
         let attempt = self.attempts.insert(Attempt {
-            key: Key(key.draw(u32::from(number), purpose::VISIT)),
+            key: Key(draws.draw(purpose::VISIT)),
             call: id,
-            batch,
+            batch: call.batch,
             phase: Phase::Waiting,
             pending: 0,
             upstream: index,
             host,
-            worker,
+            worker: call.worker,
             resent: 0,
             is_held: false,
-            pod,
-            birth: self.pods[pod as usize].birth,
+            client: call.pod,
+            pod: endpoint.pod,
+            workload: pod.workload,
+            birth: pod.birth,
             connection: Id::NONE,
             server_worker: 0,
             per_try: TimerId::NONE,
@@ -183,8 +194,8 @@ impl World<'_> {
             cause: None,
             sent_at: self.now,
         });
+        call.attempt = attempt;
         self.ledger.attempts_to_endpoints += 1;
-        self.calls[id].attempt = attempt;
         match checkout {
             Checkout::Ready(connection) => self.attach(attempt, connection),
             Checkout::Wait { open } => self.wait_for_connection(attempt, open),
@@ -192,52 +203,52 @@ impl World<'_> {
     }
 
     /// An attempt gets a connection: its request goes out.
-    pub(super) fn attach(
-        &mut self,
-        attempt: Id<Attempt>,
-        connection: Id<super::state::Connection>,
-    ) {
-        self.use_connection(connection);
-        let (server_worker, is_rejected) = {
-            let connection = &self.connections[connection];
-            (connection.server_worker, connection.is_rejected)
-        };
-        let record = &mut self.attempts[attempt];
-        record.connection = connection;
-        record.server_worker = server_worker;
-        record.phase = Phase::Sent;
-        record.sent_at = self.now;
-        let (call, upstream, host) = (record.call, record.upstream, record.host);
-        let upstream = &mut self.upstreams[upstream as usize];
+    #[inline(always)]
+    pub(super) fn attach(&mut self, id: Id<Attempt>, connection_id: Id<Connection>) {
+        let attempt = &mut self.attempts[id];
+        let connection = &mut self.connections[connection_id];
+        let upstream = &mut self.upstreams[attempt.upstream as usize];
+        let host = &mut upstream.hosts[attempt.host as usize];
         upstream.gauges.requests += 1;
-        upstream.hosts[host as usize].active += 1;
-        let call = &self.calls[call];
-        if let Some(lane) = self.compiled.rules[call.route.index()][call.rule as usize].per_try {
-            let timer = self.queue.after_lane(lane, Event::PerTryTimeout(attempt.index()).pack());
-            self.attempts[attempt].per_try = timer;
+        host.active += 1;
+        let is_rejected = connection.is_rejected;
+        let idle = std::mem::replace(&mut connection.timer, TimerId::NONE);
+        if !connection.takes_more(&upstream.policy.pool) {
+            host.pools[attempt.worker as usize].withdraw(connection_id);
+        }
+        attempt.connection = connection_id;
+        attempt.server_worker = connection.server_worker;
+        attempt.phase = Phase::Sent;
+        attempt.sent_at = self.now;
+        if !idle.is_none() {
+            self.queue.cancel(idle);
+        }
+        if let Some(lane) = self.calls[attempt.call].per_try {
+            let event = Event::PerTryTimeout(id.index());
+            attempt.per_try = self.queue.after_lane(lane, event.pack());
         }
         if is_rejected {
-            return self.learn_rejection(attempt);
+            return self.learn_rejection(id);
         }
-        self.send(attempt);
+        self.send(id);
     }
 
     // === 4. the link ===
 
     /// The request goes over the link, now or (swallowed by a cut) once more later.
+    #[inline(always)]
     pub(super) fn send(&mut self, id: Id<Attempt>) {
-        self.attempts[id].is_held = false;
-        let attempt = &self.attempts[id];
+        let attempt = &mut self.attempts[id];
+        attempt.is_held = false;
         let (key, number) = (attempt.key, u32::from(attempt.resent));
-        let client = self.upstreams[attempt.upstream as usize].pod;
+        let (client, pod) = (attempt.client, attempt.pod);
         let network = &self.plan.parameters.network;
         let loss = || key.draw(number, purpose::LOSS_OUT);
-        let bytes = network.request_bytes;
-        let transit = self.transit(client, attempt.pod, bytes, loss, network.rto);
         self.ledger.sent += 1;
-        match transit {
+        let links = Links { pods: &self.pods, network: &self.network, nodes: &self.nodes };
+        match links.transit(client, pod, network.request_bytes, loss, network.rto) {
             Transit::Sent { path, late } => {
-                self.attempts[id].pending += 1;
+                attempt.pending += 1;
                 let draw = || key.draw(0, purpose::LINK_OUT);
                 self.over(path, late, draw, Event::Reach(id.index()));
             }
@@ -258,8 +269,7 @@ impl World<'_> {
             self.ledger.delivered += 1;
             return self.close_attempt(id);
         }
-        let client = self.upstreams[attempt.upstream as usize].pod;
-        if let Some(later) = self.thaws_at(client, false) {
+        if let Some(later) = self.thaws_at(attempt.client, false) {
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Return(slot).pack());
             return self.stale();
@@ -270,10 +280,10 @@ impl World<'_> {
         call.outcome = attempt.outcome;
         call.cause = attempt.cause;
         call.attempt = Id::NONE;
-        let (worker, pod) = (u32::from(call.worker), call.pod);
+        let worker = u32::from(call.worker);
         self.close_attempt(id);
         let proxy = &self.plan.parameters.proxy;
-        let client = &mut self.pods[pod as usize];
+        let client = &mut self.pods[attempt.client as usize];
         if !client.is_meshed {
             return self.judge(attempt.call);
         }
@@ -309,55 +319,71 @@ impl World<'_> {
 
     /// The last try's outcome stands in the call: try again, or end.
     fn judge(&mut self, id: Id<Call>) {
-        let call = self.calls[id];
-        let policy = &rule(self.plan, &call).retry;
+        let call = &mut self.calls[id];
+        let outcome = call.outcome;
+        // The slot of the retry breaker is given back, and asked for again.
+        if std::mem::take(&mut call.holds_retry) {
+            self.upstreams[call.upstream as usize].gauges.retries -= 1;
+        }
+        let is_success = outcome.details == Details::ViaUpstream && outcome.status < 400;
+        if is_success && call.takes_success {
+            self.end_call(id, outcome);
+        } else if let Some(outcome) = self.retry(id) {
+            self.end_early(id, outcome);
+        }
+    }
+
+    /// Backs off for another try; or how the call ends.
+    fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
+        let call = &mut self.calls[id];
+        let (outcome, tries) = (call.outcome, u32::from(call.tries));
+        let policy = &rule(self.plan, call).retry;
+        if policy.retries == 0 || !retry::is_retriable(policy, outcome) {
+            return Some(outcome);
+        }
+        if policy.retries < tries {
+            return Some(outcome.flagged(ResponseFlag::URX));
+        }
         let upstream = &mut self.upstreams[call.upstream as usize];
-        if call.holds_retry {
-            // The slot is given back and asked for again.
-            upstream.gauges.retries -= 1;
-            self.calls[id].holds_retry = false;
-        }
-        if policy.retries == 0 || !retry::is_retriable(policy, call.outcome) {
-            return self.end_call(id, call.outcome);
-        }
-        if policy.retries < u32::from(call.tries) {
-            return self.end_call(id, call.outcome.flagged(ResponseFlag::URX));
-        }
-        let breaker = &self.plan.universe.clusters[upstream.cluster.index()].policy.breaker;
-        if !upstream.gauges.admits_retry(breaker) {
-            return self.end_call(id, call.outcome.flagged(ResponseFlag::UO));
+        if !upstream.gauges.admits_retry(&upstream.policy.breaker) {
+            return Some(outcome.flagged(ResponseFlag::UO));
         }
         upstream.gauges.retries += 1;
-        let draw = call.key.draw(u32::from(call.tries), purpose::BACKOFF);
-        let wait = retry::backoff(policy, u32::from(call.tries), draw);
-        let call = &mut self.calls[id];
+        let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
         call.holds_retry = true;
         call.pending += 1;
         self.queue.after(wait, Event::BackedOff(id.index()).pack());
+        None
     }
 
     /// The back-off is over.
     pub(super) fn backed_off(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
+            self.catch_up(self.calls[id].upstream);
             self.try_endpoint(id);
         }
     }
 
+    /// A call ends otherwise than by a good answer, which is seldom.
+    pub(super) fn end_early(&mut self, id: Id<Call>, outcome: Outcome) {
+        self.end_call(id, outcome);
+    }
+
     /// The end: told to whoever asked, exactly once.
-    pub(super) fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
-        let call = self.close_call(id);
-        let root = matches!(call.parent, Parent::Traffic(_) | Parent::User(..));
-        let latency = self.now.since(call.began);
+    #[inline(always)]
+    fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
+        let call = &self.calls[id];
+        let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let cause = if outcome.is_ok() { None } else { call.cause };
-        let (workload, batch) = (call.workload, call.batch);
-        let attempts = u32::from(call.tries);
-        let sample = Sample { began: call.began, latency, outcome, workload, attempts, batch };
-        self.recorder.ended(self.now, &Ended { edge: call.edge, root, sample, cause });
-        match call.parent {
+        let root = matches!(parent, Parent::Traffic(_) | Parent::User(..));
+        let ended = Ended { edge: call.edge, root, sample: call.sample(latency, outcome), cause };
+        self.close_call(id);
+        self.recorder.ended(self.now, &ended);
+        match parent {
             Parent::Traffic(_) => self.ledger.root_ended(self.now, latency),
             Parent::User(source, user) => {
                 self.ledger.root_ended(self.now, latency);
-                self.user_thinks(source, user, Some(call.key));
+                self.user_thinks(source, user, Some(key));
             }
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
             Parent::Unsimulated => {}

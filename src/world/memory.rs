@@ -112,7 +112,7 @@ impl Host {
     }
 }
 
-impl Upstream {
+impl Upstream<'_> {
     /// Bytes held beside the upstream itself.
     pub(super) fn bytes(&self) -> usize {
         let lists = self.free_hosts.bytes() + self.members.bytes() + self.usable.bytes();

@@ -3,6 +3,8 @@
 //! The world holds all state of a run. It tells the parts of the model what happened, and does
 //! what they decide. The journey of a request reads from top to bottom in `journey`.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 mod build;
 mod census;
 mod client;
@@ -85,13 +87,15 @@ pub(crate) struct World<'p> {
     stale: u64,
     /// The event being handled was stale: it is not folded.
     is_stale: bool,
+    /// The hash of the name of the one that the event being handled is about.
+    owner: u64,
 
     compiled: Compiled,
     sources: Vec<client::Source>,
     calls: Slab<Call>,
     attempts: Slab<Attempt>,
     connections: Slab<Connection>,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Upstream<'p>>,
 
     network: Network,
     nodes: Nodes,
@@ -121,25 +125,28 @@ impl World<'_> {
     /// Handles events in order until the end. Why it ended early, if it did.
     fn run(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<Partial> {
         let max_events = self.options.max_events.unwrap_or(u64::MAX);
-        let mut look_at = EVENTS_PER_LOOK.min(max_events);
+        let mut until_look = EVENTS_PER_LOOK.min(max_events);
         if let Some(why) = self.limit() {
             return Some(Partial { why, at: self.now });
         }
+        let warmup = Time::ZERO + self.plan.warmup;
+        let mut pause = warmup.min(self.end);
         while let Some((time, ticket, what)) = self.queue.pop() {
-            if self.end <= time {
-                break;
+            if pause <= time {
+                if self.end <= time {
+                    break;
+                }
+                self.end_warmup(time);
+                pause = self.end;
             }
-            self.end_warmup(time);
             self.now = time;
             self.step(ticket, what);
-            let is_due = look_at <= self.events + self.stale;
-            if is_due || self.memory.is_look_due() {
-                if is_due {
-                    look_at = (look_at + EVENTS_PER_LOOK).min(max_events.max(look_at + 1));
-                }
+            until_look -= 1;
+            if until_look == 0 || self.memory.is_look_due() {
                 if let Some(why) = self.look(watch) {
                     return Some(Partial { why, at: self.now });
                 }
+                until_look = EVENTS_PER_LOOK.min(max_events - self.events - self.stale);
             }
         }
         self.end_warmup(self.end);
@@ -181,10 +188,14 @@ impl World<'_> {
     }
 
     /// One event: what happens, in the order of a request's journey.
+    #[inline(always)]
     fn step(&mut self, ticket: Ticket, what: u32) {
         self.is_stale = false;
         let event = Event::unpack(what);
-        let (kind, owner) = (event::kind(what), self.owner_hash(event));
+        let kind = event::kind(what);
+        if let Some(owner) = self.owner_hash(event) {
+            self.owner = owner;
+        }
         match event {
             Event::Arrive(source) => self.arrive(source, ticket),
             Event::UserReturns(call) => self.user_returns(call),
@@ -243,27 +254,44 @@ impl World<'_> {
             // The recorder's own events are no part of what happened.
             if !matches!(event, Event::Interval(_) | Event::ReadGauges(_)) {
                 self.ladder.record(self.now, kind, &self.digest);
-                self.digest.fold(self.now, kind, owner);
+                self.digest.fold(self.now, kind, self.owner);
             }
         }
     }
 
-    /// The hash of the name of the one that an event is about.
-    fn owner_hash(&self, event: Event) -> u64 {
+    /// The hash of the name of the one that an event is about; none where the handler looks its
+    /// owner up anyway and says so (`arrive`, `live_call`, `live_attempt`).
+    #[inline]
+    fn owner_hash(&self, event: Event) -> Option<u64> {
+        match event {
+            Event::Arrive(_)
+            | Event::Routed(_)
+            | Event::BackedOff(_)
+            | Event::Answered(_)
+            | Event::Reach(_)
+            | Event::Enter(_)
+            | Event::Worked(_)
+            | Event::Return(_)
+            | Event::Reset(_) => None,
+            other => Some(self.owner_hash_of(other)),
+        }
+    }
+
+    fn owner_hash_of(&self, event: Event) -> u64 {
         let pod = |pod: u32| self.pods[pod as usize].hash;
         match event {
-            Event::Arrive(source) => self.sources[source as usize].hash,
             Event::UserReturns(user) => u64::from(user),
-            Event::Routed(call)
+            Event::Arrive(source) => self.sources[source as usize].hash,
+            Event::RouteTimeout(call)
+            | Event::Routed(call)
             | Event::BackedOff(call)
-            | Event::Answered(call)
-            | Event::RouteTimeout(call) => self.calls.at(call).map_or(0, |(_, call)| call.key.0),
-            Event::Reach(attempt)
+            | Event::Answered(call) => self.calls.at(call).map_or(0, |(_, call)| call.key.0),
+            Event::PerTryTimeout(attempt)
+            | Event::Reach(attempt)
             | Event::Enter(attempt)
             | Event::Worked(attempt)
             | Event::Return(attempt)
-            | Event::Reset(attempt)
-            | Event::PerTryTimeout(attempt) => {
+            | Event::Reset(attempt) => {
                 self.attempts.at(attempt).map_or(0, |(_, attempt)| pod(attempt.pod))
             }
             Event::Syn(connection)

@@ -7,8 +7,11 @@
 //! Left out: congestion control, windows, the 120 s cap of the doubling; messages do not wait for
 //! each other on a link with a bandwidth.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::event::Event;
+use super::state::Pod;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::{LaneId, Ticket};
 use crate::kernel::stream::name_hash;
@@ -72,9 +75,16 @@ pub(crate) enum Transit {
     Swallowed,
 }
 
-impl World<'_> {
+/// What decides about a packet.
+pub(super) struct Links<'a> {
+    pub pods: &'a [Pod],
+    pub network: &'a Network,
+    pub nodes: &'a Nodes,
+}
+
+impl Links<'_> {
     /// A message of so many bytes from a pod to another.
-    #[inline]
+    #[inline(always)]
     pub(super) fn transit(
         &self,
         from: u32,
@@ -86,10 +96,14 @@ impl World<'_> {
         let (from, to) = (self.pods[from as usize].node, self.pods[to as usize].node);
         let path = self.network.path(from, to);
         let class = self.network.class(path);
-        if class.cut || self.nodes.dead[to.index()] != 0 || self.nodes.dead[from.index()] != 0 {
+        let is_dead = self.nodes.dead[to.index()] != 0 || self.nodes.dead[from.index()] != 0;
+        let mut late = Duration::ZERO;
+        if class.is_plain && !is_dead {
+            return Transit::Sent { path, late };
+        }
+        if class.cut || is_dead {
             return Transit::Swallowed;
         }
-        let mut late = Duration::ZERO;
         if 0.0 < class.loss {
             late += class.lost_delay(loss(), rto);
         }
@@ -98,9 +112,24 @@ impl World<'_> {
         }
         Transit::Sent { path, late }
     }
+}
+
+impl World<'_> {
+    /// A message from a pod to another.
+    pub(super) fn transit(
+        &self,
+        from: u32,
+        to: u32,
+        bytes: u32,
+        loss: impl FnOnce() -> u64,
+        rto: Duration,
+    ) -> Transit {
+        let links = Links { pods: &self.pods, network: &self.network, nodes: &self.nodes };
+        links.transit(from, to, bytes, loss, rto)
+    }
 
     /// Schedules `event` at the end of a path, `extra` from now. Constant delays go by a lane.
-    #[inline]
+    #[inline(always)]
     pub(super) fn over(
         &mut self,
         path: PathId,
@@ -118,7 +147,7 @@ impl World<'_> {
         self.queue.after(extra + delay, event.pack());
     }
 
-    #[inline]
+    #[inline(always)]
     fn lane(&mut self, path: PathId) -> Lane {
         match self.nodes.lanes.get(path.0 as usize) {
             Some(Lane::Unknown) | None => self.find_lane(path),

@@ -4,7 +4,7 @@
 //! Left out: anything that can be derived.
 
 use super::census::Standing;
-use crate::kernel::queue::{Ticket, TimerId};
+use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::{Duration, Time};
@@ -17,6 +17,8 @@ use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
 use crate::model::proxy::workers::Workers;
 use crate::model::sampling::demand::Demand;
+use crate::observe::accumulator::Sample;
+use crate::plan::policy::ClusterPolicy;
 use crate::plan::universe::{ClassId, ClusterId, NodeId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::Outcome;
@@ -53,6 +55,10 @@ pub(crate) struct Call {
     pub class: ClassId,
     pub route: RouteId,
     pub rule: u16,
+    /// The lane of its per-try timeout.
+    pub per_try: Option<LaneId>,
+    /// An answer below 400 is never tried again.
+    pub takes_success: bool,
     /// The client's worker.
     pub worker: u8,
     /// Attempts made.
@@ -73,6 +79,15 @@ pub(crate) struct Call {
     pub cause: Option<CauseId>,
     /// The last endpoints tried, as host slots of the upstream.
     pub tried: [u32; 4],
+}
+
+impl Call {
+    /// What recorders see of it when it ends.
+    #[inline]
+    pub(crate) fn sample(&self, latency: Duration, outcome: Outcome) -> Sample {
+        let (attempts, batch) = (u32::from(self.tries), self.batch);
+        Sample { began: self.began, latency, outcome, workload: self.workload, attempts, batch }
+    }
 }
 
 /// Where an attempt is.
@@ -116,8 +131,11 @@ pub(crate) struct Attempt {
     pub resent: u8,
     /// Its packet was swallowed: the next event sends it again.
     pub is_held: bool,
-    /// The server's pod and its incarnation.
+    /// The client's pod.
+    pub client: u32,
+    /// The server's pod, its workload and its incarnation.
     pub pod: u32,
+    pub workload: WorkloadId,
     pub birth: u32,
     pub connection: Id<Connection>,
     pub server_worker: u8,
@@ -211,11 +229,26 @@ impl Host {
     }
 }
 
+/// By which clock idle connections are closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IdleTimeout {
+    /// By none.
+    Never,
+    /// By that of the world.
+    OfWorld(LaneId),
+    /// By that of traffic, which stands still between the windows of a sampled run.
+    OfTraffic(LaneId),
+}
+
 /// A cluster as one proxy sees it; made at first use.
 #[derive(Clone, Debug)]
-pub(crate) struct Upstream {
+pub(crate) struct Upstream<'p> {
     pub pod: u32,
     pub cluster: ClusterId,
+    /// How the cluster is treated.
+    pub policy: &'p ClusterPolicy,
+    /// The lane of its connections' idle timeout.
+    pub idle_timeout: IdleTimeout,
     /// The endpoint version that `members` stands for.
     pub version: u32,
     /// Endpoints that were used, and such that left while in use.
@@ -246,7 +279,7 @@ pub(crate) struct Upstream {
     pub demand: Demand,
 }
 
-impl Upstream {
+impl Upstream<'_> {
     /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
     /// since attempts that the endpoints still work on name it.
     pub(crate) fn forget(&mut self) {

@@ -7,105 +7,58 @@
 //! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
 //! Left out: state shared between clusters; health checks.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::client::purpose;
+use super::config::Config;
 use super::event::Event;
 use super::journey::rule;
-use super::state::{Attempt, Call, Connection, Host, Life, NONE, Upstream};
+use super::state::{Call, Host, IdleTimeout, Life, NONE, Upstream};
 use crate::kernel::bytes::Bytes as _;
-use crate::kernel::slab::Id;
-use crate::kernel::stream::{below, draw_at};
+use crate::kernel::stream::{Draws, below, draw_at};
 use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::balancer;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::{Health, may_eject};
 use crate::model::proxy::pool::Pool;
 use crate::model::sampling::demand::Demand;
+use crate::plan::Plan;
 use crate::plan::universe::ClusterId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
-    /// An endpoint by the balancer, away from those already tried if the policy says so.
-    pub(super) fn pick_endpoint(&mut self, id: Id<Call>, number: u16) -> Option<u32> {
-        let call = &self.calls[id];
-        let (plan, index) = (self.plan, call.upstream);
-        let upstream = &mut self.upstreams[index as usize];
-        let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
-        let members = upstream.members.len();
-        let usable = members - upstream.ejected as usize;
-        let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-        let all = panics || usable == members;
-        let candidates = if all { &upstream.members } else { &upstream.usable };
-        if candidates.is_empty() {
-            return None;
-        }
-        let picks = match number {
-            0 => 1,
-            _ => match &rule(plan, call).retry {
-                retry if retry.previous_hosts => retry.host_attempts + 1,
-                _ => 1,
-            },
-        };
-        let turn = &mut upstream.turns[call.worker as usize];
-        let (mut host, mut place) = (NONE, 0);
-        for pick in 0..picks {
-            let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
-            place = balancer::pick(policy.balancer, candidates.len(), turn, draw, |place| {
-                // One that was never used has nothing to do.
-                upstream.hosts.get(candidates[place] as usize).map_or(0, |host| host.active)
-            });
-            host = candidates[place];
-            if pick + 1 == picks || host == NONE || !call.tried.contains(&host) {
-                break;
-            }
-        }
-        if host == NONE { Some(self.make_host(index, all, place)) } else { Some(host) }
-    }
-
-    /// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
-    #[cold]
-    pub(super) fn make_host(&mut self, index: u32, all: bool, nth: usize) -> u32 {
-        let upstream = &mut self.upstreams[index as usize];
-        let place = if all { nth } else { upstream.place_of_usable(nth) };
-        let pod = self.config.endpoints(upstream.cluster, upstream.version)[place];
-        let host = Host {
-            pod,
-            is_member: true,
-            active: 0,
-            health: Health::default(),
-            pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
-        };
-        let slot = if let Some(slot) = upstream.free_hosts.pop() {
-            upstream.hosts[slot as usize] = host;
-            slot
-        } else {
-            upstream.hosts.push(host);
-            u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
-        };
-        upstream.members[place] = slot;
-        let pools = upstream.turns.len() * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
-        self.memory.grow(size_of::<Host>() + pools);
-        if upstream.ejected != 0 {
-            upstream.list_usable();
-        }
-        slot
-    }
-
     /// The pod's view of a cluster.
+    #[inline(always)]
     pub(super) fn upstream(&mut self, pod: u32, cluster: ClusterId) -> u32 {
         let known = &self.pods[pod as usize].upstreams;
         if let Some((_, index)) = known.iter().find(|(one, _)| *one == cluster) {
             return *index;
         }
-        let workers = self.pods[pod as usize].workers.count();
+        self.meet(pod, cluster)
+    }
+
+    /// The pod uses a cluster for the first time.
+    #[cold]
+    fn meet(&mut self, pod: u32, cluster: ClusterId) -> u32 {
+        let (plan, workers) = (self.plan, self.pods[pod as usize].workers.count());
         // Envoy's round robin starts anywhere.
         let draw = draw_at(self.seed, "round robin", self.pods[pod as usize].hash, 0)
             ^ self.compiled.clusters[cluster.index()].hash;
         let turn = u32::try_from(below(draw, 1 << 20)).unwrap_or(0);
+        let is_in_full = self.is_in_full(pod, cluster);
+        let lanes = &self.compiled.clusters[cluster.index()];
+        let idle_timeout = match (lanes.idle_timeout, lanes.idle_timeout_of_traffic) {
+            (Some(_), Some(lane)) if !is_in_full => IdleTimeout::OfTraffic(lane),
+            (Some(lane), _) => IdleTimeout::OfWorld(lane),
+            (None, _) => IdleTimeout::Never,
+        };
         let upstream = Upstream {
             pod,
             cluster,
+            policy: &plan.universe.clusters[cluster.index()].policy,
+            idle_timeout,
             version: 0,
             hosts: Vec::new(),
             free_hosts: Vec::new(),
@@ -119,7 +72,7 @@ impl World<'_> {
             connections: Vec::new(),
             gone: (0, 0),
             opened: 0,
-            is_in_full: self.is_in_full(pod, cluster),
+            is_in_full,
             demand: Demand::default(),
         };
         self.upstreams.push(upstream);
@@ -129,7 +82,7 @@ impl World<'_> {
     }
 
     /// Brings an upstream to the endpoint version that its proxy has seen.
-    #[inline]
+    #[inline(always)]
     pub(super) fn catch_up(&mut self, index: u32) {
         let upstream = &self.upstreams[index as usize];
         let seen = self.seen(upstream.pod).eds;
@@ -226,11 +179,10 @@ impl World<'_> {
     }
 
     /// An attempt at an endpoint ended: outlier detection counts it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
         let upstream = &mut self.upstreams[index as usize];
-        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
-        let Some(outlier) = &policy.outlier else { return };
+        let Some(outlier) = &upstream.policy.outlier else { return };
         if outcome.details == Details::DownstreamDisconnect {
             return;
         }
@@ -293,7 +245,7 @@ fn is_on_grid(now: Time, interval: Duration) -> bool {
     now.ns().is_multiple_of(interval.ns().max(1))
 }
 
-impl Upstream {
+impl Upstream<'_> {
     /// Versions `first` to `last` lack an endpoint to which there is a connection.
     fn lack(&mut self, first: u32, last: u32) {
         let (known, _) = self.gone;
@@ -348,6 +300,110 @@ impl Upstream {
 
 fn is_ejected(hosts: &[Host], slot: u32) -> bool {
     hosts.get(slot as usize).is_some_and(|host| host.health.is_ejected())
+}
+
+/// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
+#[cold]
+pub(super) fn make_host(
+    config: &mut Config,
+    upstream: &mut Upstream,
+    all: bool,
+    nth: usize,
+) -> u32 {
+    let place = if all { nth } else { upstream.place_of_usable(nth) };
+    let pod = config.endpoints(upstream.cluster, upstream.version)[place];
+    let host = Host {
+        pod,
+        is_member: true,
+        active: 0,
+        health: Health::default(),
+        pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
+    };
+    let slot = if let Some(slot) = upstream.free_hosts.pop() {
+        upstream.hosts[slot as usize] = host;
+        slot
+    } else {
+        upstream.hosts.push(host);
+        u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
+    };
+    upstream.members[place] = slot;
+    if upstream.ejected != 0 {
+        upstream.list_usable();
+    }
+    slot
+}
+
+/// What the balancer chose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pick {
+    /// This endpoint.
+    Host(u32),
+    /// One that was never used: the nth of all, or of those not ejected.
+    New { all: bool, nth: usize },
+    /// There is none.
+    None,
+}
+
+/// An endpoint for a call's try `number` (from 0), by the balancer; a retry keeps away from those
+/// already tried, if the policy says so.
+#[inline(always)]
+pub(super) fn pick_endpoint(
+    plan: &Plan,
+    call: &Call,
+    upstream: &mut Upstream,
+    number: u16,
+    draws: Draws,
+) -> Pick {
+    match pick(call, upstream, draws, 0) {
+        Pick::Host(host) if number != 0 && call.tried.contains(&host) => {
+            pick_another(plan, call, upstream, draws, host)
+        }
+        first => first,
+    }
+}
+
+/// Further picks for a retry whose first pick was tried already: the last, if all were.
+#[cold]
+fn pick_another(
+    plan: &Plan,
+    call: &Call,
+    upstream: &mut Upstream,
+    draws: Draws,
+    first: u32,
+) -> Pick {
+    let retry = &rule(plan, call).retry;
+    let more = if retry.previous_hosts { retry.host_attempts } else { 0 };
+    let mut last = Pick::Host(first);
+    for turn in 1..=more {
+        last = pick(call, upstream, draws, turn);
+        if !matches!(last, Pick::Host(host) if call.tried.contains(&host)) {
+            break;
+        }
+    }
+    last
+}
+
+#[inline(always)]
+fn pick(call: &Call, upstream: &mut Upstream, draws: Draws, turn: u32) -> Pick {
+    let policy = upstream.policy;
+    let members = upstream.members.len();
+    let usable = members - upstream.ejected as usize;
+    let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
+    let all = panics || usable == members;
+    let candidates = if all { &upstream.members } else { &upstream.usable };
+    if candidates.is_empty() {
+        return Pick::None;
+    }
+    let draw = draws.draw(purpose::ENDPOINT + turn);
+    let place = &mut upstream.turns[call.worker as usize];
+    let nth = balancer::pick(policy.balancer, candidates.len(), place, draw, |nth| {
+        // One that was never used has nothing to do.
+        upstream.hosts.get(candidates[nth] as usize).map_or(0, |host| host.active)
+    });
+    match candidates[nth] {
+        NONE => Pick::New { all, nth },
+        host => Pick::Host(host),
+    }
 }
 
 /// The next point after `now` on the grid of an interval from time zero.

@@ -4,11 +4,13 @@
 //! Source: the model page, apps; Envoy's inbound path.
 //! Left out: cancellation that reaches the app; inbound retries.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::client::purpose;
 use super::compiled::CompiledStep;
 use super::event::Event;
-use super::network::Transit;
+use super::network::{Links, Transit};
 use super::state::{Attempt, Life, NONE, Parent, Phase};
 use crate::kernel::queue::Ticket;
 use crate::kernel::slab::Id;
@@ -17,6 +19,7 @@ use crate::kernel::time::Duration;
 use crate::model::app::station::Arrival;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
+use std::ops::Range;
 
 impl World<'_> {
     /// The request reaches the endpoint's pod.
@@ -41,17 +44,18 @@ impl World<'_> {
         if !is_there {
             return self.break_attempt(id);
         }
-        self.attempts[id].arrived = self.now;
-        self.attempts[id].phase = Phase::Inbound;
+        let record = &mut self.attempts[id];
+        record.arrived = self.now;
+        record.phase = Phase::Inbound;
         let pod = &mut self.pods[attempt.pod as usize];
         if !pod.is_meshed {
             return self.enter_app(id);
         }
+        record.pending += 1;
         let proxy = &self.plan.parameters.proxy;
         let worker = u32::from(attempt.server_worker);
         let done = pod.workers.run(worker, self.now, proxy.server_request, Duration::ZERO);
         pod.inbound += 1;
-        self.attempts[id].pending += 1;
         self.queue.at(done + proxy.loopback, Event::Enter(slot).pack());
     }
 
@@ -67,29 +71,29 @@ impl World<'_> {
         self.enter_app(id);
     }
 
+    #[inline(always)]
     fn enter_app(&mut self, id: Id<Attempt>) {
-        let index = self.attempts[id].pod as usize;
-        self.attempts[id].entered = self.now;
-        let pod = &mut self.pods[index];
+        let attempt = &mut self.attempts[id];
+        attempt.entered = self.now;
+        let pod = &mut self.pods[attempt.pod as usize];
         if !pod.app_is_up {
             return self.answer_for_app(id);
         }
         pod.visits += 1;
         match pod.station.arrive(self.now, id, false) {
             Arrival::Served => {
-                self.attempts[id].present = true;
+                attempt.present = true;
                 self.begin_service(id);
             }
             Arrival::Waiting => {
                 self.census.queued += 1;
-                self.attempts[id].present = true;
-                self.attempts[id].phase = Phase::Queued;
+                attempt.present = true;
+                attempt.phase = Phase::Queued;
             }
             Arrival::Full => {
                 pod.visits -= 1;
-                let workload = pod.workload;
-                if self.recorder.counts(self.now, self.attempts[id].batch) {
-                    self.recorder.served[workload.index()].overflowed += 1;
+                if self.recorder.counts(self.now, attempt.batch) {
+                    self.recorder.served[attempt.workload.index()].overflowed += 1;
                 }
                 self.answer(id, Outcome::failure(Details::AppOverflow));
             }
@@ -104,13 +108,13 @@ impl World<'_> {
     }
 
     /// A worker takes the request up, for the first time or after calls.
+    #[inline(always)]
     fn begin_service(&mut self, id: Id<Attempt>) {
         let attempt = &mut self.attempts[id];
         attempt.holds_worker = true;
         if attempt.step == 0 {
             let (entered, batch) = (attempt.entered, attempt.batch);
-            let workload = self.pods[attempt.pod as usize].workload;
-            self.recorder.waited(workload, (entered, batch), self.now.since(entered));
+            self.recorder.waited(attempt.workload, (entered, batch), self.now.since(entered));
         }
         self.advance(id);
     }
@@ -134,7 +138,7 @@ impl World<'_> {
         }
         pod.shared = Ticket::NONE;
         let done = pod.station.shared_finish(self.now).expect("somebody finishes");
-        self.advance(done);
+        self.go_on(done);
         self.schedule_shared(index);
     }
 
@@ -148,51 +152,59 @@ impl World<'_> {
         };
     }
 
+    /// The same for who waited for it: a worker that is given back.
+    fn begin_waiting(&mut self, id: Id<Attempt>) {
+        self.begin_service(id);
+    }
+
+    /// Goes on with the program, where it stopped for calls.
+    fn go_on(&mut self, id: Id<Attempt>) {
+        self.advance(id);
+    }
+
     /// Goes on with the program until something takes time.
+    #[inline(always)]
     fn advance(&mut self, id: Id<Attempt>) {
         loop {
-            let attempt = &self.attempts[id];
-            let index = attempt.pod as usize;
-            let workload = self.pods[index].workload;
-            let step = attempt.step as usize;
-            match self.compiled.programs[workload.index()].get(step) {
-                None => return self.end_program(id),
-                Some(_) if attempt.call_failed => return self.end_program(id),
-                Some(CompiledStep::Work(time)) => {
-                    let draw = attempt.key.draw(u32::from(attempt.step), purpose::WORK);
-                    let work = time.sample(draw);
+            let attempt = &mut self.attempts[id];
+            let program = &self.compiled.programs[attempt.workload.index()];
+            match program.get(attempt.step as usize) {
+                Some(CompiledStep::Work(time)) if !attempt.call_failed => {
+                    let work = time.sample(attempt.key.draw(attempt.step.into(), purpose::WORK));
+                    let pod = &mut self.pods[attempt.pod as usize];
                     if !attempt.holds_worker {
-                        let pod = &mut self.pods[index];
+                        attempt.present = true;
                         if pod.station.arrive(self.now, id, true) == Arrival::Waiting {
                             self.census.queued += 1;
-                            let attempt = &mut self.attempts[id];
-                            (attempt.phase, attempt.present) = (Phase::Queued, true);
+                            attempt.phase = Phase::Queued;
                             return;
                         }
-                        let attempt = &mut self.attempts[id];
-                        (attempt.holds_worker, attempt.present) = (true, true);
+                        attempt.holds_worker = true;
                     }
                     return self.work(id, work);
                 }
-                Some(CompiledStep::Calls { .. }) => {
-                    if !self.make_calls(id) {
+                Some(CompiledStep::Calls { sites, holds_worker }) if !attempt.call_failed => {
+                    let (sites, holds_worker) = (sites.clone(), *holds_worker);
+                    if !self.make_calls(id, sites, holds_worker) {
                         return;
                     }
                 }
+                _ => return self.end_program(id),
             }
         }
     }
 
+    #[inline(always)]
     fn work(&mut self, id: Id<Attempt>, work: Duration) {
-        let index = self.attempts[id].pod;
-        let pod = &mut self.pods[index as usize];
-        let factor = self.workloads[pod.workload.index()].slow;
+        let attempt = &mut self.attempts[id];
+        let pod = &mut self.pods[attempt.pod as usize];
+        let factor = self.workloads[attempt.workload.index()].slow;
         #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
         let work = if factor == 1.0 { work } else { work.scale(factor) };
-        let attempt = &mut self.attempts[id];
         attempt.step += 1;
         attempt.phase = Phase::Working;
         if pod.station.is_shared() {
+            let index = attempt.pod;
             let _ = pod.station.share(self.now, id, work);
             self.schedule_shared(index);
         } else {
@@ -202,23 +214,16 @@ impl World<'_> {
     }
 
     /// Makes the calls of a step. Whether all have ended already.
-    fn make_calls(&mut self, id: Id<Attempt>) -> bool {
+    #[inline(always)]
+    fn make_calls(&mut self, id: Id<Attempt>, sites: Range<usize>, holds_worker: bool) -> bool {
         let attempt = &mut self.attempts[id];
-        let (key, pod, step) = (attempt.key, attempt.pod, attempt.step as usize);
-        let batch = attempt.batch;
+        let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
         attempt.step += 1;
         attempt.phase = Phase::Calling;
         // One more than there are, so that a call that ends at once does not go on from here.
         attempt.open_calls = 1;
-        let workload = self.pods[pod as usize].workload.index();
-        let mut site = 0;
-        let mut holds = true;
-        while let Some(CompiledStep::Calls { calls, holds_worker }) =
-            self.compiled.programs[workload].get(step)
-        {
-            let Some(call) = calls.get(site).copied() else { break };
-            holds = *holds_worker;
-            site += 1;
+        for site in sites {
+            let call = self.compiled.calls[site];
             let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
             let certain = 1.0 <= call.probability;
             if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
@@ -233,7 +238,7 @@ impl World<'_> {
         if attempt.open_calls == 0 {
             return true;
         }
-        if !holds && attempt.holds_worker {
+        if !holds_worker && attempt.holds_worker {
             self.leave_station(id);
         }
         false
@@ -258,27 +263,28 @@ impl World<'_> {
         }
         attempt.open_calls -= 1;
         if attempt.open_calls == 0 {
-            self.advance(id);
+            self.go_on(id);
         }
     }
 
     /// The program is done: the app answers.
+    #[inline(always)]
     fn end_program(&mut self, id: Id<Attempt>) {
         let attempt = self.attempts[id];
         if attempt.holds_worker {
             self.leave_station(id);
         }
-        let pod = &mut self.pods[attempt.pod as usize];
-        pod.visits -= 1;
-        let workload = pod.workload;
-        let (entered, batch) = (attempt.entered, attempt.batch);
-        self.recorder.sojourned(workload, (entered, batch), self.now.since(entered));
-        let errors = self.workloads[workload.index()].errors;
+        self.pods[attempt.pod as usize].visits -= 1;
+        let sojourn = self.now.since(attempt.entered);
+        let entered = (attempt.entered, attempt.batch);
+        self.recorder.sojourned(attempt.workload, entered, sojourn);
+        let workload = &self.workloads[attempt.workload.index()];
+        let errors = &workload.errors;
         let outcome = if attempt.call_failed {
             Outcome::failure(Details::AppCallFailed)
         } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
         {
-            self.attempts[id].cause = self.workloads[workload.index()].error_cause;
+            self.attempts[id].cause = workload.error_cause;
             Outcome { status: errors.status, ..Outcome::failure(Details::AppError) }
         } else {
             Outcome::answer(200)
@@ -288,6 +294,7 @@ impl World<'_> {
     }
 
     /// Gives the worker back; the next in line begins.
+    #[inline(always)]
     fn leave_station(&mut self, id: Id<Attempt>) {
         let attempt = &mut self.attempts[id];
         attempt.holds_worker = false;
@@ -297,23 +304,23 @@ impl World<'_> {
         debug_assert!(!self.pods[index].station.wastes(), "somebody waits while a worker is idle");
         if let Some(next) = next {
             self.census.queued -= 1;
-            self.begin_service(next);
+            self.begin_waiting(next);
         }
     }
 
     // === the answer ===
 
     /// The pod answers: through its proxy, over the link.
+    #[inline(always)]
     fn answer(&mut self, id: Id<Attempt>, outcome: Outcome) {
         let attempt = &mut self.attempts[id];
         attempt.outcome = outcome;
         attempt.phase = Phase::Answering;
         attempt.resent = 0;
         attempt.sent_at = self.now;
-        let attempt = *attempt;
+        let (arrived, workload) = ((attempt.arrived, attempt.batch), attempt.workload);
         let proxy = &self.plan.parameters.proxy;
         let pod = &mut self.pods[attempt.pod as usize];
-        let workload = pod.workload;
         let mut extra = Duration::ZERO;
         let gone = attempt.call.is_none();
         if pod.is_meshed && !gone {
@@ -321,8 +328,7 @@ impl World<'_> {
             let done = pod.workers.run(worker, self.now, proxy.server_response, after);
             extra = done.since(self.now) + proxy.loopback;
         }
-        let latency = self.now.since(attempt.arrived) + extra;
-        let arrived = (attempt.arrived, attempt.batch);
+        let latency = self.now.since(arrived.0) + extra;
         self.recorder.served(workload, arrived, latency, outcome.is_ok());
         if gone {
             return self.close_attempt(id);
@@ -331,17 +337,19 @@ impl World<'_> {
     }
 
     /// The answer goes over the link, now or (swallowed by a cut) once more later.
+    #[inline(always)]
     pub(super) fn send_answer(&mut self, id: Id<Attempt>, extra: Duration) {
-        self.attempts[id].is_held = false;
-        let attempt = self.attempts[id];
-        let client = self.upstreams[attempt.upstream as usize].pod;
+        let attempt = &mut self.attempts[id];
+        attempt.is_held = false;
+        let (key, pod, client) = (attempt.key, attempt.pod, attempt.client);
         let network = &self.plan.parameters.network;
-        let loss = || attempt.key.draw(0, purpose::LOSS_BACK);
+        let loss = || key.draw(0, purpose::LOSS_BACK);
         self.ledger.sent += 1;
-        match self.transit(attempt.pod, client, network.response_bytes, loss, network.rto) {
+        let links = Links { pods: &self.pods, network: &self.network, nodes: &self.nodes };
+        match links.transit(pod, client, network.response_bytes, loss, network.rto) {
             Transit::Sent { path, late } => {
-                self.attempts[id].pending += 1;
-                let draw = || attempt.key.draw(0, purpose::LINK_BACK);
+                attempt.pending += 1;
+                let draw = || key.draw(0, purpose::LINK_BACK);
                 self.over(path, extra + late, draw, Event::Return(id.index()));
             }
             Transit::Swallowed => self.send_later(id, Event::Return(id.index())),
@@ -363,7 +371,7 @@ impl World<'_> {
         if attempt.call.is_none() {
             return self.close_attempt(id);
         }
-        let client = self.upstreams[attempt.upstream as usize].pod;
+        let client = attempt.client;
         let cause = self.pod_cause(attempt.pod);
         let record = &mut self.attempts[id];
         record.phase = Phase::Broken;

@@ -58,6 +58,11 @@ impl Queue {
         }
     }
 
+    /// Whether the clock of a lane stands still.
+    pub(super) fn stands_still(&self, lane: LaneId) -> bool {
+        self.paused_at.is_some() && self.pausable.iter().any(|one| one.lane == lane)
+    }
+
     fn swap_rings(&mut self) {
         for Pausable { lane, aside } in &mut self.pausable {
             std::mem::swap(&mut self.lanes[usize::from(lane.0)].end, aside);

@@ -9,6 +9,8 @@
 //! Source: Kleinrock, Queueing Systems I (M/M/c) and II (processor sharing).
 //! Left out: priorities; preemption.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::Discipline;
@@ -108,6 +110,7 @@ impl<T: Copy + Ord> Station<T> {
     }
 
     /// A request arrives, or comes back from a call that did not hold its server.
+    #[inline(always)]
     pub fn arrive(&mut self, now: Time, request: T, returning: bool) -> Arrival {
         if self.is_shared() || self.busy < self.workers {
             self.integrate(now, 1, 1);
@@ -124,6 +127,7 @@ impl<T: Copy + Ord> Station<T> {
 
     /// A server becomes free; the request that now gets it, if one waits.
     #[must_use]
+    #[inline(always)]
     pub fn release(&mut self, now: Time) -> Option<T> {
         assert!(0 < self.busy, "a server is released that nobody holds");
         let next = if self.is_shared() { None } else { self.waiting.pop_front() };
@@ -158,6 +162,7 @@ impl<T: Copy + Ord> Station<T> {
         self.sharing.finishes.clear();
     }
 
+    #[inline(always)]
     fn integrate(&mut self, now: Time, busy: i32, present: i32) {
         let length = u128::from(now.since(self.load.since).ns());
         self.load.since = now;

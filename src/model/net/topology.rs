@@ -48,6 +48,8 @@ pub struct Path {
     pub bandwidth_bps: Option<f64>,
     /// Packets vanish.
     pub cut: bool,
+    /// Nothing is lost, cut or slowed down.
+    pub is_plain: bool,
 }
 
 /// The delay of a path.
@@ -204,13 +206,12 @@ impl Content {
             PathDelay::Constant,
         );
         let losses = links().map(|link| link.loss).chain(self.degraded.iter().map(|one| one.1));
-        Path {
-            delay,
-            // 1 − ∏(1 − loss), exact for a single one.
-            loss: losses.fold(0.0, |total, loss| total + (1.0 - total) * loss),
-            bandwidth_bps: links().filter_map(|link| link.bandwidth_bps).reduce(f64::min),
-            cut: 0 < self.cuts,
-        }
+        // 1 − ∏(1 − loss), exact for a single one.
+        let loss = losses.fold(0.0, |total, loss| total + (1.0 - total) * loss);
+        let bandwidth_bps = links().filter_map(|link| link.bandwidth_bps).reduce(f64::min);
+        let cut = 0 < self.cuts;
+        let is_plain = !cut && loss <= 0.0 && bandwidth_bps.is_none();
+        Path { delay, loss, bandwidth_bps, cut, is_plain }
     }
 }
 
@@ -418,8 +419,13 @@ mod tests {
 
     #[test]
     fn a_lost_packet_comes_after_doubling_time_outs() {
-        let path =
-            |loss| Path { delay: PathDelay::Constant(ONE), loss, bandwidth_bps: None, cut: false };
+        let path = |loss| Path {
+            delay: PathDelay::Constant(ONE),
+            loss,
+            bandwidth_bps: None,
+            cut: false,
+            is_plain: false,
+        };
         let lossy = path(0.1);
         for (one_in, rtos) in [(2, 0), (9, 0), (11, 1), (99, 1), (101, 3), (1_001, 7)] {
             let lost = lossy.lost_delay(u64::MAX / one_in, ONE);

@@ -7,12 +7,15 @@
 //! Source: Envoy load balancer docs; measured on Envoy 1.40 (families e07, e12).
 //! Left out: weights, localities, priorities, slow start, consistent hashing.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use crate::kernel::stream::below;
 use crate::plan::policy::LoadBalancer;
 
 /// Picks one of `candidates` (not empty): an index into it. `turn` is the round robin's position
 /// and `active(i)` the number of requests under way to candidate `i`.
 #[must_use]
+#[inline(always)]
 pub fn pick(
     balancer: LoadBalancer,
     candidates: usize,
@@ -30,16 +33,19 @@ pub fn pick(
         }
         LoadBalancer::Random => below(draw, candidates),
         LoadBalancer::LeastRequest { choices } => {
-            let mut best = below(draw, candidates);
-            let mut bits = draw;
-            for _ in 1..choices {
-                bits = next_bits(bits);
+            let (mut best, mut least, mut bits, mut left) = (0, u32::MAX, draw, choices);
+            loop {
                 let other = below(bits, candidates);
-                if active(other) < active(best) {
-                    best = other;
+                let load = active(other);
+                if load < least {
+                    (best, least) = (other, load);
                 }
+                if left <= 1 {
+                    return best;
+                }
+                left -= 1;
+                bits = next_bits(bits);
             }
-            best
         }
         LoadBalancer::LeastRequestDistinct => {
             let first = below(draw, candidates);
@@ -71,6 +77,7 @@ fn full_scan(candidates: usize, draw: u64, active: impl Fn(usize) -> u32) -> usi
 
 /// The next 64 bits of a short private sequence: Stafford's mix13 over a Weyl step, the
 /// generator SplitMix64.
+#[inline(always)]
 fn next_bits(bits: u64) -> u64 {
     let mut z = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

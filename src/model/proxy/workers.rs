@@ -39,6 +39,7 @@ impl Workers {
     /// The worker does `work` when it is free, and `after` once that is done. Returns when
     /// `work` is done.
     #[must_use]
+    #[inline]
     pub fn run(&mut self, worker: u32, now: Time, work: Duration, after: Duration) -> Time {
         let free_at = &mut self.free_at[worker as usize];
         let done = now.max(*free_at) + work;

@@ -1,22 +1,26 @@
 //! Demand in the gaps of a sampled run: how often a client would have used what is not simulated.
 //!
 //! Demand does not stop when requests are not simulated. In a gap, a pool would have opened another
-//! connection when the next request fell on it that found all of its connections busy. Requests fall
-//! on a pool as a Poisson process, each holds a connection for a while, so the number under way is
-//! Poisson, and the wait is exponential with the rate
+//! connection when the next request fell on it that found all of its connections busy. Requests of a
+//! client to an endpoint are a Poisson process and each holds a connection for a while, so the number
+//! under way is Poisson. A balancer that looks at load avoids a busy endpoint where it can:
 //!
 //! ```text
-//! λ · P(N >= connections),  N ~ Poisson(λ · hold)        an empty pool: λ
+//! P(the endpoint chosen has >= j under way) = E[F(j)^d],  F(j) = P(Poisson(λ · hold) >= j),
+//!     d different endpoints among those looked at: 1 of random, 2 or (by chance) 1 of two choices
+//! P(>= k of j are on the request's own worker) = P(Bin(j, 1 / workers) >= k)
 //! ```
 //!
-//! Rate and hold are measured: tries in windows over the length of the windows, and how long they had
-//! their connections; recent windows count more.
+//! The wait for it is exponential. Rate and hold are measured: tries in windows over the length of
+//! the windows, and how long they had their connections; recent windows count more.
 //!
-//! Source: M/G/∞ (Kleinrock, Queueing Systems I, 3.4) and PASTA (Wolff 1982); a Poisson process split
-//! at random is Poisson (Kingman 1993). Pools are chosen at random by every balancer but round robin.
-//! Left out: that a connection which is being opened keeps the next one from being opened.
+//! Source: M/G/∞ (Kleinrock, Queueing Systems I, 3.4), PASTA (Wolff 1982), Poisson splitting (Kingman
+//! 1993); choices with replacement as in `model::proxy::balancer`.
+//! Left out: that a connection which is being opened keeps the next one from being opened; that choices
+//! by load make the number under way vary less than Poisson.
 
 use crate::kernel::time::Duration;
+use crate::plan::policy::LoadBalancer;
 
 /// What a window counts less than the one after it.
 const MEMORY: f64 = 0.5;
@@ -59,14 +63,87 @@ impl Demand {
         if self.past_s <= 0.0 { 0.0 } else { self.past / self.past_s }
     }
 
-    /// Tries a second that fall on one of so many equal pools and find its connections busy.
-    pub fn per_s_beyond(&self, pools: f64, connections: u32) -> f64 {
-        let per_s = self.per_s() / pools;
+    /// Tries a second that fall on one pool of a cluster and find so many connections busy.
+    pub fn per_s_beyond(&self, spread: Spread, connections: u32) -> f64 {
+        let Spread { endpoints, workers, .. } = spread;
+        let per_endpoint_s = self.per_s() / endpoints as f64;
+        let per_s = per_endpoint_s / workers as f64;
         if connections == 0 || per_s <= 0.0 {
             return per_s;
         }
-        per_s * poisson_tail(per_s * self.past_held_s / self.past, connections)
+        let under_way = per_endpoint_s * self.past_held_s / self.past;
+        per_s * spread.busy(under_way, connections)
     }
+}
+
+/// Over what a cluster's requests are spread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spread {
+    /// Endpoints, at least 1.
+    pub endpoints: usize,
+    /// The client's workers, at least 1: each has a pool for each endpoint.
+    pub workers: usize,
+    /// How an endpoint is chosen.
+    pub balancer: LoadBalancer,
+}
+
+impl Spread {
+    /// The chance that a request finds `connections` of its pool busy, where `under_way` is the mean
+    /// number of requests of its client at an endpoint.
+    fn busy(self, under_way: f64, connections: u32) -> f64 {
+        let mut sum = 0.0;
+        let mut beyond = self.chosen(under_way, connections);
+        for count in connections..connections + TERMS {
+            let next = self.chosen(under_way, count + 1);
+            sum += (beyond - next) * own_share(count, connections, self.workers);
+            beyond = next;
+        }
+        sum
+    }
+
+    /// The chance that the chosen endpoint has at least `least` requests under way.
+    fn chosen(self, under_way: f64, least: u32) -> f64 {
+        let one = poisson_tail(under_way, least);
+        match self.balancer {
+            LoadBalancer::Random | LoadBalancer::RoundRobin => one,
+            LoadBalancer::LeastRequestDistinct if self.endpoints == 1 => one,
+            LoadBalancer::LeastRequestDistinct => one * one,
+            LoadBalancer::LeastRequestFullScan => libm::pow(one, self.endpoints as f64),
+            LoadBalancer::LeastRequest { choices } => {
+                // Places that draws with replacement have hit so far, by their number.
+                let mut chance = vec![0.0, 1.0];
+                for _ in 1..choices {
+                    let mut after = vec![0.0; chance.len() + 1];
+                    for (places, chance) in chance.iter().enumerate() {
+                        let known = places as f64 / self.endpoints as f64;
+                        after[places] += chance * known;
+                        after[places + 1] += chance * (1.0 - known);
+                    }
+                    chance = after;
+                }
+                let powers = (0_u32..).map(|places| libm::pow(one, f64::from(places)));
+                chance.iter().zip(powers).map(|(chance, power)| chance * power).sum()
+            }
+        }
+    }
+}
+
+/// Requests under way beyond those asked for that are looked at: more are too rare to matter.
+const TERMS: u32 = 24;
+
+/// P(at least `least` of `count` are on one of so many workers).
+fn own_share(count: u32, least: u32, workers: usize) -> f64 {
+    let own = 1.0 / workers as f64;
+    let mut below = 0.0;
+    let mut term = libm::pow(1.0 - own, f64::from(count));
+    if workers == 1 {
+        return if least <= count { 1.0 } else { 0.0 };
+    }
+    for n in 0..least {
+        below += term;
+        term *= f64::from(count.saturating_sub(n)) / f64::from(n + 1) * own / (1.0 - own);
+    }
+    (1.0 - below).max(0.0)
 }
 
 /// P(N >= least) of a Poisson variable.
@@ -110,23 +187,56 @@ mod tests {
         assert!((window(20) - 2.0).abs() < 1e-9);
     }
 
-    #[test]
-    fn a_second_connection_is_needed_by_those_who_meet_another() {
+    fn demand() -> Demand {
         let mut demand = Demand::default();
         for _ in 0..100 {
             demand.count();
             demand.held(Duration::from_ms(20));
         }
         demand.end_window(Duration::from_s(10));
-        // Two pools of 5 a second, 0.1 under way in each: e^−0.1 = 0.904837418.
-        let near = |connections, wanted: f64| {
-            let rate = demand.per_s_beyond(2.0, connections);
-            assert!((rate / wanted - 1.0).abs() < 1e-8, "{connections}: {rate}, not {wanted}");
+        demand
+    }
+
+    #[track_caller]
+    fn near(rate: f64, wanted: f64) {
+        assert!((rate / wanted - 1.0).abs() < 1e-8, "{rate}, not {wanted}");
+    }
+
+    #[test]
+    fn a_second_connection_is_needed_by_those_who_meet_another() {
+        // Two endpoints of 5 a second, 0.1 under way at each: e^−0.1 = 0.904837418.
+        let spread = Spread { endpoints: 2, workers: 1, balancer: LoadBalancer::Random };
+        let none = 0.904_837_418_036;
+        near(demand().per_s_beyond(spread, 0), 5.0);
+        near(demand().per_s_beyond(spread, 1), 5.0 * (1.0 - none));
+        near(demand().per_s_beyond(spread, 2), 5.0 * (1.0 - none * 1.1));
+        near(demand().per_s_beyond(spread, 3), 5.0 * (1.0 - none * 1.105));
+    }
+
+    #[test]
+    fn who_looks_at_two_endpoints_meets_others_less_often() {
+        let busy = 1.0 - 0.904_837_418_036;
+        let of = |balancer| {
+            let spread = Spread { endpoints: 2, workers: 1, balancer };
+            demand().per_s_beyond(spread, 1)
         };
-        near(0, 5.0);
-        near(1, 5.0 * (1.0 - 0.904_837_418_036));
-        near(2, 5.0 * (1.0 - 0.904_837_418_036 * 1.1));
-        near(3, 5.0 * (1.0 - 0.904_837_418_036 * 1.105));
+        // Half of the draws with replacement hit one endpoint twice.
+        let both = f64::midpoint(busy, busy * busy);
+        near(of(LoadBalancer::LeastRequest { choices: 2 }), 5.0 * both);
+        near(of(LoadBalancer::LeastRequestDistinct), 5.0 * busy * busy);
+        near(of(LoadBalancer::LeastRequestFullScan), 5.0 * busy * busy);
+        let one = Spread { endpoints: 1, workers: 1, balancer: LoadBalancer::LeastRequestDistinct };
+        near(demand().per_s_beyond(one, 1), 10.0 * (1.0 - libm::exp(-0.2)));
+    }
+
+    #[test]
+    fn a_request_meets_only_those_of_its_own_worker() {
+        // One under way is on the own worker of four with 1/4, one of two at least with 7/16.
+        near(own_share(1, 1, 4), 0.25);
+        near(own_share(2, 1, 4), 7.0 / 16.0);
+        near(own_share(2, 2, 4), 1.0 / 16.0);
+        near(own_share(3, 2, 1), 1.0);
+        assert!(own_share(1, 2, 4) < 1e-12);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! Source: Brown et al. 2002 (time-rescaling theorem); Lewis & Shedler 1979 for what it replaces.
 //! Left out: bursts (a hyperexponential gap is not a rate).
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use crate::kernel::distribution::Distribution;
 use crate::kernel::sampler::Sampler;
 use crate::kernel::time::{Duration, NS_PER_S, Time};
@@ -27,6 +29,7 @@ impl RateProfile {
     }
 
     /// The rate at the begin of `piece`, its slope per second, and its end.
+    #[inline]
     fn line(&self, piece: usize) -> (f64, f64, Option<Time>) {
         let point = &self.points[piece];
         let Some(next) = self.points.get(piece + 1) else { return (point.per_s, 0.0, None) };
@@ -52,6 +55,7 @@ impl RateProfile {
     }
 
     /// When the integral from `from` on reaches `units`; never, if the rate ends at zero.
+    #[inline(always)]
     pub fn after(&mut self, from: Time, mut units: f64) -> Option<Time> {
         let mut at = from;
         // A rate that changes takes an answer back: its piece may lie ahead of now.
@@ -79,6 +83,7 @@ impl RateProfile {
 }
 
 /// The smallest x of at least 0 with rate · x + slope · x² / 2 = units.
+#[inline]
 fn solve(rate: f64, slope: f64, units: f64) -> Option<f64> {
     if slope == 0.0 {
         return (0.0 < rate).then(|| units / rate);
@@ -115,6 +120,7 @@ impl Gaps {
     }
 
     /// The next request after one at `now` (or the start).
+    #[inline(always)]
     pub fn next(&mut self, now: Time, draw: u64) -> Option<Time> {
         let units = match self.process {
             ArrivalProcess::Constant => 1.0,
@@ -139,6 +145,7 @@ impl Gaps {
         self.next = None;
     }
 
+    #[inline(always)]
     fn after(&mut self, now: Time, units: f64) -> Option<Time> {
         if self.factor <= 0.0 {
             return None;
