@@ -89,7 +89,10 @@ impl World<'_> {
         let plan = self.plan;
         let Some(policy) = plan.sampling else { return };
         let rates = PairRates::new(plan);
-        let is_rare = |client, to| rates.per_s(client, to) < policy.full_below_per_s;
+        let is_rare = |client, to| {
+            let per_s = rates.per_s(client, to);
+            0.0 < per_s && per_s < policy.full_below_per_s
+        };
         let in_full: Vec<bool> = plan.traffic.iter().map(|one| is_rare(one.from, one.to)).collect();
         let rare = self.rare_calls(is_rare);
         let users = plan.traffic.iter().map(|traffic| match traffic.arrivals {
