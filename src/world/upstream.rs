@@ -14,6 +14,7 @@ use super::client::purpose;
 use super::config::Config;
 use super::event::Event;
 use super::journey::rule;
+use super::memory::Memory;
 use super::state::{Call, Host, IdleTimeout, Life, NONE, Upstream};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::stream::{Draws, below, draw_at};
@@ -306,6 +307,7 @@ fn is_ejected(hosts: &[Host], slot: u32) -> bool {
 #[cold]
 pub(super) fn make_host(
     config: &mut Config,
+    memory: &mut Memory,
     upstream: &mut Upstream,
     all: bool,
     nth: usize,
@@ -319,6 +321,7 @@ pub(super) fn make_host(
         health: Health::default(),
         pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
     };
+    memory.grow(size_of::<Host>() + host.pools.bytes());
     let slot = if let Some(slot) = upstream.free_hosts.pop() {
         upstream.hosts[slot as usize] = host;
         slot
