@@ -12,6 +12,7 @@ mod interrupt;
 mod job;
 mod label;
 mod man;
+mod memory;
 mod new;
 mod oracle;
 mod output;

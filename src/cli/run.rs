@@ -5,6 +5,7 @@
 
 use super::interrupt::Interrupt;
 use super::job::{self, Job, Settings};
+use super::memory::{self, Room, bytes};
 use super::output::{Output, Trouble};
 use super::progress::Progress;
 use super::simulate::{self, Limits};
@@ -44,14 +45,14 @@ pub(super) struct Typed {
     /// Only say what the runs would take
     #[arg(long)]
     dry_run: bool,
-    /// End a run that needs more memory, such as 2GB
+    /// End a run that needs more memory, such as 2GB; else nine tenths of what is free
     #[arg(long, value_name = "BYTES", value_parser = read_bytes)]
     max_memory: Option<u64>,
     /// End a run after so many events
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = read_events)]
     max_events: Option<u64>,
     /// End a run that takes longer on your clock, such as 10m
-    #[arg(long, value_name = "TIME", value_parser = read_duration)]
+    #[arg(long, value_name = "TIME", value_parser = read_time)]
     max_time: Option<Duration>,
 }
 
@@ -66,21 +67,29 @@ struct Told {
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let jobs = typed.jobs()?;
     if typed.dry_run {
-        return estimate(&jobs, typed.format, output);
+        return typed.estimate(&jobs, output);
     }
+    let room = Room::new(&jobs, typed.max_memory)?;
     jobs.iter().try_for_each(|job| results::check(&typed.out.join(&job.folder)))?;
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
-    let told: Vec<_> = jobs.par_iter().map(|job| one(job, typed, &progress, output)).collect();
+    let one = |job| one(job, typed, room, &progress, output);
+    let told: Vec<_> = room.work(|| jobs.par_iter().map(one).collect())?;
     progress.end();
     tell(told, output)
 }
 
 /// One job, from its plan to its files and what is to be told of it.
-fn one(job: &Job, typed: &Typed, progress: &Progress, output: Output) -> Result<Told, Trouble> {
+fn one(
+    job: &Job,
+    typed: &Typed,
+    room: Room,
+    progress: &Progress,
+    output: Output,
+) -> Result<Told, Trouble> {
     if progress.is_interrupted() {
         return Ok(Told::not_begun(job));
     }
-    let judged = simulate::judged(job, typed.limits(), progress);
+    let judged = simulate::judged(job, typed.limits(room), progress);
     let folder = typed.out.join(&job.folder);
     results::write(&folder, &judged)?;
     let text = match typed.format {
@@ -88,7 +97,8 @@ fn one(job: &Job, typed: &Typed, progress: &Progress, output: Output) -> Result<
         Format::Json => crate::report::json::line(&judged.summary()),
     };
     let early = judged.run.partial.map_or(String::new(), |partial| {
-        format!("{}: ended early at {} ({})\n", job.folder, partial.at, partial.why)
+        let more = if partial.why == "max-memory" { room.origin() } else { String::new() };
+        format!("{}: ended early at {} ({}{more})\n", job.folder, partial.at, partial.why)
     });
     let talk = format!("{early}{}: results in {}\n", job.folder, folder.display());
     Ok(Told { status: judged.status(), text, talk })
@@ -111,30 +121,6 @@ fn tell(told: Vec<Result<Told, Trouble>>, output: Output) -> Result<ExitStatus, 
     trouble.map_or(Ok(status), Err)
 }
 
-fn estimate(jobs: &[Job], format: Format, output: Output) -> Result<ExitStatus, Trouble> {
-    let estimates: Vec<_> = jobs.iter().map(|job| (job, estimate::estimate(&job.plan))).collect();
-    match format {
-        Format::Human => output.table(
-            ["scenario", "requests", "events", "CPU", "memory"],
-            estimates.iter().map(|(job, of)| {
-                let cpu = format!("{}s", short(of.cpu_s));
-                let memory = format!("{}B", short(of.memory_bytes as f64));
-                [job.folder.clone(), short(of.requests), short(of.events), cpu, memory]
-            }),
-        )?,
-        Format::Json => {
-            for (job, Estimate { requests, events, cpu_s, memory_bytes }) in estimates {
-                output.json(&json!({
-                    "scenario": job.plan.name, "variant": job.plan.variant, "seed": job.seed,
-                    "requests": requests, "events": events, "cpu_s": cpu_s,
-                    "memory_bytes": memory_bytes,
-                }))?;
-            }
-        }
-    }
-    Ok(ExitStatus::Success)
-}
-
 impl Typed {
     fn jobs(&self) -> Result<Vec<Job>, Vec<Problem>> {
         let settings = Settings { sets: self.sets.clone(), seed: self.seed, seeds: self.seeds };
@@ -153,8 +139,49 @@ impl Typed {
         if problems.is_empty() { Ok(jobs) } else { Err(problems) }
     }
 
-    fn limits(&self) -> Limits {
-        Limits { events: self.max_events, memory: self.max_memory, time: self.max_time }
+    fn limits(&self, room: Room) -> Limits {
+        Limits { events: self.max_events, memory: room.each, time: self.max_time }
+    }
+
+    /// What the runs would take, and which of them would be ended early.
+    fn estimate(&self, jobs: &[Job], output: Output) -> Result<ExitStatus, Trouble> {
+        let room = self.max_memory.or_else(memory::usable);
+        let estimates: Vec<_> =
+            jobs.iter().map(|job| (job, estimate::estimate(&job.plan))).collect();
+        if self.format == Format::Json {
+            for (job, of) in estimates {
+                let Estimate { requests, simulated, is_sampled, .. } = of;
+                let Estimate { events, cpu_s, memory_bytes, .. } = of;
+                output.json(&json!({
+                    "scenario": job.plan.name, "variant": job.plan.variant, "seed": job.seed,
+                    "requests": requests, "sampled": is_sampled, "requests_simulated": simulated,
+                    "events": events, "cpu_s": cpu_s,
+                    "memory_bytes": memory_bytes, "fits": room.map(|room| memory_bytes <= room),
+                }))?;
+            }
+            return Ok(ExitStatus::Success);
+        }
+        output.table(
+            ["scenario", "requests", "simulated", "events", "CPU", "memory"],
+            estimates.iter().map(|(job, of)| {
+                let (requests, events) = (short(of.requests), short(of.events));
+                // A run that is not sampled simulates all.
+                let simulated = if of.is_sampled { short(of.simulated) } else { "all".to_owned() };
+                let (cpu, memory) = (format!("{}s", short(of.cpu_s)), bytes(of.memory_bytes));
+                [job.folder.clone(), requests, simulated, events, cpu, memory]
+            }),
+        )?;
+        for (job, of) in &estimates {
+            if let Some(room) = room.filter(|room| *room < of.memory_bytes) {
+                let whose = if self.max_memory.is_some() { "allowed" } else { "free to use" };
+                let (need, room) = (bytes(of.memory_bytes), bytes(room));
+                output.talk(&format!("{}: {need} do not fit in the {room} {whose}\n", job.folder));
+            }
+            if self.max_events.is_some_and(|max| (max as f64) < of.events) {
+                output.talk(&format!("{}: --max-events would end it early\n", job.folder));
+            }
+        }
+        Ok(ExitStatus::Success)
     }
 }
 
@@ -166,7 +193,7 @@ impl Told {
 }
 
 /// Two figures and a unit: 12 M.
-fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     let (size, unit) = units.into_iter().find(|(size, _)| *size <= number).unwrap_or((1.0, ""));
     let number = number / size;
@@ -188,7 +215,21 @@ fn read_bytes(text: &str) -> Result<u64, String> {
     };
     let number =
         digits.trim().parse::<u64>().map_err(|_| "expected a number of bytes".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "more than there is".to_owned())
+    let bytes = number.checked_mul(unit).ok_or_else(|| "more than there is".to_owned())?;
+    if bytes == 0 { Err("no run fits in no memory".to_owned()) } else { Ok(bytes) }
+}
+
+fn read_events(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(0) => Err("a run of no events shows nothing".to_owned()),
+        Ok(events) => Ok(events),
+        Err(_) => Err("expected a number of events".to_owned()),
+    }
+}
+
+fn read_time(text: &str) -> Result<Duration, String> {
+    let time = read_duration(text)?;
+    if time.is_zero() { Err("no run ends in no time".to_owned()) } else { Ok(time) }
 }
 
 #[cfg(test)]
@@ -200,7 +241,7 @@ mod tests {
         assert_eq!(read_bytes("2GB"), Ok(2_000_000_000));
         assert_eq!(read_bytes("1 KiB"), Ok(1024));
         assert_eq!(read_bytes("17"), Ok(17));
-        for text in ["", "GB", "1.5GB", "-1", "1 parsec", "99999999999GB", "é"] {
+        for text in ["", "0", "0GB", "GB", "1.5GB", "-1", "1 parsec", "99999999999GB", "é"] {
             assert!(read_bytes(text).is_err(), "{text}");
         }
     }

@@ -7,6 +7,7 @@ use super::ExitStatus;
 use super::find;
 use super::interrupt::Interrupt;
 use super::job::{self, Job, Settings};
+use super::memory::Room;
 use super::output::{Output, Trouble, reason};
 use super::progress::Progress;
 use super::simulate::{self, Judged, Limits};
@@ -72,21 +73,25 @@ pub(super) fn all(
     progress: &Progress,
     against: impl Fn(&Job, &Judged) -> Result<Against, Trouble> + Sync,
 ) -> Result<Vec<Tested>, Trouble> {
-    let tested = jobs.par_iter().map(|job| {
+    // Nobody gives a limit here; the machine's own holds all the same.
+    let room = Room::new(jobs, None)?;
+    let limits = Limits { memory: room.each, ..Limits::default() };
+    let one = |job: &Job| {
         let title = job.folder.clone();
         let file = job.file.clone();
         if progress.is_interrupted() {
             return Ok(Tested { title, file, asserts: Vec::new(), against: Against::NotRun });
         }
-        let judged = simulate::judged(job, Limits::default(), progress);
+        let judged = simulate::judged(job, limits, progress);
         let against = match judged.run.partial {
             Some(_) => Against::NotRun,
             None => against(job, &judged)?,
         };
         Ok(Tested { title, file, asserts: judged.judgements, against })
-    });
+    };
     // Collected first: the first trouble in the jobs' order is told, not the first in time.
-    tested.collect::<Vec<_>>().into_iter().collect()
+    let tested: Vec<_> = room.work(|| jobs.par_iter().map(one).collect())?;
+    tested.into_iter().collect()
 }
 
 fn against(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> {

@@ -33,6 +33,11 @@ impl Agenda {
         Self { list: [0; FULL], count: 0, heap: Heap::new() }
     }
 
+    /// Bytes held beside the agenda itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.heap.bytes()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.count + self.heap.len()

@@ -11,6 +11,7 @@
 //! Source: the multiply-and-fold of FNV and wyhash; FoundationDB's "unseed" for the idea.
 //! Left out: resistance to somebody who wants a collision.
 
+use super::bytes::Bytes as _;
 use super::time::{Duration, Time};
 use std::fmt::Write as _;
 
@@ -118,6 +119,12 @@ impl Ladder {
             self.climb(time, digest_before);
         }
         self.counts[usize::from(kind)] += 1;
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let events = self.rungs.iter().map(|rung| rung.events.bytes()).sum::<usize>();
+        self.rungs.bytes() + events
     }
 
     /// All 256 rungs, given the digest at the end of the run.

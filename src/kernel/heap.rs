@@ -46,6 +46,11 @@ impl Heap {
         self.end - TOP - usize::from(self.hole != NONE)
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.capacity() * size_of::<Line>()
+    }
+
     /// The least key; [`EMPTY`] if there is none.
     #[inline]
     pub(super) fn least(&self) -> u128 {

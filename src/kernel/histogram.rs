@@ -14,6 +14,8 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+use super::bytes::Bytes as _;
+
 /// Cells of the first octave, 2^11: the least power of two at least twice 10^3.
 const SUB_BUCKET_BITS: u32 = 11;
 const SUB_BUCKET_MASK: u64 = (1 << SUB_BUCKET_BITS) - 1;
@@ -137,6 +139,11 @@ impl Histogram {
         if self.max_ns < value_ns {
             self.max_ns = value_ns;
         }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.counts.bytes()
     }
 
     /// Values counted.

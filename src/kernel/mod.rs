@@ -1,6 +1,7 @@
 //! Floor 0: time, queue, random streams, distributions. It knows no mesh word.
 
 mod agenda;
+pub mod bytes;
 pub mod digest;
 pub mod distribution;
 mod heap;

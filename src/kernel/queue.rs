@@ -27,6 +27,7 @@
 mod pausable;
 
 use super::agenda::Agenda;
+use super::bytes::Bytes as _;
 use super::time::{Duration, Time};
 use pausable::Pausable;
 
@@ -160,6 +161,12 @@ impl Queue {
     /// Events scheduled and not cancelled.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let lanes = self.lanes.bytes() + self.delays.bytes() + self.pausable.bytes();
+        self.agenda.bytes() + self.nodes.bytes() + lanes
     }
 
     /// Whether nothing is scheduled.

@@ -90,6 +90,15 @@ impl Sampler {
         })
     }
 
+    /// Bytes of its table, which its clones share.
+    pub fn bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Constant(_) | Kind::Uniform { .. } => 0,
+            Kind::Table { cells, .. } => size_of_val(&**cells),
+            Kind::Empirical { sorted } => size_of_val(&**sorted),
+        }
+    }
+
     /// The time for a draw; greater draws give no shorter times.
     #[inline(always)]
     pub fn sample(&self, draw: u64) -> Duration {

@@ -135,6 +135,11 @@ impl<T: Copy> Slab<T> {
         self.len
     }
 
+    /// Bytes held.
+    pub const fn bytes(&self) -> usize {
+        self.places.capacity() * size_of::<Place<T>>()
+    }
+
     /// Whether no value is present.
     pub const fn is_empty(&self) -> bool {
         self.len == 0

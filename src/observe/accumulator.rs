@@ -5,6 +5,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::{Cell, Histogram};
 use crate::kernel::time::{Duration, NS_PER_S, Time};
 use crate::plan::assertion::{Aggregate, Comparison, Expectation, Metric};
@@ -127,6 +128,13 @@ impl Accumulator {
         if !expect.comparison.holds(value, expect.threshold) && self.first_violation.is_none() {
             self.first_violation = Some(now);
         }
+    }
+
+    /// Bytes held beside the sums themselves.
+    pub fn bytes(&self) -> usize {
+        let histogram = |one: &Histogram| size_of::<Histogram>() + one.bytes();
+        let latencies = self.histogram.as_deref().map_or(0, histogram) + self.cells.bytes();
+        latencies + self.seconds.bytes()
     }
 
     /// It will hardly grow any more: its histogram becomes a list.

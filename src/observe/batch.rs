@@ -9,6 +9,7 @@
 
 use super::estimate::Unit;
 use super::run::Tally;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::{Cell, Histogram};
 use crate::kernel::time::{Duration, Time};
 
@@ -58,6 +59,22 @@ impl Batches {
     /// Whether requests are counted by batch.
     pub const fn is_on(&self) -> bool {
         self.is_on
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let own = |batch: &Batch| batch.latency.bytes() + batch.cells.bytes();
+        self.all.bytes() + self.all.iter().map(own).sum::<usize>()
     }
 
     /// A batch begins; its number.

@@ -4,6 +4,7 @@
 //! Left out: requests; they are counted.
 
 use super::run::LogLine;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::vocabulary::fact::FactKind;
 
@@ -54,6 +55,22 @@ impl Journal {
     /// Writes out a fact that there is room for: its subject and the detail.
     pub fn add(&mut self, now: Time, kind: FactKind, (subject, detail): (String, String)) {
         self.lines.push(LogLine { time: now, kind, subject, detail, more: 0 });
+    }
+
+    /// Lines so far.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let text = self.lines.iter().map(|line| line.subject.bytes() + line.detail.bytes());
+        self.lines.bytes() + text.sum::<usize>()
     }
 
     /// All lines.

@@ -4,6 +4,7 @@
 //! Left out: phases without length (two events at one instant share their cut).
 
 use super::run::{Phase, Tally};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
 
@@ -57,6 +58,12 @@ impl Phases {
         let phase = phase.expect("there is always one");
         phase.requests.count(ok);
         phase.latency.record(latency.ns());
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let own = |phase: &Phase| phase.name.bytes() + phase.latency.bytes();
+        self.all.bytes() + self.all.iter().map(own).sum::<usize>()
     }
 
     /// The latency of the requests of all phases: each belongs to one.

@@ -12,6 +12,7 @@
 use super::accumulator::{Accumulator, Matcher, Sample, Totals};
 use super::batch::Standing;
 use super::run::{Probe, ProbeWindow};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::{Assertion, Expectation, Filter, Metric, WindowBase};
 use crate::plan::universe::{Universe, WorkloadId};
@@ -115,6 +116,21 @@ impl ProbeState {
             probe.open(Time::ZERO);
         }
         probe
+    }
+
+    /// Bytes held beside the probe itself.
+    pub fn bytes(&self) -> usize {
+        let window = |window: &OpenWindow| {
+            let sums = window.parts.iter().flatten().map(|(_, sums)| sums.bytes());
+            let parts = window.parts.iter().map(Vec::bytes).sum::<usize>();
+            window.parts.bytes() + parts + sums.sum::<usize>()
+        };
+        self.windows.bytes() + self.windows.iter().map(window).sum::<usize>()
+    }
+
+    /// Sums that it keeps.
+    pub fn sums(&self) -> usize {
+        self.windows.iter().flat_map(|window| &window.parts).map(|part| part.len().max(1)).sum()
     }
 
     /// The gauge it reads, if it reads one.
@@ -287,6 +303,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Bytes held beside the watch itself.
+    pub fn bytes(&self) -> usize {
+        self.slices.bytes() + self.slices.iter().map(Accumulator::bytes).sum::<usize>()
+    }
+
     /// Watches `expect` over a trailing `window`.
     pub fn new(expect: &Expectation, window: Duration, universe: &Universe) -> Self {
         Self {

@@ -15,6 +15,7 @@ use super::phase::Phases;
 use super::probe::{Interest, ProbeState, Watch};
 use super::run::{Attempts, Tally};
 use super::series::{Readings, Series};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::Plan;
@@ -191,6 +192,37 @@ impl Recorder {
             probes,
             watches,
         }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let edge = |edge: &Edge| {
+            let names = edge.source.bytes() + edge.destination.bytes() + edge.traffic.bytes();
+            let probes = edge.probes.bytes() + edge.roots_probes.bytes();
+            let batches = edge.batches.bytes() + edge.batches.iter().map(Vec::bytes).sum::<usize>();
+            let watches = edge.watches.bytes() + edge.roots_watches.bytes();
+            names + probes + watches + edge.rows.bytes() + batches
+        };
+        let served = |one: &Served| one.latency.bytes() + one.wait.bytes() + one.sojourn.bytes();
+        self.edges.bytes()
+            + self.edges.iter().map(edge).sum::<usize>()
+            + self.served.bytes()
+            + self.served.iter().map(served).sum::<usize>()
+            + self.latency_ok.bytes()
+            + self.phases.bytes()
+            + self.series.bytes()
+            + self.batches.bytes()
+            + self.journal.bytes()
+            + self.probes.bytes()
+            + self.probes.iter().map(ProbeState::bytes).sum::<usize>()
+            + self.watches.bytes()
+            + self.watches.iter().map(|(_, watch)| watch.bytes()).sum::<usize>()
+    }
+
+    /// Pieces that [`Recorder::bytes`] looks at, about.
+    pub fn pieces(&self) -> usize {
+        let own = self.edges.len() + 3 * self.served.len() + self.batches.len();
+        own + self.probes.iter().map(ProbeState::sums).sum::<usize>() + self.journal.len()
     }
 
     /// Whether something that began then, for a request of that batch, is counted.

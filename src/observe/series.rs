@@ -4,6 +4,7 @@
 //! Left out: series per service.
 
 use super::run::{SeriesRow, Tally};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::{Cell, Histogram, cells_of, quantile_of};
 use crate::kernel::time::{Duration, Time};
 use crate::vocabulary::metric::Gauge;
@@ -123,6 +124,13 @@ impl Series {
         });
         self.from = now;
         self.readings = readings;
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let cells = self.rows.iter().map(|row| row.cells.bytes()).sum::<usize>();
+        let scratch = self.scratch.bytes() + self.heat.bytes();
+        self.rows.bytes() + cells + self.few.bytes() + self.many.bytes() + scratch
     }
 
     /// All rows; the last one may be shorter than an interval.

@@ -10,6 +10,7 @@ use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
 use crate::plan::policy::{ClusterPolicy, Protocol, RouteTable};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),*) => { $(
@@ -151,8 +152,9 @@ pub struct Workload {
     pub meshed: bool,
     /// Pods wanted at time zero.
     pub replicas: u32,
-    /// Nodes that its pods are spread over, one after the other.
-    pub nodes: Vec<NodeId>,
+    /// Nodes that its pods are spread over, one after the other. Workloads without a place of their
+    /// own share one list.
+    pub nodes: Arc<[NodeId]>,
     /// The app.
     pub station: Station,
     /// What the app does for a request, in order.

@@ -14,6 +14,7 @@ mod expand;
 mod expression;
 mod json;
 mod keys;
+pub mod large;
 mod lower;
 mod merge;
 mod origin;

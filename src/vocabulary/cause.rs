@@ -7,6 +7,7 @@
 //! Source: ARCHITECTURE.md: a recorder cannot know why, so the world keeps it. Outside the digest.
 //! Left out: causes that are only statistical (a queue that was long because of many requests).
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use std::collections::BTreeMap;
 
@@ -84,6 +85,12 @@ impl Causes {
     /// `id`, what it follows from, and so on to the root.
     pub fn chain(&self, id: CauseId) -> Vec<CauseId> {
         std::iter::successors(Some(id), |id| self.get(*id).because).collect()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let texts = self.all.iter().map(|cause| cause.what.bytes()).sum::<usize>();
+        self.all.bytes() + texts + self.first.bytes()
     }
 
     /// All causes.

@@ -41,7 +41,6 @@ impl<'p> World<'p> {
         let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
-        let replicas = universe.workloads.iter().map(|one| one.replicas as usize).sum();
         let mut world = Self {
             plan,
             seed,
@@ -65,7 +64,7 @@ impl<'p> World<'p> {
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
             // No more than there are: a vector that doubles wastes up to half of it.
-            pods: Vec::with_capacity(replicas),
+            pods: Vec::with_capacity(super::estimate::pods_ever(plan)),
             workloads: workloads.collect(),
             config: Config::new(
                 universe.clusters.len(),
@@ -81,8 +80,10 @@ impl<'p> World<'p> {
             census: Census::default(),
             frozen: Vec::new(),
             occurrences: Vec::new(),
+            memory: super::memory::Memory::default(),
             compiled,
         };
+        world.compiled.sampler_bytes = samplers.bytes();
         world.start_sampling();
         // A replica's context and the push that it prepares are of the first version.
         (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());

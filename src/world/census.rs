@@ -12,6 +12,7 @@
 
 use super::World;
 use super::state::XdsStream;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::WorkloadId;
 use std::cmp::Reverse;
@@ -76,6 +77,13 @@ impl Counts {
         self.connected -= u32::from(standing.is_connected);
         self.valid -= u32::from(standing.is_valid == Some(true));
         self.expired -= u32::from(standing.is_valid == Some(false));
+    }
+}
+
+impl Census {
+    /// Bytes held beside the census itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ends.bytes()
     }
 }
 

@@ -10,6 +10,7 @@ use super::World;
 use super::census::Places;
 use super::event::Event;
 use super::members::Members;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Stream, name_hash};
 use crate::kernel::time::Duration;
@@ -49,6 +50,11 @@ pub(crate) struct WorkloadState {
 }
 
 impl WorkloadState {
+    /// Bytes held beside the workload itself.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ready.bytes() + self.members.bytes()
+    }
+
     pub(crate) fn new(workload: &crate::plan::universe::Workload, seed: u64) -> Self {
         Self {
             hash: name_hash(&workload.name),

@@ -4,6 +4,7 @@
 //! Left out: anything that changes while running.
 
 use super::state::NONE;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
@@ -24,6 +25,11 @@ impl Samplers {
     pub(crate) fn of(&mut self, distribution: &Distribution) -> Sampler {
         let known = self.0.entry(format!("{distribution:?}"));
         known.or_insert_with(|| distribution.sampler()).clone()
+    }
+
+    /// Bytes of their tables.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.values().map(Sampler::bytes).sum()
     }
 }
 
@@ -46,6 +52,8 @@ pub(crate) struct Compiled {
     /// By source of traffic.
     pub traffic_targets: Vec<Target>,
     pub watch_delay: LaneId,
+    /// Of the tables of all samplers, also of those of others.
+    pub sampler_bytes: usize,
 }
 
 /// A step of a program.
@@ -169,7 +177,28 @@ impl Compiled {
             edges: edges.all,
             traffic_targets,
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
+            sampler_bytes: 0,
         }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let edge = |(source, destination, traffic): &(String, String, Option<String>)| {
+            source.bytes() + destination.bytes() + traffic.bytes()
+        };
+        self.sampler_bytes
+            + self.programs.bytes()
+            + self.programs.iter().map(Vec::bytes).sum::<usize>()
+            + self.calls.bytes()
+            + self.start_times.bytes()
+            + self.clusters_of.bytes()
+            + self.clusters_of.iter().map(Vec::bytes).sum::<usize>()
+            + self.rules.bytes()
+            + self.rules.iter().map(Vec::bytes).sum::<usize>()
+            + self.clusters.bytes()
+            + self.edges.bytes()
+            + self.edges.iter().map(edge).sum::<usize>()
+            + self.traffic_targets.bytes()
     }
 }
 

@@ -10,6 +10,7 @@
 
 use super::World;
 use super::state::{Pod, Seen};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
@@ -165,12 +166,10 @@ impl Config {
 
     /// Bytes held, about.
     pub(crate) fn bytes(&self) -> usize {
-        // A version with its place in the tree, and each change in a set and in a history.
-        let histories = self.endpoints.len() + self.routes.len();
-        self.lists.bytes()
-            + histories * size_of::<History<RouteId>>()
-            + self.versions.holders().count() * 64
-            + self.versions.touched() * 32
+        let endpoints =
+            self.endpoints.bytes() + self.endpoints.iter().map(Vec::bytes).sum::<usize>();
+        let routes = self.routes.bytes() + self.routes.iter().map(Vec::bytes).sum::<usize>();
+        self.versions.bytes() + self.lists.bytes() + endpoints + routes
     }
 }
 

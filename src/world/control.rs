@@ -7,6 +7,7 @@
 use super::World;
 use super::event::Event;
 use super::state::{Seen, XdsStream};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{below, name_hash};
 use crate::kernel::time::{Duration, Time};
@@ -111,6 +112,14 @@ impl ControlPlane {
             stream_law: Law::stream(&parameters.envoy_stream_backoff),
             parked: BTreeSet::new(),
         }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let own = |replica: &Replica| {
+            replica.push.bytes() + replica.cpu.bytes() + replica.connected.bytes()
+        };
+        self.parked.bytes() + self.replicas.bytes() + self.replicas.iter().map(own).sum::<usize>()
     }
 
     pub(super) fn serves(&self, replica: usize, part: usize) -> bool {

@@ -16,6 +16,7 @@ use crate::observe::run::{
 use crate::plan::Plan;
 use crate::plan::parameter::TABLE;
 use crate::plan::universe::Role;
+use std::collections::BTreeMap;
 
 impl World<'_> {
     /// Audits the world and hands over what was recorded.
@@ -89,22 +90,22 @@ impl World<'_> {
         let recorded = self.now.saturating_since(Time::ZERO + self.plan.warmup);
         let length_ns = (recorded.ns() as f64).max(1.0);
         let now = self.now;
-        let mut rows = Vec::new();
-        let mut sums = vec![(0, 0, 0.0, 0.0); self.workloads.len()];
+        // Pods, workers, busy workers and requests present, by workload.
+        let mut loads = vec![(0_u32, 0_u64, 0.0, 0.0); self.plan.universe.workloads.len()];
         for pod in &mut self.pods {
             let load = pod.station.load(now);
-            let (pods, workers, busy, present) = &mut sums[pod.workload.index()];
+            let (pods, workers, busy, present) = &mut loads[pod.workload.index()];
             *pods += 1;
             *workers += u64::from(pod.station.workers);
             *busy += load.busy_ns as f64 / length_ns;
             *present += load.present_ns as f64 / length_ns;
         }
-        for (index, workload) in self.plan.universe.workloads.iter().enumerate() {
+        let mut rows = Vec::new();
+        let all = self.plan.universe.workloads.iter().zip(loads).zip(&mut self.recorder.served);
+        for ((workload, (pods, workers, busy, present)), served) in all {
             if workload.role == Role::Gateway {
                 continue;
             }
-            let (pods, workers, busy, present) = sums[index];
-            let served = &mut self.recorder.served[index];
             rows.push(StationRow {
                 workload: workload.name.clone(),
                 pods,
@@ -155,18 +156,22 @@ impl World<'_> {
             });
         }
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        let place = |name: &str| nodes.iter().position(|node| node.name == name);
+        let place = |name: &str| {
+            let at = nodes.partition_point(|node| node.name.as_str() < name);
+            nodes.get(at).filter(|node| node.name == name).map(|_| at)
+        };
         let mut edges: Vec<TopologyEdge> = Vec::new();
+        let mut known: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for edge in &self.recorder.edges {
             let (Some(from), Some(to)) = (place(&edge.source), place(&edge.destination)) else {
                 continue;
             };
-            match edges.iter_mut().find(|one| one.from == from && one.to == to) {
-                Some(known) => {
-                    known.requests.total += edge.requests.total;
-                    known.requests.ok += edge.requests.ok;
-                }
-                None => edges.push(TopologyEdge { from, to, requests: edge.requests }),
+            if let Some(known) = known.get(&(from, to)) {
+                edges[*known].requests.total += edge.requests.total;
+                edges[*known].requests.ok += edge.requests.ok;
+            } else {
+                known.insert((from, to), edges.len());
+                edges.push(TopologyEdge { from, to, requests: edge.requests });
             }
         }
         Topology { nodes, edges }

@@ -244,7 +244,7 @@ impl World<'_> {
         }
         let upstream = &mut self.upstreams[index as usize];
         let host = match slot {
-            NONE => make_host(&mut self.config, upstream, true, place),
+            NONE => make_host(&mut self.config, &mut self.memory, upstream, true, place),
             slot => slot,
         };
         self.open_if_admitted(index, host, worker);

@@ -34,20 +34,6 @@ impl World<'_> {
         readings
     }
 
-    /// Bytes that the world holds, about.
-    pub(super) fn memory(&self) -> u64 {
-        let hosts: usize = self.upstreams.iter().map(|one| one.hosts.len()).sum();
-        let bytes = self.calls.len() * size_of::<super::state::Call>()
-            + self.attempts.len() * size_of::<super::state::Attempt>()
-            + self.connections.len() * size_of::<super::state::Connection>()
-            + self.pods.len() * size_of::<super::state::Pod>()
-            + self.upstreams.len() * size_of::<super::state::Upstream>()
-            + hosts * 192
-            + self.queue.len() * 48
-            + self.config.bytes();
-        bytes as u64
-    }
-
     /// Recounts from scratch every count that is kept, and compares.
     pub(super) fn audit(&mut self) {
         let now = self.now;

@@ -145,7 +145,9 @@ impl World<'_> {
         upstream.demand.count();
         let host = match pick_endpoint(self.plan, call, upstream, number, draws) {
             Pick::Host(host) => host,
-            Pick::New { all, nth } => make_host(&mut self.config, upstream, all, nth),
+            Pick::New { all, nth } => {
+                make_host(&mut self.config, &mut self.memory, upstream, all, nth)
+            }
             Pick::None => {
                 return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
             }

@@ -4,6 +4,7 @@
 //! Source: Kubernetes' `ActivePods` ranking, as far as the model goes.
 //! Left out: ranking by node, by deletion cost and by restarts.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::model::cluster::deployment::Counts;
 use std::collections::BTreeSet;
 
@@ -48,6 +49,11 @@ impl Members {
     pub(crate) fn begin_revision(&mut self) {
         self.old.pods.append(&mut self.new.pods);
         self.old.ready += std::mem::take(&mut self.new.ready);
+    }
+
+    /// Bytes held beside the members themselves.
+    pub(crate) fn bytes(&self) -> usize {
+        self.old.pods.bytes() + self.new.pods.bytes()
     }
 
     /// How many there are.

@@ -19,16 +19,19 @@ pub mod estimate;
 pub mod event;
 mod faults;
 mod finish;
+mod forecast;
 mod gaps;
 mod gauges;
 mod journey;
 mod ledger;
 mod members;
+mod memory;
 mod network;
 pub mod options;
 mod pods;
 mod power;
 mod pushes;
+mod ranges;
 mod rates;
 mod renewal;
 mod sampling;
@@ -112,16 +115,20 @@ pub(crate) struct World<'p> {
     /// Pods that stand still, and some that do no more.
     frozen: Vec<u32>,
     occurrences: Vec<Occurrence>,
+    memory: memory::Memory,
 }
 
 /// Between two looks at limits and at who watches.
 const EVENTS_PER_LOOK: u64 = 1 << 16;
+/// Between two glances at whether so much was made that a look is due.
+const EVENTS_PER_GLANCE: u64 = 1 << 9;
 
 impl World<'_> {
     /// Handles events in order until the end. Why it ended early, if it did.
     fn run(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<Partial> {
         let max_events = self.options.max_events.unwrap_or(u64::MAX);
-        let mut until_look = EVENTS_PER_LOOK.min(max_events);
+        let mut until_look = EVENTS_PER_GLANCE.min(max_events);
+        let mut look_at = EVENTS_PER_LOOK;
         if let Some(why) = self.limit() {
             return Some(Partial { why, at: self.now });
         }
@@ -139,10 +146,15 @@ impl World<'_> {
             self.step(ticket, what);
             until_look -= 1;
             if until_look == 0 {
+                until_look = EVENTS_PER_GLANCE.min(max_events - self.events - self.stale);
+                let seen = self.events + self.stale;
+                if seen < look_at && until_look != 0 && !self.memory.is_look_due() {
+                    continue;
+                }
+                look_at = seen + EVENTS_PER_LOOK;
                 if let Some(why) = self.look(watch) {
                     return Some(Partial { why, at: self.now });
                 }
-                until_look = EVENTS_PER_LOOK.min(max_events - self.events - self.stale);
             }
         }
         self.end_warmup(self.end);
@@ -172,7 +184,7 @@ impl World<'_> {
     }
 
     /// The limit that is reached, if one is.
-    fn limit(&self) -> Option<&'static str> {
+    fn limit(&mut self) -> Option<&'static str> {
         let Options { max_events, max_memory, .. } = self.options;
         if max_events.is_some_and(|max| max <= self.events + self.stale) {
             Some("max-events")

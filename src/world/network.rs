@@ -12,6 +12,7 @@
 use super::World;
 use super::event::Event;
 use super::state::Pod;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::{LaneId, Ticket};
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
@@ -51,6 +52,13 @@ impl Nodes {
             cause: None,
             lanes: Vec::new(),
         }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        let pods = self.pods.bytes() + self.pods.iter().map(Vec::bytes).sum::<usize>();
+        let own = self.hashes.bytes() + self.dead.bytes() + self.lost_ticket.bytes();
+        own + self.lanes.bytes() + pods
     }
 
     pub(crate) fn hash(&self, node: u32) -> u64 {

@@ -6,6 +6,7 @@
 //! Source: the traffic equations of open networks (Jackson 1957).
 //! Left out: failures, retries, weights of routes, events that change any of it.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::plan::Plan;
 use crate::plan::traffic::{Arrivals, Traffic};
 use crate::plan::universe::{ServiceId, Step, WorkloadId};
@@ -40,6 +41,11 @@ impl PairRates {
             *rate /= f64::from(universe.workloads[workload.index()].replicas.max(1));
         }
         Self(rates)
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 
     /// The rate of a pair; 0 if nobody makes such calls.

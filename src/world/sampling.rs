@@ -10,6 +10,7 @@ use super::World;
 use super::event::Event;
 use super::gaps::{RareCalls, Reopening, unit_exponential};
 use super::rates::PairRates;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::sampler::Sampler;
 use crate::kernel::slab::Slab;
@@ -23,6 +24,9 @@ use crate::plan::sampling::Sampling as Policy;
 use crate::plan::timeline::Trigger;
 use crate::plan::traffic::Arrivals;
 use crate::plan::universe::ClusterId;
+
+/// Bytes of a period in the schedule, which has about as many as there are batches.
+const PERIOD: usize = 48;
 
 /// The state of a sampled run.
 pub(crate) struct Sampling {
@@ -58,6 +62,20 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let users = self.users_due.bytes() + self.users_parked.bytes() + self.ticks_parked.bytes();
+        size_of::<Self>()
+            + self.rates.bytes()
+            + self.in_full.bytes()
+            + self.batches.bytes()
+            + self.batches.len() * PERIOD
+            + self.rare.bytes()
+            + self.demands.bytes()
+            + self.unit.bytes()
+            + users
+    }
+
     pub(super) fn is_full_batch(&self, batch: u32) -> bool {
         batch != UNRECORDED && self.batches[batch as usize].is_none()
     }
@@ -342,7 +360,7 @@ impl World<'_> {
 
 /// Instants of the timeline that are known before the run: begins and ends of events, and the first
 /// look of conditions on requests.
-fn cuts(plan: &Plan, end: Time) -> Vec<Time> {
+pub(super) fn cuts(plan: &Plan, end: Time) -> Vec<Time> {
     let mut cuts = Vec::new();
     for event in &plan.timeline {
         match &event.trigger {

@@ -14,7 +14,10 @@ use super::client::purpose;
 use super::config::Config;
 use super::event::Event;
 use super::journey::rule;
-use super::state::{Call, Host, IdleTimeout, Life, NONE, Upstream};
+use super::memory::Memory;
+use super::state::{Attempt, Call, Connection, Host, IdleTimeout, Life, NONE, Upstream};
+use crate::kernel::bytes::Bytes as _;
+use crate::kernel::slab::Id;
 use crate::kernel::stream::{Draws, below, draw_at};
 use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::balancer;
@@ -98,6 +101,8 @@ impl World<'_> {
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
         self.list_usable(index);
+        // A list may have a hundred thousand endpoints: limits must hear of it soon.
+        self.memory.grow(self.upstreams[index as usize].members.bytes());
         for slot in left {
             self.leave_endpoint(index, slot);
         }
@@ -303,6 +308,7 @@ fn is_ejected(hosts: &[Host], slot: u32) -> bool {
 #[cold]
 pub(super) fn make_host(
     config: &mut Config,
+    memory: &mut Memory,
     upstream: &mut Upstream,
     all: bool,
     nth: usize,
@@ -324,6 +330,8 @@ pub(super) fn make_host(
         u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
     };
     upstream.members[place] = slot;
+    let pools = upstream.turns.len() * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
+    memory.grow(size_of::<Host>() + pools);
     if upstream.ejected != 0 {
         upstream.list_usable();
     }

@@ -43,17 +43,21 @@ fn a_full_disk_is_the_environment() {
 #[test]
 fn every_template_runs_and_holds() {
     let folder = tempfile::tempdir().expect("a folder for the test");
-    for (name, _) in meshsim::scenario::TEMPLATES {
-        let text = meshsim::scenario::template(name).expect("a listed template");
-        let file = folder.path().join(format!("{name}.toml"));
-        std::fs::write(&file, text).expect("the folder takes files");
-        let status = Command::new(env!("CARGO_BIN_EXE_meshsim"))
+    let mut words: Vec<Vec<&str>> =
+        meshsim::scenario::TEMPLATES.iter().map(|(name, _)| vec![*name]).collect();
+    words.push("large --services 12 --pods 60 --depth 4 --rps 20".split(' ').collect());
+    for words in words {
+        let file = folder.path().join(format!("{}.toml", words[0]));
+        let meshsim = || Command::new(env!("CARGO_BIN_EXE_meshsim"));
+        let written = meshsim().args(["new", "--quiet"]).args(&words).arg("-o").arg(&file).status();
+        assert!(written.expect("the command runs").success(), "{words:?}");
+        let status = meshsim()
             .args(["run", "--quiet", "--format", "json", "--out"])
             .arg(folder.path())
             .arg(&file)
             .stdout(Stdio::null())
             .status()
             .expect("the command runs");
-        assert!(status.success(), "{name}: {status}");
+        assert!(status.success(), "{words:?}: {status}");
     }
 }

@@ -404,3 +404,34 @@ fn every_output_says_that_a_run_was_sampled() {
         assert!(svg.contains("sampled: about"), "the head of a picture says it");
     }
 }
+
+#[test]
+fn the_dry_run_counts_what_is_simulated() {
+    use meshsim::world::estimate::estimate;
+    let sampling =
+        "every = \"2m\"\nwindow = \"5s\"\nfull_below = \"0.01rps\"\naround_events = \"10s\"";
+    let plan = plan_with(&windows(OUTAGE, sampling), &[]);
+    let (dry, run) = (estimate(&plan), play(&plan, Options::default()));
+    assert!((dry.requests / (40.0 * 7200.0) - 1.0).abs() < 1e-9, "those of the mesh: {dry:?}");
+    // The warm-up, and what the run simulated after it.
+    let simulated = 40.0 * (300.0 + sampled(&run).simulated.as_s());
+    assert!((dry.simulated / simulated - 1.0).abs() < 0.1, "{dry:?}, {simulated}");
+    let same = |a: f64, b: f64| (a - b).abs() < 1e-6 * a;
+    let all = estimate(&Plan { sampling: None, ..plan.clone() });
+    assert!(dry.events < 0.3 * all.events && !all.is_sampled, "{all:?}");
+    assert!(same(all.simulated, all.requests), "{all:?}");
+    assert!((dry.events / run.events as f64 - 1.0).abs() < 0.3, "{dry:?}, {}", run.events);
+
+    // A source that is never sampled, and a call that is not, of a request that is.
+    let rare = windows(OUTAGE, &sampling.replace("0.01rps", "1000rps"));
+    let rare = estimate(&plan_with(&rare, &[]));
+    assert!(same(rare.simulated, rare.requests), "{rare:?}");
+    let call = OUTAGE.replace("{ to = \"leaf\" }", "{ to = \"leaf\", probability = 0.001 }");
+    let call = |full_below: &str| {
+        let sampling = sampling.replace("0.01rps", full_below);
+        estimate(&plan_with(&windows(&call, &sampling), &[]))
+    };
+    let (few, whole) = (call("0.001rps"), call("0.01rps"));
+    assert!(same(few.simulated, whole.simulated), "{few:?}, {whole:?}");
+    assert!(few.events < whole.events, "{few:?}, {whole:?}");
+}

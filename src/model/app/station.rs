@@ -11,6 +11,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::Discipline;
 use std::cmp::Reverse;
@@ -90,6 +91,12 @@ impl<T: Copy + Ord> Station<T> {
     /// Whether the workers are shared by all.
     pub fn is_shared(&self) -> bool {
         self.discipline == Discipline::ProcessorSharing
+    }
+
+    /// Bytes held beside the station itself.
+    pub fn bytes(&self) -> usize {
+        self.waiting.bytes()
+            + self.sharing.finishes.capacity() * size_of::<Reverse<(u64, u64, T)>>()
     }
 
     /// Servers at work or held.

@@ -7,6 +7,7 @@
 //! Source: istio pilot/pkg/xds/pushqueue.go; the semaphore `PILOT_PUSH_THROTTLE`.
 //! Left out: what is pushed (snapshots know); client requests that overtake pushes on a stream.
 
+use crate::kernel::bytes::Bytes as _;
 use std::collections::VecDeque;
 
 /// The queue of one replica, with its slots.
@@ -98,6 +99,11 @@ impl PushQueue {
             State::Waiting { .. } => self.waiting -= 1,
             State::Pushing { .. } => self.free_slot(),
         }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.entries.bytes() + self.states.bytes()
     }
 
     /// Proxies that wait.

@@ -10,6 +10,7 @@
 //! Source: content-addressed stores such as git's packs; delta xDS is the wire's form of the same.
 //! Left out: deltas between any two lists; only the one before is tried.
 
+use crate::kernel::bytes::Bytes as _;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -160,7 +161,8 @@ impl Snapshots {
 
     /// Bytes held, about.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let opened = self.opened.as_ref().map_or(0, |(_, list)| list.bytes());
+        self.bytes + opened + self.free.bytes()
     }
 
     fn slot(&self, id: SnapshotId) -> &Snapshot {

@@ -10,6 +10,7 @@
 //! logarithmic number of times.
 //! Left out: what the changed things are; the caller knows.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::vocabulary::cause::CauseId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +130,11 @@ impl<T: Copy + Ord> Versions<T> {
     /// Things that changed between two versions that are held.
     pub fn touched(&self) -> usize {
         self.held.values().map(|held| held.touched.len()).sum()
+    }
+
+    /// Bytes held, about.
+    pub fn bytes(&self) -> usize {
+        self.held.bytes() + self.held.values().map(|held| held.touched.bytes()).sum::<usize>()
     }
 
     fn get_mut(&mut self, version: u32) -> &mut Held<T> {

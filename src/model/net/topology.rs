@@ -9,6 +9,7 @@
 //! Left out: queues on links, losses that slow a flow down, Linux's cap of 120 s on the doubling.
 
 use super::graph::{Graph, Links, Way};
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::{Key, uniform};
@@ -113,6 +114,11 @@ impl Network {
     #[inline]
     pub fn class(&self, id: PathId) -> &Path {
         &self.classes[id.0 as usize]
+    }
+
+    /// Bytes held: of the table of pairs, beside which classes are nothing.
+    pub fn bytes(&self) -> usize {
+        self.pairs.bytes() + self.classes.bytes() + self.contents.bytes()
     }
 
     /// Whether packets from one node to another vanish now.

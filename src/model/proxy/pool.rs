@@ -10,6 +10,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+use crate::kernel::bytes::Bytes as _;
 use crate::plan::policy::{ConnectionPool, Protocol};
 use std::collections::VecDeque;
 
@@ -62,6 +63,11 @@ impl<C: Copy + PartialEq, A: Copy + PartialEq> Pool<C, A> {
             Protocol::Http2 => u64::from(policy.max_streams.max(1)),
         };
         u64::from(self.opening) * streams < self.waiting.len() as u64 + u64::from(more)
+    }
+
+    /// Bytes held beside the pool itself.
+    pub fn bytes(&self) -> usize {
+        self.ready.bytes() + self.waiting.bytes()
     }
 
     /// The attempt waits.

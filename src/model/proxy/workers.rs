@@ -26,6 +26,11 @@ impl Workers {
         u32::try_from(crate::kernel::stream::below(draw, self.free_at.len())).unwrap_or(0)
     }
 
+    /// Bytes held beside the workers themselves.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.free_at)
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.free_at.len()

@@ -16,11 +16,12 @@ use crate::plan::universe::{
     Shutdown, Station, Workload, WorkloadId,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The gateway's name; no service may have it.
 const INGRESS: &str = "ingress";
 
-/// Pairs of a workload and a node that it may use, in all.
+/// Pairs of a workload with a place of its own and a node there, in all.
 const PLACEMENTS_MAX: usize = 20_000_000;
 
 impl<'d> Lower<'_, '_, 'd> {
@@ -93,14 +94,19 @@ impl<'d> Lower<'_, '_, 'd> {
     /// Makes the workloads, all but their programs.
     pub(super) fn fill_workloads(&mut self) {
         let names: Vec<String> = self.workloads.keys().cloned().collect();
+        let everywhere: Arc<[NodeId]> = (0..id(self.universe.nodes.len())).map(NodeId).collect();
         let mut placements = 0;
         for (name, draft) in names.into_iter().zip(self.drafts.clone()) {
             let fits = placements < PLACEMENTS_MAX;
             let workload = match draft {
-                Some((service, node)) => self.workload(name, service, node, fits),
-                None => self.gateway(),
+                Some((service, node)) => {
+                    let own = if fits { self.placement(node) } else { Vec::new() };
+                    placements += own.len();
+                    let nodes = if own.is_empty() { Arc::clone(&everywhere) } else { own.into() };
+                    self.workload(name, service, node, nodes)
+                }
+                None => self.gateway(Arc::clone(&everywhere)),
             };
-            placements += workload.nodes.len();
             self.universe.workloads.push(workload);
             if fits && PLACEMENTS_MAX <= placements {
                 let what = "too many workloads may run on too many nodes";
@@ -109,7 +115,13 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    fn workload(&mut self, name: String, service: ServiceId, node: &Node, fits: bool) -> Workload {
+    fn workload(
+        &mut self,
+        name: String,
+        service: ServiceId,
+        node: &Node,
+        nodes: Arc<[NodeId]>,
+    ) -> Workload {
         let table = self.service_nodes[service.index()];
         let app = table.text("name").unwrap_or_default().to_owned();
         let version = node.text("version").unwrap_or_default().to_owned();
@@ -127,7 +139,7 @@ impl<'d> Lower<'_, '_, 'd> {
             role: Role::App,
             meshed: table.flag("meshed").unwrap_or(true),
             replicas: node.count("replicas").unwrap_or(1),
-            nodes: if fits { self.placement(node) } else { Vec::new() },
+            nodes,
             station: Station {
                 workers: node.count("workers").unwrap_or(1),
                 queue: node.count("queue"),
@@ -145,7 +157,7 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    fn gateway(&self) -> Workload {
+    fn gateway(&self, nodes: Arc<[NodeId]>) -> Workload {
         Workload {
             name: INGRESS.to_owned(),
             app: INGRESS.to_owned(),
@@ -154,7 +166,7 @@ impl<'d> Lower<'_, '_, 'd> {
             role: Role::Gateway,
             meshed: true,
             replicas: self.parameters.ingress.replicas,
-            nodes: (0..id(self.universe.nodes.len())).map(NodeId).collect(),
+            nodes,
             station: Station { workers: 1, queue: None, discipline: Discipline::Fifo },
             program: Vec::new(),
             errors: Errors { share: 0.0, status: 500 },
@@ -168,7 +180,7 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    /// The nodes that a workload may use, in name order.
+    /// The nodes of the places that a workload names, in name order; none if it names none.
     fn placement(&mut self, node: &Node) -> Vec<NodeId> {
         let mut chosen: Vec<NodeId> = Vec::new();
         for name in node.list("zones") {
@@ -191,9 +203,6 @@ impl<'d> Lower<'_, '_, 'd> {
         }
         chosen.sort();
         chosen.dedup();
-        if chosen.is_empty() {
-            chosen = (0..id(self.universe.nodes.len())).map(NodeId).collect();
-        }
         chosen
     }
 

@@ -124,7 +124,7 @@ fn the_rich_example_becomes_what_it_says() {
     );
     let web = plan.universe.workloads.iter().find(|w| w.name == "web").expect("web");
     assert_eq!(web.station.discipline, Discipline::ProcessorSharing);
-    assert_eq!(web.nodes, [NodeId(0), NodeId(1)]);
+    assert_eq!(&web.nodes[..], [NodeId(0), NodeId(1)]);
     let shape: Vec<usize> = web
         .program
         .iter()

@@ -3,6 +3,7 @@
 mod broken;
 mod fuzz;
 mod good;
+mod large;
 mod schema;
 
 use super::{Files, Loaded, load};
