@@ -129,9 +129,8 @@ impl Series {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         let cells = self.rows.iter().map(|row| row.cells.bytes()).sum::<usize>();
-        let latencies = self.few.bytes() + self.many.bytes();
         let scratch = self.scratch.bytes() + self.heat.bytes();
-        self.rows.bytes() + cells + latencies + scratch
+        self.rows.bytes() + cells + self.few.bytes() + self.many.bytes() + scratch
     }
 
     /// All rows; the last one may be shorter than an interval.

@@ -222,7 +222,7 @@ fn traffic(plan: &Plan, calls: &Calls) -> (f64, f64) {
     let under_way = 0.01 * calls.to.iter().sum::<f64>() / duration_s.max(1e-9);
     let more = |count: f64| (grown(count) - SLAB_MIN).max(0.0);
     let demands = if plan.sampling.is_some() { DEMAND * grown(connections) } else { 0.0 };
-    bytes += grown(upstreams) * size::<Upstream<'static>>()
+    bytes += grown(upstreams) * size::<Upstream>()
         + more(connections) * (size::<Connection>() + PLACE)
         + more(under_way) * (size::<Call>() + size::<Attempt>() + 2.0 * PLACE)
         + grown(timers + under_way) * TIMER

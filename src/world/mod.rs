@@ -120,12 +120,15 @@ pub(crate) struct World<'p> {
 
 /// Between two looks at limits and at who watches.
 const EVENTS_PER_LOOK: u64 = 1 << 16;
+/// Between two glances at whether so much was made that a look is due.
+const EVENTS_PER_GLANCE: u64 = 1 << 9;
 
 impl World<'_> {
     /// Handles events in order until the end. Why it ended early, if it did.
     fn run(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<Partial> {
         let max_events = self.options.max_events.unwrap_or(u64::MAX);
-        let mut until_look = EVENTS_PER_LOOK.min(max_events);
+        let mut until_look = EVENTS_PER_GLANCE.min(max_events);
+        let mut look_at = EVENTS_PER_LOOK;
         if let Some(why) = self.limit() {
             return Some(Partial { why, at: self.now });
         }
@@ -142,11 +145,16 @@ impl World<'_> {
             self.now = time;
             self.step(ticket, what);
             until_look -= 1;
-            if until_look == 0 || self.memory.is_look_due() {
+            if until_look == 0 {
+                until_look = EVENTS_PER_GLANCE.min(max_events - self.events - self.stale);
+                let seen = self.events + self.stale;
+                if seen < look_at && until_look != 0 && !self.memory.is_look_due() {
+                    continue;
+                }
+                look_at = seen + EVENTS_PER_LOOK;
                 if let Some(why) = self.look(watch) {
                     return Some(Partial { why, at: self.now });
                 }
-                until_look = EVENTS_PER_LOOK.min(max_events - self.events - self.stale);
             }
         }
         self.end_warmup(self.end);

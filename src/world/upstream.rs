@@ -15,8 +15,9 @@ use super::config::Config;
 use super::event::Event;
 use super::journey::rule;
 use super::memory::Memory;
-use super::state::{Call, Host, IdleTimeout, Life, NONE, Upstream};
+use super::state::{Attempt, Call, Connection, Host, IdleTimeout, Life, NONE, Upstream};
 use crate::kernel::bytes::Bytes as _;
+use crate::kernel::slab::Id;
 use crate::kernel::stream::{Draws, below, draw_at};
 use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::balancer;
@@ -321,7 +322,6 @@ pub(super) fn make_host(
         health: Health::default(),
         pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
     };
-    memory.grow(size_of::<Host>() + host.pools.bytes());
     let slot = if let Some(slot) = upstream.free_hosts.pop() {
         upstream.hosts[slot as usize] = host;
         slot
@@ -330,6 +330,8 @@ pub(super) fn make_host(
         u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
     };
     upstream.members[place] = slot;
+    let pools = upstream.turns.len() * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
+    memory.grow(size_of::<Host>() + pools);
     if upstream.ejected != 0 {
         upstream.list_usable();
     }
