@@ -313,7 +313,7 @@ impl Queue {
     }
 
     /// A timer at the end of the ring that `end` closes.
-    #[inline]
+    #[inline(always)]
     fn link(&mut self, end: u32, key: u128) -> TimerId {
         let id = self.node(key);
         let nodes = &mut self.nodes[..];

@@ -89,7 +89,7 @@ impl World<'_> {
         let latency = self.now.since(call.began);
         let sample = call.sample(latency, Outcome::failure(Details::ConnectionTermination));
         let cause = self.pod_cause(call.pod);
-        self.recorder.ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
+        self.recorder.ended(self.now, &Ended { edge: call.edge, sample, cause });
         self.ledger.root_ended(self.now, latency);
         if let Parent::User(source, user) = call.parent {
             self.user_thinks(source, user, Some(call.key));

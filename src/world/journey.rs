@@ -375,8 +375,7 @@ impl World<'_> {
         let call = &self.calls[id];
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let cause = if outcome.is_ok() { None } else { call.cause };
-        let root = matches!(parent, Parent::Traffic(_) | Parent::User(..));
-        let ended = Ended { edge: call.edge, root, sample: call.sample(latency, outcome), cause };
+        let ended = Ended { edge: call.edge, sample: call.sample(latency, outcome), cause };
         self.close_call(id);
         self.recorder.ended(self.now, &ended);
         match parent {
