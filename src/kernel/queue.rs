@@ -85,7 +85,8 @@ pub struct Queue {
     free: u32,
     now: Time,
     sequence: u64,
-    len: usize,
+    /// Events that were popped or cancelled.
+    done: u64,
 }
 
 /// The timers with one delay, the next to fire first.
@@ -148,7 +149,7 @@ impl Queue {
             free: NIL,
             now: Time::ZERO,
             sequence: 0,
-            len: 0,
+            done: 0,
         }
     }
 
@@ -159,12 +160,12 @@ impl Queue {
 
     /// Events scheduled and not cancelled.
     pub fn len(&self) -> usize {
-        self.len
+        usize::try_from(self.sequence - self.done).unwrap_or(usize::MAX)
     }
 
     /// Whether nothing is scheduled.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The lane for `delay`, made at the first call.
@@ -237,7 +238,7 @@ impl Queue {
     #[inline(always)]
     pub fn cancel(&mut self, timer: TimerId) {
         self.unlink(timer.0);
-        self.len -= 1;
+        self.done += 1;
     }
 
     /// The next event, with its time, which becomes now, its ticket and the caller's `what`.
@@ -255,7 +256,7 @@ impl Queue {
         let time = time_of(fired);
         assert!(self.now <= time, "time went back from {:?} to {time:?}", self.now);
         self.now = time;
-        self.len -= 1;
+        self.done += 1;
         Some((time, ticket_of(fired), what_of(fired)))
     }
 
@@ -358,7 +359,6 @@ impl Queue {
         assert!(self.sequence < SEQUENCE_END, "more than 2^36 events in a run");
         let key = key(time, self.sequence, what);
         self.sequence += 1;
-        self.len += 1;
         key
     }
 }

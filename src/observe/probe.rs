@@ -150,6 +150,7 @@ impl ProbeState {
     }
 
     /// A request ended.
+    #[inline(always)]
     pub fn request(&mut self, sample: &Sample) {
         if !self.interest.outer.matches(sample) {
             return;
@@ -322,10 +323,10 @@ impl Watch {
     }
 
     /// A request ended.
-    pub fn request(&mut self, now: Time, sample: &Sample) {
-        if self.interest.outer.matches(sample) {
+    pub fn request(&mut self, now: Time, sample: Sample) {
+        if self.interest.outer.matches(&sample) {
             // By its end: a condition knows what a monitoring system would know now.
-            let sample = Sample { began: now, ..*sample };
+            let sample = Sample { began: now, ..sample };
             let slice = &mut self.slices[self.current];
             slice.request(&self.expect, &self.interest.narrow, now, &sample);
         }

@@ -76,7 +76,8 @@ pub struct Served {
 pub struct Recorder {
     /// Off: nothing but the watches.
     pub on: bool,
-    warmup: Time,
+    /// The end of the warm-up; off, beyond every time.
+    counts_from: Time,
     /// Edges, in the order in which the world numbered them.
     pub edges: Vec<Edge>,
     /// Root requests begun after warm-up.
@@ -118,14 +119,14 @@ impl Edge {
     fn row_of(&mut self, ended: &Ended) -> usize {
         match self.rows.first() {
             Some(first) if first.counts(ended) => 0,
-            _ => self.further_row_of(ended),
+            _ => self.further_row_of(*ended),
         }
     }
 
     #[inline(never)]
-    fn further_row_of(&mut self, ended: &Ended) -> usize {
-        self.rows.iter().position(|row| row.counts(ended)).unwrap_or_else(|| {
-            let Ended { sample, cause, .. } = *ended;
+    fn further_row_of(&mut self, ended: Ended) -> usize {
+        self.rows.iter().position(|row| row.counts(&ended)).unwrap_or_else(|| {
+            let Ended { sample, cause, .. } = ended;
             let (workload, outcome) = (sample.workload, sample.outcome);
             self.rows.push(EdgeRow { workload, outcome, cause, count: 0 });
             self.rows.len() - 1
@@ -194,7 +195,7 @@ impl Recorder {
         let edges = edges.into_iter().map(edge).collect();
         Self {
             on,
-            warmup,
+            counts_from: if on { warmup } else { Time::from_ns(u64::MAX) },
             edges,
             requests: Tally::default(),
             latency_ok: Histogram::new(),
@@ -212,7 +213,7 @@ impl Recorder {
     /// Whether something that began then, for a request of that batch, is counted.
     #[inline]
     pub fn counts(&self, began: Time, batch: u32) -> bool {
-        self.on && self.warmup <= began && batch != UNRECORDED
+        self.counts_from <= began && batch != UNRECORDED
     }
 
     /// A call ended at its client side.
@@ -222,7 +223,7 @@ impl Recorder {
         let counts = self.counts(sample.began, sample.batch);
         let edge = &mut self.edges[ended.edge as usize];
         for index in &edge.watches {
-            self.watches[*index as usize].1.request(now, sample);
+            self.watches[*index as usize].1.request(now, *sample);
         }
         if !counts {
             return;

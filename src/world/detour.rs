@@ -155,7 +155,9 @@ impl World<'_> {
         }
         let upstream = &mut self.upstreams[attempt.upstream as usize];
         upstream.gauges.requests -= 1;
-        upstream.demand.held(self.now.since(attempt.arrived));
+        if self.sampling.is_some() {
+            upstream.demand.held(self.now.since(attempt.arrived));
+        }
         upstream.hosts[attempt.host as usize].active -= 1;
         self.judge_endpoint(attempt.upstream, attempt.host, outcome);
         self.release_connection(attempt.connection, is_complete);

@@ -142,7 +142,9 @@ impl World<'_> {
         self.recorder.attempt(self.now, call.batch, number != 0);
         let draws = call.key.attempt(u32::from(number));
         let upstream = &mut self.upstreams[index as usize];
-        upstream.demand.count();
+        if self.sampling.is_some() {
+            upstream.demand.count();
+        }
         let host = match pick_endpoint(self.plan, call, upstream, number, draws) {
             Pick::Host(host) => host,
             Pick::New { all, nth } => make_host(&mut self.config, upstream, all, nth),
