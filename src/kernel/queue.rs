@@ -86,7 +86,8 @@ pub struct Queue {
     free: u32,
     now: Time,
     sequence: u64,
-    len: usize,
+    /// Events that were popped or cancelled.
+    done: u64,
 }
 
 /// The timers with one delay, the next to fire first.
@@ -149,7 +150,7 @@ impl Queue {
             free: NIL,
             now: Time::ZERO,
             sequence: 0,
-            len: 0,
+            done: 0,
         }
     }
 
@@ -160,7 +161,7 @@ impl Queue {
 
     /// Events scheduled and not cancelled.
     pub fn len(&self) -> usize {
-        self.len
+        usize::try_from(self.sequence - self.done).unwrap_or(usize::MAX)
     }
 
     /// Bytes held.
@@ -171,7 +172,7 @@ impl Queue {
 
     /// Whether nothing is scheduled.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The lane for `delay`, made at the first call.
@@ -244,7 +245,7 @@ impl Queue {
     #[inline(always)]
     pub fn cancel(&mut self, timer: TimerId) {
         self.unlink(timer.0);
-        self.len -= 1;
+        self.done += 1;
     }
 
     /// The next event, with its time, which becomes now, its ticket and the caller's `what`.
@@ -262,7 +263,7 @@ impl Queue {
         let time = time_of(fired);
         assert!(self.now <= time, "time went back from {:?} to {time:?}", self.now);
         self.now = time;
-        self.len -= 1;
+        self.done += 1;
         Some((time, ticket_of(fired), what_of(fired)))
     }
 
@@ -320,7 +321,7 @@ impl Queue {
     }
 
     /// A timer at the end of the ring that `end` closes.
-    #[inline]
+    #[inline(always)]
     fn link(&mut self, end: u32, key: u128) -> TimerId {
         let id = self.node(key);
         let nodes = &mut self.nodes[..];
@@ -365,7 +366,6 @@ impl Queue {
         assert!(self.sequence < SEQUENCE_END, "more than 2^36 events in a run");
         let key = key(time, self.sequence, what);
         self.sequence += 1;
-        self.len += 1;
         key
     }
 }

@@ -166,6 +166,7 @@ impl ProbeState {
     }
 
     /// A request ended.
+    #[inline(always)]
     pub fn request(&mut self, sample: &Sample) {
         if !self.interest.outer.matches(sample) {
             return;
@@ -268,15 +269,24 @@ fn part_at(
 }
 
 /// The sums of a batch; nearly always the last.
+#[inline(always)]
 fn of_batch(part: &mut Part, batch: u32) -> &mut Accumulator {
-    let place = part.iter().rposition(|(one, _)| *one == batch).unwrap_or_else(|| {
+    let place = match part.last() {
+        Some((last, _)) if *last == batch => part.len() - 1,
+        _ => place_of_batch(part, batch),
+    };
+    &mut part[place].1
+}
+
+#[cold]
+fn place_of_batch(part: &mut Part, batch: u32) -> usize {
+    part.iter().rposition(|(one, _)| *one == batch).unwrap_or_else(|| {
         if let Some((_, before)) = part.last_mut() {
             before.pack();
         }
         part.push((batch, Accumulator::default()));
         part.len() - 1
-    });
-    &mut part[place].1
+    })
 }
 
 /// Adds a part's batches, each with the weight of its requests.
@@ -334,10 +344,10 @@ impl Watch {
     }
 
     /// A request ended.
-    pub fn request(&mut self, now: Time, sample: &Sample) {
-        if self.interest.outer.matches(sample) {
+    pub fn request(&mut self, now: Time, sample: Sample) {
+        if self.interest.outer.matches(&sample) {
             // By its end: a condition knows what a monitoring system would know now.
-            let sample = Sample { began: now, ..*sample };
+            let sample = Sample { began: now, ..sample };
             let slice = &mut self.slices[self.current];
             slice.request(&self.expect, &self.interest.narrow, now, &sample);
         }

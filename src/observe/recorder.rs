@@ -40,10 +40,9 @@ pub struct Edge {
     pub requests: Tally,
     /// In a sampled run, for each row its requests by batch.
     pub batches: Vec<Vec<(u32, u64)>>,
+    /// Assertions and conditions that want them.
     probes: Vec<u32>,
     watches: Vec<u32>,
-    roots_probes: Vec<u32>,
-    roots_watches: Vec<u32>,
 }
 
 /// One way in which calls of an edge ended.
@@ -78,7 +77,8 @@ pub struct Served {
 pub struct Recorder {
     /// Off: nothing but the watches.
     pub on: bool,
-    warmup: Time,
+    /// The end of the warm-up; off, beyond every time.
+    counts_from: Time,
     /// Edges, in the order in which the world numbered them.
     pub edges: Vec<Edge>,
     /// Root requests begun after warm-up.
@@ -108,8 +108,6 @@ pub struct Recorder {
 pub struct Ended {
     /// Which edge.
     pub edge: u32,
-    /// Whether it is a root request.
-    pub root: bool,
     /// The numbers.
     pub sample: Sample,
     /// Why, if it failed.
@@ -117,6 +115,25 @@ pub struct Ended {
 }
 
 impl Edge {
+    /// The row that a call belongs to; nearly always the first.
+    #[inline(always)]
+    fn row_of(&mut self, ended: &Ended) -> usize {
+        match self.rows.first() {
+            Some(first) if first.counts(ended) => 0,
+            _ => self.further_row_of(*ended),
+        }
+    }
+
+    #[inline(never)]
+    fn further_row_of(&mut self, ended: Ended) -> usize {
+        self.rows.iter().position(|row| row.counts(&ended)).unwrap_or_else(|| {
+            let Ended { sample, cause, .. } = ended;
+            let (workload, outcome) = (sample.workload, sample.outcome);
+            self.rows.push(EdgeRow { workload, outcome, cause, count: 0 });
+            self.rows.len() - 1
+        })
+    }
+
     /// Another request of a row, for what it stands for.
     fn count_in_batch(&mut self, row: usize, batch: u32) {
         if self.batches.len() <= row {
@@ -127,6 +144,14 @@ impl Edge {
             Some((_, count)) => *count += 1,
             None => counts.push((batch, 1)),
         }
+    }
+}
+
+impl EdgeRow {
+    #[inline(always)]
+    fn counts(&self, ended: &Ended) -> bool {
+        let Ended { sample, cause, .. } = ended;
+        self.outcome == sample.outcome && self.workload == sample.workload && self.cause == *cause
     }
 }
 
@@ -143,31 +168,23 @@ impl Recorder {
         });
         let watches: Vec<(u32, Watch)> = watches.collect();
         let edge = |(source, destination, traffic): (String, String, Option<String>)| {
-            let wants = |interest: &Interest, roots| {
-                interest.roots == roots
+            let wants = |interest: &Interest| {
+                (!interest.roots || traffic.is_some())
                     && interest.source.as_ref().is_none_or(|name| *name == source)
                     && interest.destination.as_ref().is_none_or(|name| *name == destination)
                     && interest.traffic.as_ref().is_none_or(|id| Some(id) == traffic.as_ref())
             };
-            let of = |roots| {
-                let all = probes.iter().zip(0..);
-                all.filter(|(probe, _)| probe.gauge().is_none() && wants(&probe.interest, roots))
-                    .map(|(_, index)| index)
-                    .collect()
-            };
-            let watching = |roots| {
-                let all = watches.iter().zip(0..);
-                all.filter(|((_, watch), _)| {
-                    watch.gauge().is_none() && wants(&watch.interest, roots)
-                })
-                .map(|(_, index)| index)
-                .collect()
-            };
+            let of_interest = probes
+                .iter()
+                .zip(0..)
+                .filter(|(probe, _)| probe.gauge().is_none() && wants(&probe.interest));
+            let watching = watches
+                .iter()
+                .zip(0..)
+                .filter(|((_, watch), _)| watch.gauge().is_none() && wants(&watch.interest));
             Edge {
-                probes: of(false),
-                watches: watching(false),
-                roots_probes: of(true),
-                roots_watches: watching(true),
+                probes: of_interest.map(|(_, index)| index).collect(),
+                watches: watching.map(|(_, index)| index).collect(),
                 rows: Vec::with_capacity(8),
                 requests: Tally::default(),
                 batches: Vec::new(),
@@ -179,7 +196,7 @@ impl Recorder {
         let edges = edges.into_iter().map(edge).collect();
         Self {
             on,
-            warmup,
+            counts_from: if on { warmup } else { Time::from_ns(u64::MAX) },
             edges,
             requests: Tally::default(),
             latency_ok: Histogram::new(),
@@ -228,42 +245,24 @@ impl Recorder {
     /// Whether something that began then, for a request of that batch, is counted.
     #[inline]
     pub fn counts(&self, began: Time, batch: u32) -> bool {
-        self.on && self.warmup <= began && batch != UNRECORDED
+        self.counts_from <= began && batch != UNRECORDED
     }
 
     /// A call ended at its client side.
     #[inline(always)]
     pub fn ended(&mut self, now: Time, ended: &Ended) {
-        let edge = &mut self.edges[ended.edge as usize];
         let sample = &ended.sample;
+        let counts = self.counts(sample.began, sample.batch);
+        let edge = &mut self.edges[ended.edge as usize];
         for index in &edge.watches {
-            self.watches[*index as usize].1.request(now, sample);
+            self.watches[*index as usize].1.request(now, *sample);
         }
-        if ended.root {
-            for index in &edge.roots_watches {
-                self.watches[*index as usize].1.request(now, sample);
-            }
-        }
-        if !self.counts(sample.began, sample.batch) {
+        if !counts {
             return;
         }
-        let edge = &mut self.edges[ended.edge as usize];
         let ok = sample.outcome.is_ok();
         edge.requests.count(ok);
-        let same = |row: &EdgeRow| {
-            row.outcome == sample.outcome
-                && row.workload == sample.workload
-                && row.cause == ended.cause
-        };
-        let place = edge.rows.iter().position(same).unwrap_or_else(|| {
-            edge.rows.push(EdgeRow {
-                workload: sample.workload,
-                outcome: sample.outcome,
-                cause: ended.cause,
-                count: 0,
-            });
-            edge.rows.len() - 1
-        });
+        let place = edge.row_of(ended);
         edge.rows[place].count += 1;
         if self.batches.is_on() {
             edge.count_in_batch(place, sample.batch);
@@ -274,16 +273,13 @@ impl Recorder {
         self.attempts.calls += 1;
         self.attempts.total += u64::from(sample.attempts);
         self.attempts.retries += u64::from(sample.attempts.saturating_sub(1));
-        if ended.root {
-            self.root_ended(ended.edge, sample, ok);
+        if edge.traffic.is_some() {
+            self.root_ended(sample, ok);
         }
     }
 
     #[inline(always)]
-    fn root_ended(&mut self, edge: u32, sample: &Sample, ok: bool) {
-        for index in &self.edges[edge as usize].roots_probes {
-            self.probes[*index as usize].request(sample);
-        }
+    fn root_ended(&mut self, sample: &Sample, ok: bool) {
         self.requests.count(ok);
         if ok {
             self.latency_ok.record(sample.latency.ns());

@@ -89,7 +89,7 @@ impl World<'_> {
         let latency = self.now.since(call.began);
         let sample = call.sample(latency, Outcome::failure(Details::ConnectionTermination));
         let cause = self.pod_cause(call.pod);
-        self.recorder.ended(self.now, &Ended { edge: call.edge, root: true, sample, cause });
+        self.recorder.ended(self.now, &Ended { edge: call.edge, sample, cause });
         self.ledger.root_ended(self.now, latency);
         if let Parent::User(source, user) = call.parent {
             self.user_thinks(source, user, Some(call.key));
@@ -155,7 +155,9 @@ impl World<'_> {
         }
         let upstream = &mut self.upstreams[attempt.upstream as usize];
         upstream.gauges.requests -= 1;
-        upstream.demand.held(self.now.since(attempt.arrived));
+        if self.sampling.is_some() {
+            upstream.demand.held(self.now.since(attempt.arrived));
+        }
         upstream.hosts[attempt.host as usize].active -= 1;
         self.judge_endpoint(attempt.upstream, attempt.host, outcome);
         self.release_connection(attempt.connection, is_complete);

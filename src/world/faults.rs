@@ -176,7 +176,7 @@ impl World<'_> {
         for index in self.pods_taken_down(cause) {
             let pod = &self.pods[index as usize];
             // A node without power starts nothing; its pods start when it is back.
-            if pod.life == Life::Down && self.nodes.dead[pod.node.index()] == 0 {
+            if pod.life == Life::Down && !self.nodes.is_dead(pod.node) {
                 self.restart_pod(index);
             }
         }

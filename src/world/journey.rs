@@ -142,7 +142,9 @@ impl World<'_> {
         self.recorder.attempt(self.now, call.batch, number != 0);
         let draws = call.key.attempt(u32::from(number));
         let upstream = &mut self.upstreams[index as usize];
-        upstream.demand.count();
+        if self.sampling.is_some() {
+            upstream.demand.count();
+        }
         let host = match pick_endpoint(self.plan, call, upstream, number, draws) {
             Pick::Host(host) => host,
             Pick::New { all, nth } => {
@@ -377,8 +379,7 @@ impl World<'_> {
         let call = &self.calls[id];
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let cause = if outcome.is_ok() { None } else { call.cause };
-        let root = matches!(parent, Parent::Traffic(_) | Parent::User(..));
-        let ended = Ended { edge: call.edge, root, sample: call.sample(latency, outcome), cause };
+        let ended = Ended { edge: call.edge, sample: call.sample(latency, outcome), cause };
         self.close_call(id);
         self.recorder.ended(self.now, &ended);
         match parent {

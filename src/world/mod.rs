@@ -195,27 +195,47 @@ impl World<'_> {
         }
     }
 
-    /// One event: what happens, in the order of a request's journey.
+    /// One event: what happens.
     #[inline(always)]
     fn step(&mut self, ticket: Ticket, what: u32) {
         self.is_stale = false;
-        let event = Event::unpack(what);
         let kind = event::kind(what);
-        if let Some(owner) = self.owner_hash(event) {
-            self.owner = owner;
-        }
-        match event {
+        // The handlers of these look their owner up anyway, and say so.
+        match Event::unpack(what) {
             Event::Arrive(source) => self.arrive(source, ticket),
-            Event::UserReturns(call) => self.user_returns(call),
             Event::Routed(call) => self.routed(call),
             Event::BackedOff(call) => self.backed_off(call),
             Event::Reach(attempt) => self.reach(attempt),
             Event::Enter(attempt) => self.enter(attempt),
             Event::Worked(attempt) => self.worked(attempt),
-            Event::Shared(pod) => self.shared(pod, ticket),
             Event::Return(attempt) => self.returned(attempt),
             Event::Answered(call) => self.answered(call),
             Event::Reset(attempt) => self.reset(attempt),
+            event => {
+                self.owner = self.owner_hash(event);
+                self.seldom(event, ticket);
+                // The recorder's own events are no part of what happened.
+                if matches!(event, Event::Interval(_) | Event::ReadGauges(_)) {
+                    self.events += 1;
+                    return;
+                }
+            }
+        }
+        if self.is_stale {
+            self.stale += 1;
+        } else {
+            self.events += 1;
+            self.ladder.record(self.now, kind, &self.digest);
+            self.digest.fold(self.now, kind, self.owner);
+        }
+    }
+
+    /// One of the events that are not steps of every request.
+    #[inline(never)]
+    fn seldom(&mut self, event: Event, ticket: Ticket) {
+        match event {
+            Event::UserReturns(call) => self.user_returns(call),
+            Event::Shared(pod) => self.shared(pod, ticket),
             Event::RouteTimeout(call) => self.route_timeout(call),
             Event::PerTryTimeout(attempt) => self.per_try_timeout(attempt),
             Event::RareCall(call) => self.rare_call(call, ticket),
@@ -254,38 +274,20 @@ impl World<'_> {
             Event::Interval(_) => self.interval(),
             Event::ReadGauges(_) => self.read_gauges(),
             Event::Window(_) => self.window(ticket),
-        }
-        if self.is_stale {
-            self.stale += 1;
-        } else {
-            self.events += 1;
-            // The recorder's own events are no part of what happened.
-            if !matches!(event, Event::Interval(_) | Event::ReadGauges(_)) {
-                self.ladder.record(self.now, kind, &self.digest);
-                self.digest.fold(self.now, kind, self.owner);
-            }
-        }
-    }
-
-    /// The hash of the name of the one that an event is about; none where the handler looks its
-    /// owner up anyway and says so (`arrive`, `live_call`, `live_attempt`).
-    #[inline]
-    fn owner_hash(&self, event: Event) -> Option<u64> {
-        match event {
             Event::Arrive(_)
             | Event::Routed(_)
             | Event::BackedOff(_)
-            | Event::Answered(_)
             | Event::Reach(_)
             | Event::Enter(_)
             | Event::Worked(_)
             | Event::Return(_)
-            | Event::Reset(_) => None,
-            other => Some(self.owner_hash_of(other)),
+            | Event::Answered(_)
+            | Event::Reset(_) => unreachable!("a step of a request"),
         }
     }
 
-    fn owner_hash_of(&self, event: Event) -> u64 {
+    /// The hash of the name of the one that an event is about.
+    fn owner_hash(&self, event: Event) -> u64 {
         let pod = |pod: u32| self.pods[pod as usize].hash;
         match event {
             Event::UserReturns(user) => u64::from(user),

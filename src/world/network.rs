@@ -24,7 +24,9 @@ use crate::vocabulary::cause::CauseId;
 pub(crate) struct Nodes {
     hashes: Vec<u64>,
     /// How many events have this node dead.
-    pub dead: Vec<u8>,
+    dead: Vec<u8>,
+    /// Whether any node is.
+    any_is_dead: bool,
     pub lost_ticket: Vec<Ticket>,
     /// Every pod that was ever put on it, oldest first.
     pub pods: Vec<Vec<u32>>,
@@ -46,6 +48,7 @@ impl Nodes {
         Self {
             hashes: universe.nodes.iter().map(|node| name_hash(&node.name)).collect(),
             dead: vec![0; count],
+            any_is_dead: false,
             lost_ticket: vec![Ticket::NONE; count],
             // Pods without a node of their own are on node 0, in a mesh of none, too.
             pods: vec![Vec::new(); count.max(1)],
@@ -63,6 +66,21 @@ impl Nodes {
 
     pub(crate) fn hash(&self, node: u32) -> u64 {
         self.hashes[node as usize]
+    }
+
+    /// Whether a node is dead.
+    #[inline(always)]
+    pub(crate) fn is_dead(&self, node: NodeId) -> bool {
+        self.any_is_dead && self.dead[node.index()] != 0
+    }
+
+    /// An event more or less has this node dead; how many have now.
+    pub(crate) fn fail(&mut self, node: NodeId, fails: bool) -> u8 {
+        let level = &mut self.dead[node.index()];
+        *level = if fails { *level + 1 } else { level.saturating_sub(1) };
+        let level = *level;
+        self.any_is_dead = self.dead.iter().any(|level| *level != 0);
+        level
     }
 }
 
@@ -96,7 +114,7 @@ impl Links<'_> {
         let (from, to) = (self.pods[from as usize].node, self.pods[to as usize].node);
         let path = self.network.path(from, to);
         let class = self.network.class(path);
-        let is_dead = self.nodes.dead[to.index()] != 0 || self.nodes.dead[from.index()] != 0;
+        let is_dead = self.nodes.is_dead(to) || self.nodes.is_dead(from);
         let mut late = Duration::ZERO;
         if class.is_plain && !is_dead {
             return Transit::Sent { path, late };
@@ -176,8 +194,8 @@ impl World<'_> {
 
     /// Whether packets get from one node to the other and back.
     pub(super) fn is_connected(&self, a: NodeId, b: NodeId) -> bool {
-        self.nodes.dead[a.index()] == 0
-            && self.nodes.dead[b.index()] == 0
+        !self.nodes.is_dead(a)
+            && !self.nodes.is_dead(b)
             && !self.network.is_cut(a, b)
             && !self.network.is_cut(b, a)
     }

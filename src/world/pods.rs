@@ -26,7 +26,7 @@ impl World<'_> {
         let state = &mut self.workloads[workload.index()];
         let ordinal = state.next_ordinal;
         state.next_ordinal += 1;
-        let alive = |node: &&NodeId| self.nodes.dead[node.index()] == 0;
+        let alive = |node: &&NodeId| !self.nodes.is_dead(**node);
         let alive_count = spec.nodes.iter().filter(alive).count().max(1);
         let nth = ordinal as usize % alive_count;
         let node = spec.nodes.iter().filter(alive).nth(nth).or(spec.nodes.first());
@@ -116,7 +116,7 @@ impl World<'_> {
         let now = self.now;
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
-        if self.nodes.dead[pod.node.index()] != 0 {
+        if self.nodes.is_dead(pod.node) {
             return;
         }
         pod.app_is_up = true;

@@ -17,9 +17,7 @@ use crate::vocabulary::cause::CauseId;
 impl World<'_> {
     pub(super) fn fail_nodes(&mut self, nodes: &[NodeId], fails: bool, cause: Option<CauseId>) {
         for node in nodes {
-            let level = &mut self.nodes.dead[node.index()];
-            *level = if fails { *level + 1 } else { level.saturating_sub(1) };
-            match (fails, *level) {
+            match (fails, self.nodes.fail(*node, fails)) {
                 (true, 1) => {
                     self.nodes.cause = cause;
                     self.lose_power(node.0, cause);

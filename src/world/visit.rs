@@ -30,7 +30,7 @@ impl World<'_> {
             return self.send(id);
         }
         let pod = &self.pods[attempt.pod as usize];
-        if self.nodes.dead[pod.node.index()] != 0 {
+        if self.nodes.is_dead(pod.node) {
             self.ledger.lost += 1;
             return self.swallow(id);
         }
