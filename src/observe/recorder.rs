@@ -215,9 +215,9 @@ impl Recorder {
     pub fn bytes(&self) -> usize {
         let edge = |edge: &Edge| {
             let names = edge.source.bytes() + edge.destination.bytes() + edge.traffic.bytes();
-            let probes = edge.probes.bytes() + edge.roots_probes.bytes();
+            let probes = edge.probes.bytes();
             let batches = edge.batches.bytes() + edge.batches.iter().map(Vec::bytes).sum::<usize>();
-            let watches = edge.watches.bytes() + edge.roots_watches.bytes();
+            let watches = edge.watches.bytes();
             names + probes + watches + edge.rows.bytes() + batches
         };
         let served = |one: &Served| one.latency.bytes() + one.wait.bytes() + one.sojourn.bytes();
