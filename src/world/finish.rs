@@ -161,12 +161,13 @@ impl World<'_> {
             let (Some(from), Some(to)) = (place(&edge.source), place(&edge.destination)) else {
                 continue;
             };
+            let requests = edge.requests();
             match edges.iter_mut().find(|one| one.from == from && one.to == to) {
                 Some(known) => {
-                    known.requests.total += edge.requests.total;
-                    known.requests.ok += edge.requests.ok;
+                    known.requests.total += requests.total;
+                    known.requests.ok += requests.ok;
                 }
-                None => edges.push(TopologyEdge { from, to, requests: edge.requests }),
+                None => edges.push(TopologyEdge { from, to, requests }),
             }
         }
         Topology { nodes, edges }

@@ -106,7 +106,7 @@ impl World<'_> {
         let Some((route, rule)) = rule else {
             return self.end_early(id, Outcome::failure(Details::RouteNotFound));
         };
-        let lanes = self.compiled.rules[route.index()][rule as usize];
+        let lanes = &self.compiled.rules[route.index()][rule as usize];
         let cluster = if let Some(only) = lanes.only {
             only
         } else {
@@ -122,11 +122,12 @@ impl World<'_> {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),
             None => TimerId::NONE,
         };
+        let (per_try, takes_success) = (lanes.per_try, lanes.takes_success);
         let upstream = self.upstream(pod, cluster);
         self.catch_up(upstream);
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
-        (call.per_try, call.takes_success) = (lanes.per_try, lanes.takes_success);
+        (call.per_try, call.takes_success) = (per_try, takes_success);
         self.try_endpoint(id);
     }
 
