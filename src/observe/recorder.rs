@@ -36,8 +36,6 @@ pub struct Edge {
     pub traffic: Option<String>,
     /// How they ended.
     pub rows: Vec<EdgeRow>,
-    /// All of them.
-    pub requests: Tally,
     /// In a sampled run, for each row its requests by batch.
     pub batches: Vec<Vec<(u32, u64)>>,
     /// Assertions and conditions that want them.
@@ -115,6 +113,15 @@ pub struct Ended {
 }
 
 impl Edge {
+    /// All of them.
+    pub fn requests(&self) -> Tally {
+        let count = |ok_only: bool| {
+            let rows = self.rows.iter().filter(|row| !ok_only || row.outcome.is_ok());
+            rows.map(|row| row.count).sum()
+        };
+        Tally { total: count(false), ok: count(true) }
+    }
+
     /// The row that a call belongs to; nearly always the first.
     #[inline(always)]
     fn row_of(&mut self, ended: &Ended) -> usize {
@@ -186,7 +193,6 @@ impl Recorder {
                 probes: of_interest.map(|(_, index)| index).collect(),
                 watches: watching.map(|(_, index)| index).collect(),
                 rows: Vec::with_capacity(8),
-                requests: Tally::default(),
                 batches: Vec::new(),
                 source,
                 destination,
@@ -261,7 +267,6 @@ impl Recorder {
             return;
         }
         let ok = sample.outcome.is_ok();
-        edge.requests.count(ok);
         let place = edge.row_of(ended);
         edge.rows[place].count += 1;
         if self.batches.is_on() {

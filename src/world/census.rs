@@ -11,7 +11,7 @@
 //! Left out: gauges per proxy.
 
 use super::World;
-use super::state::XdsStream;
+use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::WorkloadId;

@@ -5,8 +5,9 @@
 //! Left out: memory of a replica, HPA of istiod.
 
 use super::World;
+use super::config::Seen;
 use super::event::Event;
-use super::state::{Seen, XdsStream};
+use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{below, name_hash};

@@ -166,12 +166,13 @@ impl World<'_> {
             let (Some(from), Some(to)) = (place(&edge.source), place(&edge.destination)) else {
                 continue;
             };
+            let requests = edge.requests();
             if let Some(known) = known.get(&(from, to)) {
-                edges[*known].requests.total += edge.requests.total;
-                edges[*known].requests.ok += edge.requests.ok;
+                edges[*known].requests.total += requests.total;
+                edges[*known].requests.ok += requests.ok;
             } else {
                 known.insert((from, to), edges.len());
-                edges.push(TopologyEdge { from, to, requests: edge.requests });
+                edges.push(TopologyEdge { from, to, requests });
             }
         }
         Topology { nodes, edges }

@@ -6,7 +6,8 @@
 //! Left out: gauges per proxy.
 
 use super::World;
-use super::state::{Life, Link, NONE, Parent, Phase, XdsStream};
+use super::state::{Life, Link, NONE, Parent, Phase};
+use super::streams::XdsStream;
 use crate::observe::series::Readings;
 use crate::vocabulary::metric::Gauge;
 

@@ -12,17 +12,17 @@ use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::network::{Links, Transit};
+use super::pick::{Pick, make_host, pick_endpoint};
+use super::routing::{rule, weighted};
 use super::state::{Attempt, Call, Connection, NONE, Parent, Phase};
-use super::upstream::{Pick, make_host, pick_endpoint};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
-use crate::kernel::stream::{Key, below};
+use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
 use crate::model::proxy::retry;
 use crate::observe::recorder::Ended;
-use crate::plan::Plan;
-use crate::plan::policy::{Destination, RouteRule};
+use crate::plan::policy::Destination;
 use crate::plan::universe::{ClassId, RouteId, ServiceId};
 use crate::vocabulary::flag::ResponseFlag;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -106,7 +106,7 @@ impl World<'_> {
         let Some((route, rule)) = rule else {
             return self.end_early(id, Outcome::failure(Details::RouteNotFound));
         };
-        let lanes = self.compiled.rules[route.index()][rule as usize];
+        let lanes = &self.compiled.rules[route.index()][rule as usize];
         let cluster = if let Some(only) = lanes.only {
             only
         } else {
@@ -122,11 +122,12 @@ impl World<'_> {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),
             None => TimerId::NONE,
         };
+        let (per_try, takes_success) = (lanes.per_try, lanes.takes_success);
         let upstream = self.upstream(pod, cluster);
         self.catch_up(upstream);
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
-        (call.per_try, call.takes_success) = (lanes.per_try, lanes.takes_success);
+        (call.per_try, call.takes_success) = (per_try, takes_success);
         self.try_endpoint(id);
     }
 
@@ -392,21 +393,4 @@ impl World<'_> {
             Parent::Unsimulated => {}
         }
     }
-}
-
-/// The rule that a call follows.
-pub(super) fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {
-    &plan.universe.routes[call.route.index()].rules[call.rule as usize]
-}
-
-/// The destination that a draw falls on, by relative weight.
-fn weighted(split: &[(Destination, u32)], sum: u64, draw: u64) -> &Destination {
-    let mut point = below(draw, usize::try_from(sum).unwrap_or(usize::MAX)) as u64;
-    for (destination, weight) in split {
-        match point.checked_sub(u64::from(*weight)) {
-            Some(rest) => point = rest,
-            None => return destination,
-        }
-    }
-    unreachable!("a point below the sum of the weights")
 }

@@ -7,8 +7,10 @@
 
 use super::World;
 use super::census::Standing;
+use super::config::Seen;
 use super::event::Event;
-use super::state::{Attempt, Life, NONE, Phase, Pod, Seen, XdsStream};
+use super::state::{Attempt, Life, NONE, Phase, Pod};
+use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::{Duration, Time};

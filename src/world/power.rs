@@ -9,7 +9,8 @@
 
 use super::World;
 use super::event::Event;
-use super::state::{Life, XdsStream};
+use super::state::Life;
+use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
 use crate::plan::universe::NodeId;
 use crate::vocabulary::cause::CauseId;

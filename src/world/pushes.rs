@@ -4,8 +4,9 @@
 //! Left out: ACK and NACK, types pushed apart.
 
 use super::World;
+use super::config::Seen;
 use super::event::Event;
-use super::state::{Seen, XdsStream};
+use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
 use crate::model::control::debounce::DebounceStep;
 use crate::vocabulary::fact::FactKind;

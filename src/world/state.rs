@@ -4,6 +4,8 @@
 //! Left out: anything that can be derived.
 
 use super::census::Standing;
+use super::config::Seen;
+use super::streams::XdsStream;
 use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -296,32 +298,6 @@ impl Upstream<'_> {
     }
 }
 
-/// What of the configuration a proxy has: the version of each xDS type.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Seen {
-    pub cds: u32,
-    pub eds: u32,
-    pub lds: u32,
-    pub rds: u32,
-}
-
-impl Seen {
-    /// Everything as of one version.
-    pub(crate) const fn all(version: u32) -> Self {
-        Self { cds: version, eds: version, lds: version, rds: version }
-    }
-
-    /// The four.
-    pub(crate) const fn versions(self) -> [u32; 4] {
-        [self.cds, self.eds, self.lds, self.rds]
-    }
-
-    /// The oldest of the four.
-    pub(crate) fn oldest(self) -> u32 {
-        self.cds.min(self.eds).min(self.lds).min(self.rds)
-    }
-}
-
 /// A pod's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
@@ -337,17 +313,6 @@ pub(crate) enum Life {
     Down,
     /// Deleted.
     Gone,
-}
-
-/// Whether a proxy has an xDS stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum XdsStream {
-    /// It needs none.
-    Off,
-    /// To a replica.
-    Connected(u32),
-    /// The next try is scheduled, or parked until something changes.
-    Waiting,
 }
 
 /// A pod with its proxy.

@@ -10,13 +10,24 @@
 use super::World;
 use super::control::{CONNECT_HELD, Found, XDS};
 use super::event::Event;
-use super::state::{Life, XdsStream};
+use super::state::Life;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::control::admission::Admit;
 use crate::model::identity::retry::RetryLoop;
 use crate::vocabulary::fact::FactKind;
+
+/// Whether a proxy has an xDS stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum XdsStream {
+    /// It needs none.
+    Off,
+    /// To a replica.
+    Connected(u32),
+    /// The next try is scheduled, or parked until something changes.
+    Waiting,
+}
 
 impl World<'_> {
     /// A pod's draw for a loop.

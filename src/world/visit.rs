@@ -364,39 +364,4 @@ impl World<'_> {
         let is_up = if pod.is_meshed { pod.proxy_is_up } else { pod.app_is_up };
         is_up && !matches!(pod.life, Life::Starting | Life::Down | Life::Gone)
     }
-
-    /// The pod has died under an attempt: the client hears of it by a reset.
-    pub(super) fn break_attempt(&mut self, id: Id<Attempt>) {
-        let attempt = self.attempts[id];
-        if attempt.call.is_none() {
-            return self.close_attempt(id);
-        }
-        let client = attempt.client;
-        let cause = self.pod_cause(attempt.pod);
-        let record = &mut self.attempts[id];
-        record.phase = Phase::Broken;
-        record.cause = cause;
-        match self.transit(attempt.pod, client, 0, || 0, Duration::ZERO) {
-            Transit::Sent { path, .. } => {
-                self.attempts[id].pending += 1;
-                let draw = || attempt.key.draw(1, purpose::LINK_BACK);
-                self.over(path, Duration::ZERO, draw, Event::Reset(id.index()));
-            }
-            Transit::Swallowed => self.swallow(id),
-        }
-    }
-
-    /// Nobody will ever answer: TCP gives up in the end.
-    fn swallow(&mut self, id: Id<Attempt>) {
-        let cause = self.nodes.cause;
-        let attempt = &mut self.attempts[id];
-        if attempt.call.is_none() {
-            return self.close_attempt(id);
-        }
-        attempt.phase = Phase::Broken;
-        attempt.cause = attempt.cause.or(cause);
-        attempt.pending += 1;
-        let give_up = (attempt.sent_at + self.plan.parameters.network.give_up).max(self.now);
-        self.queue.at(give_up, Event::Reset(id.index()).pack());
-    }
 }

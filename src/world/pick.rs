@@ -1,0 +1,125 @@
+//! An endpoint for a try: chosen by the balancer, made at its first use.
+//!
+//! Source: Envoy's load balancers and retry host predicates; `model::proxy::balancer`.
+//! Left out: weights, localities, priorities.
+
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
+use super::client::purpose;
+use super::config::Config;
+use super::memory::Memory;
+use super::routing::rule;
+use super::state::{Attempt, Call, Connection, Host, NONE, Upstream};
+use crate::kernel::slab::Id;
+use crate::kernel::stream::Draws;
+use crate::model::proxy::balancer;
+use crate::model::proxy::outlier::Health;
+use crate::model::proxy::pool::Pool;
+use crate::plan::Plan;
+
+/// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
+#[cold]
+pub(super) fn make_host(
+    config: &mut Config,
+    memory: &mut Memory,
+    upstream: &mut Upstream,
+    all: bool,
+    nth: usize,
+) -> u32 {
+    let place = if all { nth } else { upstream.place_of_usable(nth) };
+    let pod = config.endpoints(upstream.cluster, upstream.version)[place];
+    let host = Host {
+        pod,
+        is_member: true,
+        active: 0,
+        health: Health::default(),
+        pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
+    };
+    let slot = if let Some(slot) = upstream.free_hosts.pop() {
+        upstream.hosts[slot as usize] = host;
+        slot
+    } else {
+        upstream.hosts.push(host);
+        u32::try_from(upstream.hosts.len() - 1).expect("few endpoints")
+    };
+    upstream.members[place] = slot;
+    let pools = upstream.turns.len() * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
+    memory.grow(size_of::<Host>() + pools);
+    if upstream.ejected != 0 {
+        upstream.list_usable();
+    }
+    slot
+}
+
+/// What the balancer chose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pick {
+    /// This endpoint.
+    Host(u32),
+    /// One that was never used: the nth of all, or of those not ejected.
+    New { all: bool, nth: usize },
+    /// There is none.
+    None,
+}
+
+/// An endpoint for a call's try `number` (from 0), by the balancer; a retry keeps away from those
+/// already tried, if the policy says so.
+#[inline(always)]
+pub(super) fn pick_endpoint(
+    plan: &Plan,
+    call: &Call,
+    upstream: &mut Upstream,
+    number: u16,
+    draws: Draws,
+) -> Pick {
+    match pick(call, upstream, draws, 0) {
+        Pick::Host(host) if number != 0 && call.tried.contains(&host) => {
+            pick_another(plan, call, upstream, draws, host)
+        }
+        first => first,
+    }
+}
+
+/// Further picks for a retry whose first pick was tried already: the last, if all were.
+#[cold]
+fn pick_another(
+    plan: &Plan,
+    call: &Call,
+    upstream: &mut Upstream,
+    draws: Draws,
+    first: u32,
+) -> Pick {
+    let retry = &rule(plan, call).retry;
+    let more = if retry.previous_hosts { retry.host_attempts } else { 0 };
+    let mut last = Pick::Host(first);
+    for turn in 1..=more {
+        last = pick(call, upstream, draws, turn);
+        if !matches!(last, Pick::Host(host) if call.tried.contains(&host)) {
+            break;
+        }
+    }
+    last
+}
+
+#[inline(always)]
+fn pick(call: &Call, upstream: &mut Upstream, draws: Draws, turn: u32) -> Pick {
+    let policy = upstream.policy;
+    let members = upstream.members.len();
+    let usable = members - upstream.ejected as usize;
+    let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
+    let all = panics || usable == members;
+    let candidates = if all { &upstream.members } else { &upstream.usable };
+    if candidates.is_empty() {
+        return Pick::None;
+    }
+    let draw = draws.draw(purpose::ENDPOINT + turn);
+    let place = &mut upstream.turns[call.worker as usize];
+    let nth = balancer::pick(policy.balancer, candidates.len(), place, draw, |nth| {
+        // One that was never used has nothing to do.
+        upstream.hosts.get(candidates[nth] as usize).map_or(0, |host| host.active)
+    });
+    match candidates[nth] {
+        NONE => Pick::New { all, nth },
+        host => Pick::Host(host),
+    }
+}
