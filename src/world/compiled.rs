@@ -7,7 +7,7 @@ use super::state::NONE;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::{LaneId, Queue};
 use crate::kernel::sampler::Sampler;
-use crate::kernel::stream::name_hash;
+use crate::kernel::stream::{below, name_hash};
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::policy::Destination;
@@ -225,4 +225,16 @@ impl Edges {
             next
         })
     }
+}
+
+/// The destination that a draw falls on, by relative weight.
+pub(crate) fn weighted(split: &[(Destination, u32)], sum: u64, draw: u64) -> &Destination {
+    let mut point = below(draw, usize::try_from(sum).unwrap_or(usize::MAX)) as u64;
+    for (destination, weight) in split {
+        match point.checked_sub(u64::from(*weight)) {
+            Some(rest) => point = rest,
+            None => return destination,
+        }
+    }
+    unreachable!("a point below the sum of the weights")
 }

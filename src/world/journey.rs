@@ -9,14 +9,14 @@
 
 use super::World;
 use super::client::purpose;
-use super::compiled::Target;
+use super::compiled::{Target, weighted};
 use super::event::Event;
 use super::network::{Links, Transit};
 use super::state::{Attempt, Call, Connection, NONE, Parent, Phase};
 use super::upstream::{Pick, make_host, pick_endpoint};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
-use crate::kernel::stream::{Key, below};
+use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
 use crate::model::proxy::retry;
@@ -396,16 +396,4 @@ impl World<'_> {
 /// The rule that a call follows.
 pub(super) fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {
     &plan.universe.routes[call.route.index()].rules[call.rule as usize]
-}
-
-/// The destination that a draw falls on, by relative weight.
-fn weighted(split: &[(Destination, u32)], sum: u64, draw: u64) -> &Destination {
-    let mut point = below(draw, usize::try_from(sum).unwrap_or(usize::MAX)) as u64;
-    for (destination, weight) in split {
-        match point.checked_sub(u64::from(*weight)) {
-            Some(rest) => point = rest,
-            None => return destination,
-        }
-    }
-    unreachable!("a point below the sum of the weights")
 }
