@@ -3,7 +3,7 @@
 //! A list is sorted, and never changes once it is here. One that was seen before is found by its
 //! content, so clusters with the same endpoints share it. A list that differs little from the one
 //! before it is kept as what went and what came; a chain of deltas ends at a whole list after
-//! [`CHAIN_MAX`] steps, or when its deltas have half as many endpoints as the list, so that a
+//! `CHAIN_MAX` steps, or when its deltas have half as many endpoints as the list, so that a
 //! rollout of a thousand pods costs dozens of whole lists, not thousands, and any list is put
 //! together in a bounded number of steps. What nobody uses is freed.
 //!
