@@ -294,7 +294,7 @@ mod tests {
         for id in history.iter().step_by(2).chain(history.iter().skip(1).step_by(2)) {
             lists.release(*id);
         }
-        assert_eq!((lists.bytes(), lists.bases().count()), (0, 0));
+        assert_eq!((lists.bytes, lists.bases().count()), (0, 0));
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(lists.bases().collect::<Vec<_>>(), [(old, None), (new, Some(old))]);
         assert_eq!(lists.list(new), [2, 3, 4]);
         lists.release(new);
-        assert_eq!(lists.bytes(), 0);
+        assert_eq!(lists.bytes, 0);
     }
 
     #[test]
