@@ -6,7 +6,7 @@
 use super::output::Trouble;
 use super::simulate::Judged;
 use crate::report::write::write_all;
-use crate::report::{csv, events, hgrm, hlog, plot, summary};
+use crate::report::{csv, events, hgrm, hlog, plot, sampled, summary};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -16,7 +16,7 @@ fn files(judged: &Judged) -> Vec<(&'static str, Vec<u8>)> {
     let (spectrum, timeline) = (plot::spectrum(run), plot::timeline(run));
     vec![
         ("summary.json", summary::render(&judged.summary()).into_bytes()),
-        ("latency.hgrm", hgrm::hgrm(&run.latency).into_bytes()),
+        ("latency.hgrm", (hgrm::hgrm(&run.latency) + &sampled::comment(run)).into_bytes()),
         ("latency.hlog", hlog::hlog(run)),
         ("series.csv", csv::series(run).into_bytes()),
         ("outcomes.csv", csv::outcomes(run).into_bytes()),

@@ -8,6 +8,7 @@
 
 use crate::kernel::histogram::Histogram;
 use crate::observe::run::{Phase, Run};
+use crate::report::sampled;
 use hdrhistogram::serialization::V2Serializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
 
@@ -22,7 +23,8 @@ const MAX_DIVISOR: f64 = 1e6;
 
 /// The log.
 pub fn hlog(run: &Run) -> Vec<u8> {
-    let mut log = HEAD.as_bytes().to_vec();
+    let mut log = sampled::comment(run).into_bytes();
+    log.extend_from_slice(HEAD.as_bytes());
     let mut serializer = V2Serializer::new();
     let mut writer = IntervalLogWriterBuilder::new()
         .with_max_value_divisor(MAX_DIVISOR)

@@ -7,7 +7,7 @@ pub mod hlog;
 pub mod json;
 pub mod number;
 pub mod plot;
-mod sampled;
+pub mod sampled;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -117,6 +117,16 @@ pub(super) fn sentence(run: &Run) -> Option<String> {
     ))
 }
 
+/// The same as a comment line of the histogram files, which hold raw counts; empty if it was not.
+pub fn comment(run: &Run) -> String {
+    let Some(sampled) = &run.sampled else { return String::new() };
+    let policy = &sampled.policy;
+    format!(
+        "#[Sampled = {} windows of {} every {}: counts of recorded requests, not weighted]\n",
+        sampled.windows, policy.window, policy.every
+    )
+}
+
 /// A share with its interval: 63.4 % [63.1, 63.7].
 pub(super) fn share(estimate: Estimate) -> String {
     let bare = |share: f64| percent(share).trim_end_matches(" %").to_owned();

@@ -193,11 +193,17 @@ impl World<'_> {
         let (client, balancer) = (upstream.pod, policy.balancer);
         let (endpoints, workers) = (upstream.members.len(), upstream.turns.len());
         let spread = Spread { endpoints, workers, balancer };
-        let per_s = upstream.demand.per_s_beyond(spread, connections);
         let Some(sampling) = &self.sampling else { return };
         let gap_ends = sampling.schedule.next().unwrap_or(self.end);
-        let expected = per_s * gap_ends.saturating_since(self.now).as_s();
-        if expected < DEMAND_MIN || !self.would_connect(client, pod, self.now) {
+        let gap_s = gap_ends.saturating_since(self.now).as_s();
+        let is_seldom = |per_s: f64| per_s * gap_s < DEMAND_MIN;
+        if is_seldom(upstream.demand.per_s_beyond_at_most(spread, connections))
+            || !self.would_connect(client, pod, self.now)
+        {
+            return;
+        }
+        let per_s = upstream.demand.per_s_beyond(spread, connections);
+        if is_seldom(per_s) {
             return;
         }
         let key = Key(self.pods[client as usize].hash ^ self.seed)

@@ -170,6 +170,8 @@ impl World<'_> {
         }
         let readings = self.gauges();
         self.recorder.series = crate::observe::series::Series::new(readings);
+        // A sampled run begins with its warm-up or a lead-in.
+        self.recorder.series.set_recording(self.now, self.sampling.is_none());
         self.queue.after(self.plan.interval, Event::Interval(0).pack());
         if self.recorder.reads_gauges() {
             self.read_gauges();

@@ -71,8 +71,23 @@ impl Demand {
         if connections == 0 || per_s <= 0.0 {
             return per_s;
         }
-        let under_way = per_endpoint_s * self.past_held_s / self.past;
-        per_s * spread.busy(under_way, connections)
+        per_s * spread.busy(self.under_way(spread), connections)
+    }
+
+    /// At most the same, without much work.
+    pub fn per_s_beyond_at_most(&self, spread: Spread, connections: u32) -> f64 {
+        // P(N >= k) <= m^k / k! of a Poisson variable.
+        let mean = self.under_way(spread);
+        let bound = (1..=connections).fold(1.0, |bound, n| bound * mean / f64::from(n));
+        self.per_s() / (spread.endpoints * spread.workers) as f64 * bound.min(1.0)
+    }
+
+    /// The mean number of requests at an endpoint.
+    fn under_way(&self, spread: Spread) -> f64 {
+        if self.past <= 0.0 {
+            return 0.0;
+        }
+        self.per_s() / spread.endpoints as f64 * self.past_held_s / self.past
     }
 }
 
@@ -94,6 +109,10 @@ impl Spread {
         let mut sum = 0.0;
         let mut beyond = self.chosen(under_way, connections);
         for count in connections..connections + TERMS {
+            // What is left cannot be seen in the sum any more.
+            if beyond <= sum * 1e-12 {
+                break;
+            }
             let next = self.chosen(under_way, count + 1);
             sum += (beyond - next) * own_share(count, connections, self.workers);
             beyond = next;
@@ -109,22 +128,32 @@ impl Spread {
             LoadBalancer::LeastRequestDistinct if self.endpoints == 1 => one,
             LoadBalancer::LeastRequestDistinct => one * one,
             LoadBalancer::LeastRequestFullScan => libm::pow(one, self.endpoints as f64),
-            LoadBalancer::LeastRequest { choices } => {
-                // Places that draws with replacement have hit so far, by their number.
-                let mut chance = vec![0.0, 1.0];
-                for _ in 1..choices {
-                    let mut after = vec![0.0; chance.len() + 1];
-                    for (places, chance) in chance.iter().enumerate() {
-                        let known = places as f64 / self.endpoints as f64;
-                        after[places] += chance * known;
-                        after[places + 1] += chance * (1.0 - known);
-                    }
-                    chance = after;
-                }
-                let powers = (0_u32..).map(|places| libm::pow(one, f64::from(places)));
-                chance.iter().zip(powers).map(|(chance, power)| chance * power).sum()
+            LoadBalancer::LeastRequest { choices: 2 } => {
+                // Both draws may hit the same.
+                let same = 1.0 / self.endpoints as f64;
+                one * (same + (1.0 - same) * one)
             }
+            LoadBalancer::LeastRequest { choices } => self.chosen_of(one, choices),
         }
+    }
+}
+
+impl Spread {
+    /// The chance that all of the endpoints that so many draws with replacement hit are as loaded,
+    /// where one of them is with the chance `one`.
+    fn chosen_of(self, one: f64, choices: u32) -> f64 {
+        // Different endpoints hit so far, by their number.
+        let mut chance = vec![0.0, 1.0];
+        for _ in 1..choices {
+            let mut after = vec![0.0; chance.len() + 1];
+            for (places, chance) in chance.iter().enumerate() {
+                let known = places as f64 / self.endpoints as f64;
+                after[places] += chance * known;
+                after[places + 1] += chance * (1.0 - known);
+            }
+            chance = after;
+        }
+        chance.iter().rev().fold(0.0, |sum, chance| sum * one + chance)
     }
 }
 
@@ -134,11 +163,11 @@ const TERMS: u32 = 24;
 /// P(at least `least` of `count` are on one of so many workers).
 fn own_share(count: u32, least: u32, workers: usize) -> f64 {
     let own = 1.0 / workers as f64;
-    let mut below = 0.0;
-    let mut term = libm::pow(1.0 - own, f64::from(count));
     if workers == 1 {
         return if least <= count { 1.0 } else { 0.0 };
     }
+    let mut below = 0.0;
+    let mut term = (0..count).fold(1.0, |term, _| term * (1.0 - own));
     for n in 0..least {
         below += term;
         term *= f64::from(count.saturating_sub(n)) / f64::from(n + 1) * own / (1.0 - own);
