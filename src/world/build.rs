@@ -16,6 +16,7 @@ use super::event::Event;
 use super::ledger::Ledger;
 use super::network::Nodes;
 use super::options::Options;
+use super::scopes::Scopes;
 use super::state::{Seen, XdsStream};
 use super::timeline::Timeline;
 use crate::kernel::digest::{Digest, Ladder};
@@ -64,6 +65,7 @@ impl<'p> World<'p> {
             workloads: workloads.collect(),
             config: Config::new(
                 universe.clusters.len(),
+                Scopes::new(plan),
                 universe.services.iter().map(|service| service.route).collect(),
             ),
             control: ControlPlane::new(plan),

@@ -24,6 +24,7 @@ pub mod options;
 mod pods;
 mod pushes;
 mod renewal;
+mod scopes;
 mod state;
 mod streams;
 mod timeline;

@@ -74,6 +74,9 @@ impl World<'_> {
             let one = &self.pods[pod];
             if one.stream == XdsStream::Connected(index) && one.seen.oldest() < context {
                 let slot = u32::try_from(pod).expect("fewer than 2^32 pods");
+                if self.skips_to(slot, context) {
+                    continue;
+                }
                 self.control.replicas[index as usize].push.enqueue(slot);
             }
         }
@@ -106,7 +109,7 @@ impl World<'_> {
             return self.stale();
         }
         let (old, connected_since) = (pod.seen.oldest(), pod.connected_since);
-        let stale_since = self.config.stale_since(old);
+        let stale_since = self.proxy_stale_since(index, old);
         self.set_seen(index, Seen::all(version.max(old)));
         self.set_pushing(index, None);
         self.leave_gone_endpoints(index);

@@ -13,6 +13,7 @@ mod places;
 mod policy;
 mod program;
 mod routes;
+mod scopes;
 mod services;
 mod timeline;
 mod traffic;
@@ -101,6 +102,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.sources();
     lower.names();
     lower.events();
+    let scopes = lower.scopes();
     let assertions = lower.assertions();
     lower.limits();
     let start = match scenario.text("start") {
@@ -119,6 +121,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         profile: lower.profile,
         parameters: lower.parameters,
         universe: lower.universe,
+        scopes,
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,
@@ -142,6 +145,9 @@ fn digest(plan: &Plan) -> u128 {
     let clock = (plan.duration, plan.warmup, plan.interval, plan.start, &plan.profile);
     digest.bytes(format!("{clock:?}").as_bytes());
     digest.bytes(format!("{:?}", plan.universe).as_bytes());
+    if !plan.scopes.is_empty() {
+        digest.bytes(format!("{:?}", plan.scopes).as_bytes());
+    }
     digest.bytes(format!("{:?}", plan.traffic).as_bytes());
     digest.bytes(format!("{:?}", plan.timeline).as_bytes());
     digest.bytes(format!("{:?}", plan.assertions).as_bytes());
