@@ -30,10 +30,7 @@ impl World<'_> {
         let (plan, index) = (self.plan, call.upstream);
         let upstream = &mut self.upstreams[index as usize];
         let policy = &plan.universe.clusters[upstream.cluster.index()].policy;
-        let members = upstream.members.len();
-        let usable = members - upstream.ejected as usize;
-        let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-        let all = panics || usable == members;
+        let all = upstream.uses_all(policy.panic_threshold);
         let candidates = if all { &upstream.members } else { &upstream.usable };
         if candidates.is_empty() {
             return None;
@@ -58,13 +55,16 @@ impl World<'_> {
                 break;
             }
         }
-        if host == NONE { Some(self.make_host(index, all, place)) } else { Some(host) }
+        if host == NONE { Some(self.make_host(index, place)) } else { Some(host) }
     }
 
     /// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
     #[cold]
-    fn make_host(&mut self, index: u32, all: bool, nth: usize) -> u32 {
+    #[inline(never)]
+    fn make_host(&mut self, index: u32, nth: usize) -> u32 {
         let upstream = &mut self.upstreams[index as usize];
+        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
+        let all = upstream.uses_all(policy.panic_threshold);
         let place = if all { nth } else { upstream.place_of_usable(nth) };
         let pod = self.config.endpoints(upstream.cluster, upstream.version)[place];
         let host = Host {
@@ -132,6 +132,8 @@ impl World<'_> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn apply_endpoints(&mut self, index: u32, seen: u32) {
         let upstream = &mut self.upstreams[index as usize];
         let old = std::mem::replace(&mut upstream.version, seen);
@@ -293,6 +295,14 @@ impl Upstream {
             self.hosts[*slot as usize].is_member = false;
         }
         left
+    }
+
+    /// Whether any member may be picked: nobody is ejected, or too many are.
+    #[inline]
+    fn uses_all(&self, panic_threshold: f64) -> bool {
+        let members = self.members.len();
+        let usable = members - self.ejected as usize;
+        self.ejected == 0 || (usable as f64) < panic_threshold * members as f64
     }
 
     /// Counts who is ejected; lists who is not, while somebody is.
