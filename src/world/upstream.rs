@@ -35,26 +35,25 @@ impl World<'_> {
         if candidates.is_empty() {
             return None;
         }
-        let picks = match number {
-            0 => 1,
-            _ => match &rule(plan, call).retry {
-                retry if retry.previous_hosts => retry.host_attempts + 1,
-                _ => 1,
-            },
-        };
         let turn = &mut upstream.turns[call.worker as usize];
-        let (mut host, mut place) = (NONE, 0);
-        for pick in 0..picks {
+        let mut pick = 0;
+        let (host, place) = loop {
             let draw = call.key.draw(u32::from(number), purpose::ENDPOINT + pick);
-            place = balancer::pick(policy.balancer, candidates.len(), turn, draw, |place| {
+            let place = balancer::pick(policy.balancer, candidates.len(), turn, draw, |place| {
                 // One that was never used has nothing to do.
                 upstream.hosts.get(candidates[place] as usize).map_or(0, |host| host.active)
             });
-            host = candidates[place];
-            if pick + 1 == picks || host == NONE || !call.tried.contains(&host) {
-                break;
+            let host = candidates[place];
+            // The first try has nobody to avoid.
+            if number == 0 || host == NONE || !call.tried.contains(&host) {
+                break (host, place);
             }
-        }
+            let retry = &rule(plan, call).retry;
+            if !retry.previous_hosts || retry.host_attempts <= pick {
+                break (host, place);
+            }
+            pick += 1;
+        };
         if host == NONE { Some(self.make_host(index, place)) } else { Some(host) }
     }
 
