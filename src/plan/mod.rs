@@ -18,9 +18,10 @@ use crate::kernel::time::Duration;
 use assertion::Assertion;
 use parameter::Parameters;
 use sampling::Sampling;
+use std::collections::BTreeMap;
 use timeline::TimelineEvent;
 use traffic::Traffic;
-use universe::Universe;
+use universe::{ServiceId, Universe, WorkloadId};
 
 /// Everything there is to know before a run, but the seed.
 #[derive(Clone, PartialEq, Debug)]
@@ -47,6 +48,8 @@ pub struct Plan {
     pub parameters: Parameters,
     /// Places, services, workloads, clusters, routes.
     pub universe: Universe,
+    /// What the proxies of a workload may call, in id order; everything if it is not here.
+    pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What changes and breaks, in the order of the file.

@@ -88,6 +88,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("count", Count(1, SERVICES_MAX), None, "so many services: name-0, name-1, …"),
     key("protocol", Word(&["http1", "http2"]), Is("http1"), "between proxies"),
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
+    key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),

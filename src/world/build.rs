@@ -18,6 +18,7 @@ use super::event::Event;
 use super::ledger::Ledger;
 use super::network::Nodes;
 use super::options::Options;
+use super::scopes::Scopes;
 use super::streams::XdsStream;
 use super::timeline::Timeline;
 use crate::kernel::digest::{Digest, Ladder};
@@ -69,6 +70,7 @@ impl<'p> World<'p> {
             workloads: workloads.collect(),
             config: Config::new(
                 universe.clusters.len(),
+                Scopes::new(plan),
                 universe.services.iter().map(|service| service.route).collect(),
             ),
             control: ControlPlane::new(plan),

@@ -6,9 +6,10 @@
 //! function for each kind of holder.
 //!
 //! Source: ARCHITECTURE.md; xDS versions are per type, four numbers a proxy.
-//! Left out: scopes (every proxy sees everything); versions of one type pushed alone.
+//! Left out: versions of one type pushed alone.
 
 use super::World;
+use super::scopes::Scopes;
 use super::state::Pod;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
@@ -61,13 +62,16 @@ pub(crate) struct Config {
     endpoints: Vec<History<SnapshotId>>,
     /// By service.
     routes: Vec<History<RouteId>>,
+    pub scopes: Scopes,
+    /// When the newest version came.
+    newest_at: Time,
     /// The version that the API server's watchers know.
     pub watched: u32,
 }
 
 impl Config {
     /// Version 1: no endpoints yet, and these routes, at time zero.
-    pub(crate) fn new(clusters: usize, routes: Vec<RouteId>) -> Self {
+    pub(crate) fn new(clusters: usize, scopes: Scopes, routes: Vec<RouteId>) -> Self {
         let cluster = |index| ClusterId(u32::try_from(index).expect("fewer than 2^32 clusters"));
         let service = |index| ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
         let things = (0..clusters).map(|index| Thing::Endpoints(cluster(index)));
@@ -79,6 +83,8 @@ impl Config {
             endpoints: (0..clusters).map(|_| vec![(1, lists.add(&[], None))]).collect(),
             routes: routes.into_iter().map(|route| vec![(1, route)]).collect(),
             lists,
+            scopes,
+            newest_at: Time::ZERO,
             watched: 1,
         }
     }
@@ -91,6 +97,7 @@ impl Config {
     /// A new version begins; what changes follows.
     pub(crate) fn begin_version(&mut self, now: Time, cause: Option<CauseId>) {
         self.versions.begin(now, cause);
+        self.newest_at = now;
     }
 
     /// The cluster has these endpoints, in pod order, from the last version on. Who is gone.
@@ -110,6 +117,8 @@ impl Config {
             _ => {
                 history.push((version, snapshot));
                 self.versions.touch(Thing::Endpoints(cluster));
+                let change = (version, self.newest_at);
+                self.scopes.cluster_changed(cluster, change, self.versions.oldest());
             }
         }
         gone
@@ -125,6 +134,8 @@ impl Config {
             _ => {
                 history.push((version, route));
                 self.versions.touch(Thing::Route(service));
+                let change = (version, self.newest_at);
+                self.scopes.service_changed(service, change, self.versions.oldest());
             }
         }
     }
@@ -154,7 +165,8 @@ impl Config {
 
     /// Since when the proxy with the oldest configuration is stale, if it is.
     pub(crate) fn oldest_stale_since(&self) -> Option<Time> {
-        self.stale_since(self.versions.oldest_live()?)
+        let unscoped = self.versions.oldest_live().and_then(|oldest| self.stale_since(oldest));
+        unscoped.into_iter().chain(self.scopes.stale_since()).min()
     }
 
     /// A holder more of the first version.
@@ -240,10 +252,34 @@ impl World<'_> {
         let is_live = pod.has_live_proxy() && has_control_plane;
         let version = if is_live { pod.seen.oldest() } else { 0 };
         let old = std::mem::replace(&mut pod.live_version, version);
-        if old != version {
+        if let Some(scope) = self.config.scopes.of(pod.workload) {
+            self.config.scopes.move_live(scope, old, version);
+        } else if old != version {
             self.config.versions.enter(version);
             self.config.versions.leave(old);
         }
+    }
+
+    /// When the first change came that a proxy with this version does not have.
+    pub(super) fn proxy_stale_since(&self, pod: u32, version: u32) -> Option<Time> {
+        match self.config.scopes.of(self.pods[pod as usize].workload) {
+            Some(scope) if version != 0 => Some(self.config.scopes.first_change(scope, version)?.1),
+            _ => self.config.stale_since(version),
+        }
+    }
+
+    /// Whether nothing that a proxy knows changed up to a version; it needs no push then, and has
+    /// that version, too.
+    pub(super) fn skips_to(&mut self, pod: u32, version: u32) -> bool {
+        let one = &self.pods[pod as usize];
+        let seen = one.seen.oldest();
+        let Some(scope) = self.config.scopes.of(one.workload) else { return false };
+        let change = self.config.scopes.first_change(scope, seen);
+        if seen == 0 || change.is_some_and(|(first, _)| first <= version) {
+            return false;
+        }
+        self.set_seen(pod, Seen::all(version));
+        true
     }
 
     /// A push to a proxy is on its way, or none is: (replica, version, epoch of the stream).
@@ -267,7 +303,7 @@ impl World<'_> {
 
     /// Holders and histories, recounted.
     pub(super) fn audit_config(&self) {
-        let Config { versions, lists, endpoints, routes, watched } = &self.config;
+        let Config { versions, lists, endpoints, routes, scopes, watched, .. } = &self.config;
         let mut holders = Vec::with_capacity(6 * self.pods.len());
         for pod in &self.pods {
             holders.extend(pod.seen.versions());
@@ -280,7 +316,15 @@ impl World<'_> {
         holders.retain(|version| *version != 0);
         holders.sort_unstable();
         let has_control_plane = !self.control.replicas.is_empty();
-        let is_live = |pod: &&Pod| pod.has_live_proxy() && has_control_plane;
+        let is_up = |pod: &Pod| pod.has_live_proxy() && has_control_plane;
+        for ((scope, version), counted) in scopes.live() {
+            let has = |pod: &&Pod| {
+                is_up(pod) && scopes.of(pod.workload) == Some(scope) && pod.seen.oldest() == version
+            };
+            let count = self.pods.iter().filter(has).count();
+            assert_eq!(count, counted as usize, "live proxies of a scope with version {version}");
+        }
+        let is_live = |pod: &&Pod| is_up(pod) && scopes.of(pod.workload).is_none();
         let live_versions = self.pods.iter().filter(is_live).map(|pod| pod.seen.oldest());
         let mut live = Vec::with_capacity(self.pods.len());
         live.extend(live_versions.filter(|version| *version != 0));

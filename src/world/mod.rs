@@ -37,6 +37,7 @@ mod rates;
 mod renewal;
 mod routing;
 mod sampling;
+mod scopes;
 mod state;
 mod streams;
 mod timeline;

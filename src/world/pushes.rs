@@ -71,10 +71,12 @@ impl World<'_> {
         self.fact(FactKind::PushStarted, || {
             (format!("istiod-{index}"), format!("version {context}"))
         });
-        let replica = &mut self.control.replicas[index as usize];
-        for pod in &replica.connected {
-            if self.pods[*pod as usize].seen.oldest() < context {
-                replica.push.enqueue(*pod);
+        let lacks = |pod: &&u32| self.pods[**pod as usize].seen.oldest() < context;
+        let connected = &self.control.replicas[index as usize].connected;
+        let stale: Vec<u32> = connected.iter().filter(lacks).copied().collect();
+        for pod in stale {
+            if !self.skips_to(pod, context) {
+                self.control.replicas[index as usize].push.enqueue(pod);
             }
         }
         self.fill_slots(index);
@@ -106,7 +108,7 @@ impl World<'_> {
             return self.stale();
         }
         let (old, connected_since) = (pod.seen.oldest(), pod.connected_since);
-        let stale_since = self.config.stale_since(old);
+        let stale_since = self.proxy_stale_since(index, old);
         self.set_seen(index, Seen::all(version.max(old)));
         self.set_pushing(index, None);
         self.recount(index);

@@ -86,6 +86,8 @@ impl World<'_> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn apply_endpoints(&mut self, index: u32, seen: u32) {
         let upstream = &mut self.upstreams[index as usize];
         let old = std::mem::replace(&mut upstream.version, seen);

@@ -416,6 +416,42 @@ fn an_idle_proxy_leaves_removed_endpoints_when_it_is_told_and_not_while_istiod_i
     assert_eq!(open(&(text + ISTIOD_AWAY)), ["4", "4", "4"]);
 }
 
+/// `front` calls `server`; `other` is restarted at 10 s. Each has two pods, and nobody sees all.
+fn scoped(front: &str, more: &str) -> Run {
+    let service = |name: &str, egress: &str, calls: &str| {
+        format!(
+            "[[service]]\nname = \"{name}\"\n{egress}\n\
+             workload = [{{ replicas = 2, time = \"1ms\", calls = [{calls}] }}]\n"
+        )
+    };
+    run(&format!(
+        "[scenario]\nduration = \"60s\"\ninterval = \"1s\"\n{}{}{}\
+         [[traffic]]\nid = \"users\"\nfrom = \"front\"\nto = \"server\"\n\
+         arrivals = {{ constant = \"5rps\" }}\n\
+         [[event]]\nid = \"again\"\nat = \"10s\"\ndo = \"restart\"\ntarget = \"service:other\"\n{more}",
+        service("front", front, ""),
+        service("server", "egress = []", ""),
+        service("other", "egress = []", ""),
+    ))
+}
+
+#[test]
+fn a_change_outside_a_scope_is_neither_pushed_nor_missed() {
+    let (narrow, wide, all) = ("egress = [\"server\"]", "egress = [\"server\", \"other\"]", "");
+    let pushes = |front| scoped(front, "").control_plane.pushes;
+    // The two that start again are pushed to; `front` only if it knows them.
+    assert_eq!(pushes(narrow), 2);
+    assert!(2 < pushes(wide));
+    assert_eq!(pushes(wide), pushes(all));
+    let staleness = |front| {
+        let run = scoped(front, ISTIOD_AWAY);
+        gauge(&run, Gauge::ConfigStaleness).into_iter().fold(0.0, f64::max)
+    };
+    assert!(staleness(narrow) <= 0.0, "{}", staleness(narrow));
+    assert!(40.0 < staleness(wide), "{}", staleness(wide));
+    assert!((staleness(wide) - staleness(all)).abs() < 1e-9);
+}
+
 // === the timeline ===
 
 /// Two windows on one target overlap: each end takes back its own part only. They used to share

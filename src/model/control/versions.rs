@@ -108,6 +108,11 @@ impl<T: Copy + Ord> Versions<T> {
         }
     }
 
+    /// The oldest version that anybody has.
+    pub fn oldest(&self) -> u32 {
+        self.held.keys().next().copied().unwrap_or(self.newest)
+    }
+
     /// The oldest version of a proxy that is up. Few versions are older: those of replicas, of
     /// pushes on their way and of proxies that start.
     pub fn oldest_live(&self) -> Option<u32> {

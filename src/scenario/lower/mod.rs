@@ -14,6 +14,7 @@ mod policy;
 mod program;
 mod routes;
 mod sampling;
+mod scopes;
 mod services;
 mod timeline;
 mod traffic;
@@ -102,6 +103,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.sources();
     lower.names();
     lower.events();
+    let scopes = lower.scopes();
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
@@ -121,6 +123,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         profile: lower.profile,
         parameters: lower.parameters,
         universe: lower.universe,
+        scopes,
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,
@@ -145,6 +148,9 @@ fn digest(plan: &Plan) -> u128 {
     let clock = (plan.duration, plan.warmup, plan.interval, plan.start, &plan.profile);
     digest.bytes(format!("{clock:?}").as_bytes());
     digest.bytes(format!("{:?}", plan.universe).as_bytes());
+    if !plan.scopes.is_empty() {
+        digest.bytes(format!("{:?}", plan.scopes).as_bytes());
+    }
     digest.bytes(format!("{:?}", plan.traffic).as_bytes());
     digest.bytes(format!("{:?}", plan.timeline).as_bytes());
     digest.bytes(format!("{:?}", plan.assertions).as_bytes());
