@@ -40,7 +40,7 @@ fn three_tier_mtls(criterion: &mut Criterion) {
     requests(criterion, "three-tier-mtls");
 }
 
-/// A thousand events in the heap; a thousand timers in a lane.
+/// A thousand events waiting; a thousand timers in a lane.
 fn queue(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("queue");
     let key = Key(1);

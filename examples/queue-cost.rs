@@ -1,6 +1,6 @@
 //! The queue alone, for `scripts/instructions`: so many rounds of one pattern, and nothing else.
 //!
-//! `queue-cost hold N`: an event is popped and another scheduled, with a thousand in the heap.
+//! `queue-cost hold N`: an event is popped and another scheduled, with a thousand waiting.
 //! `queue-cost lane N`: a timer is set in a lane of a thousand, and the oldest one cancelled.
 
 use meshsim::kernel::queue::{Queue, TimerId};

@@ -1,21 +1,22 @@
-//! The keys of what is to come: the next few in order, the others in a heap.
+//! The keys of what is to come: the next few in order, the others in buckets.
 //!
 //! A simulation schedules most of what it does just before it does it. So the soonest keys stand in
 //! a short sorted list, where the next one is taken from the end and a new one finds its place in a
-//! few steps; what is later than the least key of the heap goes there at once. All keys of the list
-//! are less than all of the heap. A list that grows too long gives its later half to the heap, and
-//! one that is empty is passed by, so that a crowded run costs what its heap costs.
+//! few steps; what is later than the least of the buckets goes there at once. All keys of the list
+//! are less than all of the buckets. A list that grows too long gives its later half to them, and
+//! one that is empty takes the next few from them.
 //!
 //! ```text
-//! taken <── soonest, ... latest of the list  <  least of the heap, ...
+//! taken <── soonest, ... latest of the list  <  least of the buckets, ...
 //! ```
 //!
-//! Source: insertion sort, for what is nearly sorted; docs/speed.md.
-//! Left out: filling the list from the heap: each key would be moved once more.
+//! Source: insertion sort, for what is nearly sorted; the *bottom* of a ladder queue (see `rungs`);
+//! docs/speed.md.
+//! Left out: taking a key back (see `queue`).
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
-use super::heap::{EMPTY, Heap};
+use super::rungs::Rungs;
 
 /// Entries of a full list: 8 cache lines.
 const FULL: usize = 32;
@@ -25,28 +26,28 @@ pub(super) struct Agenda {
     /// The first `count` of them, from the latest to the soonest.
     list: [u128; FULL],
     count: usize,
-    heap: Heap,
+    later: Rungs,
 }
 
 impl Agenda {
     pub(super) fn new() -> Self {
-        Self { list: [0; FULL], count: 0, heap: Heap::new() }
+        Self { list: [0; FULL], count: 0, later: Rungs::new() }
     }
 
     /// Bytes held beside the agenda itself.
     pub(super) fn bytes(&self) -> usize {
-        self.heap.bytes()
+        self.later.bytes()
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.count + self.heap.len()
+        self.count + self.later.len()
     }
 
     /// Whether `key` is among the next few.
     #[inline]
     pub(super) fn is_soon(&self, key: u128) -> bool {
-        key < self.heap.least()
+        key < self.later.least()
     }
 
     /// Adds a key.
@@ -54,7 +55,7 @@ impl Agenda {
         if self.is_soon(key) {
             self.insert(key, |before| before < key);
         } else {
-            self.heap.push(key);
+            self.later.push(key);
         }
     }
 
@@ -65,7 +66,7 @@ impl Agenda {
         if self.is_soon(key) {
             self.push_soon(key);
         } else {
-            self.heap.push(key);
+            self.later.push(key);
         }
     }
 
@@ -95,27 +96,53 @@ impl Agenda {
     /// Takes the least key.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<u128> {
-        let Some(last) = self.count.checked_sub(1) else { return self.heap.pop() };
+        if self.count == 0 {
+            self.refill();
+        }
+        let last = self.count.checked_sub(1)?;
         self.count = last;
         Some(self.list[last])
     }
 
     /// The least key.
-    pub(super) fn peek(&self) -> Option<u128> {
-        let least = self.list[..self.count].last().copied().unwrap_or(self.heap.least());
-        (least != EMPTY).then_some(least)
+    pub(super) fn peek(&mut self) -> Option<u128> {
+        if self.count == 0 {
+            self.refill();
+        }
+        self.list[..self.count].last().copied()
     }
 
-    /// Moves the later half of the list into the heap.
+    /// Takes the next few keys from the buckets.
+    fn refill(&mut self) {
+        let Self { list, count, later } = self;
+        later.take(|key| {
+            let mut place = *count % FULL;
+            *count = place + 1;
+            while let Some(before) = place.checked_sub(1)
+                && is_less(list[before], key)
+            {
+                list[place] = list[before];
+                place = before;
+            }
+            list[place] = key;
+        });
+    }
+
+    /// Moves the later half of the list into the buckets.
     #[cold]
     fn spill(&mut self) {
         let (later, sooner) = self.list.split_at_mut(FULL / 2);
-        for key in &*later {
-            self.heap.push(*key);
-        }
+        self.later.put_before(later);
         later.copy_from_slice(sooner);
         self.count = FULL / 2;
     }
+}
+
+/// `<`, which asks for the lower halves only if the upper ones are equal.
+#[inline(always)]
+fn is_less(one: u128, other: u128) -> bool {
+    let upper = |key| (key >> 64) as u64;
+    upper(one) < upper(other) || upper(one) == upper(other) && one < other
 }
 
 #[cfg(test)]
@@ -146,6 +173,37 @@ mod tests {
                     assert_eq!(agenda.pop(), model.pop_first());
                 }
                 assert_eq!(agenda.len(), model.len());
+            }
+            while let Some(key) = agenda.pop() {
+                assert_eq!(Some(key), model.pop_first());
+            }
+            assert!(model.is_empty());
+        }
+    }
+
+    #[test]
+    fn keys_of_one_time_and_keys_of_all_times_come_out_in_order() {
+        // Times: all the same; of each order of magnitude; a crowd before one that is far.
+        let times: [fn(u64) -> u64; 3] = [
+            |_| 1 << 40,
+            |draw| 1 << (draw % 44),
+            |draw| if draw.is_multiple_of(64) { 1 << 44 } else { draw % (1 << 20) },
+        ];
+        for (pattern, time) in times.iter().enumerate() {
+            let mut agenda = Agenda::new();
+            let mut model = std::collections::BTreeSet::new();
+            let mut now = 0;
+            for n in 0..20_000_u64 {
+                let draw = draw_at(2, "agenda", pattern as u64, n);
+                let key = (u128::from(now + time(draw >> 8)) << 68) | u128::from(n << 32);
+                agenda.push_new(key);
+                model.insert(key);
+                // Mostly filled at first, mostly emptied then.
+                for _ in 0..draw % if n < 10_000 { 2 } else { 4 } {
+                    assert_eq!(agenda.pop(), model.pop_first());
+                }
+                assert_eq!(agenda.peek(), model.first().copied());
+                now = model.first().map_or(now, |&key| (key >> 68) as u64);
             }
             while let Some(key) = agenda.pop() {
                 assert_eq!(Some(key), model.pop_first());

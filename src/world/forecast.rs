@@ -31,9 +31,9 @@ use crate::plan::universe::{Role, Step};
 const PLACE: f64 = 8.0;
 /// Records that the slabs of a world have room for at the start.
 const SLAB_MIN: f64 = 1024.0;
-/// A timer in a lane, an event in the heap.
+/// A timer in a lane, an event in the buckets.
 const TIMER: f64 = 32.0;
-const EVENT: f64 = 16.0;
+const EVENT: f64 = 32.0;
 /// What a pool has after its first connection: a list of four connections, one of four who wait.
 const POOL_USED: f64 = 64.0;
 /// What a list that grew has room for, beside its content: on average, over lists of all lengths.
