@@ -28,6 +28,9 @@ const DRY_RUN: f64 = 0.20;
 const IDLE_MAX: f64 = 1024.0;
 /// A pod whose app calls a few services, in bytes.
 const CALLING_MAX: f64 = 65_536.0;
+/// All that is ever given out until it is known what a mesh of 10,000 services needs, in bytes. Its
+/// plan as text, in which its digest was once made, has ten times as much.
+const TO_KNOW_MAX: usize = 1_000_000_000;
 
 struct Disk(Option<String>);
 
@@ -117,6 +120,7 @@ fn at_first_look(plan: &Plan) -> f64 {
 #[test]
 fn memory_is_what_it_is_said_to_be() {
     a_pod_costs_about_a_kibibyte_and_its_destinations_some_more();
+    a_mesh_that_does_not_fit_is_refused_before_it_is_built();
     // These runs take minutes without optimisation.
     if !cfg!(debug_assertions) {
         the_world_and_the_dry_run_know_it();
@@ -133,6 +137,27 @@ fn a_pod_costs_about_a_kibibyte_and_its_destinations_some_more() {
 
     let calling = at_first_look(&shipped("control-plane-outage", &[])) / 232.0;
     assert!(calling < CALLING_MAX, "{calling} bytes a pod that calls a few services");
+}
+
+/// A million pods on 33,000 nodes: 21 GB.
+fn a_mesh_that_does_not_fit_is_refused_before_it_is_built() {
+    let text = Large { services: 10_000, pods: 990_000, depth: 6, rps: 100, seed: 1 }.text();
+    let text = text.expect("it can be");
+    let given = || ALLOCATOR.stats().bytes_allocated;
+    let before = given();
+    let plan = written(text);
+    let needs = estimate(&plan).memory_bytes;
+    let to_know = given() - before;
+    assert!(20_000_000_000 < needs, "{needs} bytes");
+    assert!(to_know < TO_KNOW_MAX, "{to_know} bytes were given out, and mostly back again");
+
+    let options = Options { max_memory: Some(1_000_000_000), ..Options::default() };
+    let before = given();
+    let run = simulate(&plan, 1, options, &mut |_| unreachable!("there is nothing to watch"));
+    let to_refuse = given() - before;
+    assert_eq!(run.partial.map(|partial| partial.why), Some("max-memory"));
+    assert_eq!((run.events, run.requests.total), (0, 0));
+    assert!(to_refuse < 100_000_000, "{to_refuse} bytes to refuse a run");
 }
 
 #[expect(clippy::print_stdout, reason = "`--nocapture` shows how close it is")]
