@@ -41,6 +41,7 @@ mod scopes;
 mod state;
 mod streams;
 mod timeline;
+mod upkeep;
 mod upstream;
 mod visit;
 
