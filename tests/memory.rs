@@ -26,8 +26,14 @@ const COUNT: f64 = 0.10;
 const DRY_RUN: f64 = 0.20;
 /// An idle pod with a proxy, in bytes: the certificate and stream of a proxy, a place in each list.
 const IDLE_MAX: f64 = 1024.0;
+/// A pod that is gone, which called and was called: its record, that of a destination, its places in
+/// lists of endpoints that somebody has, a few lines of the journal.
+const GONE_MAX: f64 = 4096.0;
 /// A pod whose app calls a few services, in bytes.
 const CALLING_MAX: f64 = 65_536.0;
+/// All that is ever given out until it is known what a mesh of 10,000 services needs, in bytes. Its
+/// plan as text, in which its digest was once made, has ten times as much.
+const TO_KNOW_MAX: usize = 1_000_000_000;
 
 struct Disk(Option<String>);
 
@@ -117,10 +123,12 @@ fn at_first_look(plan: &Plan) -> f64 {
 #[test]
 fn memory_is_what_it_is_said_to_be() {
     a_pod_costs_about_a_kibibyte_and_its_destinations_some_more();
+    a_mesh_that_does_not_fit_is_refused_before_it_is_built();
     // These runs take minutes without optimisation.
     if !cfg!(debug_assertions) {
         the_world_and_the_dry_run_know_it();
         a_limit_holds_although_a_single_event_may_make_much();
+        a_pod_that_is_gone_keeps_little();
     }
 }
 
@@ -133,6 +141,27 @@ fn a_pod_costs_about_a_kibibyte_and_its_destinations_some_more() {
 
     let calling = at_first_look(&shipped("control-plane-outage", &[])) / 232.0;
     assert!(calling < CALLING_MAX, "{calling} bytes a pod that calls a few services");
+}
+
+/// A million pods on 33,000 nodes: 21 GB.
+fn a_mesh_that_does_not_fit_is_refused_before_it_is_built() {
+    let text = Large { services: 10_000, pods: 990_000, depth: 6, rps: 100, seed: 1 }.text();
+    let text = text.expect("it can be");
+    let given = || ALLOCATOR.stats().bytes_allocated;
+    let before = given();
+    let plan = written(text);
+    let needs = estimate(&plan).memory_bytes;
+    let to_know = given() - before;
+    assert!(20_000_000_000 < needs, "{needs} bytes");
+    assert!(to_know < TO_KNOW_MAX, "{to_know} bytes were given out, and mostly back again");
+
+    let options = Options { max_memory: Some(1_000_000_000), ..Options::default() };
+    let before = given();
+    let run = simulate(&plan, 1, options, &mut |_| unreachable!("there is nothing to watch"));
+    let to_refuse = given() - before;
+    assert_eq!(run.partial.map(|partial| partial.why), Some("max-memory"));
+    assert_eq!((run.events, run.requests.total), (0, 0));
+    assert!(to_refuse < 100_000_000, "{to_refuse} bytes to refuse a run");
 }
 
 #[expect(clippy::print_stdout, reason = "`--nocapture` shows how close it is")]
@@ -177,4 +206,35 @@ fn a_limit_holds_although_a_single_event_may_make_much() {
     let max = estimate(&plan).memory_bytes / 2;
     let peaks = peaks(&plan, Options { max_memory: Some(max), ..Options::default() });
     assert!(peaks.held < 1.1 * max as f64, "{} bytes held, {max} allowed", peaks.held);
+}
+
+/// 100 pods that call 50 others and are rolled so often, in an hour in which all of them are used.
+fn rolled(times: u32) -> Plan {
+    written(format!(
+        "# Rolled again and again.\n[scenario]\nduration = \"1h\"\n\
+         [[service]]\nname = \"front\"\n[[service.workload]]\nreplicas = 100\ntime = \"1ms\"\n\
+         calls = [{{ to = \"back\" }}]\n\
+         [[service]]\nname = \"back\"\n[[service.workload]]\nreplicas = 50\ntime = \"1ms\"\n\
+         [[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"front\"\n\
+         arrivals = {{ poisson = \"400rps\" }}\n\
+         [[event]]\nid = \"release\"\nat = \"2m\"\nevery = \"3m\"\ntimes = {times}\n\
+         do = \"rollout\"\ntarget = \"service:front\"\n"
+    ))
+}
+
+#[expect(clippy::print_stdout, reason = "`--nocapture` shows how little")]
+fn a_pod_that_is_gone_keeps_little() {
+    let at_end = |times: u32| {
+        let (plan, before) = (rolled(times), held());
+        let mut last = 0;
+        let run = simulate(&plan, 1, Options::default(), &mut |_| {
+            last = held() - before;
+            Go::On
+        });
+        (last as f64, run.control_plane.pods_created as f64)
+    };
+    let ((few, few_pods), (many, many_pods)) = (at_end(5), at_end(15));
+    let each = (many - few) / (many_pods - few_pods);
+    println!("{each:.0} bytes a pod that is gone, of {} pods more", many_pods - few_pods);
+    assert!(each < GONE_MAX, "{each} bytes a pod that is gone");
 }

@@ -9,14 +9,15 @@ use crate::plan::Plan;
 use crate::plan::problem::Problem;
 use crate::scenario::{self, Loaded};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One plan to run with one seed.
 #[derive(Debug)]
 pub(super) struct Job {
     /// The scenario's file as the user named it.
     pub(super) file: String,
-    /// What to simulate.
-    pub(super) plan: Plan,
+    /// What to simulate; one for all seeds.
+    pub(super) plan: Arc<Plan>,
     /// With which seed.
     pub(super) seed: u64,
     /// What runs it again, but for the seed: for reports of bugs.
@@ -48,14 +49,15 @@ pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Ve
                 u64::MAX
             ))]);
         };
+        let plans = std::iter::once(loaded.plan).chain(loaded.variants);
+        let plans: Vec<Arc<Plan>> = plans.map(Arc::new).collect();
         for seed in first..end {
             let named = settings.seed.or(settings.seeds.map(u64::from)).map(|_| seed);
             let label = label(&settings.sets, named);
-            let plans = std::iter::once(&loaded.plan).chain(&loaded.variants);
-            jobs.extend(plans.map(|plan| Job {
+            jobs.extend(plans.iter().map(|plan| Job {
                 file: file.clone(),
                 again: again(file.as_str(), &settings.sets),
-                plan: plan.clone(),
+                plan: Arc::clone(plan),
                 seed,
                 folder: folder(plan, &label),
             }));

@@ -70,17 +70,10 @@ impl Room {
         Ok(pool.install(work))
     }
 
-    /// Where a limit that was reached comes from.
-    pub(super) fn origin(&self) -> String {
-        match self.each {
-            Some(each) if self.is_machine => {
-                format!(
-                    "; {} of the free memory was its part, --max-memory gives another",
-                    bytes(each)
-                )
-            }
-            _ => String::new(),
-        }
+    /// Where a limit that was reached comes from, if nobody gave it.
+    pub(super) fn origin(&self) -> Option<String> {
+        let each = self.each.filter(|_| self.is_machine)?;
+        Some(format!("{} of the free memory was its part, --max-memory gives another", bytes(each)))
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Typed {
     /// End a run that needs more memory, such as 2GB; else nine tenths of what is free
     #[arg(long, value_name = "BYTES", value_parser = read_bytes)]
     max_memory: Option<u64>,
-    /// End a run after so many events
+    /// End a run after so many events, such as 2000000 or 2e6
     #[arg(long, value_name = "N", value_parser = read_events)]
     max_events: Option<u64>,
     /// End a run that takes longer on your clock, such as 10m
@@ -96,11 +96,11 @@ fn one(
         Format::Human => story(&judged.run, &judged.judgements, output.has_color()),
         Format::Json => crate::report::json::line(&judged.summary()),
     };
-    let early = judged.run.partial.map_or(String::new(), |partial| {
-        let more = if partial.why == "max-memory" { room.origin() } else { String::new() };
-        format!("{}: ended early at {} ({}{more})\n", job.folder, partial.at, partial.why)
-    });
-    let talk = format!("{early}{}: results in {}\n", job.folder, folder.display());
+    // That it ended early is told with the results; here only where that limit comes from.
+    let is_out = judged.run.partial.is_some_and(|partial| partial.why == "max-memory");
+    let origin = room.origin().filter(|_| is_out);
+    let origin = origin.map_or(String::new(), |origin| format!("{}: {origin}\n", job.folder));
+    let talk = format!("{origin}{}: results in {}\n", job.folder, folder.display());
     Ok(Told { status: judged.status(), text, talk })
 }
 
@@ -200,7 +200,12 @@ pub(super) fn short(number: f64) -> String {
     if number < 9.95 { format!("{number:.1} {unit}") } else { format!("{number:.0} {unit}") }
 }
 
-/// `2000000`, `2MB`, `2GiB`.
+/// Units of memory, for people.
+const UNITS: &str = "kB, MB, GB, TB, KiB, MiB, GiB, TiB";
+/// Whoever wants more means no limit.
+const TOO_LARGE: &str = "expected a smaller number";
+
+/// `2000000`, `2e6`, `2MB`, `1.5GiB`.
 fn read_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
@@ -211,19 +216,37 @@ fn read_bytes(text: &str) -> Result<u64, String> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        unit => return Err(format!("`{unit}` is no unit; there are kB, MB, GB, KiB, MiB, GiB")),
+        "TB" | "T" => 1_000_000_000_000,
+        "TiB" => 1 << 40,
+        unit => return Err(format!("`{unit}` is no unit; there are B, {UNITS}")),
     };
-    let number =
-        digits.trim().parse::<u64>().map_err(|_| "expected a number of bytes".to_owned())?;
-    let bytes = number.checked_mul(unit).ok_or_else(|| "more than there is".to_owned())?;
+    let number = whole(digits.trim(), unit);
+    let bytes = number.map_err(|why| format!("{why} of bytes, such as 2000000, 500MB, 1.5GiB"))?;
     if bytes == 0 { Err("no run fits in no memory".to_owned()) } else { Ok(bytes) }
 }
 
 fn read_events(text: &str) -> Result<u64, String> {
-    match text.parse::<u64>() {
+    match whole(text, 1) {
         Ok(0) => Err("a run of no events shows nothing".to_owned()),
         Ok(events) => Ok(events),
-        Err(_) => Err("expected a number of events".to_owned()),
+        Err(why) => Err(format!("{why} of events, such as 2000000 or 2e6")),
+    }
+}
+
+/// A whole number of so many, however it is written: `1000000`, `1e6`, `1_000_000`, `1.5` of 1000.
+fn whole(text: &str, unit: u64) -> Result<u64, &'static str> {
+    let plain = text.replace('_', "");
+    if let Ok(number) = plain.parse::<u64>() {
+        return number.checked_mul(unit).ok_or(TOO_LARGE);
+    }
+    let is_number = plain.starts_with(|first: char| first.is_ascii_digit());
+    let number = plain.parse::<f64>().ok().filter(|_| is_number).ok_or("expected a number")?;
+    let number = number * unit as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "looked at")]
+    match number {
+        number if u64::MAX as f64 <= number => Err(TOO_LARGE),
+        number if number.fract() != 0.0 => Err("expected a whole number"),
+        number => Ok(number as u64),
     }
 }
 
@@ -241,8 +264,24 @@ mod tests {
         assert_eq!(read_bytes("2GB"), Ok(2_000_000_000));
         assert_eq!(read_bytes("1 KiB"), Ok(1024));
         assert_eq!(read_bytes("17"), Ok(17));
-        for text in ["", "0", "0GB", "GB", "1.5GB", "-1", "1 parsec", "99999999999GB", "é"] {
+        assert_eq!(read_bytes("900TB"), Ok(900_000_000_000_000));
+        assert_eq!(read_bytes("1.5GB"), Ok(1_500_000_000));
+        assert_eq!(read_bytes("2e9"), Ok(2_000_000_000));
+        for text in ["", "0", "0GB", "GB", "1.5", "-1", "1 parsec", "99999999999GB", "é", "infGB"]
+        {
             assert!(read_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn events_read_as_people_type_them() {
+        for (text, events) in [("7", 7), ("1e6", 1_000_000), ("1.5E3", 1500), ("1_000", 1000)] {
+            assert_eq!(read_events(text), Ok(events), "{text}");
+        }
+        assert_eq!(read_events("18446744073709551615"), Ok(u64::MAX));
+        for text in ["", "0", "many", "1.5", "-1", "1e-3", "1e30", "inf", "NaN", "+1e3", "1M"] {
+            let why = read_events(text).expect_err(text);
+            assert!(text == "0" || why.ends_with("such as 2000000 or 2e6"), "{why}");
         }
     }
 

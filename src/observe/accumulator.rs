@@ -7,7 +7,7 @@
 
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::histogram::{Cell, Histogram};
-use crate::kernel::time::{Duration, NS_PER_S, Time};
+use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::{Aggregate, Comparison, Expectation, Metric};
 use crate::plan::universe::WorkloadId;
 use crate::vocabulary::flag::Flags;
@@ -67,8 +67,6 @@ pub struct Accumulator {
     histogram: Option<Box<Histogram>>,
     /// What was packed of it.
     cells: Vec<Cell>,
-    /// (samples, violating) by second since the window's begin, for recovery times.
-    seconds: Vec<(u32, u32)>,
     gauge: GaugeSums,
     /// The first sample that alone speaks against the expectation.
     pub first_violation: Option<Time>,
@@ -89,9 +87,9 @@ impl Default for GaugeSums {
 }
 
 impl Accumulator {
-    /// Adds a request. `narrow` is the metric's own filter; `from` the window's begin.
+    /// Adds a request. `narrow` is the metric's own filter.
     #[inline(always)]
-    pub fn request(&mut self, expect: &Expectation, narrow: &Matcher, from: Time, sample: &Sample) {
+    pub fn request(&mut self, expect: &Expectation, narrow: &Matcher, sample: &Sample) {
         self.samples += 1;
         self.attempts += u64::from(sample.attempts);
         let latency_ns = sample.latency.ns();
@@ -106,14 +104,6 @@ impl Accumulator {
         let against = speaks_against(expect, matched, sample);
         if against && self.first_violation.is_none_or(|first| sample.began < first) {
             self.first_violation = Some(sample.began);
-        }
-        if let Metric::RecoveryTime(inner) = &expect.metric {
-            let second = usize::try_from(sample.began.since(from).ns() / NS_PER_S).unwrap_or(0);
-            if self.seconds.len() <= second {
-                self.seconds.resize(second + 1, (0, 0));
-            }
-            self.seconds[second].0 += 1;
-            self.seconds[second].1 += u32::from(speaks_against(inner, matched, sample));
         }
     }
 
@@ -133,8 +123,7 @@ impl Accumulator {
     /// Bytes held beside the sums themselves.
     pub fn bytes(&self) -> usize {
         let histogram = |one: &Histogram| size_of::<Histogram>() + one.bytes();
-        let latencies = self.histogram.as_deref().map_or(0, histogram) + self.cells.bytes();
-        latencies + self.seconds.bytes()
+        self.histogram.as_deref().map_or(0, histogram) + self.cells.bytes()
     }
 
     /// It will hardly grow any more: its histogram becomes a list.
@@ -162,7 +151,6 @@ pub struct Totals {
     max_ns: u64,
     /// (latency, weight), not in order.
     latencies: Vec<(u64, f64)>,
-    seconds: Vec<(u32, u32)>,
     gauge: GaugeSums,
 }
 
@@ -184,13 +172,6 @@ impl Totals {
         }
         let packed = sums.cells.iter().map(|cell| (cell.highest, weight * cell.count as f64));
         self.latencies.extend(packed);
-        if self.seconds.len() < sums.seconds.len() {
-            self.seconds.resize(sums.seconds.len(), (0, 0));
-        }
-        for (all, (samples, against)) in self.seconds.iter_mut().zip(&sums.seconds) {
-            all.0 += samples;
-            all.1 += against;
-        }
         self.gauge.max = self.gauge.max.max(sums.gauge.max);
         self.gauge.min = self.gauge.min.min(sums.gauge.min);
         self.gauge.sum += weight * sums.gauge.sum;
@@ -223,7 +204,8 @@ impl Totals {
                 Aggregate::Mean => self.gauge.sum / self.weight,
                 Aggregate::Last => self.gauge.last,
             }),
-            Metric::RecoveryTime(inner) => any.map(|()| self.recovery_s(inner, length)),
+            // Of `Seconds`.
+            Metric::RecoveryTime(_) => None,
         }
     }
 
@@ -239,39 +221,11 @@ impl Totals {
         });
         place.or(self.latencies.last()).map(|(latency, _)| *latency as f64 / 1e9)
     }
-
-    /// The end of the last second in which the expectation did not hold; the whole window if it
-    /// was the last one with requests.
-    fn recovery_s(&self, inner: &Expectation, length: Duration) -> f64 {
-        let holds = |(samples, against): &(u32, u32)| {
-            *samples == 0 || inner_holds(inner, *samples, *against)
-        };
-        match self.seconds.iter().rposition(|second| !holds(second)) {
-            None => 0.0,
-            Some(last) if last + 1 == self.seconds.len() => length.as_s(),
-            Some(last) => (last + 1) as f64,
-        }
-    }
-}
-
-/// Whether one second's counts meet the inner expectation of a recovery time.
-fn inner_holds(inner: &Expectation, samples: u32, against: u32) -> bool {
-    let bad_share = f64::from(against) / f64::from(samples);
-    match inner.metric {
-        Metric::SuccessRate(_) => inner.comparison.holds(1.0 - bad_share, inner.threshold),
-        Metric::ErrorRate(_) | Metric::Share(_) => {
-            inner.comparison.holds(bad_share, inner.threshold)
-        }
-        Metric::Count(_) => inner.comparison.holds(f64::from(against), inner.threshold),
-        // A quantile holds while at most the rest of the requests is beyond the threshold.
-        Metric::Quantile(q) => bad_share <= 1.0 - q,
-        _ => against == 0,
-    }
 }
 
 /// Whether one request alone speaks against an expectation.
 #[inline(always)]
-fn speaks_against(expect: &Expectation, matched: bool, sample: &Sample) -> bool {
+pub(super) fn speaks_against(expect: &Expectation, matched: bool, sample: &Sample) -> bool {
     let wants_little =
         matches!(expect.comparison, Comparison::Less | Comparison::AtMost | Comparison::Equal);
     let beyond = || !expect.comparison.holds(sample.latency.as_s(), expect.threshold);
@@ -326,25 +280,11 @@ mod tests {
             (3, Outcome::answer(404)),
             (4, Outcome::answer(500)),
         ] {
-            sums.request(&expect, &Matcher::default(), Time::ZERO, &sample(s, outcome));
+            sums.request(&expect, &Matcher::default(), &sample(s, outcome));
         }
         let (metric, length) = (&expect.metric, Duration::from_s(4));
         assert_eq!(value(&[(&sums, 1.0)], metric, length), Some(0.5));
         assert_eq!(sums.first_violation, Some(Time::ZERO + Duration::from_s(2)));
-    }
-
-    #[test]
-    fn recovery_is_the_end_of_the_last_bad_second() {
-        let inner = expect(Metric::SuccessRate(Filter::default()), Comparison::AtLeast, 0.999);
-        let expect = expect(Metric::RecoveryTime(Box::new(inner)), Comparison::AtMost, 15.0);
-        let mut sums = Accumulator::default();
-        for s in 0..10 {
-            let status = if s < 4 { 503 } else { 200 };
-            let sample = sample(s, Outcome::answer(status));
-            sums.request(&expect, &Matcher::default(), Time::ZERO, &sample);
-        }
-        let (metric, length) = (&expect.metric, Duration::from_s(60));
-        assert_eq!(value(&[(&sums, 1.0)], metric, length), Some(4.0));
     }
 
     #[test]
@@ -373,7 +313,7 @@ mod tests {
                 for _ in 0..count {
                     let mut one = sample(0, Outcome::answer(status));
                     one.latency = Duration::from_ms(ms);
-                    sums[index].request(&expect, &Matcher::default(), Time::ZERO, &one);
+                    sums[index].request(&expect, &Matcher::default(), &one);
                 }
             }
             sums[1].pack();

@@ -8,4 +8,6 @@ pub mod phase;
 pub mod probe;
 pub mod recorder;
 pub mod run;
+pub mod seconds;
 pub mod series;
+pub mod watch;

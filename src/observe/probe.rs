@@ -1,5 +1,4 @@
-//! Probes: what the assertions look at, measured while the run goes on; and watches, what the
-//! conditions of the timeline look at, over a sliding window.
+//! Probes: what the assertions look at, measured while the run goes on.
 //!
 //! A request belongs to the window in which it began. A probe keeps sums for each window, never
 //! the requests.
@@ -12,6 +11,7 @@
 use super::accumulator::{Accumulator, Matcher, Sample, Totals};
 use super::batch::Standing;
 use super::run::{Probe, ProbeWindow};
+use super::seconds::Seconds;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::{Assertion, Expectation, Filter, Metric, WindowBase};
@@ -29,8 +29,8 @@ pub struct Interest {
     pub destination: Option<String>,
     /// The traffic's id, for root requests.
     pub traffic: Option<String>,
-    outer: Matcher,
-    narrow: Matcher,
+    pub(super) outer: Matcher,
+    pub(super) narrow: Matcher,
 }
 
 impl Interest {
@@ -97,8 +97,13 @@ struct OpenWindow {
     parts: Vec<Part>,
 }
 
-/// The sums of a part, by batch: what a request stands for is known when its batch is over.
-type Part = Vec<(u32, Accumulator)>;
+#[derive(Clone, Debug, Default)]
+struct Part {
+    /// Sums by batch: what a request stands for is known when its batch is over.
+    batches: Vec<(u32, Accumulator)>,
+    /// For recovery times.
+    seconds: Seconds,
+}
 
 impl ProbeState {
     /// The probe of an assertion, its window open if it hangs on the run itself.
@@ -121,16 +126,19 @@ impl ProbeState {
     /// Bytes held beside the probe itself.
     pub fn bytes(&self) -> usize {
         let window = |window: &OpenWindow| {
-            let sums = window.parts.iter().flatten().map(|(_, sums)| sums.bytes());
-            let parts = window.parts.iter().map(Vec::bytes).sum::<usize>();
-            window.parts.bytes() + parts + sums.sum::<usize>()
+            let part = |part: &Part| {
+                let sums = part.batches.iter().map(|(_, sums)| sums.bytes()).sum::<usize>();
+                part.batches.bytes() + sums + part.seconds.bytes()
+            };
+            window.parts.bytes() + window.parts.iter().map(part).sum::<usize>()
         };
         self.windows.bytes() + self.windows.iter().map(window).sum::<usize>()
     }
 
     /// Sums that it keeps.
     pub fn sums(&self) -> usize {
-        self.windows.iter().flat_map(|window| &window.parts).map(|part| part.len().max(1)).sum()
+        let parts = self.windows.iter().flat_map(|window| &window.parts);
+        parts.map(|part| part.batches.len().max(1)).sum()
     }
 
     /// The gauge it reads, if it reads one.
@@ -175,8 +183,11 @@ impl ProbeState {
             return;
         }
         if let Some((from, part)) = part_at(&mut self.windows, self.every, sample.began) {
-            let sums = of_batch(part, sample.batch);
-            sums.request(&self.expect, &self.interest.narrow, from, sample);
+            let narrow = &self.interest.narrow;
+            of_batch(part, sample.batch).request(&self.expect, narrow, sample);
+            if let Metric::RecoveryTime(inner) = &self.expect.metric {
+                part.seconds.request(inner, narrow, from, sample);
+            }
         }
     }
 
@@ -208,7 +219,11 @@ impl ProbeState {
                 if from < to {
                     let mut totals = Totals::default();
                     add(&mut totals, part, standings);
-                    windows.push(self.window(from, to, to.since(from), totals));
+                    let mut one = self.window(from, to, to.since(from), totals);
+                    if let Metric::RecoveryTime(inner) = &self.expect.metric {
+                        one.value = part.seconds.recovery_s(inner, to.since(from));
+                    }
+                    windows.push(one);
                 }
             }
         }
@@ -239,7 +254,7 @@ impl ProbeState {
     fn open(&mut self, now: Time) {
         let from = now.max(self.not_before);
         if from < self.not_after {
-            self.windows.push(OpenWindow { from, to: None, parts: vec![Part::new()] });
+            self.windows.push(OpenWindow { from, to: None, parts: vec![Part::default()] });
         }
     }
 
@@ -263,7 +278,7 @@ fn part_at(
     let part = every.map_or(0, |every| began.since(window.from).ns() / every.ns().max(1));
     let part = usize::try_from(part).unwrap_or(usize::MAX);
     if window.parts.len() <= part {
-        window.parts.resize_with(part + 1, Part::new);
+        window.parts.resize_with(part + 1, Part::default);
     }
     Some((window.from, &mut window.parts[part]))
 }
@@ -271,117 +286,29 @@ fn part_at(
 /// The sums of a batch; nearly always the last.
 #[inline(always)]
 fn of_batch(part: &mut Part, batch: u32) -> &mut Accumulator {
-    let place = match part.last() {
-        Some((last, _)) if *last == batch => part.len() - 1,
-        _ => place_of_batch(part, batch),
+    let batches = &mut part.batches;
+    let place = match batches.last() {
+        Some((last, _)) if *last == batch => batches.len() - 1,
+        _ => place_of_batch(batches, batch),
     };
-    &mut part[place].1
+    &mut batches[place].1
 }
 
 #[cold]
-fn place_of_batch(part: &mut Part, batch: u32) -> usize {
-    part.iter().rposition(|(one, _)| *one == batch).unwrap_or_else(|| {
-        if let Some((_, before)) = part.last_mut() {
+fn place_of_batch(batches: &mut Vec<(u32, Accumulator)>, batch: u32) -> usize {
+    batches.iter().rposition(|(one, _)| *one == batch).unwrap_or_else(|| {
+        if let Some((_, before)) = batches.last_mut() {
             before.pack();
         }
-        part.push((batch, Accumulator::default()));
-        part.len() - 1
+        batches.push((batch, Accumulator::default()));
+        batches.len() - 1
     })
 }
 
 /// Adds a part's batches, each with the weight of its requests.
 fn add(totals: &mut Totals, part: &Part, standings: &[Standing]) {
-    for (batch, sums) in part {
+    for (batch, sums) in &part.batches {
         let weight = standings.get(*batch as usize).map_or(1.0, |standing| standing.weight);
         totals.add(sums, weight);
-    }
-}
-
-/// Slices of a sliding window: fine enough that its edge does not matter.
-const SLICES: usize = 20;
-
-/// What a condition of the timeline looks at: the trailing window, in slices.
-#[derive(Clone, Debug)]
-pub struct Watch {
-    /// Which samples it wants.
-    pub interest: Interest,
-    expect: Expectation,
-    window: Duration,
-    slices: Vec<Accumulator>,
-    current: usize,
-    holds_since: Option<Time>,
-}
-
-impl Watch {
-    /// Bytes held beside the watch itself.
-    pub fn bytes(&self) -> usize {
-        self.slices.bytes() + self.slices.iter().map(Accumulator::bytes).sum::<usize>()
-    }
-
-    /// Watches `expect` over a trailing `window`.
-    pub fn new(expect: &Expectation, window: Duration, universe: &Universe) -> Self {
-        Self {
-            interest: Interest::new(&Filter::default(), expect, universe),
-            expect: expect.clone(),
-            window,
-            slices: vec![Accumulator::default(); SLICES],
-            current: 0,
-            holds_since: None,
-        }
-    }
-
-    /// How often [`Watch::tick`] is to be called.
-    pub fn period(&self) -> Duration {
-        Duration::from_ns((self.window.ns() / SLICES as u64).max(1))
-    }
-
-    /// The gauge it reads, if it reads one.
-    pub fn gauge(&self) -> Option<Gauge> {
-        match self.expect.metric {
-            Metric::Gauge(_, gauge) => Some(gauge),
-            _ => None,
-        }
-    }
-
-    /// A request ended.
-    pub fn request(&mut self, now: Time, sample: Sample) {
-        if self.interest.outer.matches(&sample) {
-            // By its end: a condition knows what a monitoring system would know now.
-            let sample = Sample { began: now, ..sample };
-            let slice = &mut self.slices[self.current];
-            slice.request(&self.expect, &self.interest.narrow, now, &sample);
-        }
-    }
-
-    /// Whether any request ended within the trailing window.
-    pub fn has_samples(&self) -> bool {
-        self.slices.iter().any(|slice| slice.samples != 0)
-    }
-
-    /// Whether the expectation held at the last tick.
-    pub fn is_holding(&self) -> bool {
-        self.holds_since.is_some()
-    }
-
-    /// A slice ends in which nothing could be seen.
-    pub fn rest(&mut self) {
-        self.current = (self.current + 1) % SLICES;
-        self.slices[self.current] = Accumulator::default();
-    }
-
-    /// A slice ends: the gauge's reading, if it reads one. Returns since when the expectation has
-    /// held, if it holds.
-    pub fn tick(&mut self, now: Time, reading: Option<f64>) -> Option<Time> {
-        if let Some(value) = reading {
-            self.slices[self.current].reading(&self.expect, now, value);
-        }
-        let mut all = Totals::default();
-        self.slices.iter().for_each(|slice| all.add(slice, 1.0));
-        let value = all.value(&self.expect.metric, self.window);
-        let holds =
-            value.is_some_and(|value| self.expect.comparison.holds(value, self.expect.threshold));
-        self.holds_since = if holds { self.holds_since.or(Some(now)) } else { None };
-        self.rest();
-        self.holds_since
     }
 }

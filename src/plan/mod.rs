@@ -14,11 +14,13 @@ pub mod timeline;
 pub mod traffic;
 pub mod universe;
 
-use crate::kernel::time::Duration;
+use crate::kernel::digest::Digest;
+use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
 use parameter::Parameters;
 use sampling::Sampling;
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use timeline::TimelineEvent;
 use traffic::Traffic;
 use universe::{ServiceId, Universe, WorkloadId};
@@ -58,8 +60,6 @@ pub struct Plan {
     pub assertions: Vec<Assertion>,
     /// How requests are sampled; none if all of them are simulated.
     pub sampling: Option<Sampling>,
-    /// Digest over every parameter of the profile and everything above that has an effect.
-    pub digest: u128,
 }
 
 /// The state of the mesh at time zero.
@@ -75,5 +75,105 @@ impl Plan {
     /// Whether requests pass proxies (every profile but `none`).
     pub fn has_mesh(&self) -> bool {
         self.profile != "none"
+    }
+
+    /// The digest over everything that has an effect on a run; not the name, the claim and the
+    /// seed. Made when it is asked for: of a large mesh it takes a second.
+    pub fn digest(&self) -> u128 {
+        let mut digest = Digest::new();
+        self.parameters.fold(&mut digest);
+        let clock = (self.duration, self.warmup, self.interval, self.start, &self.profile);
+        fold(&mut digest, &clock);
+        fold(&mut digest, &self.universe);
+        if !self.scopes.is_empty() {
+            fold(&mut digest, &self.scopes);
+        }
+        fold(&mut digest, &self.traffic);
+        fold(&mut digest, &self.timeline);
+        fold(&mut digest, &self.assertions);
+        if let Some(sampling) = &self.sampling {
+            fold(&mut digest, sampling);
+        }
+        digest.value()
+    }
+}
+
+/// Folds a part as its text, as `Digest::bytes` would: the text itself may have gigabytes.
+fn fold(digest: &mut Digest, part: &dyn fmt::Debug) {
+    let mut words = Words { digest, word: [0; 16], bytes: 0 };
+    write!(words, "{part:?}").expect("a digest takes all that is written");
+    words.end();
+}
+
+/// A text on its way into a digest.
+struct Words<'d> {
+    digest: &'d mut Digest,
+    /// What is not folded yet: `bytes` modulo 16 of them.
+    word: [u8; 16],
+    bytes: usize,
+}
+
+impl Words<'_> {
+    fn mix(&mut self, word: [u8; 16]) {
+        let (low, high) = word.split_at(8);
+        let half = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("eight bytes"));
+        self.digest.fold(Time::from_ns(half(high)), 0, half(low));
+    }
+
+    fn end(&mut self) {
+        let held = self.bytes % 16;
+        if held != 0 {
+            self.word[held..].fill(0);
+            self.mix(self.word);
+        }
+        self.mix((self.bytes as u128).to_le_bytes());
+    }
+}
+
+impl fmt::Write for Words<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut bytes = text.as_bytes();
+        let held = self.bytes % 16;
+        self.bytes += bytes.len();
+        if held != 0 {
+            let taken = bytes.len().min(16 - held);
+            self.word[held..held + taken].copy_from_slice(&bytes[..taken]);
+            if held + taken < 16 {
+                return Ok(());
+            }
+            self.mix(self.word);
+            bytes = &bytes[taken..];
+        }
+        let (words, rest) = bytes.as_chunks::<16>();
+        for word in words {
+            self.mix(*word);
+        }
+        self.word[..rest.len()].copy_from_slice(rest);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Prints itself in pieces of these lengths.
+    struct Pieces(Vec<usize>);
+
+    impl fmt::Debug for Pieces {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let text = "the quick brown fox jumps over the lazy dog".repeat(3);
+            self.0.iter().try_for_each(|length| f.write_str(&text[..*length]))
+        }
+    }
+
+    #[test]
+    fn a_text_in_pieces_is_folded_as_in_one() {
+        for lengths in [vec![], vec![16], vec![1; 33], vec![3, 40, 0, 5, 16, 100, 12], vec![7, 9]] {
+            let (mut whole, mut parts) = (Digest::new(), Digest::new());
+            whole.bytes(format!("{:?}", Pieces(lengths.clone())).as_bytes());
+            fold(&mut parts, &Pieces(lengths));
+            assert_eq!(parts.value(), whole.value());
+        }
     }
 }

@@ -10,6 +10,8 @@ use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
 use crate::plan::policy::{ClusterPolicy, Protocol, RouteTable};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 macro_rules! ids {
@@ -154,7 +156,7 @@ pub struct Workload {
     pub replicas: u32,
     /// Nodes that its pods are spread over, one after the other. Workloads without a place of their
     /// own share one list.
-    pub nodes: Arc<[NodeId]>,
+    pub nodes: NodeList,
     /// The app.
     pub station: Station,
     /// What the app does for a request, in order.
@@ -167,6 +169,38 @@ pub struct Workload {
     pub start_time: Distribution,
     /// How a pod ends.
     pub shutdown: Shutdown,
+}
+
+/// Nodes in id order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeList(pub Arc<[NodeId]>);
+
+impl Deref for NodeList {
+    type Target = [NodeId];
+
+    fn deref(&self) -> &[NodeId] {
+        &self.0
+    }
+}
+
+/// As derived, a piece at a time: plans are folded into their digest as text, and the lists of
+/// 10,000 workloads that run on 33,000 nodes have 4.6 GB of it.
+impl fmt::Debug for NodeList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(8192);
+        f.write_str("[")?;
+        for (index, node) in self.0.iter().enumerate() {
+            text.push_str(if index == 0 { "NodeId(" } else { ", NodeId(" });
+            push_digits(&mut text, node.0);
+            text.push(')');
+            if 8000 < text.len() {
+                f.write_str(&text)?;
+                text.clear();
+            }
+        }
+        f.write_str(&text)?;
+        f.write_str("]")
+    }
 }
 
 /// The app's capacity.
@@ -253,4 +287,29 @@ pub struct RequestClass {
     pub path: String,
     /// Lower-case names.
     pub headers: Vec<(String, String)>,
+}
+
+/// The decimal digits of a number.
+fn push_digits(text: &mut String, mut number: u32) {
+    let mut digits = ['0'; 10];
+    let mut first = digits.len();
+    while first == digits.len() || number != 0 {
+        first -= 1;
+        digits[first] = char::from(b'0' + (number % 10) as u8);
+        number /= 10;
+    }
+    digits[first..].iter().for_each(|digit| text.push(*digit));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_nodes_prints_as_a_list_would() {
+        for count in [0_u32, 1, 3, 12_000] {
+            let nodes: Vec<NodeId> = (0..count).map(|n| NodeId(n * n * 29)).collect();
+            assert_eq!(format!("{:?}", NodeList(nodes.clone().into())), format!("{nodes:?}"));
+        }
+    }
 }

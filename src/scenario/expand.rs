@@ -11,7 +11,7 @@
 
 use super::context::{Context, Fault};
 use super::document::{At, Entry, Node, Value};
-use super::keys::WORKLOADS_MAX;
+use super::keys::{PODS_MAX, WORKLOADS_MAX};
 use crate::kernel::stream::{below, draw_at, name_hash};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +53,10 @@ pub(crate) fn expand(context: &mut Context<'_>, document: &Node) -> (Option<Node
         context.report(Fault::new(at, what).hint(format!("at most {WORKLOADS_MAX}")));
         return (None, Counted::default());
     }
+    if let Some(fault) = too_many_pods(document) {
+        context.report(fault);
+        return (None, Counted::default());
+    }
     let mut services = Vec::new();
     for table in document.list("service") {
         let name = table.text("name").unwrap_or_default();
@@ -78,6 +82,20 @@ pub(crate) fn expand(context: &mut Context<'_>, document: &Node) -> (Option<Node
     set_list(&mut expanded, "service", services);
     set_list(&mut expanded, "traffic", traffic);
     (Some(expanded), counted)
+}
+
+/// What speaks against the pods of all members, before any member is written out.
+fn too_many_pods(document: &Node) -> Option<Fault> {
+    let of = |table: &Node| {
+        let pods = |one: &Node| i64::from(one.count("replicas").unwrap_or(1));
+        let own: i64 = table.list("workload").iter().map(pods).sum();
+        own.saturating_mul(table.count("count").map_or(1, i64::from))
+    };
+    let tables = document.list("service").iter();
+    let pods = tables.clone().map(of).fold(0, i64::saturating_add);
+    let largest = tables.max_by_key(|table| of(table)).filter(|_| PODS_MAX < pods)?;
+    let fault = Fault::new(largest.at, format!("{pods} pods are too many"));
+    Some(fault.hint(format!("at most {PODS_MAX}")))
 }
 
 fn check_fanouts(context: &mut Context<'_>, document: &Node, counted: &Counted) {

@@ -1,7 +1,8 @@
 //! What a run will cost, before it is made.
 //!
-//! Requests follow from the rates, calls from the programs, events from the calls, CPU time from
-//! the measured cost of an event; memory stands in `forecast`. Of a sampled run only what is
+//! Requests follow from the rates, calls from the programs, events from the calls and from what a
+//! mesh does without any (`upkeep`), CPU time from the measured cost of an event; memory stands in
+//! `forecast`. Of a sampled run only what is
 //! simulated costs: the warm-up, a window with its lead-in in each period, the time around events,
 //! and traffic that is too rare to be sampled.
 //!
@@ -11,6 +12,7 @@
 use super::forecast;
 use super::rates::PairRates;
 use super::sampling::cuts;
+use super::upkeep;
 use crate::kernel::time::Time;
 use crate::model::traffic::source::RateProfile;
 use crate::plan::Plan;
@@ -80,14 +82,11 @@ impl Flow {
 /// Estimates a run of `plan`.
 pub fn estimate(plan: &Plan) -> Estimate {
     let (calls, requests) = calls(plan);
-    let pods: f64 = plan.universe.workloads.iter().map(|one| f64::from(one.replicas)).sum();
     let hops: f64 = calls.to.iter().sum();
     let per_hop = if plan.has_mesh() { 6.5 } else { 3.2 };
-    let renewals = plan.duration.as_s() / (plan.parameters.cert.ttl.as_s() / 2.0);
-    let control = if plan.has_mesh() { pods * renewals * 2.0 } else { 0.0 };
     let forecast = forecast::forecast(plan, &calls);
     let reopened = EVENTS_PER_REOPENING * forecast.reopened;
-    let events = calls.roots + hops * per_hop + control + reopened;
+    let events = calls.roots + hops * per_hop + reopened + upkeep::events(plan);
     Estimate {
         requests,
         simulated: calls.roots,

@@ -48,7 +48,7 @@ impl World<'_> {
             warmup: plan.warmup,
             interval: plan.interval,
             parameters: TABLE.iter().map(|row| (row.name, value(row.name))).collect(),
-            plan_digest: plan.digest,
+            plan_digest: plan.digest(),
             digest: self.digest.value(),
             ladder: self.ladder.finish(&self.digest),
             kind_names: KIND_NAMES.to_vec(),

@@ -22,6 +22,7 @@ use crate::model::proxy::pool::Pool;
 use crate::observe::accumulator::Accumulator;
 use crate::observe::recorder::{Edge, EdgeRow, Served};
 use crate::observe::run::SeriesRow;
+use crate::observe::seconds::Second;
 use crate::plan::Plan;
 use crate::plan::assertion::{Assertion, Metric, WindowBase};
 use crate::plan::timeline::{Action, ControlPart, Trigger};
@@ -297,7 +298,7 @@ fn cells(calls: &Calls, windows: f64) -> f64 {
 
 /// Sums of assertions: by second for recovery times; in a sampled run by batch.
 fn probes(plan: &Plan) -> f64 {
-    let (windows, _) = windows(plan);
+    let (windows, share) = windows(plan);
     let per_s = windows / plan.duration.as_s().max(1e-9);
     let of = |assertion: &Assertion| {
         let length_s = window_s(plan, assertion);
@@ -306,8 +307,8 @@ fn probes(plan: &Plan) -> f64 {
         let gauge = matches!(assertion.expect.metric, Metric::Gauge(..));
         own * f64::from(u8::from(!gauge))
             + match assertion.expect.metric {
-                // Each batch from the begin of the window to its own end.
-                Metric::RecoveryTime(_) => batches * 8.0 * ROOM * length_s / 2.0_f64.min(batches),
+                // Each second with requests.
+                Metric::RecoveryTime(_) => size::<Second>() * grown(share * length_s),
                 Metric::Quantile(_) if windows == 0.0 => 4.0 * OCTAVE,
                 Metric::Quantile(_) => batches * CELL * 500.0,
                 _ => 0.0,

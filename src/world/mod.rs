@@ -41,6 +41,7 @@ mod scopes;
 mod state;
 mod streams;
 mod timeline;
+mod upkeep;
 mod upstream;
 mod visit;
 
@@ -53,6 +54,7 @@ use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run};
 use crate::plan::Plan;
+use crate::plan::universe::Universe;
 use crate::vocabulary::cause::Causes;
 use census::Census;
 use compiled::Compiled;
@@ -63,6 +65,7 @@ use ledger::Ledger;
 use network::Nodes;
 use options::{Go, Options, Progress};
 use state::{Attempt, Call, Connection, Pod, Upstream};
+use std::collections::BTreeMap;
 
 /// Plays a plan. Nothing can fail: what goes wrong in a mesh is data.
 pub fn simulate(
@@ -71,9 +74,40 @@ pub fn simulate(
     options: Options,
     watch: &mut dyn FnMut(Progress) -> Go,
 ) -> Run {
+    // Nothing is built that would not fit.
+    if options.max_memory.is_some_and(|max| max < estimate::estimate(plan).start_bytes) {
+        return refused(plan, seed, options);
+    }
     let mut world = World::new(plan, seed, options);
     let partial = world.run(watch);
     world.finish(partial)
+}
+
+/// The run of a plan whose world would not fit: it ends before its begin, and shows nothing. Not
+/// even the digest of the plan is made, which takes time.
+fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
+    let nowhere = Universe {
+        zones: plan.universe.zones.clone(),
+        nodes: plan.universe.nodes.iter().take(1).cloned().collect(),
+        ..Universe::default()
+    };
+    let nothing = Plan {
+        name: plan.name.clone(),
+        variant: plan.variant.clone(),
+        claim: plan.claim.clone(),
+        profile: plan.profile.clone(),
+        parameters: plan.parameters.clone(),
+        universe: nowhere,
+        scopes: BTreeMap::new(),
+        traffic: Vec::new(),
+        timeline: Vec::new(),
+        assertions: Vec::new(),
+        sampling: None,
+        ..*plan
+    };
+    let partial = Partial { why: "max-memory", at: Time::ZERO };
+    let run = World::new(&nothing, seed, options).finish(Some(partial));
+    Run { plan_digest: 0, ..run }
 }
 
 /// All state while simulating.

@@ -278,8 +278,24 @@ impl World<'_> {
 
     fn remove_pod(&mut self, index: u32) {
         self.stop_pod(index, Life::Gone);
+        self.release_pod(index);
         self.fact_of(FactKind::PodGone, index, |_| String::new());
         self.reconcile(self.pods[index as usize].workload);
+    }
+
+    /// A pod that is gone keeps its record, since attempts and connections may name it, and ids are
+    /// in the order of birth. Its lists are given back.
+    pub(super) fn release_pod(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        pod.serving.shrink_to_fit();
+        pod.upstreams.shrink_to_fit();
+        let on_node = &mut self.nodes.pods[pod.node.index()];
+        if let Ok(place) = on_node.binary_search(&index) {
+            on_node.remove(place);
+        }
+        for (_, upstream) in &self.pods[index as usize].upstreams {
+            self.upstreams[*upstream as usize].connections.shrink_to_fit();
+        }
     }
 
     /// A pod's processes end at once, as by a crash; what it becomes then.

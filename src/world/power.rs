@@ -105,6 +105,7 @@ impl World<'_> {
         for pod in self.pods_on(node) {
             if self.pods[pod as usize].life == Life::Down {
                 self.set_life(pod, Life::Gone);
+                self.release_pod(pod);
                 let workload = self.pods[pod as usize].workload;
                 self.workloads[workload.index()].cause = self.pods[pod as usize].down_cause;
                 self.reconcile(workload);

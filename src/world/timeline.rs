@@ -222,6 +222,6 @@ fn is_instant(action: &Action) -> bool {
 }
 
 /// How often gauges are read for assertions: 1 s, or what makes 20,000 readings a run.
-fn gauge_period(duration: Duration) -> Duration {
+pub(super) fn gauge_period(duration: Duration) -> Duration {
     Duration::from_s(1).max(Duration::from_ns(duration.ns() / 20_000))
 }

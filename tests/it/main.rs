@@ -15,6 +15,9 @@ mod determinism;
 /// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
 #[cfg(feature = "native")]
 mod docs;
+/// The dry run against the baselines.
+#[cfg(feature = "native")]
+mod forecast;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;

@@ -158,8 +158,9 @@ impl<T: Copy + Ord> Station<T> {
         self.integrate(now, 0, 0);
         self.busy = 0;
         self.load.present = 0;
-        self.waiting.clear();
-        self.sharing.finishes.clear();
+        // With their room: most that end do not come back.
+        self.waiting = VecDeque::new();
+        self.sharing.finishes = BinaryHeap::new();
     }
 
     #[inline(always)]

@@ -69,9 +69,8 @@ impl Large {
             let hint = format!("each has at least one; --pods {enough} is {PODS_PER_SERVICE} each");
             return Err(Problem::new(what).hint(hint));
         }
-        let all = i64::from(pods) + i64::from(load::gateways(rps));
-        if PODS_MAX < all {
-            let what = format!("{all} pods, the gateway's included, are too many");
+        if PODS_MAX < i64::from(pods) {
+            let what = format!("{pods} pods are too many");
             return Err(Problem::new(what).hint(format!("at most {PODS_MAX}")));
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::super::keys::PODS_MAX;
 use super::super::merge::BEGIN;
 use super::Lower;
 use crate::plan::timeline::Action;
-use crate::plan::universe::{ServiceId, Step};
+use crate::plan::universe::{Role, ServiceId, Step};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
@@ -55,13 +55,20 @@ impl Lower<'_, '_, '_> {
     }
 
     fn pods_fit(&mut self) {
-        let replicas = |workload: &crate::plan::universe::Workload| i64::from(workload.replicas);
-        let pods: i64 = self.universe.workloads.iter().map(replicas).sum();
-        if PODS_MAX < pods {
+        let pods = |role: Role| -> i64 {
+            let all = self.universe.workloads.iter().filter(|workload| workload.role == role);
+            all.map(|workload| i64::from(workload.replicas)).sum()
+        };
+        let (apps, gateways) = (pods(Role::App), pods(Role::Gateway));
+        if PODS_MAX < apps {
             let nodes = self.drafts.iter().flatten();
             let largest = nodes.max_by_key(|(_, node)| node.count("replicas").unwrap_or(1));
             let at = largest.and_then(|(_, node)| node.get("replicas")).map_or(BEGIN, |n| n.at);
-            self.report(at, format!("{pods} pods are too many"), format!("at most {PODS_MAX}"));
+            self.report(at, format!("{apps} pods are too many"), format!("at most {PODS_MAX}"));
+        }
+        if PODS_MAX < gateways {
+            let what = format!("{gateways} pods of the gateway are too many");
+            self.report(BEGIN, what, format!("at most {PODS_MAX}"));
         }
         for event in &self.timeline {
             if let Action::Scale { replicas, .. } = event.action

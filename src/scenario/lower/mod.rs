@@ -25,7 +25,6 @@ use super::expand::{Counted, expand};
 use super::expression::Names;
 use super::merge::BEGIN;
 use super::units::{default_interval, parameter_text};
-use crate::kernel::digest::Digest;
 use crate::kernel::time::Duration;
 use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
@@ -111,7 +110,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         Some("cold") => Start::Cold,
         _ => Start::Stationary,
     };
-    let mut plan = Plan {
+    Plan {
         name: heading.name,
         variant: heading.variant,
         claim: heading.claim,
@@ -128,10 +127,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         timeline: lower.timeline,
         assertions,
         sampling,
-        digest: 0,
-    };
-    plan.digest = digest(&plan);
-    plan
+    }
 }
 
 fn seed(scenario: &Node) -> Option<u64> {
@@ -139,25 +135,6 @@ fn seed(scenario: &Node) -> Option<u64> {
         super::document::Value::Integer(seed) => u64::try_from(seed).ok(),
         _ => None,
     }
-}
-
-/// Over everything that has an effect on a run; not the name, the claim and the seed.
-fn digest(plan: &Plan) -> u128 {
-    let mut digest = Digest::new();
-    plan.parameters.fold(&mut digest);
-    let clock = (plan.duration, plan.warmup, plan.interval, plan.start, &plan.profile);
-    digest.bytes(format!("{clock:?}").as_bytes());
-    digest.bytes(format!("{:?}", plan.universe).as_bytes());
-    if !plan.scopes.is_empty() {
-        digest.bytes(format!("{:?}", plan.scopes).as_bytes());
-    }
-    digest.bytes(format!("{:?}", plan.traffic).as_bytes());
-    digest.bytes(format!("{:?}", plan.timeline).as_bytes());
-    digest.bytes(format!("{:?}", plan.assertions).as_bytes());
-    if let Some(sampling) = &plan.sampling {
-        digest.bytes(format!("{sampling:?}").as_bytes());
-    }
-    digest.value()
 }
 
 impl Lower<'_, '_, '_> {

@@ -12,11 +12,10 @@ use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
 use crate::plan::universe::{
-    Cluster, Discipline, Errors, NodeId, Place, Role, Rollout, RouteId, Service, ServiceId,
-    Shutdown, Station, Workload, WorkloadId,
+    Cluster, Discipline, Errors, NodeId, NodeList, Place, Role, Rollout, RouteId, Service,
+    ServiceId, Shutdown, Station, Workload, WorkloadId,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The gateway's name; no service may have it.
 const INGRESS: &str = "ingress";
@@ -94,7 +93,8 @@ impl<'d> Lower<'_, '_, 'd> {
     /// Makes the workloads, all but their programs.
     pub(super) fn fill_workloads(&mut self) {
         let names: Vec<String> = self.workloads.keys().cloned().collect();
-        let everywhere: Arc<[NodeId]> = (0..id(self.universe.nodes.len())).map(NodeId).collect();
+        let everywhere = (0..id(self.universe.nodes.len())).map(NodeId).collect();
+        let everywhere = NodeList(everywhere);
         let mut placements = 0;
         for (name, draft) in names.into_iter().zip(self.drafts.clone()) {
             let fits = placements < PLACEMENTS_MAX;
@@ -102,10 +102,11 @@ impl<'d> Lower<'_, '_, 'd> {
                 Some((service, node)) => {
                     let own = if fits { self.placement(node) } else { Vec::new() };
                     placements += own.len();
-                    let nodes = if own.is_empty() { Arc::clone(&everywhere) } else { own.into() };
+                    let nodes =
+                        if own.is_empty() { everywhere.clone() } else { NodeList(own.into()) };
                     self.workload(name, service, node, nodes)
                 }
-                None => self.gateway(Arc::clone(&everywhere)),
+                None => self.gateway(everywhere.clone()),
             };
             self.universe.workloads.push(workload);
             if fits && PLACEMENTS_MAX <= placements {
@@ -120,7 +121,7 @@ impl<'d> Lower<'_, '_, 'd> {
         name: String,
         service: ServiceId,
         node: &Node,
-        nodes: Arc<[NodeId]>,
+        nodes: NodeList,
     ) -> Workload {
         let table = self.service_nodes[service.index()];
         let app = table.text("name").unwrap_or_default().to_owned();
@@ -157,7 +158,7 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    fn gateway(&self, nodes: Arc<[NodeId]>) -> Workload {
+    fn gateway(&self, nodes: NodeList) -> Workload {
         Workload {
             name: INGRESS.to_owned(),
             app: INGRESS.to_owned(),

@@ -43,7 +43,7 @@ fn the_normative_example_reads() {
     let [variant] = &loaded.variants[..] else { panic!("one variant") };
     assert_eq!(variant.variant.as_deref(), Some("quiet-connections"));
     // The churn is 0 by default: nothing changes, and the digest says so.
-    assert_eq!(variant.digest, plan.digest);
+    assert_eq!(variant.digest(), plan.digest());
 }
 
 /// `leaf` is three services and `front` two, each of which calls two of the three at once and works

@@ -2,7 +2,7 @@
 //!
 //! Everything is measured on the plan that the text becomes, not on what the generator thinks.
 
-use super::good;
+use super::{good, print, read};
 use crate::plan::Plan;
 use crate::plan::traffic::Arrivals;
 use crate::plan::universe::{CallSite, Role, ServiceId, Step, Workload};
@@ -267,9 +267,29 @@ fn what_cannot_be_is_refused_with_a_reason() {
     let refused = |wanted: Large| wanted.text().expect_err("refused").what;
     assert_eq!(refused(large(10, 9, 3, 1)), "9 pods are too few for 10 services");
     assert_eq!(refused(large(10, 90, 11, 1)), "a chain of 11 services needs more than 10");
-    let many = Large { pods: 1_000_000, ..large(10, 0, 3, 1) };
-    assert_eq!(refused(many), "1000002 pods, the gateway's included, are too many");
+    let many = Large { pods: 1_000_001, ..large(10, 0, 3, 1) };
+    assert_eq!(refused(many), "1000001 pods are too many");
     let busy = Large { rps: 1_000_000, ..large(10, 10, 3, 1) };
     assert_eq!(refused(busy), "1000000 requests a second are too many for 10 pods");
     assert!(large(DEPTH_MAX, 100, DEPTH_MAX, 1).text().is_ok());
+}
+
+/// A mesh of counted services: so many of so many pods.
+fn counted(count: u32, replicas: u32) -> String {
+    format!(
+        "[scenario]\nduration = \"1h\"\n[[service]]\nname = \"s\"\ncount = {count}\n\
+         [[service.workload]]\nreplicas = {replicas}\ntime = \"1ms\"\n\
+         [[traffic]]\nid = \"t\"\nfrom = \"ingress\"\nto = \"s\"\narrivals = {{ poisson = \"1rps\" }}\n"
+    )
+}
+
+#[test]
+fn a_million_pods_are_allowed_beside_those_of_the_gateway() {
+    let plan = good(&counted(10, 100_000)).plan;
+    let pods: u32 = plan.universe.workloads.iter().map(|one| one.replicas).sum();
+    assert!(1_000_000 < pods, "{pods}: the gateway has some too");
+    // Before any of 100,000 services is written out.
+    let problems = read(&counted(100_000, 20)).expect_err("too many");
+    let [one] = &problems[..] else { panic!("{}", print(&problems)) };
+    assert_eq!(one.what, "2000000 pods are too many");
 }

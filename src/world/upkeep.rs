@@ -1,0 +1,170 @@
+//! Events that a mesh has without a request, before a run: certificates renewed, streams that come
+//! back, pods replaced and told of, gauges read.
+//!
+//! A certificate's renewal is two events; an outage of the authority leaves one failed try of each
+//! certificate that comes due, and its expiry if it lasts that long. A stream that comes back is
+//! asked for, admitted and pushed to; those that a replica refuses try again after their back-off.
+//!
+//! Source: `world::{renewal, streams, pods, timeline}` for what is scheduled.
+//! Left out: how pushes merge in a queue; networks that are cut; conditions that are never met.
+
+use super::timeline::gauge_period;
+use crate::kernel::time::Duration;
+use crate::model::control::slots::auto_slots;
+use crate::plan::assertion::{Assertion, Metric};
+use crate::plan::timeline::{Action, ControlPart, TimelineEvent, Trigger};
+use crate::plan::universe::{Workload, WorkloadId};
+use crate::plan::{Plan, Start};
+
+/// Of a pod with a proxy that is replaced: created, started, ready, its certificate, its stream
+/// (two) and first push, told of twice; SIGTERM and the end of the old one.
+const EVENTS_PER_POD: f64 = 11.0;
+/// Of one without.
+const EVENTS_PER_PLAIN_POD: f64 = 6.0;
+/// Pushes to all proxies that changes of one moment make, at the most: pods are found ready within
+/// a second, and a push waits for some quiet.
+const PUSHES_MAX: f64 = 5.0;
+/// Of an event that repeats, what is looked at.
+const TIMES_MAX: u32 = 1_000;
+
+/// Away from, until, in seconds; the share of the replicas.
+struct Outage {
+    from_s: f64,
+    to_s: f64,
+    share: f64,
+}
+
+/// The events of a run without those of requests and connections.
+pub(super) fn events(plan: &Plan) -> f64 {
+    let istiod = &plan.parameters.istiod;
+    let has_control = plan.has_mesh() && istiod.present && 0 < istiod.replicas;
+    let proxies = if has_control { proxies(plan) } else { 0.0 };
+    let control = if has_control { proxies * renewals(plan) + streams(plan, proxies) } else { 0.0 };
+    readings(plan) + control + changes(plan, proxies)
+}
+
+/// Pods with a proxy.
+fn proxies(plan: &Plan) -> f64 {
+    let meshed = plan.universe.workloads.iter().filter(|one| one.meshed);
+    meshed.map(|one| f64::from(one.replicas)).sum()
+}
+
+/// Rows and readings of gauges.
+fn readings(plan: &Plan) -> f64 {
+    let per = |period: Duration| plan.duration.as_s() / period.as_s().max(1e-9);
+    let reads = |one: &Assertion| matches!(one.expect.metric, Metric::Gauge(..));
+    let gauges = plan.assertions.iter().any(reads);
+    per(plan.interval) + if gauges { per(gauge_period(plan.duration)) } else { 0.0 }
+}
+
+/// When an event begins, in seconds.
+fn begins(plan: &Plan, event: &TimelineEvent) -> Vec<f64> {
+    let (first, every, times) = match &event.trigger {
+        Trigger::At { first, every, times } => (*first, *every, *times),
+        Trigger::When { not_before, .. } => (*not_before, None, 1),
+    };
+    let times = if every.is_some() { times.min(TIMES_MAX) } else { 1 };
+    let every_s = every.map_or(0.0, Duration::as_s);
+    let all = (0..times).map(|n| first.as_s() + f64::from(n) * every_s);
+    all.take_while(|at| *at < plan.duration.as_s()).collect()
+}
+
+/// When a part of istiod is away, in order.
+fn outages(plan: &Plan, wanted: ControlPart) -> Vec<Outage> {
+    let end_s = plan.duration.as_s();
+    let mut outages = Vec::new();
+    for event in &plan.timeline {
+        let Action::FailControlPlane { part, share } = event.action else { continue };
+        if part == ControlPart::All || part == wanted {
+            let lasts_s = event.lasts.map_or(end_s, Duration::as_s);
+            let of = |from_s: f64| Outage { from_s, to_s: (from_s + lasts_s).min(end_s), share };
+            outages.extend(begins(plan, event).into_iter().map(of));
+        }
+    }
+    outages.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
+    outages
+}
+
+/// Events of one certificate and those after it.
+fn renewals(plan: &Plan) -> f64 {
+    let cert = &plan.parameters.cert;
+    let life_s = cert.ttl.as_s();
+    let until_renewal_s = (life_s * (1.0 - cert.grace_ratio)).max(1e-9);
+    let left_s = life_s - until_renewal_s;
+    let end_s = plan.duration.as_s();
+    // An authority that is past its end signs no more.
+    let signed_s = end_s.min(cert.signer_remaining.as_s());
+    let (mut events, mut from_s) = (0.0, 0.0);
+    // The share of certificates that were issued at `from_s`; the others have any age.
+    let mut new = if plan.start == Start::Cold { 1.0 } else { 0.0 };
+    let between = |new: f64, from_s: f64, to_s: f64| {
+        let lives = (to_s - from_s).max(0.0) / until_renewal_s;
+        2.0 * (new * libm::floor(lives) + (1.0 - new) * lives)
+    };
+    for outage in outages(plan, ControlPart::Ca).iter().filter(|one| 1.0 <= one.share) {
+        let (away_s, back_s) = (outage.from_s.clamp(from_s, signed_s), outage.to_s.min(signed_s));
+        if back_s <= away_s {
+            continue;
+        }
+        events += between(new, from_s, away_s);
+        let due = ((back_s - away_s) / until_renewal_s).min(1.0);
+        let expired = ((back_s - away_s - left_s) / until_renewal_s).clamp(0.0, 1.0);
+        let renewed = if back_s < end_s { 2.0 * due } else { 0.0 };
+        events += due + expired + renewed;
+        (from_s, new) = (back_s, due);
+    }
+    let refused = ((end_s - signed_s) / until_renewal_s).min(1.0);
+    events + between(new, from_s, signed_s) + 2.0 * refused
+}
+
+/// Events of the streams that outages take away.
+fn streams(plan: &Plan, proxies: f64) -> f64 {
+    let (istiod, xds) = (&plan.parameters.istiod, &plan.parameters.xds);
+    let replicas = f64::from(istiod.replicas);
+    let rate = f64::from(auto_slots(xds.stream_rate, istiod.cpu));
+    // Full jitter: half of the longest interval on average.
+    let back_off_s = (plan.parameters.envoy_stream_backoff.max.as_s() / 2.0).max(1e-3);
+    let of = |outage: Outage| {
+        let away = libm::ceil(replicas * outage.share).min(replicas);
+        let is_back = outage.to_s < plan.duration.as_s();
+        let serving = if away < replicas { replicas - away } else { replicas };
+        if replicas <= away && !is_back {
+            return 0.0;
+        }
+        let lost = proxies * away / replicas;
+        let wait_s = lost / (serving * rate) / 2.0;
+        lost * (3.0 + wait_s / back_off_s)
+    };
+    outages(plan, ControlPart::Xds).into_iter().map(of).sum()
+}
+
+/// Events of pods that come and go, and of telling everybody.
+fn changes(plan: &Plan, proxies: f64) -> f64 {
+    let workload = |id: &WorkloadId| &plan.universe.workloads[id.index()];
+    let replicas = |one: &Workload| f64::from(one.replicas);
+    let mut events = 0.0;
+    for event in &plan.timeline {
+        // Pods, and waves of them.
+        let (pods, waves) = match &event.action {
+            Action::Rollout(ids) => {
+                let waves = |one: &Workload| {
+                    let at_once = one.rollout.max_surge + one.rollout.max_unavailable;
+                    libm::ceil(1.0 / at_once.max(1e-3)).min(replicas(one))
+                };
+                let most = ids.iter().map(|id| waves(workload(id))).fold(1.0, f64::max);
+                (ids.iter().map(|id| replicas(workload(id))).sum::<f64>(), most)
+            }
+            Action::Scale { workload: id, replicas: wanted } => {
+                ((f64::from(*wanted) - replicas(workload(id))).abs(), 1.0)
+            }
+            _ => continue,
+        };
+        let (own, told) = match proxies {
+            0.0 => (EVENTS_PER_PLAIN_POD, 0.0),
+            // Of those that leave, and of those that are ready.
+            _ => (EVENTS_PER_POD, 2.0 * waves * (pods / waves).min(PUSHES_MAX)),
+        };
+        events += begins(plan, event).len() as f64 * (pods * own + proxies * told);
+    }
+    events
+}
