@@ -55,8 +55,11 @@ impl Room {
         let bytes = needs
             .iter()
             .flat_map(|(of, seeds)| std::iter::repeat_n(of.memory_bytes, (*seeds).min(threads)));
-        let at_once = at_once(bytes.collect(), usable, threads);
-        Ok(Self { each: Some(usable / at_once as u64), at_once, is_machine: true })
+        let bytes: Vec<u64> = bytes.collect();
+        let runs = bytes.len().max(1);
+        let at_once = at_once(bytes, usable, threads);
+        // One run has it all, whatever the threads.
+        Ok(Self { each: Some(usable / at_once.min(runs) as u64), at_once, is_machine: true })
     }
 
     /// Works with as many threads as runs fit.
