@@ -6,6 +6,7 @@
 
 use crate::observe::estimate::{Estimate, Estimates};
 use crate::observe::run::Run;
+use crate::plan::sampling::Sampling as Policy;
 use crate::report::number::{count, length, percent, round6};
 use crate::report::words::harmless;
 use serde::Serialize;
@@ -109,12 +110,23 @@ pub(super) fn sentence(run: &Run) -> Option<String> {
         1..=3 => format!("; never sampled: {}", harmless(&sampled.in_full.join(", "))),
         more => format!("; {} kinds of rare traffic are never sampled", count(more as u64)),
     };
+    let means = if sampled.estimates.is_some() {
+        "Numbers of requests and latencies are estimates, in brackets their intervals of 95 %."
+    } else {
+        "There are no estimates: numbers are those of the recorded requests."
+    };
     Some(format!(
-        "Sampled: {} requests in {} windows{extended}, {share} of the time{in_full}. Numbers of \
-         requests and latencies are estimates, in brackets their intervals of 95 %.",
+        "Sampled: {} requests in {} windows{extended}, {share} of the time{in_full}. {means}",
         count(run.requests.total),
         count(sampled.windows),
     ))
+}
+
+/// That and how a run was sampled, in a few words; nothing if it was not.
+pub fn how(run: &Run) -> Option<String> {
+    let sampled = run.sampled.as_ref()?;
+    let Policy { window, every, .. } = sampled.policy;
+    Some(format!("sampled in {} windows of {window} every {every}", sampled.windows))
 }
 
 /// The same as a comment line of the histogram files, which hold raw counts; empty if it was not.

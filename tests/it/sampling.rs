@@ -11,6 +11,11 @@ use meshsim::observe::estimate::Estimate;
 use meshsim::observe::run::{Run, Sampled};
 use meshsim::plan::Plan;
 use meshsim::world::options::Options;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 /// A whole number of runs, the seeds counted up from 1, on two threads, in the order of the seeds.
@@ -397,11 +402,69 @@ fn every_output_says_that_a_run_was_sampled() {
     assert!(value["outcomes"][0]["estimate"].as_f64().unwrap() > 1000.0);
     let story = text::story(&run, &[], false);
     assert!(story.contains("Sampled: ") && story.contains("estimates"), "{story}");
-    assert!(csv::series(&run).lines().next().unwrap().ends_with(",recorded_s"));
-    assert!(csv::series(&run).lines().any(|row| row.ends_with(",0")), "a row between windows");
-    assert!(csv::outcomes(&run).lines().next().unwrap().ends_with(",estimate"));
-    for svg in [plot::timeline(&run).svg, plot::spectrum(&run).svg] {
-        assert!(svg.contains("sampled: about"), "the head of a picture says it");
+    let how = ",sampled in 5 windows of 3s every 2m";
+    assert!(csv::series(&run).lines().next().unwrap().ends_with(",recorded_s,sampling"));
+    let between = |row: &str| row.ends_with(&format!(",0{how}"));
+    assert!(csv::series(&run).lines().any(between), "a row between windows");
+    assert!(csv::outcomes(&run).lines().next().unwrap().ends_with(",estimate,sampling"));
+    assert!(csv::outcomes(&run).lines().skip(1).all(|row| row.ends_with(how)));
+    for svg in [plot::timeline(&run).svg, plot::spectrum(&run).svg, plot::topology(&run)] {
+        assert!(svg.contains("sampled: "), "the head of a picture says it");
+    }
+}
+
+#[test]
+fn every_file_of_a_result_says_that_a_run_was_sampled() {
+    let sets = ["scenario.duration=10m"];
+    let head = &[][..];
+    let full = LOSSY.split("[sampling]").next().unwrap_or_default();
+    let (sampled, full) = (result(LOSSY, &sets, head), result(full, &sets, head));
+    // Ended early there are no estimates, but the run is no less sampled.
+    let early = result(LOSSY, &sets, &["--max-events", "20000"]);
+    assert_eq!(sampled.len(), 12, "{:?}", sampled.keys());
+    for (folder, says_so) in [(&sampled, true), (&early, true), (&full, false)] {
+        for (file, bytes) in folder {
+            assert_eq!(says_that_it_is_sampled(file, bytes), says_so, "{file}");
+        }
+    }
+}
+
+/// The files of a run of the command line, by name.
+fn result(text: &str, sets: &[&str], options: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let scenario = folder.path().join("some.toml");
+    fs::write(&scenario, text).expect("a scenario");
+    let mut meshsim = Command::new(env!("CARGO_BIN_EXE_meshsim"));
+    meshsim.arg("run").arg(&scenario).arg("--out").arg(folder.path()).args(options);
+    for set in sets {
+        meshsim.args(["--set", set]);
+    }
+    let ended = meshsim.output().expect("the binary runs");
+    // A run that was ended early is status 3.
+    assert!(matches!(ended.status.code(), Some(0 | 3)), "{ended:?}");
+    let files = fs::read_dir(folder.path()).expect("the folder");
+    let folders = files.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir());
+    let entries = folders.flat_map(|folder| fs::read_dir(folder).expect("the results"));
+    let read = |path: &Path| {
+        let name = path.file_name().and_then(OsStr::to_str).expect("a name").to_owned();
+        (name, fs::read(path).expect("a result"))
+    };
+    entries.map(|entry| read(&entry.expect("an entry").path())).collect()
+}
+
+/// As its kind of file says it; one that is not known here does not say it.
+fn says_that_it_is_sampled(file: &str, bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    match file.rsplit('.').next() {
+        Some("json") => !text.contains("\"windows\": 0,") && text.contains("\"windows\": "),
+        Some("jsonl") => text.starts_with("{\"time_s\":0.0,\"kind\":\"sampling\","),
+        Some("csv") => text.lines().next().is_some_and(|head| head.ends_with(",sampling")),
+        Some("hgrm" | "hlog") => text.contains("#[Sampled = "),
+        // In the title, and in what is drawn.
+        Some("svg") => text.contains("; sampled in ") && text.contains("sampled: "),
+        // Beside what is drawn, which is laid out as in the SVG.
+        Some("png") => text.contains("tEXtComment\0sampled in "),
+        _ => false,
     }
 }
 
