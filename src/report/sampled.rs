@@ -5,10 +5,10 @@
 //! Left out: intervals of hops and services.
 
 use crate::observe::estimate::{Estimate, Estimates};
-use crate::observe::run::Run;
+use crate::observe::run::{Run, SamplingNote};
 use crate::plan::sampling::Sampling as Policy;
 use crate::report::number::{count, length, percent, round6};
-use crate::report::words::harmless;
+use crate::report::words::{harmless, plural};
 use serde::Serialize;
 
 /// `sampling`: zero windows for a run that is not sampled.
@@ -18,6 +18,8 @@ pub(super) struct Sampling<'a> {
     simulated_s: f64,
     #[serde(flatten)]
     more: Option<More<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -47,7 +49,7 @@ pub(super) struct Intervals {
 impl<'a> From<&'a Run> for Sampling<'a> {
     fn from(run: &'a Run) -> Self {
         let Some(sampled) = &run.sampled else {
-            return Self { windows: 0, simulated_s: 0.0, more: None };
+            return Self { windows: 0, simulated_s: 0.0, more: None, note: note(run) };
         };
         let policy = &sampled.policy;
         Self {
@@ -63,6 +65,7 @@ impl<'a> From<&'a Run> for Sampling<'a> {
                 full_below_rps: policy.full_below_per_s,
                 never_sampled: &sampled.in_full,
             }),
+            note: note(run),
         }
     }
 }
@@ -94,6 +97,21 @@ pub(super) fn about(value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let whole = rounded as u64;
     count(whole)
+}
+
+/// What whoever asked for samples should know, in one sentence.
+pub(super) fn note(run: &Run) -> Option<String> {
+    Some(match run.note? {
+        SamplingNote::AllInFull(per_s) => format!(
+            "Nothing was sampled: all traffic is below full_below = {per_s} requests per second of a \
+             proxy to a service. Every request was simulated, and all numbers are exact."
+        ),
+        SamplingNote::FewInWindows { requests, windows } => format!(
+            "Windows are too short: {} in {} are too few for useful intervals.",
+            plural(requests, "request"),
+            plural(windows, "window"),
+        ),
+    })
 }
 
 /// That and how a run was sampled, in one sentence; nothing if it was not.

@@ -79,6 +79,9 @@ impl Flow {
 
 /// Estimates a run of `plan`.
 pub fn estimate(plan: &Plan) -> Estimate {
+    if plan.sampling.is_some() && !PairRates::any_is_sampled(plan) {
+        return estimate(&Plan { sampling: None, ..plan.clone() });
+    }
     let (calls, requests) = calls(plan);
     let pods: f64 = plan.universe.workloads.iter().map(|one| f64::from(one.replicas)).sum();
     let hops: f64 = calls.to.iter().sum();

@@ -9,7 +9,7 @@
 use crate::support::{plan_with, play};
 use meshsim::kernel::histogram::Histogram;
 use meshsim::observe::estimate::{Estimate, Estimates};
-use meshsim::observe::run::{Run, Sampled, Tally};
+use meshsim::observe::run::{Run, Sampled, SamplingNote, Tally};
 use meshsim::plan::Plan;
 use meshsim::report::{csv, plot, summary, text};
 use meshsim::world::options::Options;
@@ -485,6 +485,38 @@ window = "20s"
     let wanted = 40.0 / 20.05 * 2390.0;
     assert!(covers(estimate, wanted), "{estimate:?}, {wanted}");
     assert!((full.requests.total as f64 / wanted - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn a_run_of_which_nothing_is_sampled_is_exact_and_says_so() {
+    let sets = ["scenario.duration=10m", "sampling.full_below=1000rps"];
+    let plan = plan_with(LOSSY, &sets);
+    let run = play(&plan, Options::default());
+    let full = play(&Plan { sampling: None, ..plan.clone() }, Options::default());
+    assert_eq!((run.digest, run.requests), (full.digest, full.requests));
+    assert_eq!(run.note, Some(SamplingNote::AllInFull(1000.0)));
+    assert!(run.sampled.is_none() && run.phases.iter().all(|phase| phase.estimates.is_none()));
+    let story = text::story(&run, &[], false);
+    assert!(story.contains("Nothing was sampled: ") && !story.contains('['), "{story}");
+    let sampling = &summary::summary(&run, &[])["sampling"];
+    assert!(sampling["windows"] == 0 && sampling["note"].is_string(), "{sampling}");
+    // A closed loop of users who think for long.
+    let closed = "traffic.users.arrivals={ closed = { users = 5, think = \"20s\" } }";
+    let slow = play(&plan_with(LOSSY, &[&sets[..], &[closed]].concat()), Options::default());
+    assert!(slow.sampled.is_none() && slow.note.is_some() && slow.requests.total != 0);
+}
+
+#[test]
+fn windows_of_few_requests_are_told() {
+    let short = ["scenario.duration=10m", "sampling.window=50ms", "sampling.every=20s"];
+    let run = play(&plan_with(LOSSY, &short), Options::default());
+    let Some(SamplingNote::FewInWindows { requests, windows }) = run.note else {
+        panic!("{:?}", run.note)
+    };
+    // 100 requests a second in 590 s of periods.
+    assert!(windows == 30 && (100..200).contains(&requests), "{requests} in {windows}");
+    assert!(text::story(&run, &[], false).contains("Windows are too short: "));
+    assert!(play(&plan_with(LOSSY, &short[..1]), Options::default()).note.is_none());
 }
 
 #[test]
