@@ -1,12 +1,13 @@
 //! Gaps: what goes on between the windows of a sampled run, although no request is simulated.
 //!
-//! A pool opens another connection when the next request would have needed it: if that waited for the
-//! next window, the connection would be opened with the certificates of another instant. And calls that are too rare to be sampled are made by themselves, at the rate at which
-//! the visits that make them were seen in windows.
+//! A pool opens another connection when the next request would have needed it: if that waited for
+//! the next window, the connection would be opened with the certificates of another instant. And
+//! calls that are too rare to be sampled are made by themselves, at the rate at which the visits
+//! that make them were seen in windows.
 //!
 //! Source: `model::sampling::demand`.
-//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a pair
-//! that cannot connect waits for the next window.
+//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a
+//! pair that cannot connect waits for the next window.
 
 use super::World;
 use super::client::purpose;
