@@ -421,10 +421,8 @@ fn exp(x: f64) -> f64 {
     (0..6).fold(series, |power, _| power * power)
 }
 
-#[test]
-fn a_slow_overload_that_no_event_announces_is_simulated_to_its_end() {
-    // A ramp over the capacity of 50 a second and back again, within three periods.
-    let text = r#"# A ramp.
+/// A ramp over the capacity of 50 a second and back again, within three periods of [`RAMP_WINDOWS`].
+const RAMP: &str = r#"# A ramp.
 [scenario]
 duration = "30m"
 warmup = "10s"
@@ -439,12 +437,12 @@ id = "users"
 from = "ingress"
 to = "server"
 arrivals = { poisson = { ramp = [["0s", "10rps"], ["10m", "10rps"], ["13m", "70rps"], ["16m", "10rps"], ["30m", "10rps"]] } }
-[sampling]
-every = "1m"
-window = "2s"
-lead_in = "1s"
 "#;
-    let in_windows = plan_with(text, &[]);
+const RAMP_WINDOWS: &str = "every = \"1m\"\nwindow = \"2s\"\nlead_in = \"1s\"";
+
+#[test]
+fn a_slow_overload_that_no_event_announces_is_simulated_to_its_end() {
+    let in_windows = plan_with(&windows(RAMP, RAMP_WINDOWS), &[]);
     let full = play(&Plan { sampling: None, ..in_windows.clone() }, Options::default());
     let run = play(&in_windows, Options::default());
     let recorded = sampled(&run).recorded.as_s();
@@ -453,6 +451,21 @@ lead_in = "1s"
     let worst = |run: &Run| run.latency.max_ns() as f64 / 1e9;
     // What had piled up before the first window that saw it is missing: at most one period's.
     assert!(0.7 * worst(&full) < worst(&run), "{} of {} s", worst(&run), worst(&full));
+}
+
+#[test]
+fn an_overload_that_a_note_announces_has_its_whole_shape() {
+    // The ramp reaches the capacity at 12 minutes.
+    let note = "[[event]]\nid = \"over\"\nat = \"12m\"\ndo = \"note\"\n";
+    let text = windows(&format!("{RAMP}{note}"), RAMP_WINDOWS);
+    let (full, in_windows) = (runs(&plan_with(RAMP, &[]), 4), runs(&plan_with(&text, &[]), 4));
+    for (full, run) in full.iter().zip(&in_windows) {
+        let (truth, all) = (exact(full.requests, &full.latency), sampled(run).estimates);
+        for (kind, (what, pick)) in PICKS.iter().enumerate().filter(|(_, pick)| pick.0 != "p50") {
+            let ratio = pick(&all.expect("there were requests")).value / truth[kind];
+            assert!((0.85..1.15).contains(&ratio), "{what} of seed {}: {ratio}", full.seed);
+        }
+    }
 }
 
 #[test]
