@@ -10,6 +10,8 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 pub struct Suite {
     /// The scenario, with its variant.
     pub name: String,
+    /// How its run was sampled, if it was: a property of the suite.
+    pub sampled: Option<String>,
     /// Its cases, in the order of the file.
     pub cases: Vec<Case>,
 }
@@ -28,6 +30,9 @@ pub fn xml(suites: &[Suite]) -> String {
     let mut report = Report::new("meshsim");
     report.add_test_suites(suites.iter().map(|suite| {
         let mut out = TestSuite::new(suite.name.as_str());
+        if let Some(how) = &suite.sampled {
+            out.add_property(("sampling", how.as_str()));
+        }
         out.add_test_cases(suite.cases.iter().map(|case| {
             let status = case.failure.as_ref().map_or_else(TestCaseStatus::success, |failure| {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
@@ -55,6 +60,7 @@ mod tests {
         };
         let xml = xml(&[Suite {
             name: "outage".to_owned(),
+            sampled: None,
             cases: vec![case("survives <1h>", None), case("baseline", Some("p99 moved"))],
         }]);
         assert!(

@@ -14,6 +14,7 @@ use super::simulate::{self, Judged, Limits};
 use super::verdict::{self, Against, Tested};
 use crate::check::compare::compare;
 use crate::check::{baseline, junit};
+use crate::report::sampled::how;
 use crate::report::write::write_all;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
@@ -80,14 +81,16 @@ pub(super) fn all(
         let title = job.folder.clone();
         let file = job.file.clone();
         if progress.is_interrupted() {
-            return Ok(Tested { title, file, asserts: Vec::new(), against: Against::NotRun });
+            let (sampled, against) = (None, Against::NotRun);
+            return Ok(Tested { title, file, sampled, asserts: Vec::new(), against });
         }
         let judged = simulate::judged(job, limits, progress);
         let against = match judged.run.partial {
             Some(_) => Against::NotRun,
             None => against(job, &judged)?,
         };
-        Ok(Tested { title, file, asserts: judged.judgements, against })
+        let sampled = how(&judged.run);
+        Ok(Tested { title, file, sampled, asserts: judged.judgements, against })
     };
     // Collected first: the first trouble in the jobs' order is told, not the first in time.
     let tested: Vec<_> = room.work(|| jobs.par_iter().map(one).collect())?;

@@ -23,6 +23,8 @@ pub(super) struct Tested {
     pub(super) title: String,
     /// The scenario's file.
     pub(super) file: String,
+    /// How its run was sampled, if it was.
+    pub(super) sampled: Option<String>,
     /// The verdicts on its assertions.
     pub(super) asserts: Vec<Judgement>,
     /// What its baseline says.
@@ -73,7 +75,9 @@ pub(super) fn text(tested: &[Tested]) -> String {
             ExitStatus::Environment => "left",
             ExitStatus::Failed | ExitStatus::Usage => "FAIL",
         };
-        let line = format!("{word}  {}  {}\n", one.title, count(one.asserts.len(), "assertion"));
+        let sampled = one.sampled.as_ref().map_or(String::new(), |how| format!(", {how}"));
+        let asserts = count(one.asserts.len(), "assertion");
+        let line = format!("{word}  {}  {asserts}{sampled}\n", one.title);
         text += &line;
         text += &failures(&one.asserts);
         text += &against(one);
@@ -122,7 +126,7 @@ pub(super) fn json(one: &Tested) -> Value {
     };
     let mut out = json!({
         "scenario": one.title, "file": one.file, "passed": one.status() == ExitStatus::Success,
-        "baseline": status, "why": why,
+        "baseline": status, "why": why, "sampling": one.sampled,
         "asserts": one.asserts.iter().map(assert_json).collect::<Vec<_>>(),
     });
     if let Against::Compared(comparison) = &one.against {
@@ -148,7 +152,7 @@ pub(super) fn suites(tested: &[Tested]) -> Vec<Suite> {
             (first.to_owned(), text.clone())
         });
         cases.push(Case { name: "baseline".to_owned(), failure });
-        Suite { name: one.title.clone(), cases }
+        Suite { name: one.title.clone(), sampled: one.sampled.clone(), cases }
     };
     tested.iter().map(suite).collect()
 }
@@ -260,6 +264,7 @@ mod tests {
         let one = Tested {
             title: "outage".to_owned(),
             file: "scenarios/outage.toml".to_owned(),
+            sampled: None,
             asserts: Vec::new(),
             against: Against::Missing,
         };
@@ -276,10 +281,17 @@ mod tests {
         let one = Tested {
             title: "outage".to_owned(),
             file: String::new(),
+            sampled: Some("sampled in 3 windows of 1s every 10s".to_owned()),
             asserts: Vec::new(),
             against: Against::Compared(Comparison::default()),
         };
         assert_eq!(one.status(), ExitStatus::Success);
         assert_eq!(json(&one)["baseline"], "same");
+        // That it was sampled is said in all three formats.
+        let how = one.sampled.clone().unwrap_or_default();
+        assert_eq!(json(&one)["sampling"], how);
+        let xml = crate::check::junit::xml(&suites(std::slice::from_ref(&one)));
+        assert!(xml.contains(&format!(r#"<property name="sampling" value="{how}"/>"#)), "{xml}");
+        assert!(text(&[one]).starts_with(&format!("ok    outage  0 assertions, {how}\n")));
     }
 }

@@ -79,13 +79,21 @@ impl Batches {
 
     /// A batch begins; its number.
     pub fn begin(&mut self, from: Time) -> u32 {
+        if self.all.is_empty() && !self.is_on {
+            // The first has its number, whether anything is counted or not.
+            self.push(Time::ZERO);
+        }
         // Few requests of the last but one are still under way: it needs no fast access any more.
         if let Some(old) = self.all.len().checked_sub(3) {
             self.all[old].pack();
         }
+        self.push(from);
+        u32::try_from(self.all.len() - 1).expect("fewer than 2^32 batches")
+    }
+
+    fn push(&mut self, from: Time) {
         let (requests, latency) = (Tally::default(), Histogram::new());
         self.all.push(Batch { from, requests, latency, cells: Vec::new() });
-        u32::try_from(self.all.len() - 1).expect("fewer than 2^32 batches")
     }
 
     /// A root request of a batch ended.

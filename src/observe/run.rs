@@ -50,6 +50,8 @@ pub struct Run {
     pub partial: Option<Partial>,
     /// How it was sampled; none if every request was simulated.
     pub sampled: Option<Sampled>,
+    /// What came out of `[sampling]` in another way than whoever asked for it may think.
+    pub note: Option<SamplingNote>,
     /// Root requests begun after warm-up and ended.
     pub requests: Tally,
     /// Latency of those.
@@ -109,6 +111,21 @@ pub struct Sampled {
     pub in_full: Vec<String>,
     /// Of the root requests of the whole run after warm-up; none without any.
     pub estimates: Option<Estimates>,
+}
+
+/// What whoever reads a run that was to be sampled should know.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum SamplingNote {
+    /// All traffic is slower than this, in requests per second of one proxy to one service: every
+    /// request was simulated, and the numbers are exact.
+    AllInFull(f64),
+    /// Windows recorded too few requests for intervals of any use.
+    FewInWindows {
+        /// In all of them.
+        requests: u64,
+        /// Windows of periods; those around events stand for themselves.
+        windows: u64,
+    },
 }
 
 /// Requests by result.

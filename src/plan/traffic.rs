@@ -4,7 +4,7 @@
 //! Left out: request sizes, TCP, session keys.
 
 use crate::kernel::distribution::Distribution;
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::{ClassId, ServiceId, WorkloadId};
 
 /// A source of requests.
@@ -43,6 +43,20 @@ pub enum Arrivals {
         /// From an answer to the next request.
         think: Distribution,
     },
+}
+
+impl Arrivals {
+    /// The highest rate in a run of `duration`, in requests per second.
+    pub fn peak_per_s(&self, duration: Duration) -> f64 {
+        match self {
+            Self::OpenLoop { rate, .. } => rate.iter().map(|point| point.per_s).fold(0.0, f64::max),
+            Self::Replay(times) => times.len() as f64 / duration.as_s(),
+            Self::ClosedLoop { users, think } => {
+                // Whoever does not think waits for an answer: a millisecond at the least.
+                f64::from(*users) / (think.mean_ns() / 1e9).max(1e-3)
+            }
+        }
+    }
 }
 
 /// The law of the gaps of an open loop.

@@ -5,6 +5,7 @@
 
 use crate::observe::run::{OutcomeRow, Run, SeriesRow};
 use crate::report::number::ms;
+use crate::report::sampled;
 use crate::report::words;
 use crate::vocabulary::metric::Gauge;
 use std::borrow::Cow;
@@ -18,14 +19,19 @@ const LEADING: [(Gauge, &str); 5] = [
     (Gauge::ConfigStaleness, "config_staleness_max_s"),
 ];
 
+/// The last column of a sampled run says how it was sampled: a comment would be no CSV.
+const SAMPLING: &str = "sampling";
+
 /// A row an interval; a quantile without requests is empty.
 pub fn series(run: &Run) -> String {
     let counts = ["time_s", "requests", "ok", "failed", "p50_ms", "p90_ms", "p99_ms"];
     let more = ["attempts", "retries"];
     let head = counts.into_iter().chain(LEADING.map(|(_, name)| name)).chain(more);
-    let mut text = line(head.chain(others().map(Gauge::name)).chain(["recorded_s"]));
+    let head = head.chain(others().map(Gauge::name)).chain(["recorded_s"]);
+    let how = sampled::how(run);
+    let mut text = line(head.chain(how.as_ref().map(|_| SAMPLING)));
     for row in &run.series {
-        text += &line(series_row(row));
+        text += &line(series_row(row).chain(how.clone()));
     }
     text
 }
@@ -52,9 +58,11 @@ fn others() -> impl Iterator<Item = Gauge> {
 /// A row for each way in which calls from a source to a destination ended.
 pub fn outcomes(run: &Run) -> String {
     let head = ["source", "destination", "version", "status", "flags", "details", "count", "cause"];
-    let mut text = line(head.into_iter().chain(["estimate"]));
+    let how = sampled::how(run);
+    let head = head.into_iter().chain(["estimate"]);
+    let mut text = line(head.chain(how.as_ref().map(|_| SAMPLING)));
     for row in &run.outcomes {
-        text += &line(outcome_row(run, row));
+        text += &line(outcome_row(run, row).into_iter().chain(how.clone()));
     }
     text
 }

@@ -1,9 +1,11 @@
-//! `events.jsonl`: what the control plane and the pods did, a line each.
+//! `events.jsonl`: what the control plane and the pods did, a line each. In a sampled run the first
+//! line says so.
 //!
 //! Source: docs/results.md; the kinds are those of [`FactKind`].
 //! Left out: requests, which are counted elsewhere.
 
 use crate::observe::run::{LogLine, Run};
+use crate::report::sampled;
 use crate::vocabulary::fact::FactKind;
 use serde::Serialize;
 
@@ -24,9 +26,25 @@ struct Rest {
     more: u64,
 }
 
+/// That requests were sampled; nothing that is told here was.
+#[derive(Serialize)]
+struct Note<'a> {
+    time_s: f64,
+    kind: &'static str,
+    subject: &'static str,
+    detail: &'a str,
+}
+
 /// A JSON object a line, in time order.
 pub fn events(run: &Run) -> String {
-    run.log.iter().map(|line| json(line) + "\n").collect()
+    let lines = run.log.iter().map(|line| json(line) + "\n");
+    note(run).into_iter().chain(lines).collect()
+}
+
+fn note(run: &Run) -> Option<String> {
+    let detail = &sampled::how(run)?;
+    let note = Note { time_s: 0.0, kind: "sampling", subject: "requests", detail };
+    Some(serde_json::to_string(&note).expect("names and finite numbers are JSON") + "\n")
 }
 
 fn json(line: &LogLine) -> String {

@@ -5,9 +5,10 @@
 //! Left out: intervals of hops and services.
 
 use crate::observe::estimate::{Estimate, Estimates};
-use crate::observe::run::Run;
+use crate::observe::run::{Run, SamplingNote};
+use crate::plan::sampling::Sampling as Policy;
 use crate::report::number::{count, length, percent, round6};
-use crate::report::words::harmless;
+use crate::report::words::{harmless, plural};
 use serde::Serialize;
 
 /// `sampling`: zero windows for a run that is not sampled.
@@ -17,6 +18,8 @@ pub(super) struct Sampling<'a> {
     simulated_s: f64,
     #[serde(flatten)]
     more: Option<More<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -46,7 +49,7 @@ pub(super) struct Intervals {
 impl<'a> From<&'a Run> for Sampling<'a> {
     fn from(run: &'a Run) -> Self {
         let Some(sampled) = &run.sampled else {
-            return Self { windows: 0, simulated_s: 0.0, more: None };
+            return Self { windows: 0, simulated_s: 0.0, more: None, note: note(run) };
         };
         let policy = &sampled.policy;
         Self {
@@ -62,6 +65,7 @@ impl<'a> From<&'a Run> for Sampling<'a> {
                 full_below_rps: policy.full_below_per_s,
                 never_sampled: &sampled.in_full,
             }),
+            note: note(run),
         }
     }
 }
@@ -95,6 +99,21 @@ pub(super) fn about(value: f64) -> String {
     count(whole)
 }
 
+/// What whoever asked for samples should know, in one sentence.
+pub(super) fn note(run: &Run) -> Option<String> {
+    Some(match run.note? {
+        SamplingNote::AllInFull(per_s) => format!(
+            "Nothing was sampled: all traffic is below full_below = {per_s} requests per second of a \
+             proxy to a service. Every request was simulated, and all numbers are exact."
+        ),
+        SamplingNote::FewInWindows { requests, windows } => format!(
+            "Windows are too short: {} in {} are too few for useful intervals.",
+            plural(requests, "request"),
+            plural(windows, "window"),
+        ),
+    })
+}
+
 /// That and how a run was sampled, in one sentence; nothing if it was not.
 pub(super) fn sentence(run: &Run) -> Option<String> {
     let sampled = run.sampled.as_ref()?;
@@ -109,12 +128,23 @@ pub(super) fn sentence(run: &Run) -> Option<String> {
         1..=3 => format!("; never sampled: {}", harmless(&sampled.in_full.join(", "))),
         more => format!("; {} kinds of rare traffic are never sampled", count(more as u64)),
     };
+    let means = if sampled.estimates.is_some() {
+        "Numbers of requests and latencies are estimates, in brackets their intervals of 95 %."
+    } else {
+        "There are no estimates: numbers are those of the recorded requests."
+    };
     Some(format!(
-        "Sampled: {} requests in {} windows{extended}, {share} of the time{in_full}. Numbers of \
-         requests and latencies are estimates, in brackets their intervals of 95 %.",
+        "Sampled: {} requests in {} windows{extended}, {share} of the time{in_full}. {means}",
         count(run.requests.total),
         count(sampled.windows),
     ))
+}
+
+/// That and how a run was sampled, in a few words; nothing if it was not.
+pub fn how(run: &Run) -> Option<String> {
+    let sampled = run.sampled.as_ref()?;
+    let Policy { window, every, .. } = sampled.policy;
+    Some(format!("sampled in {} windows of {window} every {every}", sampled.windows))
 }
 
 /// The same as a comment line of the histogram files, which hold raw counts; empty if it was not.

@@ -64,6 +64,7 @@ pub(crate) fn sample_run() -> Run {
         stale_events: 3,
         partial: None,
         sampled: None,
+        note: None,
         requests,
         latency_ok: latency.clone(),
         latency,

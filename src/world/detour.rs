@@ -59,7 +59,7 @@ impl World<'_> {
     pub(super) fn may_call(&self, index: u32) -> bool {
         let pod = &self.pods[index as usize];
         let is_source = self.sources.iter().any(|source| source.from == pod.workload);
-        pod.visits != 0 || pod.has_orphans || is_source
+        pod.visits != 0 || pod.has_orphans || is_source || self.makes_rare_calls(pod.workload)
     }
 
     /// A pod's calls end with it. Most pods that end have none: no look at all calls then.

@@ -81,6 +81,9 @@ impl Flow {
 
 /// Estimates a run of `plan`.
 pub fn estimate(plan: &Plan) -> Estimate {
+    if plan.sampling.is_some() && !PairRates::any_is_sampled(plan) {
+        return estimate(&Plan { sampling: None, ..plan.clone() });
+    }
     let (calls, requests) = calls(plan);
     let hops: f64 = calls.to.iter().sum();
     let per_hop = if plan.has_mesh() { 6.5 } else { 3.2 };

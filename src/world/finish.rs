@@ -10,8 +10,8 @@ use crate::observe::batch::Standing;
 use crate::observe::estimate::{Unit, estimates};
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{
-    OutcomeRow, Partial, Phase, Run, Sampled, ServiceRow, StationRow, Topology, TopologyEdge,
-    TopologyNode,
+    OutcomeRow, Partial, Phase, Run, Sampled, SamplingNote, ServiceRow, StationRow, Topology,
+    TopologyEdge, TopologyNode,
 };
 use crate::plan::Plan;
 use crate::plan::parameter::TABLE;
@@ -34,8 +34,11 @@ impl World<'_> {
         let recorder = self.recorder;
         let latency = recorder.phases.latency();
         let mut phases = recorder.phases.finish(end);
+        let mut note = None;
         if let (Some(sampled), None) = (&mut sampled, partial) {
-            estimate(sampled, &mut phases, &recorder.batches.finish(&standings));
+            let units = recorder.batches.finish(&standings);
+            note = few_in_windows(&standings, &units);
+            estimate(sampled, &mut phases, &units);
         }
         let value = |name| plan.parameters.get(name).expect("a row of the table");
         Run {
@@ -56,6 +59,7 @@ impl World<'_> {
             stale_events: self.stale,
             partial,
             sampled,
+            note,
             requests: recorder.requests,
             latency,
             latency_ok: recorder.latency_ok,
@@ -177,6 +181,17 @@ impl World<'_> {
         }
         Topology { nodes, edges }
     }
+}
+
+/// Fewer requests a window than this are told.
+const FEW: u64 = 10;
+
+/// Whether windows are too short, counting those without any request.
+fn few_in_windows(standings: &[Standing], units: &[(Time, Unit)]) -> Option<SamplingNote> {
+    let windows = standings.iter().filter(|one| 1.0 < one.weight).count() as u64;
+    let inside = units.iter().filter(|(_, unit)| 1.0 < unit.standing.weight);
+    let requests: u64 = inside.map(|(_, unit)| unit.requests.total).sum();
+    (requests < FEW * windows).then_some(SamplingNote::FewInWindows { requests, windows })
 }
 
 /// What the sample says of the run and of each phase.

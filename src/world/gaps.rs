@@ -1,12 +1,13 @@
 //! Gaps: what goes on between the windows of a sampled run, although no request is simulated.
 //!
-//! A pool opens another connection when the next request would have needed it: if that waited for the
-//! next window, the connection would be opened with the certificates of another instant. And calls that are too rare to be sampled are made by themselves, at the rate at which
-//! the visits that make them were seen in windows.
+//! A pool opens another connection when the next request would have needed it: if that waited for
+//! the next window, the connection would be opened with the certificates of another instant. And
+//! calls that are too rare to be sampled are made by themselves, at the rate at which the visits
+//! that make them were seen in windows.
 //!
 //! Source: `model::sampling::demand`.
-//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a pair
-//! that cannot connect waits for the next window.
+//! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a
+//! pair that cannot connect waits for the next window.
 
 use super::World;
 use super::client::purpose;
@@ -141,6 +142,12 @@ impl World<'_> {
         }
     }
 
+    /// Whether pods of a workload make calls between windows, of visits that are not simulated.
+    pub(super) fn makes_rare_calls(&self, workload: WorkloadId) -> bool {
+        let Some(sampling) = &self.sampling else { return false };
+        sampling.rare.iter().any(|rare| rare.workload == workload)
+    }
+
     pub(super) fn rare_hash(&self, index: u32) -> u64 {
         self.sampling.as_ref().map_or(0, |sampling| sampling.rare[index as usize].hash)
     }
@@ -237,6 +244,8 @@ impl World<'_> {
         let id = sampling.demands.id_at(slot).expect("a demand that was foreseen");
         let Some(demand) = sampling.demands.remove(id) else { return self.stale() };
         let Reopening { upstream: index, pod, worker, connections } = demand;
+        // Nobody may hold the version any more that it had when this was foreseen.
+        self.catch_up(index);
         let upstream = &self.upstreams[index as usize];
         let (client, list) =
             (upstream.pod, self.config.endpoints(upstream.cluster, upstream.version));

@@ -52,7 +52,7 @@ use crate::kernel::time::Time;
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
-use crate::observe::run::{Occurrence, Partial, Run};
+use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
 use crate::plan::universe::Universe;
 use crate::vocabulary::cause::Causes;
@@ -64,6 +64,7 @@ use event::Event;
 use ledger::Ledger;
 use network::Nodes;
 use options::{Go, Options, Progress};
+use rates::PairRates;
 use state::{Attempt, Call, Connection, Pod, Upstream};
 use std::collections::BTreeMap;
 
@@ -74,6 +75,12 @@ pub fn simulate(
     options: Options,
     watch: &mut dyn FnMut(Progress) -> Go,
 ) -> Run {
+    if let Some(policy) = plan.sampling.filter(|_| !PairRates::any_is_sampled(plan)) {
+        // Nothing is left out: it is the run of every request, to the last event.
+        let all = Plan { sampling: None, ..plan.clone() };
+        let note = Some(SamplingNote::AllInFull(policy.full_below_per_s));
+        return Run { note, ..simulate(&all, seed, options, watch) };
+    }
     // Nothing is built that would not fit.
     if options.max_memory.is_some_and(|max| max < estimate::estimate(plan).start_bytes) {
         return refused(plan, seed, options);

@@ -8,7 +8,6 @@
 
 use crate::kernel::bytes::Bytes as _;
 use crate::plan::Plan;
-use crate::plan::traffic::{Arrivals, Traffic};
 use crate::plan::universe::{ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
 
@@ -26,7 +25,8 @@ impl PairRates {
         let visits = visits(plan);
         let mut rates: BTreeMap<(WorkloadId, ServiceId), f64> = BTreeMap::new();
         for traffic in &plan.traffic {
-            *rates.entry((traffic.from, traffic.to)).or_default() += peak_per_s(traffic, plan);
+            *rates.entry((traffic.from, traffic.to)).or_default() +=
+                traffic.arrivals.peak_per_s(plan.duration);
         }
         for (workload, index) in universe.workloads.iter().zip(0..) {
             for step in &workload.program {
@@ -43,6 +43,13 @@ impl PairRates {
         Self(rates)
     }
 
+    /// Whether any traffic is fast enough to be sampled, if requests of the plan are.
+    pub(crate) fn any_is_sampled(plan: &Plan) -> bool {
+        let Some(policy) = plan.sampling else { return false };
+        let rates = Self::new(plan);
+        plan.traffic.iter().any(|one| policy.full_below_per_s <= rates.per_s(one.from, one.to))
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.0.bytes()
@@ -54,24 +61,12 @@ impl PairRates {
     }
 }
 
-/// The highest rate of a source.
-fn peak_per_s(traffic: &Traffic, plan: &Plan) -> f64 {
-    match &traffic.arrivals {
-        Arrivals::OpenLoop { rate, .. } => rate.iter().map(|point| point.per_s).fold(0.0, f64::max),
-        Arrivals::Replay(times) => times.len() as f64 / plan.duration.as_s(),
-        Arrivals::ClosedLoop { users, think } => {
-            // Whoever does not think waits for an answer: a millisecond at the least.
-            f64::from(*users) / (think.mean_ns() / 1e9).max(1e-3)
-        }
-    }
-}
-
 /// Visits per second of each workload.
 fn visits(plan: &Plan) -> Vec<f64> {
     let universe = &plan.universe;
     let mut wanted = vec![0.0; universe.services.len()];
     for traffic in &plan.traffic {
-        wanted[traffic.to.index()] += peak_per_s(traffic, plan);
+        wanted[traffic.to.index()] += traffic.arrivals.peak_per_s(plan.duration);
     }
     let mut visits = vec![0.0; universe.workloads.len()];
     for _ in 0..DEPTH_MAX {

@@ -17,6 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// `checked` plays sixty a second.
 const SEEDS: std::ops::Range<u64> = 0..60;
 
+/// Seeds that once broke a law: a rare call made between windows outlived its pod (92), and without
+/// recorders the first batch of a sampled run had the number of those that are never sampled (145).
+const FOUND: [u64; 2] = [92, 145];
+
 /// More events than this for a few requests is a loop that feeds itself.
 const EVENTS_MAX: u64 = 3_000_000;
 
@@ -42,11 +46,11 @@ fn random_plans_obey_the_laws() {
     }
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("MESHSIM_SWARM") else { return SEEDS };
+fn seeds() -> Vec<u64> {
+    let Ok(text) = std::env::var("MESHSIM_SWARM") else { return SEEDS.chain(FOUND).collect() };
     let (from, to) = text.split_once("..").expect("MESHSIM_SWARM=FROM..TO");
     let seed = |text: &str| text.parse().expect("a seed is a number");
-    seed(from)..seed(to)
+    (seed(from)..seed(to)).collect()
 }
 
 fn obey(text: &str) {
@@ -105,6 +109,8 @@ impl Author {
         for number in 0..self.below(9) {
             self.event(number);
         }
+        // Drawn last, so that all else of a seed is as it was.
+        self.sampling();
         self.text
     }
 
@@ -422,6 +428,19 @@ impl Author {
             ]);
             self.line(&format!("arrivals = {arrivals}"));
         }
+    }
+
+    /// A third of the plans are sampled, with windows and strata as short as their runs.
+    fn sampling(&mut self) {
+        if !self.chance(0.35) {
+            return;
+        }
+        let every = *self.pick(&["800ms", "1s", "1500ms"]);
+        let window = *self.pick(&["100ms", "200ms"]);
+        self.line(&format!("[sampling]\nevery = \"{every}\"\nwindow = \"{window}\""));
+        self.maybe(1.0, "lead_in", &["\"0s\"", "\"20ms\"", "\"100ms\""]);
+        self.maybe(1.0, "around_events", &["\"0s\"", "\"50ms\"", "\"300ms\""]);
+        self.maybe(0.8, "full_below", &["\"0rps\"", "\"20rps\"", "\"0.1rps\""]);
     }
 
     // === what goes wrong ===

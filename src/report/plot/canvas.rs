@@ -67,8 +67,8 @@ pub(super) struct Canvas<'a, DB: DrawingBackend> {
     vector: bool,
 }
 
-/// The drawing as an SVG document.
-pub(super) fn svg(drawing: &impl Drawing) -> String {
+/// The drawing as an SVG document; `note` is said with its title.
+pub(super) fn svg(drawing: &impl Drawing, note: Option<&str>) -> String {
     let (width, height) = drawing.size();
     let mut svg = String::new();
     {
@@ -84,12 +84,17 @@ pub(super) fn svg(drawing: &impl Drawing) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>{body}",
         width * SVG_ZOOM,
         height * SVG_ZOOM,
-        escape(&drawing.title()),
+        escape(&noted(&drawing.title(), note)),
     )
 }
 
-/// The drawing as a PNG file.
-pub(super) fn png(drawing: &impl Drawing) -> Vec<u8> {
+/// A title with a note behind it.
+pub(super) fn noted(title: &str, note: Option<&str>) -> String {
+    note.map_or_else(|| title.to_owned(), |note| format!("{title}; {note}"))
+}
+
+/// The drawing as a PNG file; `note` is its comment, in Latin letters.
+pub(super) fn png(drawing: &impl Drawing, note: Option<&str>) -> Vec<u8> {
     let zoom = PNG_SCALE * SMOOTHING;
     let (width, height) = drawing.size();
     let (wide, high) = (width * zoom, height * zoom);
@@ -108,6 +113,9 @@ pub(super) fn png(drawing: &impl Drawing) -> Vec<u8> {
     encoder.set_filter(png::FilterType::Up);
     let (xppu, unit) = (PIXELS_PER_METRE * PNG_SCALE, png::Unit::Meter);
     encoder.set_pixel_dims(Some(png::PixelDimensions { xppu, yppu: xppu, unit }));
+    if let Some(note) = note {
+        encoder.add_text_chunk("Comment".to_owned(), note.to_owned()).expect(IN_MEMORY);
+    }
     let mut writer = encoder.write_header().expect(IN_MEMORY);
     writer.write_image_data(&averaged(&pixels, wide as usize)).expect(IN_MEMORY);
     writer.finish().expect(IN_MEMORY);

@@ -131,8 +131,8 @@ impl<'a> Heatmap<'a> {
         }
         let per =
             crate::kernel::time::Duration::from_ns(self.run.interval.ns() * self.group as u64);
-        for (line, text) in ["requests per".to_owned(), format!("cell of {per}")].iter().enumerate()
-        {
+        let what = if self.run.sampled.is_some() { "recorded per" } else { "requests per" };
+        for (line, text) in [what.to_owned(), format!("cell of {per}")].iter().enumerate() {
             let y = frame.extent().0 + 8.0 + 14.0 * line as f64;
             canvas.text((left, y), Anchor::Left, SMALL, BLACK, text);
         }

@@ -8,6 +8,7 @@
 //! Left out: interaction (the page has it), dark mode, pictures of several runs.
 
 use crate::observe::run::Run;
+use crate::report::sampled;
 
 mod canvas;
 mod heatmap;
@@ -35,17 +36,17 @@ pub struct Picture {
 
 /// The latency of each phase by percentile (`latency.svg`, `latency.png`).
 pub fn spectrum(run: &Run) -> Picture {
-    picture(&spectrum::Spectrum::new(run))
+    picture(run, &spectrum::Spectrum::new(run))
 }
 
 /// Success, rate, latency and the state of the mesh over time (`timeline.svg`, `timeline.png`).
 pub fn timeline(run: &Run) -> Picture {
-    picture(&timeline::Timeline::new(run))
+    picture(run, &timeline::Timeline::new(run))
 }
 
 /// How many requests had which latency when: a PNG file (`heatmap.png`).
 pub fn heatmap(run: &Run) -> Vec<u8> {
-    canvas::png(&heatmap::Heatmap::new(run))
+    canvas::png(&heatmap::Heatmap::new(run), sampled::how(run).as_deref())
 }
 
 /// Who called whom, how much and with what success: an SVG document (`topology.svg`).
@@ -53,8 +54,10 @@ pub fn topology(run: &Run) -> String {
     topology::draw(run)
 }
 
-fn picture(drawing: &impl canvas::Drawing) -> Picture {
-    Picture { svg: canvas::svg(drawing), png: canvas::png(drawing) }
+fn picture(run: &Run, drawing: &impl canvas::Drawing) -> Picture {
+    let note = sampled::how(run);
+    let note = note.as_deref();
+    Picture { svg: canvas::svg(drawing, note), png: canvas::png(drawing, note) }
 }
 
 #[cfg(test)]

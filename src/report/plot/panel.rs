@@ -39,7 +39,8 @@ impl Head {
                 run.seed
             ),
             (None, Some(rate)) => format!(
-                "{} requests · {} ok · seed {}",
+                "{}{} requests · {} ok · seed {}",
+                if run.sampled.is_some() { "sampled: " } else { "" },
                 scale::count(run.requests.total),
                 scale::percent(rate),
                 run.seed

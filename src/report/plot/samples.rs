@@ -45,6 +45,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         stale_events: 0,
         partial: None,
         sampled: None,
+        note: None,
         requests: Tally::default(),
         latency: Histogram::new(),
         latency_ok: Histogram::new(),

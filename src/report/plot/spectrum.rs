@@ -36,13 +36,16 @@ pub(super) struct Spectrum {
     title: String,
     head: Head,
     curves: Vec<Curve>,
+    /// Requests were sampled: curves are of those that were recorded.
+    is_sampled: bool,
 }
 
 impl Spectrum {
     /// Of a run's phases.
     pub(super) fn new(run: &Run) -> Self {
         let title = format!("{}: latency by percentile", name(run));
-        Self { title, head: Head::new(run), curves: merged(curves(run)) }
+        let is_sampled = run.sampled.is_some();
+        Self { title, head: Head::new(run), curves: merged(curves(run)), is_sampled }
     }
 
     fn frame(&self) -> Frame {
@@ -83,7 +86,8 @@ impl Drawing for Spectrum {
         frame.draw_y(canvas, &latencies);
         frame.draw_axes(canvas);
         let bottom = frame.extent().1;
-        draw_x_labels(canvas, &frame.x, bottom, &ticks, "percentile of requests");
+        let of = if self.is_sampled { "recorded requests, not weighted" } else { "requests" };
+        draw_x_labels(canvas, &frame.x, bottom, &ticks, &format!("percentile of {of}"));
         let middle = f64::midpoint(frame.extent().0, bottom);
         canvas.text_upwards((20.0, middle), TEXT, BLACK, "latency (log scale)");
         if self.curves.is_empty() {
@@ -96,13 +100,20 @@ impl Drawing for Spectrum {
             for (at, _) in markers(&curve.latency, &frame) {
                 canvas.marker(SHAPES[index % SHAPES.len()], at, CURVES[index]);
             }
-            draw_key(canvas, index, curve, frame.extent().0 + 46.0 * index as f64);
+            let y = frame.extent().0 + 46.0 * index as f64;
+            let what = if self.is_sampled { "recorded" } else { "request" };
+            draw_key(canvas, index, curve, (y, what));
         }
     }
 }
 
 /// One entry of the legend.
-fn draw_key<DB: DrawingBackend>(canvas: &mut Canvas<'_, DB>, index: usize, curve: &Curve, y: f64) {
+fn draw_key<DB: DrawingBackend>(
+    canvas: &mut Canvas<'_, DB>,
+    index: usize,
+    curve: &Curve,
+    (y, what): (f64, &str),
+) {
     let (x, colour): (f64, RGBColor) = (WIDTH - LEGEND, CURVES[index]);
     canvas.line(&[(x, y + 8.0), (x + 26.0, y + 8.0)], 1.8, colour);
     canvas.marker(SHAPES[index % SHAPES.len()], (x + 13.0, y + 8.0), colour);
@@ -112,18 +123,17 @@ fn draw_key<DB: DrawingBackend>(canvas: &mut Canvas<'_, DB>, index: usize, curve
     let quantile = |q| curve.latency.quantile(q).map_or(0.0, |ns| ns as f64);
     let figures =
         format!("p50 {} · p99 {}", scale::latency(quantile(0.5)), scale::latency(quantile(0.99)));
+    let count = curve.latency.count();
+    let plural = if count == 1 || what == "recorded" { "" } else { "s" };
+    let requests = format!("{} {what}{plural}", scale::count(count));
     let success = match curve.requests.success_rate() {
-        Some(rate) => format!("{} · {} ok", requests(curve.latency.count()), scale::percent(rate)),
-        None => requests(curve.latency.count()),
+        Some(rate) => format!("{requests} · {} ok", scale::percent(rate)),
+        None => requests,
     };
     for (line, text) in [success, figures].iter().enumerate() {
         let at = (x + 34.0, y + 26.0 + 13.0 * line as f64);
         canvas.text(at, Anchor::Left, SMALL - 1.0, GREY, &fit(text, SMALL - 1.0, room));
     }
-}
-
-fn requests(count: u64) -> String {
-    format!("{} request{}", scale::count(count), if count == 1 { "" } else { "s" })
 }
 
 /// A curve a name, in the order of first occurrence; without those that had no requests.

@@ -7,7 +7,7 @@
 //! Source: `Run::topology`.
 //! Left out: zones and nodes of the cluster; calls by version.
 
-use super::canvas::Point;
+use super::canvas::{Point, noted};
 use super::layers::Layers;
 use super::panel::name;
 use super::routes::{BEND_HEIGHT, MARGIN, NODE_WIDTH, Plane, Route};
@@ -17,6 +17,7 @@ use super::style::{
     WHITE, escape, fit, hex, mixed, text_width, wrap,
 };
 use crate::observe::run::{Run, Topology, TopologyEdge, TopologyNode};
+use crate::report::sampled;
 use plotters::style::RGBColor;
 use std::fmt::Write as _;
 
@@ -57,7 +58,8 @@ pub(super) fn draw(run: &Run) -> String {
     sheet.draw_labels();
     sheet.draw_legend(legend);
     sheet.draw_head(run, &claim);
-    sheet.document(&format!("{}: who called whom", name(run)), legend + 62.0)
+    let title = format!("{}: who called whom", name(run));
+    sheet.document(&noted(&title, sampled::how(run).as_deref()), legend + 62.0)
 }
 
 /// The document while it grows.
@@ -93,6 +95,8 @@ impl Sheet<'_> {
             }
             _ => format!("seed {}", run.seed),
         };
+        let sampled = if run.sampled.is_some() { "sampled: recorded calls · " } else { "" };
+        let figures = format!("{sampled}{figures}");
         let (left, right) = (MARGIN, self.plane.width - MARGIN);
         let title = fit(&name(run), TITLE, right - left - 30.0 - text_width(&figures, SMALL));
         self.text((left, 31.0), "start", TITLE, BLACK, &title);

@@ -48,7 +48,8 @@ fn asked(run: &Run, paint: Paint) -> Vec<String> {
         lines.extend(wrap(&harmless(&run.claim), "  ", "  "));
     }
     lines.extend(wrap(&numbers(run), "  ", "  "));
-    lines.extend(sampled::sentence(run).iter().flat_map(|text| wrap(text, "  ", "  ")));
+    let about = [sampled::sentence(run), sampled::note(run)];
+    lines.extend(about.iter().flatten().flat_map(|text| wrap(text, "  ", "  ")));
     lines.extend(run.occurrences.iter().take(OCCURRENCES_MAX).flat_map(occurrence));
     if let Some(more @ 1..) = run.occurrences.len().checked_sub(OCCURRENCES_MAX) {
         lines.push(format!("  … and {}", plural(more as u64, "more event")));

@@ -29,6 +29,7 @@ impl Lower<'_, '_, '_> {
         self.windows_fit(table, &sampling);
         self.periods_fit(table, &sampling, warmup);
         self.traffic_can_be_sampled(table);
+        self.windows_see_requests(table, &sampling);
         Some(sampling)
     }
 
@@ -43,7 +44,8 @@ impl Lower<'_, '_, '_> {
             return self.report(at("window"), "the window is zero", hint);
         }
         if every <= window {
-            let what = format!("the window of {window} is as long as its period of {every}");
+            let how = if every < window { "longer than" } else { "as long as" };
+            let what = format!("the window of {window} is {how} its period of {every}");
             return self.report(at("window"), what, "leave [sampling] out to simulate everything");
         }
         let whole = window + lead_in * 2;
@@ -72,6 +74,21 @@ impl Lower<'_, '_, '_> {
             let what = format!("with {around} around each event everything is simulated");
             self.report(at("around_events"), what, format!("{recorded} are recorded"));
         }
+    }
+
+    /// A window in which fewer than one request begins even at the highest rates shows nothing. Slower
+    /// traffic than `full_below` needs none.
+    fn windows_see_requests(&mut self, table: &Node, sampling: &Sampling) {
+        let rates = self.traffic.iter().map(|one| one.arrivals.peak_per_s(self.duration));
+        let per_s: f64 = rates.filter(|per_s| sampling.full_below_per_s <= *per_s).sum();
+        let window = sampling.window;
+        if window.is_zero() || per_s <= 0.0 || 1.0 <= per_s * window.as_s() {
+            return;
+        }
+        let at = table.get("window").map_or(table.at, |node| node.at);
+        let enough = Duration::from_s_f64(1.0 / per_s);
+        let what = format!("a window of {window} is too short for one request");
+        self.report(at, what, format!("all traffic makes one in {enough} at its highest rate"));
     }
 
     fn traffic_can_be_sampled(&mut self, table: &Node) {
