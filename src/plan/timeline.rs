@@ -8,7 +8,7 @@
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
-use crate::plan::universe::{NodeId, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{Behaviour, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
 #[derive(Clone, PartialEq, Debug)]
@@ -129,6 +129,17 @@ pub enum Action {
         share: f64,
         /// Status.
         status: u16,
+    },
+    /// Apps behave otherwise.
+    Behave {
+        /// These workloads.
+        workloads: Vec<WorkloadId>,
+        /// From now on.
+        behaviour: Behaviour,
+        /// Their own errors from now on; none for no change.
+        errors: Option<Errors>,
+        /// Each step of local work takes so long; none for no change.
+        work: Option<Duration>,
     },
     /// A rolling update.
     Rollout(Vec<WorkloadId>),

@@ -164,6 +164,7 @@ const WORKLOAD: Keys = Fixed(&[
     key("time", Distribution, Required, "local work for a request"),
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
+    key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
     key("zones", Names, None, "its pods run on the nodes of these"),
     key("nodes", Names, None, "its pods run on these; on all if not given"),
     key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
@@ -189,6 +190,19 @@ const ERRORS: Keys = Fixed(&[
     key("status", Count(400, 599), Is("500"), "its status"),
 ]);
 
+const BEHAVIOUR: Keys = Fixed(&[
+    key("port", Word(PORTS), Is("listens"), "what becomes of connections to it"),
+    key("reply", Word(REPLIES), Is("whole"), "how it answers when its work is done"),
+    key("body_delay", Duration, None, "from the headers to what follows them"),
+    key("body", Bool, Is("false"), "whether answers have a body; HTTP/1.1: a retry costs it"),
+    key("connection_close", Bool, Is("false"), "whether it closes after each answer"),
+]);
+/// What becomes of connections to an app.
+pub(crate) const PORTS: &[&str] = &["listens", "refuses", "swallows"];
+/// How an app answers.
+pub(crate) const REPLIES: &[&str] =
+    &["whole", "slow_body", "headers_then_reset", "closes", "never"];
+
 const ROLLOUT: Keys = Fixed(&[
     key("max_surge", Share, Is("25%"), "pods above the wanted number, rounded up"),
     key("max_unavailable", Share, Is("25%"), "pods below it, rounded down"),
@@ -213,7 +227,7 @@ const TRAFFIC: Keys = Fixed(&[
 /// What events do.
 pub(crate) const ACTIONS: &[&str] = &[
     "fail", "restart", "freeze", "slow", "errors", "cut", "degrade", "rollout", "scale", "route",
-    "traffic", "note",
+    "traffic", "behave", "note",
 ];
 
 const EVENT: Keys = Fixed(&[
@@ -232,6 +246,12 @@ const EVENT: Keys = Fixed(&[
     key("part", Word(&["app"]), None, "only the app in the pods, not their proxies"),
     key("factor", Number, None, "times as slow, or times the traffic"),
     key("status", Count(400, 599), Is("500"), "the status of errors"),
+    key(
+        "behaviour",
+        Table(BEHAVIOUR),
+        None,
+        "how port, answers and connections behave from now on",
+    ),
     key("delay", Duration, Is("0s"), "added one-way delay"),
     key("loss", Share, Is("0"), "added loss"),
     key("replicas", Count(0, PODS_MAX), None, "pods wanted from now on"),

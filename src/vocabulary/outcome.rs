@@ -43,6 +43,18 @@ pub enum Details {
     PerTryTimeout,
     /// The client left first.
     DownstreamDisconnect,
+    /// The client reset its HTTP/2 stream first.
+    DownstreamReset,
+    /// The upstream broke off in the middle of its answer.
+    ResetAfterResponse,
+    /// The per-try idle timeout passed.
+    PerTryIdleTimeout,
+    /// The stream idle timeout passed.
+    StreamIdleTimeout,
+    /// The cluster's limit on the duration of a stream passed.
+    MaxStreamDuration,
+    /// The route itself answered, or redirected.
+    DirectResponse,
     /// The app's queue was full, or it was shedding load.
     AppOverflow,
     /// The app itself answered with an error.
@@ -88,9 +100,18 @@ impl Details {
             Self::ResponseTimeout => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::DownstreamDisconnect => "downstream_remote_disconnect",
+            Self::DownstreamReset => "http2.remote_reset",
+            Self::ResetAfterResponse => "upstream_reset_after_response_started{protocol_error}",
+            Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
+            Self::StreamIdleTimeout => "stream_idle_timeout",
+            Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
+            Self::DirectResponse => "direct_response",
         }
     }
 }
+
+/// Flags of an answer that began well and was broken off.
+const TRUNCATED: Flags = Flags::of(F::UPE).with(F::UT).with(F::DC).with(F::DR);
 
 /// How something ended, as the originator's proxy logs it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -112,7 +133,7 @@ impl Outcome {
     /// The proxy's own answer for a failure named by its details.
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
-            Details::ViaUpstream => (200, Flags::NONE),
+            Details::ViaUpstream | Details::DirectResponse => (200, Flags::NONE),
             Details::AppOverflow => (503, Flags::NONE),
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
@@ -127,8 +148,14 @@ impl Outcome {
             | Details::WrongVersionNumber => (503, Flags::of(F::UF)),
             Details::ConnectionTermination => (503, Flags::of(F::UC)),
             Details::RemoteReset | Details::RemoteRefusedStream => (503, Flags::of(F::UR)),
-            Details::ResponseTimeout | Details::PerTryTimeout => (504, Flags::of(F::UT)),
+            Details::ResponseTimeout | Details::PerTryTimeout | Details::PerTryIdleTimeout => {
+                (504, Flags::of(F::UT))
+            }
             Details::DownstreamDisconnect => (0, Flags::of(F::DC)),
+            Details::DownstreamReset => (0, Flags::of(F::DR)),
+            Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
+            Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
+            Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
         };
         Self { status, flags, details }
     }
@@ -142,6 +169,6 @@ impl Outcome {
     /// Whether this is a complete answer below 500.
     pub const fn is_ok(self) -> bool {
         // One comparison: 0 wraps around to the greatest number.
-        self.status.wrapping_sub(1) < 499
+        self.status.wrapping_sub(1) < 499 && !self.flags.has_any(TRUNCATED)
     }
 }

@@ -33,6 +33,7 @@ use crate::observe::recorder::Recorder;
 use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::cause::Causes;
+use std::collections::BTreeMap;
 
 impl<'p> World<'p> {
     /// The world of a plan at time zero.
@@ -62,6 +63,7 @@ impl<'p> World<'p> {
             calls: Slab::with_capacity(1024),
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
+            proxied: BTreeMap::new(),
             upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),

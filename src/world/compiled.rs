@@ -12,7 +12,7 @@ use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::policy::Destination;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step};
+use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -63,6 +63,11 @@ pub(crate) enum CompiledStep {
     Calls {
         sites: Range<usize>,
         holds_worker: bool,
+    },
+    /// The proxy sends the request on to this service; the class is the request's own.
+    Forward {
+        to: ServiceId,
+        edge: u32,
     },
 }
 
@@ -181,6 +186,11 @@ impl Compiled {
         }
     }
 
+    /// Whether a workload is a proxy that sends requests on.
+    pub(crate) fn forwards(&self, workload: WorkloadId) -> bool {
+        matches!(self.programs[workload.index()].first(), Some(CompiledStep::Forward { .. }))
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         let edge = |(source, destination, traffic): &(String, String, Option<String>)| {
@@ -211,29 +221,30 @@ fn programs(
     let universe = &plan.universe;
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for workload in &universe.workloads {
-        let mut call = |call: &CallSite| {
-            let to = universe.services[call.to.index()].name.clone();
-            let edge = edges.number(workload.app.clone(), to, None);
-            CompiledCall {
-                target: Target { to: call.to, class: call.class, edge },
-                rare: NONE,
-                probability: call.probability,
-                required: call.required,
-                index: call.index,
-            }
+        let mut edge_to = |to: ServiceId| {
+            let name = universe.services[to.index()].name.clone();
+            edges.number(workload.app.clone(), name, None)
         };
-        let step = |step: &Step| match step {
+        let call = |call: &CallSite, edge: u32| CompiledCall {
+            target: Target { to: call.to, class: call.class, edge },
+            rare: NONE,
+            probability: call.probability,
+            required: call.required,
+            index: call.index,
+        };
+        let mut step = |step: &Step| match step {
             Step::Work(time) => CompiledStep::Work(samplers.of(time)),
+            Step::Forward(to) => CompiledStep::Forward { to: *to, edge: edge_to(*to) },
             Step::Calls(calls) => {
                 let first = sites.len();
-                sites.extend(calls.iter().map(&mut call));
+                sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));
                 CompiledStep::Calls {
                     sites: first..sites.len(),
                     holds_worker: calls.iter().any(|call| call.holds_worker),
                 }
             }
         };
-        programs.push(workload.program.iter().map(step).collect());
+        programs.push(workload.program.iter().map(&mut step).collect());
     }
     (programs, sites)
 }

@@ -23,11 +23,18 @@ impl World<'_> {
         let id = self.calls.id_at(slot).expect("the timer of an open call");
         self.calls[id].timeout = TimerId::NONE;
         let attempt = self.calls[id].attempt;
-        if !attempt.is_none() {
-            self.calls[id].cause = self.attempts[attempt].cause.or(self.calls[id].cause);
-            self.abandon(attempt, Outcome::failure(Details::ResponseTimeout));
+        let mut outcome = Outcome::failure(Details::ResponseTimeout);
+        if let Some(attempt) = self.attempts.get(attempt).copied() {
+            self.calls[id].cause = attempt.cause.or(self.calls[id].cause);
+            if attempt.phase == Phase::Streaming {
+                // The client has seen the status.
+                outcome.status = attempt.outcome.status;
+            }
         }
-        self.end_early(id, Outcome::failure(Details::ResponseTimeout));
+        if !attempt.is_none() {
+            self.abandon(attempt, outcome);
+        }
+        self.end_early(id, outcome);
     }
 
     /// A per-try timeout: 504 UT, retried if the policy has a condition for it.
@@ -83,7 +90,7 @@ impl World<'_> {
         }
         let call = self.calls[id];
         self.close_call(id);
-        if matches!(call.parent, Parent::Visit(..)) {
+        if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_)) {
             // Nobody inside is left to be told.
             return;
         }
@@ -142,8 +149,14 @@ impl World<'_> {
             return self.close_attempt(id);
         }
         self.detach(id, outcome, false);
+        self.tell_of_leaving(id);
         self.attempts[id].call = Id::NONE;
         self.attempts[id].connection = Id::NONE;
+        match attempt.phase {
+            Phase::Hung => self.let_go(id),
+            Phase::Streaming => self.close_attempt(id),
+            _ => {}
+        }
     }
 
     /// The attempt no longer uses its connection, and its endpoint is judged by its outcome.

@@ -79,6 +79,10 @@ events! {
     PerTryTimeout = 12, "per-try-timeout";
     /// A rare call of a request that is not simulated.
     RareCall = 13, "rare-call";
+    /// The rest of an attempt's answer reaches the client.
+    Body = 14, "body";
+    /// A proxy hears that the client of an attempt has left.
+    Leave = 15, "leave";
 
     /// A connection's SYN reaches the endpoint.
     Syn = 16, "syn";

@@ -52,7 +52,9 @@ impl World<'_> {
                     self.network_of().degrade(to, from, *delay, *loss, begins);
                 }
             }
-            Action::SlowApps { workloads, .. } | Action::AppErrors { workloads, .. } => {
+            Action::SlowApps { workloads, .. }
+            | Action::AppErrors { workloads, .. }
+            | Action::Behave { workloads, .. } => {
                 for workload in workloads {
                     self.disturb(*workload);
                 }
@@ -107,11 +109,12 @@ impl World<'_> {
         factors.product()
     }
 
-    /// How slow a workload is and how often it fails, by what is in force: slowness multiplies, of
-    /// errors the last event's hold.
+    /// How slow a workload is, how often it fails and how it behaves, by what is in force: slowness
+    /// multiplies, of everything else the last event's holds.
     fn disturb(&mut self, workload: WorkloadId) {
-        let own = self.plan.universe.workloads[workload.index()].errors;
-        let (mut slow, mut errors, mut error_cause) = (1.0, own, None);
+        let own = &self.plan.universe.workloads[workload.index()];
+        let (mut slow, mut errors, mut error_cause) = (1.0, own.errors, None);
+        let (mut behaves, mut takes) = (own.behaviour, None);
         for (action, cause) in self.in_force() {
             match action {
                 Action::SlowApps { workloads, factor } if workloads.contains(&workload) => {
@@ -121,11 +124,23 @@ impl World<'_> {
                     errors = Errors { share: *share, status: *status };
                     error_cause = cause;
                 }
+                Action::Behave { workloads, behaviour, errors: other, work }
+                    if workloads.contains(&workload) =>
+                {
+                    behaves = *behaviour;
+                    takes = work.or(takes);
+                    if let Some(other) = other {
+                        (errors, error_cause) = (*other, cause);
+                    }
+                }
                 _ => {}
             }
         }
+        #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
+        let is_disturbed = slow != 1.0 || takes.is_some();
         let state = &mut self.workloads[workload.index()];
-        (state.slow, state.errors, state.error_cause) = (slow, errors, error_cause);
+        (state.slow, state.work, state.is_disturbed) = (slow, takes, is_disturbed);
+        (state.errors, state.error_cause, state.behaviour) = (errors, error_cause, behaves);
     }
 
     fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {

@@ -144,7 +144,7 @@ fn tables(plan: &Plan, calls: &Calls) -> f64 {
     for workload in &universe.workloads {
         let works = workload.program.iter().filter_map(|step| match step {
             Step::Work(time) => Some(time),
-            Step::Calls(_) => None,
+            Step::Calls(_) | Step::Forward(_) => None,
         });
         for time in works.chain([&workload.start_time]) {
             if time.is_constant().is_none() && !distinct.contains(&time) {

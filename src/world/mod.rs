@@ -31,6 +31,7 @@ pub mod options;
 mod pick;
 mod pods;
 mod power;
+mod proxied;
 mod pushes;
 mod ranges;
 mod rates;
@@ -41,13 +42,14 @@ mod scopes;
 mod state;
 mod streams;
 mod timeline;
+mod tries;
 mod upkeep;
 mod upstream;
 mod visit;
 
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
-use crate::kernel::slab::Slab;
+use crate::kernel::slab::{Id, Slab};
 use crate::kernel::time::Time;
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
@@ -139,6 +141,8 @@ pub(crate) struct World<'p> {
     calls: Slab<Call>,
     attempts: Slab<Attempt>,
     connections: Slab<Connection>,
+    /// Attempts that a proxy has sent on, with its own calls.
+    proxied: BTreeMap<Id<Attempt>, Id<Call>>,
     upstreams: Vec<Upstream<'p>>,
 
     network: Network,
@@ -283,6 +287,8 @@ impl World<'_> {
             Event::RouteTimeout(call) => self.route_timeout(call),
             Event::PerTryTimeout(attempt) => self.per_try_timeout(attempt),
             Event::RareCall(call) => self.rare_call(call, ticket),
+            Event::Body(attempt) => self.body(attempt),
+            Event::Leave(attempt) => self.leave(attempt),
 
             Event::Syn(connection) => self.syn(connection),
             Event::Connected(connection) => self.connected(connection),
@@ -345,6 +351,8 @@ impl World<'_> {
             | Event::Enter(attempt)
             | Event::Worked(attempt)
             | Event::Return(attempt)
+            | Event::Body(attempt)
+            | Event::Leave(attempt)
             | Event::Reset(attempt) => {
                 self.attempts.at(attempt).map_or(0, |(_, attempt)| pod(attempt.pod))
             }

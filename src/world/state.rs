@@ -37,6 +37,8 @@ pub(crate) enum Parent {
     User(u32, u32),
     /// An attempt that an app works on; whether the app needs the answer.
     Visit(Id<Attempt>, bool),
+    /// An attempt that a proxy sends on.
+    Proxied(Id<Attempt>),
     /// A request that is not simulated: rare calls are, between the windows of a sampled run.
     Unsimulated,
 }
@@ -107,8 +109,12 @@ pub(crate) enum Phase {
     Working,
     /// Waits for calls of its own.
     Calling,
+    /// It will never be answered.
+    Hung,
     /// The answer is on its way back.
     Answering,
+    /// The client has the headers of its answer; the body is awaited.
+    Streaming,
     /// Its connection broke; the client hears of it.
     Broken,
     /// Nothing is left to be done but to wait for events that name it.
@@ -154,7 +160,7 @@ pub(crate) struct Attempt {
     pub holds_worker: bool,
     /// It was admitted to the station (and has not left).
     pub present: bool,
-    /// A call that it needed failed.
+    /// A call that it needed failed; of one that a proxy sends on: its client has left.
     pub call_failed: bool,
     /// The answer.
     pub outcome: Outcome,

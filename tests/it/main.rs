@@ -24,6 +24,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Apps that do not answer as a whole, and proxies that send requests on.
+#[cfg(feature = "native")]
+mod replies;
 /// Sampled runs against runs of every request.
 #[cfg(feature = "native")]
 mod sampling;

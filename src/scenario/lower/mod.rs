@@ -7,6 +7,7 @@
 //! Left out: manifests.
 
 mod action;
+mod apps;
 mod assertions;
 mod limits;
 mod places;
