@@ -8,6 +8,7 @@
 
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
+use crate::plan::filter::Filter;
 use crate::plan::policy::{ClusterPolicy, Protocol, RouteTable};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -165,6 +166,8 @@ pub struct Workload {
     pub errors: Errors,
     /// How it behaves towards those who connect to it.
     pub behaviour: Behaviour,
+    /// Filters of its proxy, for the requests that it sends, in order.
+    pub filters: Vec<Filter>,
     /// How its pods are replaced.
     pub rollout: Rollout,
     /// From the pod's creation to the start of its containers.

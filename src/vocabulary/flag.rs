@@ -107,6 +107,12 @@ impl Flags {
         Self(self.0 | 1 << flag as u8)
     }
 
+    /// This set and all of `other`.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether `flag` is in the set.
     pub const fn has(self, flag: ResponseFlag) -> bool {
         self.0 & 1 << flag as u8 != 0

@@ -55,6 +55,18 @@ pub enum Details {
     MaxStreamDuration,
     /// The route itself answered, or redirected.
     DirectResponse,
+    /// The fault filter aborted the request.
+    FaultAbort,
+    /// The local rate limit had no token left.
+    LocalRateLimited,
+    /// No policy of the RBAC filter lets the request pass.
+    RbacNoMatch,
+    /// A policy of the RBAC filter denies the request.
+    RbacMatched,
+    /// The authorization service denied the request.
+    ExtAuthzDenied,
+    /// The authorization service could not be asked.
+    ExtAuthzError,
     /// The app's queue was full, or it was shedding load.
     AppOverflow,
     /// The app itself answered with an error.
@@ -64,6 +76,11 @@ pub enum Details {
 }
 
 impl Details {
+    /// Whether this is the upstream's own answer.
+    pub const fn is_of_upstream(self) -> bool {
+        matches!(self, Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed)
+    }
+
     /// The text of the access log.
     pub const fn text(self) -> &'static str {
         match self {
@@ -106,6 +123,12 @@ impl Details {
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
             Self::DirectResponse => "direct_response",
+            Self::FaultAbort => "fault_filter_abort",
+            Self::LocalRateLimited => "local_rate_limited",
+            Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
+            Self::RbacMatched => "rbac_access_denied_matched_policy",
+            Self::ExtAuthzDenied => "ext_authz_denied",
+            Self::ExtAuthzError => "ext_authz_error",
         }
     }
 }
@@ -156,6 +179,10 @@ impl Outcome {
             Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
+            Details::FaultAbort => (503, Flags::of(F::FI)),
+            Details::LocalRateLimited => (429, Flags::of(F::RL)),
+            Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
+            Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),
         };
         Self { status, flags, details }
     }

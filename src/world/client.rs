@@ -47,6 +47,10 @@ pub(crate) mod purpose {
     pub(crate) const CHURN: u32 = 12;
     /// Think time.
     pub(crate) const THINK: u32 = 13;
+    /// Whether a fault filter delays.
+    pub(crate) const FAULT_DELAY: u32 = 14;
+    /// Whether a fault filter aborts.
+    pub(crate) const FAULT_ABORT: u32 = 15;
     /// When an empty pool is needed in a gap; the worker is added.
     pub(crate) const DEMAND: u32 = 1024;
     /// Local work; the step is added.

@@ -11,6 +11,7 @@ use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
+use crate::plan::filter::Filter;
 use crate::plan::policy::Destination;
 use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
@@ -51,6 +52,10 @@ pub(crate) struct Compiled {
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
     pub traffic_targets: Vec<Target>,
+    /// Some proxy has filters.
+    pub has_filters: bool,
+    /// The edges of authorization calls, by workload and service.
+    authz_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
     pub watch_delay: LaneId,
     /// Of the tables of all samplers, also of those of others.
     pub sampler_bytes: usize,
@@ -172,7 +177,10 @@ impl Compiled {
         let start_times = universe.workloads.iter().map(|one| samplers.of(&one.start_time));
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
+        let authz_edges = authz_edges(plan, &mut edges);
         Self {
+            has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty()),
+            authz_edges,
             programs,
             calls,
             start_times,
@@ -184,6 +192,11 @@ impl Compiled {
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
             sampler_bytes: 0,
         }
+    }
+
+    /// The edge of the calls of a workload's authorization filter.
+    pub(crate) fn authz_edge(&self, workload: WorkloadId, service: ServiceId) -> u32 {
+        self.authz_edges[&(workload, service)]
     }
 
     /// Whether a workload is a proxy that sends requests on.
@@ -210,6 +223,20 @@ impl Compiled {
             + self.edges.iter().map(edge).sum::<usize>()
             + self.traffic_targets.bytes()
     }
+}
+
+/// The edges of the calls that authorization filters make.
+fn authz_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(WorkloadId, ServiceId), u32> {
+    let mut all = BTreeMap::new();
+    for (workload, id) in plan.universe.workloads.iter().zip(0..) {
+        for filter in &workload.filters {
+            let Filter::ExtAuthz(authz) = filter else { continue };
+            let to = plan.universe.services[authz.service.index()].name.clone();
+            let edge = edges.number(workload.app.clone(), to, None);
+            all.insert((WorkloadId(id), authz.service), edge);
+        }
+    }
+    all
 }
 
 /// Every workload's program, whose edges are numbered as they are met, and all call sites.

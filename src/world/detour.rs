@@ -10,7 +10,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Parent, Phase};
+use super::state::{Attempt, Call, Held, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -90,7 +90,8 @@ impl World<'_> {
         }
         let call = self.calls[id];
         self.close_call(id);
-        if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_)) {
+        if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..))
+        {
             // Nobody inside is left to be told.
             return;
         }
@@ -118,6 +119,10 @@ impl World<'_> {
         if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;
         }
+        if call.held == Held::Delay {
+            self.end_delay(id);
+        }
+        let call = &mut self.calls[id];
         if call.pending == 0 {
             self.calls.remove(id);
         } else {

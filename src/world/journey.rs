@@ -11,10 +11,11 @@ use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
+use super::filters::first_filter;
 use super::network::{Links, Transit};
 use super::pick::{Pick, make_host, pick_endpoint};
 use super::routing::weighted;
-use super::state::{Attempt, Call, Connection, NONE, Parent, Phase};
+use super::state::{Attempt, Call, Connection, Held, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -22,6 +23,7 @@ use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
 use crate::plan::policy::Destination;
 use crate::plan::universe::{ClassId, RouteId, ServiceId};
+use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 // === 1. the client proxy ===
@@ -53,6 +55,9 @@ impl World<'_> {
             takes_success: false,
             worker: 0,
             tries: 0,
+            filter: first_filter(parent),
+            held: Held::Not,
+            flags: Flags::NONE,
             holds_retry: false,
             pending: 0,
             is_over: false,
@@ -85,6 +90,7 @@ impl World<'_> {
     /// The client proxy has done its work.
     pub(super) fn routed(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::Routed(slot)) {
+            self.end_delay(id);
             let Call { pod, service, class, key, .. } = self.calls[id];
             self.route(id, pod, service, class, key);
         }
@@ -93,7 +99,17 @@ impl World<'_> {
     // === 2. the route ===
 
     #[inline(always)]
-    fn route(&mut self, id: Id<Call>, pod: u32, service: ServiceId, class: ClassId, key: Key) {
+    pub(super) fn route(
+        &mut self,
+        id: Id<Call>,
+        pod: u32,
+        service: ServiceId,
+        class: ClassId,
+        key: Key,
+    ) {
+        if self.compiled.has_filters && !self.pass_filters(id) {
+            return;
+        }
         let version = self.seen(pod).rds;
         let plan = self.plan;
         let rule = self.config.route(service, version).and_then(|route| {

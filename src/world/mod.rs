@@ -18,6 +18,7 @@ mod detour;
 pub mod estimate;
 pub mod event;
 mod faults;
+mod filters;
 mod finish;
 mod forecast;
 mod gaps;
@@ -143,6 +144,8 @@ pub(crate) struct World<'p> {
     connections: Slab<Connection>,
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    /// By pod: what its filters remember.
+    filters: BTreeMap<u32, filters::FilterState>,
     upstreams: Vec<Upstream<'p>>,
 
     network: Network,

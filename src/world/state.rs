@@ -23,6 +23,7 @@ use crate::observe::accumulator::Sample;
 use crate::plan::policy::ClusterPolicy;
 use crate::plan::universe::{ClassId, ClusterId, NodeId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::Outcome;
 
 /// No index.
@@ -39,8 +40,21 @@ pub(crate) enum Parent {
     Visit(Id<Attempt>, bool),
     /// An attempt that a proxy sends on.
     Proxied(Id<Attempt>),
+    /// A call that waits for its authorization; whether it passes if that cannot be had.
+    Authorization(Id<Call>, bool),
     /// A request that is not simulated: rare calls are, between the windows of a sampled run.
     Unsimulated,
+}
+
+/// What holds a call in a filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    /// Nothing.
+    Not,
+    /// A delay that is injected.
+    Delay,
+    /// An authorization service is asked.
+    Authorization,
 }
 
 /// A request as its client proxy sees it; ends exactly once.
@@ -67,6 +81,11 @@ pub(crate) struct Call {
     pub worker: u8,
     /// Attempts made.
     pub tries: u16,
+    /// The next filter, in halves.
+    pub filter: u8,
+    pub held: Held,
+    /// Flags of what happened on the way, beside those of the outcome.
+    pub flags: Flags,
     /// A slot of the retry breaker is held.
     pub holds_retry: bool,
     /// Events in the queue that name this call.

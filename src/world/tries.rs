@@ -98,6 +98,7 @@ impl World<'_> {
     #[inline(always)]
     fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = &self.calls[id];
+        let outcome = Outcome { flags: outcome.flags.and(call.flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let cause = if outcome.is_ok() { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample: call.sample(latency, outcome), cause };
@@ -111,6 +112,7 @@ impl World<'_> {
             }
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
+            Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
             Parent::Unsimulated => {}
         }
     }

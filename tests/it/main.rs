@@ -15,6 +15,9 @@ mod determinism;
 /// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
 #[cfg(feature = "native")]
 mod docs;
+/// Filters of a gateway.
+#[cfg(feature = "native")]
+mod filters;
 /// The dry run against the baselines.
 #[cfg(feature = "native")]
 mod forecast;

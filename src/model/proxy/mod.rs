@@ -2,6 +2,7 @@
 
 pub mod balancer;
 pub mod breaker;
+pub mod filter;
 pub mod outlier;
 pub mod pool;
 pub mod retry;

@@ -49,6 +49,12 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::StreamIdleTimeout
         | Details::ResetAfterResponse
         | Details::DirectResponse
+        | Details::FaultAbort
+        | Details::LocalRateLimited
+        | Details::RbacNoMatch
+        | Details::RbacMatched
+        | Details::ExtAuthzDenied
+        | Details::ExtAuthzError
         | Details::DownstreamReset
         | Details::DownstreamDisconnect => return false,
     };

@@ -153,6 +153,7 @@ impl<'d> Lower<'_, '_, 'd> {
             program: Vec::new(),
             errors: errors(node),
             behaviour: self.behaviour(node),
+            filters: Vec::new(),
             rollout: self.rollout(node),
             start_time: start_time
                 .unwrap_or(Distribution::Constant(self.parameters.pod.start_time)),
@@ -174,6 +175,7 @@ impl<'d> Lower<'_, '_, 'd> {
             program: Vec::new(),
             errors: Errors { share: 0.0, status: 500 },
             behaviour: Behaviour::default(),
+            filters: Vec::new(),
             rollout: Rollout { max_surge: 0.25, max_unavailable: 0.25 },
             start_time: Distribution::Constant(self.parameters.pod.start_time),
             shutdown: Shutdown {
