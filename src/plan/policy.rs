@@ -82,8 +82,11 @@ pub struct RetryPolicy {
     pub on: RetryOn,
     /// Statuses for `retriable-status-codes`.
     pub statuses: Vec<u16>,
-    /// Limit on each attempt from the moment its connection is ready; zero for none.
+    /// Limit on each attempt from the moment its connection is ready to the headers of its answer;
+    /// zero for none.
     pub per_try_timeout: Duration,
+    /// Limit on the time in which an attempt hears nothing, headers and body; zero for none.
+    pub per_try_idle_timeout: Duration,
     /// Back-off before retry k is uniform on [0, min(base · 2^(k−1), max)).
     pub backoff_base: Duration,
     /// See `backoff_base`.
@@ -180,6 +183,8 @@ pub struct ConnectionPool {
     pub max_requests: u32,
     /// Streams at once on an HTTP/2 connection.
     pub max_streams: u32,
+    /// Limit on an attempt with all of its answer (Envoy's `max_stream_duration`); zero for none.
+    pub max_stream_duration: Duration,
     /// Rate at which each open connection is closed for reasons outside the mesh, per second.
     pub churn_per_s: f64,
 }
@@ -235,8 +240,14 @@ pub struct RouteRule {
     pub matches: Vec<RouteMatch>,
     /// Destinations with relative weights; their sum is above 0.
     pub split: Vec<(Destination, u32)>,
+    /// The status that the proxy answers itself, without an upstream: a direct response, or a
+    /// redirect.
+    pub direct: Option<u16>,
     /// Limit on the whole request with its retries; zero for none.
     pub timeout: Duration,
+    /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
+    /// none.
+    pub idle_timeout: Duration,
     /// Retries.
     pub retry: RetryPolicy,
 }

@@ -91,6 +91,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
     like("timeout", "route.timeout", "limit on a request with its retries"),
+    key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
     key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),
     like("balancer", "cluster.balancer", "how an endpoint is chosen"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
@@ -107,6 +108,7 @@ macro_rules! retries {
         like("on", "retry.on", "conditions"),
         like("statuses", "retry.statuses", "statuses for retriable-status-codes"),
         like("per_try_timeout", "retry.per_try_timeout", "limit on each attempt; 0 for none"),
+        key("per_try_idle_timeout", Duration, None, "limit on an attempt that hears nothing"),
         like("backoff_base", "retry.backoff_base", "first back-off; doubles"),
         like("backoff_max", "retry.backoff_max", "longest back-off; 10 × a base given here"),
         like("previous_hosts", "retry.previous_hosts", "whether endpoints tried are avoided"),
@@ -137,6 +139,12 @@ const CONNECTIONS: Keys = Fixed(&[
     like("connect_timeout", "cluster.connect_timeout", "TCP and TLS must be up within this"),
     key("max_requests", Count(0, ANY), Is("0"), "requests a connection carries; 0 for no limit"),
     like("max_streams", "cluster.max_streams", "streams at once on an HTTP/2 connection"),
+    key(
+        "max_stream_duration",
+        Duration,
+        Is("0s"),
+        "limit on an attempt with its answer; 0 for none",
+    ),
 ]);
 
 pub(crate) const ROUTE: Keys = Fixed(&[
@@ -144,7 +152,10 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     key("match", OneOrMany(MATCH), None, "any of these; everything if not given"),
     key("weights", Weights, None, "versions and their weights; the whole service if not given"),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
+    key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("retries", Table(ROUTE_RETRIES), None, "retries; the service's if not given"),
+    key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
+    key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
 ]);
 
 const MATCH: Keys = Fixed(&[

@@ -134,7 +134,8 @@ impl Details {
 }
 
 /// Flags of an answer that began well and was broken off.
-const TRUNCATED: Flags = Flags::of(F::UPE).with(F::UT).with(F::DC).with(F::DR);
+const TRUNCATED: Flags =
+    Flags::of(F::UPE).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
 
 /// How something ended, as the originator's proxy logs it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -104,6 +104,7 @@ pub(crate) struct CompiledRule {
     pub takes_success: bool,
     pub timeout: Option<LaneId>,
     pub per_try: Option<LaneId>,
+    pub idle: Option<LaneId>,
     /// The sum of the weights of its split.
     pub weights: u64,
 }
@@ -114,6 +115,8 @@ pub(crate) struct CompiledCluster {
     /// Of its name: an index would change with clusters that have nothing to do with it.
     pub hash: u64,
     pub connect_timeout: LaneId,
+    /// Limit on an attempt with all of its answer.
+    pub max_stream: Option<LaneId>,
     pub idle_timeout: Option<LaneId>,
     /// The same on the clock of traffic, for requests that are sampled.
     pub idle_timeout_of_traffic: Option<LaneId>,
@@ -138,22 +141,7 @@ impl Compiled {
         };
         let traffic_targets =
             plan.traffic.iter().map(|one| traffic_target(one, &mut edges)).collect();
-        let optional =
-            |queue: &mut Queue, delay: Duration| (!delay.is_zero()).then(|| queue.lane(delay));
-        let mut rules = Vec::new();
-        for table in &universe.routes {
-            let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
-                only: match rule.split.as_slice() {
-                    [(Destination::Cluster(cluster), _)] => Some(*cluster),
-                    _ => None,
-                },
-                takes_success: rule.retry.statuses.is_empty(),
-                timeout: optional(queue, rule.timeout),
-                per_try: optional(queue, rule.retry.per_try_timeout),
-                weights: rule.split.iter().map(|(_, weight)| u64::from(*weight)).sum(),
-            };
-            rules.push(table.rules.iter().map(rule).collect());
-        }
+        let rules = rules(plan, queue);
         let clusters = universe.clusters.iter().map(|cluster| {
             let pool = &cluster.policy.pool;
             let churn = (0.0 < pool.churn_per_s).then(|| {
@@ -163,6 +151,7 @@ impl Compiled {
             CompiledCluster {
                 hash: name_hash(&cluster.name),
                 connect_timeout: queue.lane(pool.connect_timeout),
+                max_stream: optional(queue, pool.max_stream_duration),
                 idle_timeout: optional(queue, pool.idle_timeout),
                 idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
                     .then(|| queue.pausable_lane(pool.idle_timeout)),
@@ -223,6 +212,39 @@ impl Compiled {
             + self.edges.iter().map(edge).sum::<usize>()
             + self.traffic_targets.bytes()
     }
+}
+
+/// By route table and rule: its timers, and what a call asks of it.
+fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
+    let mut rules = Vec::new();
+    for table in &plan.universe.routes {
+        let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
+            only: match rule.split.as_slice() {
+                [(Destination::Cluster(cluster), _)] if rule.direct.is_none() => Some(*cluster),
+                _ => None,
+            },
+            takes_success: rule.retry.statuses.is_empty(),
+            timeout: optional(queue, rule.timeout),
+            per_try: optional(
+                queue,
+                shorter(rule.retry.per_try_timeout, rule.retry.per_try_idle_timeout),
+            ),
+            idle: optional(queue, rule.idle_timeout),
+            weights: rule.split.iter().map(|(_, weight)| u64::from(*weight)).sum(),
+        };
+        rules.push(table.rules.iter().map(rule).collect());
+    }
+    rules
+}
+
+/// A lane for a delay that is not zero.
+fn optional(queue: &mut Queue, delay: Duration) -> Option<LaneId> {
+    (!delay.is_zero()).then(|| queue.lane(delay))
+}
+
+/// The shorter of two limits, of which zero is none.
+pub(super) fn shorter(one: Duration, other: Duration) -> Duration {
+    if one.is_zero() || (!other.is_zero() && other < one) { other } else { one }
 }
 
 /// The edges of the calls that authorization filters make.

@@ -18,35 +18,6 @@ use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
-    /// The route timeout: 504 UT, never retried.
-    pub(super) fn route_timeout(&mut self, slot: u32) {
-        let id = self.calls.id_at(slot).expect("the timer of an open call");
-        self.calls[id].timeout = TimerId::NONE;
-        let attempt = self.calls[id].attempt;
-        let mut outcome = Outcome::failure(Details::ResponseTimeout);
-        if let Some(attempt) = self.attempts.get(attempt).copied() {
-            self.calls[id].cause = attempt.cause.or(self.calls[id].cause);
-            if attempt.phase == Phase::Streaming {
-                // The client has seen the status.
-                outcome.status = attempt.outcome.status;
-            }
-        }
-        if !attempt.is_none() {
-            self.abandon(attempt, outcome);
-        }
-        self.end_early(id, outcome);
-    }
-
-    /// A per-try timeout: 504 UT, retried if the policy has a condition for it.
-    pub(super) fn per_try_timeout(&mut self, slot: u32) {
-        let id = self.attempts.id_at(slot).expect("the timer of an open attempt");
-        self.attempts[id].per_try = TimerId::NONE;
-        let attempt = self.attempts[id];
-        let outcome = Outcome::failure(Details::PerTryTimeout);
-        self.abandon(id, outcome);
-        self.fail_try(attempt.call, outcome, attempt.cause);
-    }
-
     /// The client learns that its connection is gone.
     pub(super) fn reset(&mut self, slot: u32) {
         let Some(id) = self.live_attempt(slot, Phase::Broken) else { return };
@@ -115,6 +86,10 @@ impl World<'_> {
         let timeout = std::mem::replace(&mut call.timeout, TimerId::NONE);
         if !timeout.is_none() {
             self.queue.cancel(timeout);
+        }
+        let idle = std::mem::replace(&mut call.idle, TimerId::NONE);
+        if !idle.is_none() {
+            self.queue.cancel(idle);
         }
         if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;

@@ -64,6 +64,7 @@ impl World<'_> {
             upstream: NONE,
             attempt: Id::NONE,
             timeout: TimerId::NONE,
+            idle: TimerId::NONE,
             outcome: Outcome::answer(0),
             workload: None,
             cause: None,
@@ -123,8 +124,12 @@ impl World<'_> {
         let cluster = if let Some(only) = lanes.only {
             only
         } else {
-            let split = &plan.universe.routes[route.index()].rules[rule as usize].split;
-            match weighted(split, lanes.weights, key.draw(0, purpose::SPLIT)) {
+            let rule = &plan.universe.routes[route.index()].rules[rule as usize];
+            if let Some(status) = rule.direct {
+                let outcome = Outcome { status, ..Outcome::failure(Details::DirectResponse) };
+                return self.end_early(id, outcome);
+            }
+            match weighted(&rule.split, lanes.weights, key.draw(0, purpose::SPLIT)) {
                 Destination::Cluster(cluster) => *cluster,
                 Destination::Missing(_) => {
                     return self.end_early(id, Outcome::failure(Details::ClusterNotFound));
@@ -135,12 +140,19 @@ impl World<'_> {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),
             None => TimerId::NONE,
         };
-        let (per_try, takes_success) = (lanes.per_try, lanes.takes_success);
+        let (mut per_try, takes_success) = (lanes.per_try, lanes.takes_success);
+        if let Some(lane) = self.compiled.clusters[cluster.index()].max_stream {
+            per_try = Some(self.shorter_lane(per_try, lane));
+        }
+        let idle = match lanes.idle {
+            Some(lane) => self.queue.after_lane(lane, Event::StreamIdle(id.index()).pack()),
+            None => TimerId::NONE,
+        };
         let upstream = self.upstream(pod, cluster);
         self.catch_up(upstream);
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
-        (call.per_try, call.takes_success) = (per_try, takes_success);
+        (call.per_try, call.takes_success, call.idle) = (per_try, takes_success, idle);
         self.try_endpoint(id);
     }
 

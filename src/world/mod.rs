@@ -30,12 +30,14 @@ mod memory;
 mod network;
 pub mod options;
 mod pick;
+mod pod;
 mod pods;
 mod power;
 mod proxied;
 mod pushes;
 mod ranges;
 mod rates;
+mod refusal;
 mod renewal;
 mod routing;
 mod sampling;
@@ -43,6 +45,7 @@ mod scopes;
 mod state;
 mod streams;
 mod timeline;
+mod timeouts;
 mod tries;
 mod upkeep;
 mod upstream;
@@ -57,7 +60,6 @@ use crate::model::sampling::clock::Clock;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
-use crate::plan::universe::Universe;
 use crate::vocabulary::cause::Causes;
 use census::Census;
 use compiled::Compiled;
@@ -86,38 +88,11 @@ pub fn simulate(
     }
     // Nothing is built that would not fit.
     if options.max_memory.is_some_and(|max| max < estimate::estimate(plan).start_bytes) {
-        return refused(plan, seed, options);
+        return refusal::refused(plan, seed, options);
     }
     let mut world = World::new(plan, seed, options);
     let partial = world.run(watch);
     world.finish(partial)
-}
-
-/// The run of a plan whose world would not fit: it ends before its begin, and shows nothing. Not
-/// even the digest of the plan is made, which takes time.
-fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
-    let nowhere = Universe {
-        zones: plan.universe.zones.clone(),
-        nodes: plan.universe.nodes.iter().take(1).cloned().collect(),
-        ..Universe::default()
-    };
-    let nothing = Plan {
-        name: plan.name.clone(),
-        variant: plan.variant.clone(),
-        claim: plan.claim.clone(),
-        profile: plan.profile.clone(),
-        parameters: plan.parameters.clone(),
-        universe: nowhere,
-        scopes: BTreeMap::new(),
-        traffic: Vec::new(),
-        timeline: Vec::new(),
-        assertions: Vec::new(),
-        sampling: None,
-        ..*plan
-    };
-    let partial = Partial { why: "max-memory", at: Time::ZERO };
-    let run = World::new(&nothing, seed, options).finish(Some(partial));
-    Run { plan_digest: 0, ..run }
 }
 
 /// All state while simulating.
@@ -289,6 +264,7 @@ impl World<'_> {
             Event::Shared(pod) => self.shared(pod, ticket),
             Event::RouteTimeout(call) => self.route_timeout(call),
             Event::PerTryTimeout(attempt) => self.per_try_timeout(attempt),
+            Event::StreamIdle(call) => self.stream_idle(call),
             Event::RareCall(call) => self.rare_call(call, ticket),
             Event::Body(attempt) => self.body(attempt),
             Event::Leave(attempt) => self.leave(attempt),
@@ -346,6 +322,7 @@ impl World<'_> {
             Event::UserReturns(user) => u64::from(user),
             Event::Arrive(source) => self.sources[source as usize].hash,
             Event::RouteTimeout(call)
+            | Event::StreamIdle(call)
             | Event::Routed(call)
             | Event::BackedOff(call)
             | Event::Answered(call) => self.calls.at(call).map_or(0, |(_, call)| call.key.0),

@@ -14,7 +14,6 @@ use super::compiled::Target;
 use super::event::Event;
 use super::network::Transit;
 use super::state::{Attempt, Call, Parent, Phase};
-use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
 use crate::plan::policy::Protocol;
@@ -157,13 +156,10 @@ impl World<'_> {
     /// The headers of an answer have come that is not whole: so much later its body comes, or a
     /// reset.
     pub(super) fn stream_body(&mut self, id: Id<Attempt>, after: Duration) {
+        self.heard(id);
         let attempt = &mut self.attempts[id];
         attempt.phase = Phase::Streaming;
         attempt.pending += 1;
-        let per_try = std::mem::replace(&mut attempt.per_try, TimerId::NONE);
-        if !per_try.is_none() {
-            self.queue.cancel(per_try);
-        }
         self.queue.after(after, Event::Body(id.index()).pack());
     }
 

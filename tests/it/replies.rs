@@ -201,3 +201,43 @@ fn who_times_out_first_cancels_the_chain_below() {
     assert!(middle == "0 DC: 200", "{middle}");
     assert!(last == "0 DC: 200", "{last}");
 }
+
+#[test]
+fn each_limit_has_its_own_details_and_the_shortest_counts() {
+    let slow = "time = \"500ms\"";
+    let of = |service: &str| {
+        let text = plain(service, "", "").replace("time = \"1ms\"", slow);
+        let run = run(&text);
+        let row = run.outcomes.iter().find(|row| row.destination == "server").expect("a row");
+        format!("{} {}", ledger(&run, "users", "server"), row.outcome.details.text())
+    };
+    assert_eq!(of("idle_timeout = \"200ms\""), "504 SI: 60 stream_idle_timeout");
+    assert_eq!(
+        of("connections = { max_stream_duration = \"200ms\" }"),
+        "504 UMSDR: 60 upstream_max_stream_duration_reached"
+    );
+    let idle = "retries = { attempts = 1, on = [\"5xx\"], per_try_idle_timeout = \"100ms\" }";
+    assert_eq!(of(idle), "504 URX,UT: 60 upstream_per_try_idle_timeout");
+    let both = format!("timeout = \"50ms\"\n{idle}");
+    assert_eq!(of(&both), "504 UT: 60 response_timeout");
+}
+
+#[test]
+fn a_body_that_is_late_counts_as_idle_and_a_whole_stream_has_its_limit() {
+    let late = r#"behaviour = { reply = "slow_body", body_delay = "500ms" }"#;
+    assert_eq!(outcome("idle_timeout = \"200ms\"", late), "200 SI: 60");
+    let limit = "connections = { max_stream_duration = \"200ms\" }";
+    assert_eq!(outcome(limit, late), "200 UMSDR: 60");
+    assert_eq!(outcome("idle_timeout = \"600ms\"", late), "200 -: 60");
+}
+
+#[test]
+fn a_route_may_answer_itself() {
+    let direct = "[[service.route]]\ndirect_response = 404\n";
+    let text =
+        plain("", "", "").replace("[[service.workload]]", &format!("{direct}[[service.workload]]"));
+    assert_eq!(ledger(&run(&text), "users", "server"), "404 -: 60");
+    let run = run(&text.replace("direct_response = 404", "redirect = 301"));
+    assert_eq!(ledger(&run, "users", "server"), "301 -: 60");
+    assert_eq!(run.attempts.total, 0);
+}

@@ -92,6 +92,7 @@ mod tests {
             on,
             statuses: vec![],
             per_try_timeout: Duration::ZERO,
+            per_try_idle_timeout: Duration::ZERO,
             backoff_base: Duration::from_ms(25),
             backoff_max: Duration::from_ms(250),
             previous_hosts: true,

@@ -6,6 +6,7 @@
 use super::super::document::{Node, Value};
 use super::super::schema::{Keys, Kind};
 use super::super::units::parameter_text;
+use crate::kernel::time::Duration;
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{
     CircuitBreaker, ClusterPolicy, ConnectionPool, OutlierDetection, Protocol, RetryLimit,
@@ -71,6 +72,10 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
                 .and_then(|connections| connections.count("max_requests"))
                 .unwrap_or(0),
             max_streams: cluster.max_streams,
+            max_stream_duration: service
+                .get("connections")
+                .and_then(|connections| connections.duration("max_stream_duration"))
+                .unwrap_or(Duration::ZERO),
             churn_per_s: own.connections.churn.0,
         },
         panic_threshold: cluster.panic_threshold,
@@ -86,13 +91,15 @@ pub(super) fn protocol(service: &Node) -> Protocol {
 }
 
 /// When and how requests are tried again.
-pub(super) fn retry_policy(own: &Parameters) -> RetryPolicy {
+pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy {
     let retry = &own.retry;
+    let idle = |table: &&Node| table.get("retries")?.duration("per_try_idle_timeout");
     RetryPolicy {
         retries: retry.attempts,
         on: retry.on,
         statuses: retry.statuses.clone(),
         per_try_timeout: retry.per_try_timeout,
+        per_try_idle_timeout: tables.iter().rev().find_map(idle).unwrap_or(Duration::ZERO),
         backoff_base: retry.backoff_base,
         backoff_max: retry.backoff_max,
         previous_hosts: retry.previous_hosts,
