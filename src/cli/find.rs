@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// No scenario is longer: a device file would never end.
-const BYTES_MAX: u64 = 16 << 20;
+const BYTES_MAX: u64 = 64 << 20;
 
 /// How a file begins that others build on, and that is no scenario by itself.
 const BASE_MARK: &str = "# base:";
@@ -32,7 +32,7 @@ impl Files for Disk {
         let read = file.take(BYTES_MAX + 1).read_to_string(&mut text);
         match read {
             Err(error) => Err(reason(&error)),
-            Ok(bytes) if BYTES_MAX < bytes as u64 => Err("it is longer than 16 MiB".to_owned()),
+            Ok(bytes) if BYTES_MAX < bytes as u64 => Err("it is longer than 64 MiB".to_owned()),
             Ok(_) => Ok(text),
         }
     }

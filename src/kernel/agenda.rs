@@ -183,10 +183,11 @@ mod tests {
 
     #[test]
     fn keys_of_one_time_and_keys_of_all_times_come_out_in_order() {
-        // Times: all the same; of each order of magnitude; a crowd before one that is far.
-        let times: [fn(u64) -> u64; 3] = [
+        // Times: all the same; of each order of magnitude; anywhere; a crowd before one that is far.
+        let times: [fn(u64) -> u64; 4] = [
             |_| 1 << 40,
             |draw| 1 << (draw % 44),
+            |draw| draw % (1 << 44),
             |draw| if draw.is_multiple_of(64) { 1 << 44 } else { draw % (1 << 20) },
         ];
         for (pattern, time) in times.iter().enumerate() {
@@ -210,5 +211,31 @@ mod tests {
             }
             assert!(model.is_empty());
         }
+    }
+
+    #[test]
+    fn keys_near_the_last_time_of_a_run_come_out_in_order() {
+        // As many as are cut into a rung, some at once and most in the last sixteenth of all times.
+        let at =
+            |part: u64, n: u64| (u128::from((part << 56) + (n << 40)) << 68) | u128::from(n << 32);
+        let mut agenda = Agenda::new();
+        let mut model = std::collections::BTreeSet::new();
+        let keys = (0..17).map(|n| at(0, n)).chain((17..97).map(|n| at(15, n)));
+        for key in keys {
+            agenda.push_new(key);
+            model.insert(key);
+        }
+        for n in 97..200 {
+            assert_eq!(agenda.pop(), model.pop_first());
+            // Now and then one more, right after the next.
+            let next = model.first().copied().unwrap_or_default();
+            if n % 3 == 0 && model.insert(next + 1) {
+                agenda.push(next + 1);
+            }
+        }
+        while let Some(key) = agenda.pop() {
+            assert_eq!(Some(key), model.pop_first());
+        }
+        assert!(model.is_empty());
     }
 }

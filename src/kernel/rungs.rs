@@ -233,9 +233,10 @@ impl Rung {
         }
     }
 
-    /// The least key that the bucket may hold.
+    /// The least key that the bucket may hold; the rung's end, where that is beyond all keys.
     fn start_of(&self, bucket: usize) -> u128 {
-        self.start.saturating_add((bucket as u128) << self.shift).min(self.end)
+        let width = (1_u128 << self.shift).checked_mul(bucket as u128);
+        width.map_or(self.end, |width| self.start.saturating_add(width).min(self.end))
     }
 
     fn empty(&mut self, bucket: usize) {
