@@ -78,6 +78,7 @@ impl<'p> World<'p> {
             clock: Clock::default(),
             sampling: None,
             recorder,
+            access: options.access_log.then(Box::default),
             ledger: Ledger::default(),
             causes: Causes::default(),
             census: Census::default(),

@@ -14,6 +14,7 @@ use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
+use crate::observe::access_log::Counters;
 use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -38,6 +39,13 @@ impl World<'_> {
         let outcome = Outcome::failure(Details::PerTryTimeout);
         self.abandon(id, outcome);
         self.fail_try(attempt.call, outcome, attempt.cause);
+    }
+
+    /// The breaker refuses a try: 503 UO, never retried.
+    #[cold]
+    pub(super) fn overflow(&mut self, id: Id<Call>, add: impl FnOnce(&mut Counters)) {
+        self.count(self.calls[id].upstream, add);
+        self.fail_try(id, Outcome::failure(Details::Overflow), None);
     }
 
     /// The client learns that its connection is gone.
@@ -82,14 +90,16 @@ impl World<'_> {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
         }
         let call = self.calls[id];
+        // A request from outside loses its connection.
+        let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.log_call(id, outcome);
         self.close_call(id);
         if matches!(call.parent, Parent::Visit(..)) {
             // Nobody inside is left to be told.
             return;
         }
-        // A request from outside loses its connection.
         let latency = self.now.since(call.began);
-        let sample = call.sample(latency, Outcome::failure(Details::ConnectionTermination));
+        let sample = call.sample(latency, outcome);
         let cause = self.pod_cause(call.pod);
         self.recorder.ended(self.now, &Ended { edge: call.edge, sample, cause });
         self.ledger.root_ended(self.now, latency);
