@@ -4,7 +4,7 @@
 //! Left out: request sizes, TCP, session keys.
 
 use crate::kernel::distribution::Distribution;
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::{ClassId, ServiceId, WorkloadId};
 
 /// A source of requests.
@@ -43,6 +43,28 @@ pub enum Arrivals {
         /// From an answer to the next request.
         think: Distribution,
     },
+    /// Users who share a number of requests: whoever has its answer, and has thought, takes the
+    /// next one, until none is left.
+    Shared {
+        /// When they all begin.
+        from: Time,
+        /// How many users.
+        users: u32,
+        /// From an answer to the next request.
+        think: Duration,
+        /// Requests in all.
+        requests: u64,
+    },
+}
+
+impl Arrivals {
+    /// Users who wait for answers; none where requests do not wait for each other.
+    pub fn users(&self) -> u32 {
+        match self {
+            Self::ClosedLoop { users, .. } | Self::Shared { users, .. } => *users,
+            Self::OpenLoop { .. } | Self::Replay(_) => 0,
+        }
+    }
 }
 
 /// The law of the gaps of an open loop.

@@ -63,6 +63,7 @@ fn peak_per_s(traffic: &Traffic, plan: &Plan) -> f64 {
             // Whoever does not think waits for an answer: a millisecond at the least.
             f64::from(*users) / (think.mean_ns() / 1e9).max(1e-3)
         }
+        Arrivals::Shared { users, think, .. } => f64::from(*users) / think.as_s().max(1e-3),
     }
 }
 
