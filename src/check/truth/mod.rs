@@ -4,6 +4,7 @@
 //! Source: measurements of Envoy 1.40 in the format `envoy-lab/2`.
 //! Left out: cases that use what the simulator does not have; they are told as such.
 
+pub mod alike;
 pub mod compare;
 pub mod facts;
 pub mod lower;

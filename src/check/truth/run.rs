@@ -3,6 +3,7 @@
 //! Source: the schema `envoy-lab/2`; the words of the verdicts are those of docs/results.md.
 //! Left out: which seeds; they are the same for every case.
 
+use super::alike::{alike, tell_apart};
 use super::compare::compare;
 use super::facts::Facts;
 use super::lower::{Lowered, Lowering, lower};
@@ -88,7 +89,7 @@ fn together(verdicts: &[(Verdict, String)]) -> (Verdict, String) {
 fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) -> (Verdict, String) {
     let lowered = lower(config);
     let mut gaps = rules.map(observe::gaps).unwrap_or_default();
-    let simulated = match lowered {
+    let mut simulated = match lowered {
         Lowering::NotModelled(keys) => {
             gaps.extend(keys);
             Vec::new()
@@ -104,7 +105,9 @@ fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) ->
         return (Verdict::NotModelled, gaps.join(", "));
     }
     let Some(rules) = rules else { return (Verdict::Pass, String::new()) };
-    let measured: Vec<Facts> = observed.iter().map(Facts::from).collect();
+    let mut measured: Vec<Facts> = observed.iter().map(Facts::from).collect();
+    let alike = alike(config);
+    measured.iter_mut().chain(&mut simulated).for_each(|facts| tell_apart(facts, &alike));
     let differences = compare(rules, &measured, &simulated);
     let verdict = if differences.is_empty() { Verdict::Pass } else { Verdict::Fail };
     (verdict, differences.join("; "))
