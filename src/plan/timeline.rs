@@ -8,7 +8,7 @@
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
-use crate::plan::universe::{Behaviour, Errors, NodeId, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{Behaviour, ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
 #[derive(Clone, PartialEq, Debug)]
@@ -156,6 +156,13 @@ pub enum Action {
         service: ServiceId,
         /// The revision.
         route: RouteId,
+    },
+    /// Another list of endpoints of a cluster, told by the control plane. Its pods do not notice.
+    SetEndpoints {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The workloads whose ready pods are the endpoints.
+        workloads: Vec<WorkloadId>,
     },
     /// Traffic is multiplied.
     ScaleTraffic {

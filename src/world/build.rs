@@ -81,6 +81,7 @@ impl<'p> World<'p> {
             clock: Clock::default(),
             sampling: None,
             recorder,
+            access: options.access_log.then(Box::default),
             ledger: Ledger::default(),
             causes: Causes::default(),
             census: Census::default(),

@@ -57,6 +57,7 @@ impl World<'_> {
     // === opening ===
 
     fn open_connection(&mut self, index: u32, host: u32, worker: u8) {
+        self.count(index, |counters| counters.connections += 1);
         let upstream = &mut self.upstreams[index as usize];
         upstream.gauges.connections += 1;
         upstream.opened += 1;

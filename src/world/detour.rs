@@ -14,10 +14,18 @@ use super::state::{Attempt, Call, Held, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
+use crate::observe::access_log::Counters;
 use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
+    /// The breaker refuses a try: 503 UO, never retried.
+    #[cold]
+    pub(super) fn overflow(&mut self, id: Id<Call>, add: impl FnOnce(&mut Counters)) {
+        self.count(self.calls[id].upstream, add);
+        self.fail_try(id, Outcome::failure(Details::Overflow), None);
+    }
+
     /// The client learns that its connection is gone.
     pub(super) fn reset(&mut self, slot: u32) {
         let Some(id) = self.live_attempt(slot, Phase::Broken) else { return };
@@ -60,15 +68,17 @@ impl World<'_> {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
         }
         let call = self.calls[id];
+        // A request from outside loses its connection.
+        let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.log_call(id, outcome);
         self.close_call(id);
         if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..))
         {
             // Nobody inside is left to be told.
             return;
         }
-        // A request from outside loses its connection.
         let latency = self.now.since(call.began);
-        let sample = call.sample(latency, Outcome::failure(Details::ConnectionTermination));
+        let sample = call.sample(latency, outcome);
         let cause = self.pod_cause(call.pod);
         self.recorder.ended(self.now, &Ended { edge: call.edge, sample, cause });
         self.ledger.root_ended(self.now, latency);

@@ -219,6 +219,7 @@ fn requests(traffic: &Traffic, plan: &Plan, share: f64) -> f64 {
             let warmup_s = plan.warmup.min(plan.duration).as_s();
             (per_s * warmup_s, per_s * (plan.duration.as_s() - warmup_s))
         }
+        Arrivals::Shared { requests, .. } => (0.0, *requests as f64),
     };
     before + share * after
 }

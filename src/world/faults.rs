@@ -10,7 +10,7 @@ use super::state::Life;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Time;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
-use crate::plan::universe::{Errors, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{ClusterId, Errors, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
 impl World<'_> {
@@ -73,6 +73,11 @@ impl World<'_> {
                 self.config.set_route(*service, route);
                 self.schedule_watch();
             }
+            Action::SetEndpoints { cluster, .. } => {
+                self.config.begin_version(self.now, cause);
+                self.list_endpoints(*cluster);
+                self.schedule_watch();
+            }
             Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
                     self.scale_traffic(*index, self.traffic_in_force(*index));
@@ -98,6 +103,16 @@ impl World<'_> {
             _ => None,
         });
         last.unwrap_or(self.plan.universe.services[service.index()].route)
+    }
+
+    /// The workloads whose pods are the endpoints of a cluster: those that the last event in force
+    /// has set; else those of the plan.
+    pub(super) fn members_in_force(&self, cluster: ClusterId) -> &[WorkloadId] {
+        let last = self.in_force().rev().find_map(|(action, _)| match action {
+            Action::SetEndpoints { cluster: of, workloads } if *of == cluster => Some(workloads),
+            _ => None,
+        });
+        last.unwrap_or(&self.plan.universe.clusters[cluster.index()].workloads)
     }
 
     /// The product of all factors in force.

@@ -187,13 +187,13 @@ impl World<'_> {
         call.workload = Some(pod.workload);
         let policy = upstream.policy;
         if !upstream.gauges.admits_request(&policy.breaker) {
-            return self.fail_try(id, Outcome::failure(Details::Overflow), None);
+            return self.overflow(id, |counters| counters.active_overflow += 1);
         }
         let checkout = endpoint.pools[call.worker as usize].checkout(&policy.pool);
         if matches!(checkout, Checkout::Wait { .. })
             && !upstream.gauges.admits_pending(&policy.breaker)
         {
-            return self.fail_try(id, Outcome::failure(Details::Overflow), None);
+            return self.overflow(id, |counters| counters.pending_overflow += 1);
         }
         let attempt = self.attempts.insert(Attempt {
             key: Key(draws.draw(purpose::VISIT)),

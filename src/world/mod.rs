@@ -5,6 +5,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+mod access;
 mod build;
 mod census;
 mod client;
@@ -57,6 +58,7 @@ use crate::kernel::slab::{Id, Slab};
 use crate::kernel::time::Time;
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
+use crate::observe::access_log::AccessLog;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
@@ -135,6 +137,8 @@ pub(crate) struct World<'p> {
     sampling: Option<Box<sampling::Sampling>>,
 
     recorder: Recorder,
+    /// Every call, if the run asks for it.
+    access: Option<Box<AccessLog>>,
     ledger: Ledger,
     causes: Causes,
     census: Census,
@@ -193,6 +197,7 @@ impl World<'_> {
         let warmup = Time::ZERO + self.plan.warmup;
         if self.now < warmup && warmup <= time {
             self.pods.iter_mut().for_each(|pod| pod.station.restart_load(warmup));
+            self.restart_log();
         }
     }
 

@@ -61,7 +61,7 @@ impl World<'_> {
     /// Backs off for another try; or how the call ends.
     fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
         let call = &mut self.calls[id];
-        let (outcome, tries) = (call.outcome, u32::from(call.tries));
+        let (outcome, tries, index) = (call.outcome, u32::from(call.tries), call.upstream);
         let policy = &rule(self.plan, call).retry;
         if policy.retries == 0 || !retry::is_retriable(policy, outcome) {
             return Some(outcome);
@@ -69,8 +69,9 @@ impl World<'_> {
         if policy.retries < tries {
             return Some(outcome.flagged(ResponseFlag::URX));
         }
-        let upstream = &mut self.upstreams[call.upstream as usize];
+        let upstream = &mut self.upstreams[index as usize];
         if !upstream.gauges.admits_retry(&upstream.policy.breaker) {
+            self.count(index, |counters| counters.retry_overflow += 1);
             return Some(outcome.flagged(ResponseFlag::UO));
         }
         upstream.gauges.retries += 1;
@@ -78,6 +79,7 @@ impl World<'_> {
         call.holds_retry = true;
         call.pending += 1;
         self.queue.after(wait, Event::BackedOff(id.index()).pack());
+        self.log_try(id);
         None
     }
 
@@ -85,6 +87,7 @@ impl World<'_> {
     pub(super) fn backed_off(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
             self.catch_up(self.calls[id].upstream);
+            self.log_retry(id);
             self.try_endpoint(id);
         }
     }
@@ -102,6 +105,7 @@ impl World<'_> {
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let cause = if outcome.is_ok() { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample: call.sample(latency, outcome), cause };
+        self.log_call(id, outcome);
         self.close_call(id);
         self.recorder.ended(self.now, &ended);
         match parent {

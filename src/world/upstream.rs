@@ -185,11 +185,11 @@ impl World<'_> {
         }
         let (members, ejected) = (upstream.members.len(), upstream.ejected as usize);
         let host = &mut upstream.hosts[slot as usize];
-        if !host.health.record(outlier, outcome)
-            || !host.is_member
-            || !may_eject(outlier, ejected, members)
-        {
+        if !host.health.record(outlier, outcome) || !host.is_member {
             return;
+        }
+        if !may_eject(outlier, ejected, members) {
+            return self.count(index, |counters| counters.ejections_overflow += 1);
         }
         let now = self.clock.time(self.now);
         host.health.eject(now);
@@ -200,6 +200,8 @@ impl World<'_> {
             self.queue.at(at.max(self.now), Event::OutlierTick(index).pack());
         }
         self.list_usable(index);
+        self.count(index, |counters| counters.ejections += 1);
+        self.log_ejection(client, pod, true);
         let by = |world: &Self| format!("by {}", world.pod_name(client));
         self.fact_of(FactKind::EndpointEjected, pod, by);
     }
@@ -231,6 +233,7 @@ impl World<'_> {
         }
         let client = self.upstreams[index as usize].pod;
         for pod in returned {
+            self.log_ejection(client, pod, false);
             let by = |world: &Self| format!("by {}", world.pod_name(client));
             self.fact_of(FactKind::EndpointUnejected, pod, by);
         }

@@ -38,6 +38,9 @@ mod sampling;
 mod swarm;
 /// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
 mod tidy;
+/// The simulator against what was measured on a real Envoy.
+#[cfg(feature = "native")]
+mod truth;
 
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]

@@ -85,6 +85,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let end = self.duration.as_s();
         match arrivals {
             Arrivals::Replay(times) => times.len() as f64,
+            Arrivals::Shared { requests, .. } => *requests as f64,
             Arrivals::ClosedLoop { users, think } => {
                 // At least a microsecond passes between two requests of a user.
                 let cycle = Duration::from_ns_f64(think.mean_ns()).max(Duration::from_us(1));

@@ -1,0 +1,81 @@
+//! Clusters: balancing, breakers, outlier detection, pools.
+//!
+//! Source: Envoy 1.40's defaults, where a key is absent.
+//! Left out: what `gaps` lists.
+
+use super::super::schema::config::{Cluster, OutlierDetection as Outlier};
+use super::super::schema::words::{Http, Lb};
+use super::ms;
+use crate::kernel::time::Duration;
+use crate::plan::policy::{
+    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
+    RetryLimit,
+};
+
+/// How a cluster is treated.
+pub(super) fn policy(cluster: &Cluster) -> ClusterPolicy {
+    let breakers = &cluster.circuit_breakers;
+    ClusterPolicy {
+        balancer: match cluster.lb_policy {
+            Lb::LeastRequest => {
+                let choices = cluster.lb_config.choice_count.unwrap_or(2).max(1);
+                LoadBalancer::LeastRequest { choices }
+            }
+            Lb::Random => LoadBalancer::Random,
+            // The others are gaps.
+            Lb::RoundRobin | Lb::RingHash | Lb::Maglev => LoadBalancer::RoundRobin,
+        },
+        breaker: CircuitBreaker {
+            max_connections: breakers.max_connections.unwrap_or(1024),
+            max_pending: breakers.max_pending_requests.unwrap_or(1024),
+            max_requests: breakers.max_requests.unwrap_or(1024),
+            retries: match &breakers.retry_budget {
+                Some(budget) => RetryLimit::Budget {
+                    share: budget.budget_percent / 100.0,
+                    min_concurrency: budget.min_retry_concurrency,
+                },
+                None => RetryLimit::Max(breakers.max_retries.unwrap_or(3)),
+            },
+        },
+        outlier: cluster.outlier_detection.as_ref().map(outlier),
+        pool: ConnectionPool {
+            protocol: match cluster.http {
+                Http::Http1 => Protocol::Http1,
+                Http::Http2 => Protocol::Http2,
+            },
+            connect_timeout: ms(cluster.connect_timeout_ms),
+            idle_timeout: Duration::from_s(3600),
+            max_requests: cluster.max_requests_per_connection.unwrap_or(0),
+            max_streams: 1024,
+            max_stream_duration: ms(cluster.max_stream_duration_ms.unwrap_or(0.0)),
+            churn_per_s: 0.0,
+        },
+        panic_threshold: cluster.healthy_panic_threshold_percent.unwrap_or(50.0) / 100.0,
+    }
+}
+
+fn outlier(outlier: &Outlier) -> OutlierDetection {
+    // Detected and not enforced is not ejected; 5xx in a row are enforced unless told otherwise,
+    // gateway failures are not.
+    let enforced = |percent: Option<f64>, default: f64, count: u32| {
+        if 0.0 < percent.unwrap_or(default) { count } else { 0 }
+    };
+    let base_ms = outlier.base_ejection_time_ms.unwrap_or(30_000.0);
+    OutlierDetection {
+        consecutive_5xx: enforced(
+            outlier.enforcing_consecutive_5xx,
+            100.0,
+            outlier.consecutive_5xx.unwrap_or(5),
+        ),
+        consecutive_gateway: enforced(
+            outlier.enforcing_consecutive_gateway_failure,
+            0.0,
+            outlier.consecutive_gateway_failure.unwrap_or(5),
+        ),
+        interval: ms(outlier.interval_ms.unwrap_or(10_000.0)),
+        base_ejection: ms(base_ms),
+        max_ejection: ms(outlier.max_ejection_time_ms.unwrap_or(300_000.0).max(base_ms)),
+        max_ejection_share: outlier.max_ejection_percent.unwrap_or(10.0) / 100.0,
+        always_eject_one: outlier.always_eject_one_host.unwrap_or(false),
+    }
+}
