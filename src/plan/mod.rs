@@ -5,6 +5,7 @@
 //! run needs no names and cannot fail.
 
 pub mod assertion;
+pub mod balancing;
 pub mod parameter;
 pub mod policy;
 pub mod problem;
