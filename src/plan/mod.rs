@@ -17,6 +17,7 @@ pub mod universe;
 
 use crate::kernel::time::Duration;
 use assertion::Assertion;
+use balancing::EndpointSettings;
 use parameter::Parameters;
 use sampling::Sampling;
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub universe: Universe,
     /// What the proxies of a workload may call, in id order; everything if it is not here.
     pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
+    /// What the control plane says of the endpoints of workloads; nothing of those not here.
+    pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What changes and breaks, in the order of the file.

@@ -8,6 +8,7 @@
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
+use crate::plan::balancing::EndpointHealth;
 use crate::plan::universe::{NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
@@ -145,6 +146,17 @@ pub enum Action {
         service: ServiceId,
         /// The revision.
         route: RouteId,
+    },
+    /// The control plane says something else of endpoints; what is not given stays.
+    SetEndpoints {
+        /// Those of these workloads.
+        workloads: Vec<WorkloadId>,
+        /// Relative weight, at least 1.
+        weight: Option<u32>,
+        /// Priority, 0 to 128.
+        priority: Option<u32>,
+        /// Health.
+        health: Option<EndpointHealth>,
     },
     /// Traffic is multiplied.
     ScaleTraffic {

@@ -47,6 +47,8 @@ pub(crate) mod purpose {
     pub(crate) const CHURN: u32 = 12;
     /// Think time.
     pub(crate) const THINK: u32 = 13;
+    /// Which number of a range in a header.
+    pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.
     pub(crate) const DEMAND: u32 = 1024;
     /// Local work; the step is added.

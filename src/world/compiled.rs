@@ -3,6 +3,7 @@
 //! Source: derived from the plan alone.
 //! Left out: anything that changes while running.
 
+use super::balance::{is_even, uneven};
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -109,6 +110,8 @@ pub(crate) struct CompiledCluster {
     pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
+    /// Its endpoints are all alike, now and later.
+    pub is_even: bool,
 }
 
 impl Compiled {
@@ -144,6 +147,7 @@ impl Compiled {
             };
             rules.push(table.rules.iter().map(rule).collect());
         }
+        let uneven = uneven(plan);
         let clusters = universe.clusters.iter().map(|cluster| {
             let pool = &cluster.policy.pool;
             let churn = (0.0 < pool.churn_per_s).then(|| {
@@ -157,6 +161,7 @@ impl Compiled {
                 idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
                     .then(|| queue.pausable_lane(pool.idle_timeout)),
                 churn,
+                is_even: is_even(cluster, &uneven),
             }
         });
         let clusters = clusters.collect();

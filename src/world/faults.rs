@@ -71,6 +71,7 @@ impl World<'_> {
                 self.config.set_route(*service, route);
                 self.schedule_watch();
             }
+            Action::SetEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
             Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
                     self.scale_traffic(*index, self.traffic_in_force(*index));

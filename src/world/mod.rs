@@ -5,6 +5,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+mod balance;
 mod build;
 mod census;
 mod client;
@@ -38,6 +39,7 @@ mod renewal;
 mod routing;
 mod sampling;
 mod scopes;
+mod settings;
 mod state;
 mod streams;
 mod timeline;

@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, PodSet};
 use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 12] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 13] = [
     (
         "fail",
         &["share", "part"],
@@ -29,13 +29,16 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 12] = [
     ("rollout", &[], &[], "service:NAME"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
     ("route", &["weights", "route"], &["weights"], "service:NAME"),
+    ("endpoints", &["weight", "priority", "health"], &[], "service:NAME"),
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 9] =
-    ["share", "part", "factor", "status", "delay", "loss", "replicas", "weights", "route"];
+const ARGUMENTS: [&str; 12] = [
+    "share", "part", "factor", "status", "delay", "loss", "replicas", "weights", "route", "weight",
+    "priority", "health",
+];
 
-type Done = Option<(Action, String)>;
+pub(super) type Done = Option<(Action, String)>;
 
 impl Lower<'_, '_, '_> {
     /// What an event does, and its label. A new route table is added to `tables`.
@@ -75,6 +78,7 @@ impl Lower<'_, '_, '_> {
             }
             ("fail" | "cut" | "degrade", Target::Link { .. })
             | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
+            ("endpoints", Target::Service(name)) => self.endpoints(table, node.at, name),
             ("slow" | "errors" | "rollout" | "scale", Target::Service(name)) => {
                 self.apps(table, node.at, does, name)
             }
@@ -379,7 +383,7 @@ impl Lower<'_, '_, '_> {
 }
 
 /// `reviews/v2` as people say it.
-fn words(name: &str) -> String {
+pub(super) fn words(name: &str) -> String {
     name.replace('/', " ")
 }
 

@@ -8,6 +8,7 @@
 
 mod action;
 mod assertions;
+mod balancing;
 mod limits;
 mod places;
 mod policy;
@@ -104,6 +105,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.names();
     lower.events();
     let scopes = lower.scopes();
+    let endpoints = lower.endpoint_settings().collect();
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
@@ -124,6 +126,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         parameters: lower.parameters,
         universe: lower.universe,
         scopes,
+        endpoints,
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,
@@ -150,6 +153,9 @@ fn digest(plan: &Plan) -> u128 {
     digest.bytes(format!("{:?}", plan.universe).as_bytes());
     if !plan.scopes.is_empty() {
         digest.bytes(format!("{:?}", plan.scopes).as_bytes());
+    }
+    if !plan.endpoints.is_empty() {
+        digest.bytes(format!("{:?}", plan.endpoints).as_bytes());
     }
     digest.bytes(format!("{:?}", plan.traffic).as_bytes());
     digest.bytes(format!("{:?}", plan.timeline).as_bytes());

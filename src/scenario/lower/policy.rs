@@ -8,8 +8,8 @@ use super::super::schema::{Keys, Kind};
 use super::super::units::parameter_text;
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{
-    CircuitBreaker, ClusterPolicy, ConnectionPool, OutlierDetection, Protocol, RetryLimit,
-    RetryPolicy,
+    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
+    RetryLimit, RetryPolicy,
 };
 
 /// Sets every parameter that a key of `table` or of the tables below stands for.
@@ -39,6 +39,10 @@ pub(super) fn overridden(base: &Parameters, table: &Node, keys: Keys) -> Paramet
         && retries.get("backoff_max").is_none()
     {
         own.retry.backoff_max = own.retry.backoff_base.scale(10.0);
+    }
+    // Istio's consistent hash is a ring unless it says Maglev.
+    if table.get("hash_on").is_some() && table.get("balancer").is_none() {
+        own.cluster.balancer = LoadBalancer::RingHash;
     }
     own
 }
@@ -96,7 +100,8 @@ pub(super) fn retry_policy(own: &Parameters) -> RetryPolicy {
         per_try_timeout: retry.per_try_timeout,
         backoff_base: retry.backoff_base,
         backoff_max: retry.backoff_max,
-        previous_hosts: retry.previous_hosts,
+        // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
+        previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
         host_attempts: retry.host_attempts,
     }
 }
