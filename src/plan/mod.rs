@@ -5,6 +5,7 @@
 //! run needs no names and cannot fail.
 
 pub mod assertion;
+pub mod balancing;
 pub mod filter;
 pub mod parameter;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod universe;
 use crate::kernel::digest::Digest;
 use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
+use balancing::EndpointSettings;
 use parameter::Parameters;
 use sampling::Sampling;
 use std::collections::BTreeMap;
@@ -53,6 +55,8 @@ pub struct Plan {
     pub universe: Universe,
     /// What the proxies of a workload may call, in id order; everything if it is not here.
     pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
+    /// What the control plane says of the endpoints of workloads; nothing of those not here.
+    pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What changes and breaks, in the order of the file.
@@ -88,6 +92,9 @@ impl Plan {
         fold(&mut digest, &self.universe);
         if !self.scopes.is_empty() {
             fold(&mut digest, &self.scopes);
+        }
+        if !self.endpoints.is_empty() {
+            fold(&mut digest, &self.endpoints);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

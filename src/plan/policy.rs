@@ -1,9 +1,10 @@
 //! Policies of the data plane: routes, retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
-//! Left out: filters, subsets by arbitrary labels, priorities, consistent hashing.
+//! Left out: filters, subsets by arbitrary labels.
 
 use crate::kernel::time::Duration;
+use crate::plan::balancing::Balancing;
 use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
 
@@ -138,8 +139,30 @@ pub enum LoadBalancer {
     LeastRequestDistinct,
     /// The least loaded of all (join the shortest queue); ties by a draw.
     LeastRequestFullScan,
-    /// Uniform.
+    /// Uniform; weights do not count.
     Random,
+    /// Consistent hashing on a ring.
+    RingHash,
+    /// Consistent hashing by a table.
+    Maglev,
+}
+
+impl LoadBalancer {
+    /// Every balancer with its name.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::RoundRobin, "round_robin"),
+        (Self::LeastRequest { choices: 2 }, "least_request"),
+        (Self::LeastRequestDistinct, "least_request_distinct"),
+        (Self::LeastRequestFullScan, "least_request_full_scan"),
+        (Self::Random, "random"),
+        (Self::RingHash, "ring_hash"),
+        (Self::Maglev, "maglev"),
+    ];
+
+    /// Whether an endpoint is chosen by a hash of the request.
+    pub const fn hashes(self) -> bool {
+        matches!(self, Self::RingHash | Self::Maglev)
+    }
 }
 
 /// Envoy's outlier detection.
@@ -190,7 +213,7 @@ pub struct ConnectionPool {
 }
 
 /// What a proxy knows about how to treat a cluster.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct ClusterPolicy {
     /// Balancing.
     pub balancer: LoadBalancer,
@@ -202,6 +225,25 @@ pub struct ClusterPolicy {
     pub pool: ConnectionPool,
     /// Below this healthy share (strictly) all endpoints are used; 0 for never.
     pub panic_threshold: f64,
+    /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
+    pub balancing: Option<Box<Balancing>>,
+}
+
+impl fmt::Debug for ClusterPolicy {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("ClusterPolicy");
+        fields
+            .field("balancer", &self.balancer)
+            .field("breaker", &self.breaker)
+            .field("outlier", &self.outlier)
+            .field("pool", &self.pool)
+            .field("panic_threshold", &self.panic_threshold);
+        if let Some(balancing) = &self.balancing {
+            fields.field("balancing", balancing);
+        }
+        fields.finish()
+    }
 }
 
 /// How a path is matched.

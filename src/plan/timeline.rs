@@ -8,6 +8,7 @@
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
+use crate::plan::balancing::EndpointHealth;
 use crate::plan::universe::{Behaviour, ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
@@ -163,6 +164,17 @@ pub enum Action {
         cluster: ClusterId,
         /// The workloads whose ready pods are the endpoints.
         workloads: Vec<WorkloadId>,
+    },
+    /// The control plane says something else of endpoints; what is not given stays.
+    DescribeEndpoints {
+        /// Those of these workloads.
+        workloads: Vec<WorkloadId>,
+        /// Relative weight, at least 1.
+        weight: Option<u32>,
+        /// Priority, 0 to 128.
+        priority: Option<u32>,
+        /// Health.
+        health: Option<EndpointHealth>,
     },
     /// Traffic is multiplied.
     ScaleTraffic {

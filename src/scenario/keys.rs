@@ -10,6 +10,7 @@ use super::schema::Kind::{
     OneOrMany, Rate, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
 };
 use super::schema::{Default, Key, Keys, Kind};
+use crate::plan::balancing::EndpointSettings;
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -22,7 +23,15 @@ const SERVICES_MAX: i64 = 100_000;
 /// Nodes in all.
 pub(crate) const NODES_MAX: i64 = 100_000;
 
+/// Points of a ring, and places of a table, that Envoy accepts.
+const RING_MAX: i64 = 8_388_608;
+const TABLE_MAX: i64 = 5_000_011;
+const PRIORITY_MAX: i64 = EndpointSettings::PRIORITY_MAX as i64;
+
 const ANY: i64 = u32::MAX as i64;
+
+/// Health as EDS tells it.
+const HEALTH: &[&str] = &["healthy", "degraded", "draining", "unhealthy"];
 
 const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
     Key { name, kind, default, meaning }
@@ -94,6 +103,15 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
     key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),
     like("balancer", "cluster.balancer", "how an endpoint is chosen"),
+    key("choice_count", Count(2, ANY), Is("2"), "least_request: draws, the least loaded wins"),
+    key("active_request_bias", Number, Is("1"), "least_request: weight / (active + 1) ^ this"),
+    key("hash_on", Table(HASH_ON), None, "ring_hash, maglev: what is hashed; a draw if not given"),
+    key("minimum_ring_size", Count(1, RING_MAX), Is("1024"), "ring_hash: points at least"),
+    key("maximum_ring_size", Count(1, RING_MAX), Is("8388608"), "ring_hash: points at most"),
+    key("maglev_table_size", Count(2, TABLE_MAX), Is("65537"), "maglev: places, a prime"),
+    key("slow_start", Table(SLOW_START), None, "a new endpoint's weight grows with its age"),
+    key("locality", Table(LOCALITY), None, "how places count; not at all if not given"),
+    key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
     key("outlier_detection", Switch(Group("outlier")), None, "passive health; off if not given"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
@@ -101,6 +119,44 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
 ]);
+
+const HASH_ON: Keys = Fixed(&[
+    key("header", Text, None, "the value of this header; user-{1..1000} has one a request"),
+    key("cookie", Text, None, "the value of this cookie; made from the client if it is missing"),
+    key("query", Text, None, "the value of this parameter of the path"),
+    key(
+        "source",
+        Bool,
+        Is("false"),
+        "the client's address; from ingress every request has its own",
+    ),
+]);
+
+const SLOW_START: Keys = Fixed(&[
+    key("window", Duration, Required, "how long an endpoint is new"),
+    key("aggression", Number, Is("1"), "weight × (age / window) ^ (1 / this)"),
+    key("min_weight", Share, Is("10%"), "at least this share of the weight"),
+]);
+
+pub(crate) const LOCALITY: Keys = Fixed(&[
+    key("failover", Bool, Is("false"), "other zones are the next priority (Istio's failover)"),
+    key("prefer_close", Bool, Is("false"), "the same (Kubernetes' trafficDistribution)"),
+    key("weights", Weights, None, "zones and their weights, for all clients"),
+    key("distribute", Tables(DISTRIBUTE, ""), None, "weights by the client's zone; others as ever"),
+    key("zone_aware", Switch(ZONE_AWARE), None, "stay in the zone as far as numbers allow"),
+]);
+
+const DISTRIBUTE: Keys = Fixed(&[
+    key("from", Text, None, "the clients' zone; all others if not given"),
+    key("to", Weights, Required, "zones and their percents; other zones get nothing"),
+]);
+
+const ZONE_AWARE: Keys = Fixed(&[key(
+    "min_cluster_size",
+    Count(0, ANY),
+    Is("6"),
+    "with fewer healthy endpoints zones do not count",
+)]);
 
 macro_rules! retries {
     ($($more:expr),*) => { Fixed(&[
@@ -169,6 +225,9 @@ const WORKLOAD: Keys = Fixed(&[
     key("version", Text, None, "the version; names the workload service-version"),
     key("labels", Labels, None, "more labels than app and version"),
     key("replicas", Count(0, PODS_MAX), Is("1"), "pods"),
+    key("weight", Count(1, ANY), Is("1"), "relative weight of each pod's endpoint"),
+    key("priority", Count(0, PRIORITY_MAX), Is("0"), "priority of its endpoints, 0 first"),
+    key("health", Word(HEALTH), Is("healthy"), "what the control plane says of its endpoints"),
     key("workers", Count(1, ANY), Is("1"), "requests worked on at once by a pod"),
     key("queue", Count(0, ANY), None, "requests that may wait in a pod; no limit if not given"),
     key("discipline", Word(&["fifo", "ps"]), Is("fifo"), "order of service"),
@@ -237,8 +296,20 @@ const TRAFFIC: Keys = Fixed(&[
 
 /// What events do.
 pub(crate) const ACTIONS: &[&str] = &[
-    "fail", "restart", "freeze", "slow", "errors", "cut", "degrade", "rollout", "scale", "route",
-    "traffic", "behave", "note",
+    "fail",
+    "restart",
+    "freeze",
+    "slow",
+    "errors",
+    "cut",
+    "degrade",
+    "rollout",
+    "scale",
+    "route",
+    "endpoints",
+    "traffic",
+    "behave",
+    "note",
 ];
 
 const EVENT: Keys = Fixed(&[
@@ -268,6 +339,9 @@ const EVENT: Keys = Fixed(&[
     key("replicas", Count(0, PODS_MAX), None, "pods wanted from now on"),
     key("weights", Weights, None, "versions and their weights"),
     key("route", Text, None, "the name of the rule, where there are several"),
+    key("weight", Count(1, ANY), None, "relative weight of endpoints"),
+    key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
+    key("health", Word(HEALTH), None, "health of endpoints"),
 ]);
 
 const VARIANT: Keys = Fixed(&[

@@ -75,6 +75,7 @@ impl<'p> World<'p> {
                 universe.clusters.len(),
                 Scopes::new(plan),
                 universe.services.iter().map(|service| service.route).collect(),
+                super::settings::initial(plan),
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),

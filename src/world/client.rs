@@ -48,9 +48,11 @@ pub(crate) mod purpose {
     /// Think time.
     pub(crate) const THINK: u32 = 13;
     /// Whether a fault filter delays.
-    pub(crate) const FAULT_DELAY: u32 = 14;
+    pub(crate) const FAULT_DELAY: u32 = 15;
     /// Whether a fault filter aborts.
-    pub(crate) const FAULT_ABORT: u32 = 15;
+    pub(crate) const FAULT_ABORT: u32 = 240;
+    /// Which number of a range in a header.
+    pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.
     pub(crate) const DEMAND: u32 = 1024;
     /// Local work; the step is added.

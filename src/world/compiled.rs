@@ -3,6 +3,7 @@
 //! Source: derived from the plan alone.
 //! Left out: anything that changes while running.
 
+use super::balance::{is_even, uneven};
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -122,6 +123,8 @@ pub(crate) struct CompiledCluster {
     pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
+    /// Its endpoints are all alike, now and later.
+    pub is_even: bool,
 }
 
 impl Compiled {
@@ -142,6 +145,7 @@ impl Compiled {
         let traffic_targets =
             plan.traffic.iter().map(|one| traffic_target(one, &mut edges)).collect();
         let rules = rules(plan, queue);
+        let uneven = uneven(plan);
         let clusters = universe.clusters.iter().map(|cluster| {
             let pool = &cluster.policy.pool;
             let churn = (0.0 < pool.churn_per_s).then(|| {
@@ -156,6 +160,7 @@ impl Compiled {
                 idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
                     .then(|| queue.pausable_lane(pool.idle_timeout)),
                 churn,
+                is_even: is_even(cluster, &uneven),
             }
         });
         let clusters = clusters.collect();

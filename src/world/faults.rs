@@ -78,6 +78,7 @@ impl World<'_> {
                 self.list_endpoints(*cluster);
                 self.schedule_watch();
             }
+            Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
             Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
                     self.scale_traffic(*index, self.traffic_in_force(*index));

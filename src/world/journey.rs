@@ -171,7 +171,7 @@ impl World<'_> {
         if self.sampling.is_some() {
             upstream.demand.count();
         }
-        let host = match pick_endpoint(self.plan, call, upstream, number, draws) {
+        let host = match pick_endpoint(self.plan, self.now, call, upstream, number, draws) {
             Pick::Host(host) => host,
             Pick::New { all, nth } => {
                 make_host(&mut self.config, &mut self.memory, upstream, all, nth)

@@ -6,6 +6,7 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 mod access;
+mod balance;
 mod build;
 mod census;
 mod client;
@@ -43,6 +44,7 @@ mod renewal;
 mod routing;
 mod sampling;
 mod scopes;
+mod settings;
 mod state;
 mod streams;
 mod timeline;

@@ -27,6 +27,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         parameters: plan.parameters.clone(),
         universe: nowhere,
         scopes: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
         traffic: Vec::new(),
         timeline: Vec::new(),
         assertions: Vec::new(),

@@ -3,6 +3,7 @@
 //! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
 //! Left out: anything that can be derived.
 
+use super::balance::Balance;
 pub(crate) use super::pod::{Life, Pod};
 use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
@@ -284,6 +285,10 @@ pub(crate) struct Upstream<'p> {
     pub ejected: u32,
     /// While some are: those that are not.
     pub usable: Vec<u32>,
+    /// Nobody is ejected and all are alike: there is no `balance`.
+    pub is_plain: bool,
+    /// The balancer, where endpoints are not all alike.
+    pub balance: Option<Box<Balance>>,
     pub gauges: Gauges,
     /// Round robin's position, by worker.
     pub turns: Box<[u32]>,
@@ -300,21 +305,4 @@ pub(crate) struct Upstream<'p> {
     pub is_in_full: bool,
     /// What it would have been asked for in the gaps of a sampled run.
     pub demand: Demand,
-}
-
-impl Upstream<'_> {
-    /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
-    /// since attempts that the endpoints still work on name it.
-    pub(crate) fn forget(&mut self) {
-        let gauges = self.gauges;
-        debug_assert_eq!(gauges, Gauges::default(), "requests or connections outlive their client");
-        self.version = 0;
-        self.hosts = Vec::new();
-        self.free_hosts = Vec::new();
-        self.members = Vec::new();
-        self.ejected = 0;
-        self.usable = Vec::new();
-        self.gone = (0, 0);
-        self.session = None;
-    }
 }

@@ -49,6 +49,9 @@ impl World<'_> {
             (Some(lane), _) => IdleTimeout::OfWorld(lane),
             (None, _) => IdleTimeout::Never,
         };
+        let turns: Box<[u32]> =
+            (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect();
+        let balance = self.balance_of(pod, cluster, &turns);
         let upstream = Upstream {
             pod,
             cluster,
@@ -61,7 +64,9 @@ impl World<'_> {
             ejected: 0,
             usable: Vec::new(),
             gauges: Gauges::default(),
-            turns: (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect(),
+            is_plain: balance.is_none(),
+            balance,
+            turns,
             has_tick: false,
             session: None,
             connections: Vec::new(),
@@ -95,6 +100,7 @@ impl World<'_> {
             return;
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
+        self.tell_balance(index);
         self.list_usable(index);
         // A list may have a hundred thousand endpoints: limits must hear of it soon.
         self.memory.grow(self.upstreams[index as usize].members.bytes());
@@ -173,6 +179,7 @@ impl World<'_> {
         let before = upstream.ejected;
         upstream.list_usable();
         self.census.ejected = self.census.ejected + upstream.ejected - before;
+        self.refresh_balance(index);
     }
 
     /// An attempt at an endpoint ended: outlier detection counts it.
@@ -246,6 +253,25 @@ fn is_on_grid(now: Time, interval: Duration) -> bool {
 }
 
 impl Upstream<'_> {
+    /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
+    /// since attempts that the endpoints still work on name it.
+    pub(super) fn forget(&mut self) {
+        let gauges = self.gauges;
+        debug_assert_eq!(gauges, Gauges::default(), "requests or connections outlive their client");
+        self.version = 0;
+        self.hosts = Vec::new();
+        self.free_hosts = Vec::new();
+        self.members = Vec::new();
+        self.ejected = 0;
+        self.usable = Vec::new();
+        if let Some(balance) = &mut self.balance {
+            balance.forget();
+        }
+        self.is_plain = self.balance.is_none();
+        self.gone = (0, 0);
+        self.session = None;
+    }
+
     /// Versions `first` to `last` lack an endpoint to which there is a connection.
     fn lack(&mut self, first: u32, last: u32) {
         let (known, _) = self.gone;
@@ -282,6 +308,7 @@ impl Upstream<'_> {
             let Self { members, hosts, usable, .. } = self;
             usable.extend(members.iter().filter(|slot| !is_ejected(hosts, **slot)));
         }
+        self.is_plain = self.ejected == 0 && self.balance.is_none();
     }
 
     /// The place of the nth member that is not ejected.

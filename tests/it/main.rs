@@ -1,5 +1,8 @@
 //! The tests of the whole, in one binary. What belongs where:
 
+/// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
+#[cfg(feature = "native")]
+mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;

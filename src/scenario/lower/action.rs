@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, PodSet};
 use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 13] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 14] = [
     (
         "fail",
         &["share", "part"],
@@ -29,11 +29,12 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 13] = [
     ("rollout", &[], &[], "service:NAME"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
     ("route", &["weights", "route"], &["weights"], "service:NAME"),
+    ("endpoints", &["weight", "priority", "health"], &[], "service:NAME"),
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 10] = [
+const ARGUMENTS: [&str; 13] = [
     "share",
     "part",
     "factor",
@@ -44,6 +45,9 @@ const ARGUMENTS: [&str; 10] = [
     "replicas",
     "weights",
     "route",
+    "weight",
+    "priority",
+    "health",
 ];
 
 /// An action and its label; none if something is wrong with it.
@@ -87,6 +91,7 @@ impl Lower<'_, '_, '_> {
             }
             ("fail" | "cut" | "degrade", Target::Link { .. })
             | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
+            ("endpoints", Target::Service(name)) => self.endpoints(table, node.at, name),
             ("slow" | "errors" | "rollout" | "scale" | "behave", Target::Service(name)) => {
                 self.apps(table, node.at, does, name)
             }

@@ -9,8 +9,8 @@ use super::super::units::parameter_text;
 use crate::kernel::time::Duration;
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{
-    CircuitBreaker, ClusterPolicy, ConnectionPool, OutlierDetection, Protocol, RetryLimit,
-    RetryPolicy,
+    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
+    RetryLimit, RetryPolicy,
 };
 
 /// Sets every parameter that a key of `table` or of the tables below stands for.
@@ -40,6 +40,10 @@ pub(super) fn overridden(base: &Parameters, table: &Node, keys: Keys) -> Paramet
         && retries.get("backoff_max").is_none()
     {
         own.retry.backoff_max = own.retry.backoff_base.scale(10.0);
+    }
+    // Istio's consistent hash is a ring unless it says Maglev.
+    if table.get("hash_on").is_some() && table.get("balancer").is_none() {
+        own.cluster.balancer = LoadBalancer::RingHash;
     }
     own
 }
@@ -79,6 +83,7 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
             churn_per_s: own.connections.churn.0,
         },
         panic_threshold: cluster.panic_threshold,
+        balancing: None,
     }
 }
 
@@ -102,7 +107,8 @@ pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy 
         per_try_idle_timeout: tables.iter().rev().find_map(idle).unwrap_or(Duration::ZERO),
         backoff_base: retry.backoff_base,
         backoff_max: retry.backoff_max,
-        previous_hosts: retry.previous_hosts,
+        // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
+        previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
         host_attempts: retry.host_attempts,
     }
 }

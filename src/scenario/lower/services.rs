@@ -271,7 +271,8 @@ impl<'d> Lower<'_, '_, 'd> {
             if selected.is_empty() {
                 self.nothing_selected(table, name);
             }
-            let policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
+            let mut policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
+            self.balance(table, &mut policy);
             let mut cluster = |name: String, workloads| {
                 let (service, policy) = (ServiceId(id(index)), policy.clone());
                 clusters.push(Cluster { name, service, workloads, policy });

@@ -7,13 +7,19 @@ use super::super::schema::config::{Cluster, OutlierDetection as Outlier};
 use super::super::schema::words::{Http, Lb};
 use super::ms;
 use crate::kernel::time::Duration;
+use crate::plan::balancing::{Balancing, HashOn, Locality, LocalityWeights, SlowStart};
 use crate::plan::policy::{
     CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
     RetryLimit,
 };
+use crate::plan::universe::ZoneId;
 
 /// How a cluster is treated.
-pub(super) fn policy(cluster: &Cluster) -> ClusterPolicy {
+pub(super) fn policy(
+    cluster: &Cluster,
+    hash_on: Option<HashOn>,
+    zones: &[String],
+) -> ClusterPolicy {
     let breakers = &cluster.circuit_breakers;
     ClusterPolicy {
         balancer: match cluster.lb_policy {
@@ -22,8 +28,9 @@ pub(super) fn policy(cluster: &Cluster) -> ClusterPolicy {
                 LoadBalancer::LeastRequest { choices }
             }
             Lb::Random => LoadBalancer::Random,
-            // The others are gaps.
-            Lb::RoundRobin | Lb::RingHash | Lb::Maglev => LoadBalancer::RoundRobin,
+            Lb::RingHash => LoadBalancer::RingHash,
+            Lb::Maglev => LoadBalancer::Maglev,
+            Lb::RoundRobin => LoadBalancer::RoundRobin,
         },
         breaker: CircuitBreaker {
             max_connections: breakers.max_connections.unwrap_or(1024),
@@ -51,7 +58,40 @@ pub(super) fn policy(cluster: &Cluster) -> ClusterPolicy {
             churn_per_s: 0.0,
         },
         panic_threshold: cluster.healthy_panic_threshold_percent.unwrap_or(50.0) / 100.0,
+        balancing: balancing(cluster, hash_on, zones),
     }
+}
+
+/// What a cluster asks for beyond its balancer; none if it is nothing.
+fn balancing(
+    cluster: &Cluster,
+    hash_on: Option<HashOn>,
+    zones: &[String],
+) -> Option<Box<Balancing>> {
+    let given = &cluster.lb_config;
+    let usual = Balancing::default();
+    let (least, most) = usual.ring_size;
+    let zone = |name: &String| zones.iter().position(|one| one == name);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a weight")]
+    let locality = cluster.locality_weights.as_ref().map(|weights| {
+        let to = weights.iter().filter_map(|(name, weight)| {
+            Some((ZoneId(super::number(zone(name)?)), *weight as u32))
+        });
+        Locality::Weighted(vec![LocalityWeights { from: None, to: to.collect() }])
+    });
+    let balancing = Balancing {
+        active_request_bias: given.active_request_bias.unwrap_or(usual.active_request_bias),
+        hash_on,
+        ring_size: (given.minimum_ring_size.unwrap_or(least), most),
+        slow_start: given.slow_start.as_ref().map(|slow| SlowStart {
+            window: ms(slow.window_ms),
+            aggression: 1.0,
+            min_weight: slow.min_weight_percent / 100.0,
+        }),
+        locality,
+        ..usual.clone()
+    };
+    (balancing != usual).then(|| Box::new(balancing))
 }
 
 fn outlier(outlier: &Outlier) -> OutlierDetection {

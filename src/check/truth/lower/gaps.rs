@@ -7,7 +7,7 @@ use super::super::schema::config::{
     Behaviour, Cluster, Config, Endpoint, Load, OutlierDetection, Proxy, Route,
 };
 use super::super::schema::step::Verb;
-use super::super::schema::words::{Discovery, HealthWord, Lb};
+use super::super::schema::words::Discovery;
 use std::collections::BTreeSet;
 
 /// A key, and whether a table uses it in a way that has no counterpart.
@@ -25,23 +25,12 @@ const ROUTE: Keys<Route> = &[
         route.cluster_not_found_status.is_some_and(|status| status != 503)
     }),
     ("route.hedge_on_per_try_timeout", |route| route.hedge_on_per_try_timeout == Some(true)),
-    ("route.hash_on_header", |route| route.hash_on_header.is_some()),
     ("route.mirror", |route| route.mirror.is_some()),
 ];
 
 const CLUSTER: Keys<Cluster> = &[
-    ("cluster.lb_policy=RING_HASH", |cluster| cluster.lb_policy == Lb::RingHash),
-    ("cluster.lb_policy=MAGLEV", |cluster| cluster.lb_policy == Lb::Maglev),
     ("cluster.discovery=eds_rest", |cluster| cluster.discovery == Some(Discovery::EdsRest)),
     ("cluster without endpoints", |cluster| cluster.endpoints.is_none()),
-    ("cluster.locality_weights", |cluster| cluster.locality_weights.is_some()),
-    ("cluster.lb_config.minimum_ring_size", |cluster| {
-        cluster.lb_config.minimum_ring_size.is_some()
-    }),
-    ("cluster.lb_config.active_request_bias", |cluster| {
-        cluster.lb_config.active_request_bias.is_some()
-    }),
-    ("cluster.lb_config.slow_start", |cluster| cluster.lb_config.slow_start.is_some()),
     ("cluster.drop_overload_percent", |cluster| cluster.drop_overload_percent.is_some()),
     ("cluster.endpoint_stale_after_ms", |cluster| cluster.endpoint_stale_after_ms.is_some()),
     ("cluster.max_connection_duration_ms", |cluster| cluster.max_connection_duration_ms.is_some()),
@@ -73,14 +62,8 @@ const OUTLIER: Keys<OutlierDetection> = &[
     }),
 ];
 
-const ENDPOINT: Keys<Endpoint> = &[
-    ("endpoint.weight", |endpoint| endpoint.weight.is_some_and(|weight| weight != 1)),
-    ("endpoint.priority", |endpoint| endpoint.priority.is_some_and(|priority| priority != 0)),
-    ("endpoint.health", |endpoint| {
-        endpoint.health.is_some_and(|health| health != HealthWord::Healthy)
-    }),
-    ("endpoint.connect_delay_ms", |endpoint| endpoint.connect_delay_ms.is_some()),
-];
+const ENDPOINT: Keys<Endpoint> =
+    &[("endpoint.connect_delay_ms", |endpoint| endpoint.connect_delay_ms.is_some())];
 
 const BEHAVIOUR: Keys<Behaviour> = &[
     ("host.idle_close_ms", |host| host.idle_close_ms.is_some()),
@@ -97,7 +80,6 @@ const LOAD: Keys<Load> = &[
 ];
 
 const STEP: Keys<Verb> = &[
-    ("step.eds_set_health", |verb| matches!(verb, Verb::EdsSetHealth(_))),
     ("step.cds_add", |verb| matches!(verb, Verb::CdsAdd(_))),
     ("step.cds_remove", |verb| matches!(verb, Verb::CdsRemove)),
     ("step.cds_modify", |verb| matches!(verb, Verb::CdsModify { .. })),
@@ -142,6 +124,9 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
             Verb::HostBehaviour(behaviour) => found.look(BEHAVIOUR, behaviour),
             _ => {}
         }
+    }
+    if super::endpoint::contradicts(config) {
+        found.add("endpoints of one host that differ".to_owned());
     }
     found.0.into_iter().collect()
 }

@@ -12,6 +12,7 @@
 //! Left out: what `gaps` lists; the sizes of bodies and headers.
 
 mod cluster;
+mod endpoint;
 mod filter;
 mod gaps;
 mod host;
@@ -23,6 +24,7 @@ use super::schema::config::{Config, Proxy};
 use super::schema::words::Phase;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
+use crate::plan::balancing::HashOn;
 use crate::plan::parameter::Parameters;
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::universe::{
@@ -102,15 +104,19 @@ pub fn lower(config: &Config) -> Lowering {
     let ids = Ids::new(config);
     let hosts = host::hosts(config, &ids);
     let mut universe = Universe {
-        zones: vec!["lab".to_owned()],
-        nodes: vec![Node { name: "lab".to_owned(), zone: ZoneId(0) }],
+        zones: zones(config),
+        nodes: nodes(config),
         workloads: Vec::new(),
         classes: load::classes(config),
         ..Universe::default()
     };
     for name in ids.workloads.keys() {
         let own = hosts.workloads.get(name.as_str()).cloned();
-        universe.workloads.push(own.unwrap_or_else(|| gateway(config, name, &ids)));
+        let mut workload = own.unwrap_or_else(|| gateway(config, name, &ids));
+        let zone = endpoint::locality(config, name);
+        let node = zone.and_then(|zone| universe.zones.iter().position(|one| one == zone));
+        workload.nodes = NodeList(vec![NodeId(number(node.unwrap_or(0)))].into());
+        universe.workloads.push(workload);
     }
     universe.clusters = clusters(config, &ids);
     for name in ids.services.keys() {
@@ -143,6 +149,7 @@ pub fn lower(config: &Config) -> Lowering {
         parameters: parameters(config),
         universe,
         scopes: BTreeMap::new(),
+        endpoints: endpoint::settings(config, &ids),
         traffic,
         timeline,
         assertions: Vec::new(),
@@ -230,6 +237,30 @@ fn gateway(config: &Config, name: &str, ids: &Ids) -> Workload {
     workload
 }
 
+/// What the routes to a cluster hash on.
+fn hash_on(proxy: Option<&Proxy>, cluster: &str) -> Option<HashOn> {
+    let routes = proxy.into_iter().flat_map(|proxy| &proxy.routes);
+    let mut to = routes.filter(|route| route.cluster.as_deref() == Some(cluster));
+    to.find_map(|route| route.hash_on_header.as_ref())
+        .map(|name| HashOn::Header(name.to_lowercase()))
+}
+
+/// The lab, and the localities of endpoints.
+fn zones(config: &Config) -> Vec<String> {
+    let mut zones: Vec<String> =
+        endpoint::all(config).filter_map(|one| one.locality.clone()).collect();
+    zones.sort();
+    zones.dedup();
+    zones.insert(0, "lab".to_owned());
+    zones
+}
+
+/// A node in each zone.
+fn nodes(config: &Config) -> Vec<Node> {
+    let zones = zones(config);
+    zones.into_iter().zip(0..).map(|(name, zone)| Node { name, zone: ZoneId(zone) }).collect()
+}
+
 /// A workload with one pod that does nothing yet.
 fn bare_workload(name: &str, role: Role) -> Workload {
     Workload {
@@ -270,7 +301,7 @@ fn clusters(config: &Config, ids: &Ids) -> Vec<Cluster> {
             name: format!("{proxy}/{name}"),
             service: *service,
             workloads,
-            policy: cluster::policy(found),
+            policy: cluster::policy(found, hash_on(of, name), &zones(config)),
         });
     }
     clusters

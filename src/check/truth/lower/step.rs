@@ -5,7 +5,7 @@
 
 use super::super::schema::config::{Config, Endpoint};
 use super::super::schema::step::{Step, Verb};
-use super::{Ids, event, number, route};
+use super::{Ids, endpoint, event, number, route};
 use crate::kernel::time::Duration;
 use crate::plan::timeline::{Action, PodSet, TimelineEvent};
 use crate::plan::universe::{ClusterId, RouteId, ServiceId, Universe, WorkloadId};
@@ -31,6 +31,20 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
                         let (cluster, workloads) = (*cluster, list.clone());
                         add(None, Action::SetEndpoints { cluster, workloads });
                     }
+                }
+            }
+            Verb::EdsSetHealth(endpoints) => {
+                for one in endpoints {
+                    let said = endpoint::of(one);
+                    add(
+                        None,
+                        Action::DescribeEndpoints {
+                            workloads: vec![ids.workload(&one.host)],
+                            weight: one.weight,
+                            priority: one.priority,
+                            health: Some(said.health),
+                        },
+                    );
                 }
             }
             Verb::RdsSwitch(routes) => {
