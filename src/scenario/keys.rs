@@ -4,7 +4,7 @@
 //! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
 use super::schema::Default::{Is, None, Parameter, Required};
-use super::schema::Keys::{Fixed, Group, Mesh};
+use super::schema::Keys::{Fixed, Mesh};
 use super::schema::Kind::{
     Arrivals, Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number,
     OneOrMany, Rate, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
@@ -112,7 +112,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("locality", Table(LOCALITY), None, "how places count; not at all if not given"),
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
-    key("outlier_detection", Switch(Group("outlier")), None, "passive health; off if not given"),
+    key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
@@ -185,6 +185,47 @@ const CIRCUIT_BREAKER: Keys = Fixed(&[
     like("max_pending", "cluster.max_pending", "requests that wait for a connection"),
     like("max_requests", "cluster.max_requests", "requests under way"),
     like("max_retries", "cluster.max_retries", "retries under way"),
+]);
+
+const OUTLIER: Keys = Fixed(&[
+    like(
+        "consecutive_5xx",
+        "outlier.consecutive_5xx",
+        "5xx and local failures in a row; 0 for off",
+    ),
+    like("consecutive_gateway", "outlier.consecutive_gateway", "502, 503, 504 in a row; 0 for off"),
+    like("interval", "outlier.interval", "the grid on which endpoints are compared and come back"),
+    like("base_ejection", "outlier.base_ejection", "an ejection lasts this × ejections so far"),
+    like("max_ejection", "outlier.max_ejection", "at most so long"),
+    like("max_ejection_share", "outlier.max_ejection_share", "at most this share, rounded down"),
+    like("always_eject_one", "outlier.always_eject_one", "one even if the share allows none"),
+    key("enforcing_consecutive_5xx", Share, Is("100%"), "share of detections that eject"),
+    key("enforcing_consecutive_gateway", Share, Is("100%"), "share of detections that eject"),
+    key("split_local_origin", Bool, Is("false"), "count failures of this side apart from answers"),
+    key(
+        "consecutive_local_origin",
+        Count(0, ANY),
+        Is("5"),
+        "if apart: so many in a row; 0 for off",
+    ),
+    key("enforcing_consecutive_local_origin", Share, Is("100%"), "share of detections that eject"),
+    key("success_rate", Switch(SUCCESS_RATE), None, "far below the mean; off if not given"),
+    key("failure_percentage", Switch(FAILURE_PERCENTAGE), None, "too many fail; off if not given"),
+    key("max_ejection_jitter", Duration, Is("0s"), "an ejection lasts longer by a draw below this"),
+]);
+
+const SUCCESS_RATE: Keys = Fixed(&[
+    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not compared"),
+    key("request_volume", Count(0, ANY), Is("100"), "answers of an endpoint in an interval"),
+    key("stdev_factor", Number, Is("1.9"), "so many standard deviations below the mean"),
+    key("enforcing", Share, Is("100%"), "share of detections that eject"),
+]);
+
+const FAILURE_PERCENTAGE: Keys = Fixed(&[
+    key("threshold", Share, Is("85%"), "the share of failures that is too large"),
+    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not looked at"),
+    key("request_volume", Count(0, ANY), Is("50"), "answers of an endpoint in an interval"),
+    key("enforcing", Share, Is("100%"), "share of detections that eject"),
 ]);
 
 const CONNECTIONS: Keys = Fixed(&[

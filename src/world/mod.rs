@@ -29,6 +29,7 @@ mod members;
 mod memory;
 mod network;
 pub mod options;
+mod outlier;
 mod pick;
 mod pods;
 mod power;
