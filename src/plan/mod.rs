@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod balancing;
+pub mod health_check;
 pub mod outlier;
 pub mod parameter;
 pub mod policy;

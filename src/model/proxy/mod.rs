@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod cluster_balancer;
 pub mod edf;
 pub mod hash_policy;
+pub mod health_check;
 mod host_set;
 pub mod locality;
 pub mod maglev;
