@@ -7,6 +7,8 @@
 pub mod assertion;
 pub mod balancing;
 pub mod filter;
+pub mod health_check;
+pub mod outlier;
 pub mod parameter;
 pub mod policy;
 pub mod problem;

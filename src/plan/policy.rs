@@ -5,6 +5,7 @@
 
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
+use crate::plan::outlier::OutlierForms;
 use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
 
@@ -166,7 +167,7 @@ impl LoadBalancer {
 }
 
 /// Envoy's outlier detection.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct OutlierDetection {
     /// 5xx answers and local failures in a row that eject; 0 turns it off.
     pub consecutive_5xx: u32,
@@ -182,6 +183,27 @@ pub struct OutlierDetection {
     pub max_ejection_share: f64,
     /// Eject one even if the share allows none.
     pub always_eject_one: bool,
+    /// What it has beyond failures in a row.
+    pub forms: OutlierForms,
+}
+
+impl fmt::Debug for OutlierDetection {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("OutlierDetection");
+        fields
+            .field("consecutive_5xx", &self.consecutive_5xx)
+            .field("consecutive_gateway", &self.consecutive_gateway)
+            .field("interval", &self.interval)
+            .field("base_ejection", &self.base_ejection)
+            .field("max_ejection", &self.max_ejection)
+            .field("max_ejection_share", &self.max_ejection_share)
+            .field("always_eject_one", &self.always_eject_one);
+        if self.forms != OutlierForms::default() {
+            fields.field("forms", &self.forms);
+        }
+        fields.finish()
+    }
 }
 
 /// Protocol between proxies.
@@ -227,6 +249,14 @@ pub struct ClusterPolicy {
     pub panic_threshold: f64,
     /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
     pub balancing: Option<Box<Balancing>>,
+}
+
+impl ClusterPolicy {
+    /// Whether outlier detection compares endpoints by their answers.
+    pub fn counts_answers(&self) -> bool {
+        let forms = self.outlier.map(|outlier| outlier.forms);
+        forms.is_some_and(|one| one.success_rate.is_some() || one.failure_percentage.is_some())
+    }
 }
 
 impl fmt::Debug for ClusterPolicy {

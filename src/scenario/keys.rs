@@ -3,14 +3,17 @@
 //! Source: the example of docs/scenarios.md; the rest in its manner.
 //! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
+mod app;
+
 use super::schema::Default::{Is, None, Parameter, Required};
-use super::schema::Keys::{Fixed, Group, Mesh};
+use super::schema::Keys::{Fixed, Mesh};
 use super::schema::Kind::{
     Arrivals, Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number,
     OneOrMany, Rate, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
 };
 use super::schema::{Default, Key, Keys, Kind};
 use crate::plan::balancing::EndpointSettings;
+use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -113,7 +116,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("locality", Table(LOCALITY), None, "how places count; not at all if not given"),
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
-    key("outlier_detection", Switch(Group("outlier")), None, "passive health; off if not given"),
+    key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
@@ -189,6 +192,47 @@ const CIRCUIT_BREAKER: Keys = Fixed(&[
     like("max_retries", "cluster.max_retries", "retries under way"),
 ]);
 
+const OUTLIER: Keys = Fixed(&[
+    like(
+        "consecutive_5xx",
+        "outlier.consecutive_5xx",
+        "5xx and local failures in a row; 0 for off",
+    ),
+    like("consecutive_gateway", "outlier.consecutive_gateway", "502, 503, 504 in a row; 0 for off"),
+    like("interval", "outlier.interval", "the grid on which endpoints are compared and come back"),
+    like("base_ejection", "outlier.base_ejection", "an ejection lasts this × ejections so far"),
+    like("max_ejection", "outlier.max_ejection", "at most so long"),
+    like("max_ejection_share", "outlier.max_ejection_share", "at most this share, rounded down"),
+    like("always_eject_one", "outlier.always_eject_one", "one even if the share allows none"),
+    key("enforcing_consecutive_5xx", Share, Is("100%"), "share of detections that eject"),
+    key("enforcing_consecutive_gateway", Share, Is("100%"), "share of detections that eject"),
+    key("split_local_origin", Bool, Is("false"), "count failures of this side apart from answers"),
+    key(
+        "consecutive_local_origin",
+        Count(0, ANY),
+        Is("5"),
+        "if apart: so many in a row; 0 for off",
+    ),
+    key("enforcing_consecutive_local_origin", Share, Is("100%"), "share of detections that eject"),
+    key("success_rate", Switch(SUCCESS_RATE), None, "far below the mean; off if not given"),
+    key("failure_percentage", Switch(FAILURE_PERCENTAGE), None, "too many fail; off if not given"),
+    key("max_ejection_jitter", Duration, Is("0s"), "an ejection lasts longer by a draw below this"),
+]);
+
+const SUCCESS_RATE: Keys = Fixed(&[
+    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not compared"),
+    key("request_volume", Count(0, ANY), Is("100"), "answers of an endpoint in an interval"),
+    key("stdev_factor", Number, Is("1.9"), "so many standard deviations below the mean"),
+    key("enforcing", Share, Is("100%"), "share of detections that eject"),
+]);
+
+const FAILURE_PERCENTAGE: Keys = Fixed(&[
+    key("threshold", Share, Is("85%"), "the share of failures that is too large"),
+    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not looked at"),
+    key("request_volume", Count(0, ANY), Is("50"), "answers of an endpoint in an interval"),
+    key("enforcing", Share, Is("100%"), "share of detections that eject"),
+]);
+
 const CONNECTIONS: Keys = Fixed(&[
     like("churn", "connections.churn", "rate at which each connection is closed from outside"),
     like("idle_timeout", "cluster.idle_timeout", "closed after this without a request"),
@@ -253,35 +297,6 @@ const CALL: Keys = Fixed(&[
     key("method", Text, Is("GET"), "the method"),
     key("headers", Labels, None, "headers"),
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
-]);
-
-const ERRORS: Keys = Fixed(&[
-    key("share", Share, Required, "share of requests that end with an error"),
-    key("status", Count(400, 599), Is("500"), "its status"),
-]);
-
-const BEHAVIOUR: Keys = Fixed(&[
-    key("port", Word(PORTS), Is("listens"), "what becomes of connections to it"),
-    key("reply", Word(REPLIES), Is("whole"), "how it answers when its work is done"),
-    key("body_delay", Duration, None, "from the headers to what follows them"),
-    key("body", Bool, Is("false"), "whether answers have a body; HTTP/1.1: a retry costs it"),
-    key("connection_close", Bool, Is("false"), "whether it closes after each answer"),
-]);
-/// What becomes of connections to an app.
-pub(crate) const PORTS: &[&str] = &["listens", "refuses", "swallows"];
-/// How an app answers.
-pub(crate) const REPLIES: &[&str] =
-    &["whole", "slow_body", "headers_then_reset", "closes", "never"];
-
-const ROLLOUT: Keys = Fixed(&[
-    key("max_surge", Share, Is("25%"), "pods above the wanted number, rounded up"),
-    key("max_unavailable", Share, Is("25%"), "pods below it, rounded down"),
-]);
-
-const SHUTDOWN: Keys = Fixed(&[
-    key("pre_stop", Duration, Is("0s"), "from the deletion to SIGTERM"),
-    key("graceful", Bool, Is("true"), "whether the app finishes what it has"),
-    like("grace_period", "pod.grace_period", "SIGKILL comes so long after the deletion"),
 ]);
 
 const TRAFFIC: Keys = Fixed(&[

@@ -15,7 +15,7 @@ use crate::model::proxy::cluster_balancer::{ClusterBalancer, Endpoint, Request, 
 use crate::model::proxy::hash_policy::{self, Sender};
 use crate::plan::Plan;
 use crate::plan::balancing::{Balancing, EndpointHealth, HashOn, Locality};
-use crate::plan::policy::ClusterPolicy;
+use crate::plan::policy::{ClusterPolicy, LoadBalancer};
 use crate::plan::timeline::Action;
 use crate::plan::universe::{Cluster, ClusterId, Role, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +80,19 @@ impl Balance {
         let endpoint = size_of::<Option<Endpoint>>() + size_of::<u32>();
         size_of::<Self>() + self.endpoints.capacity() * endpoint + self.balancer.bytes()
     }
+}
+
+/// Bytes of the balancer of one upstream to so many endpoints, before it is made; no more than about.
+pub(super) fn bytes_ahead(policy: &ClusterPolicy, endpoints: f64, workers: f64) -> f64 {
+    let balancing = policy.balancing.as_deref().cloned().unwrap_or_default();
+    let table = match policy.balancer {
+        LoadBalancer::RingHash => 16.0 * f64::from(balancing.ring_size.0).max(endpoints),
+        LoadBalancer::Maglev => 4.0 * f64::from(balancing.table_size),
+        _ => 0.0,
+    };
+    // Twice what it was told, three lists of places, a schedule of all and one of the healthy ones.
+    let each = 2.0 * size_of::<Option<Endpoint>>() as f64 + 4.0 + 12.0 + 48.0 * workers;
+    size_of::<Balance>() as f64 + 500.0 + table + endpoints * each
 }
 
 /// Whether the endpoints of a cluster are all alike, now and later; `uneven` are workloads of whose

@@ -31,6 +31,7 @@ mod members;
 mod memory;
 mod network;
 pub mod options;
+mod outlier;
 mod pick;
 mod pod;
 mod pods;

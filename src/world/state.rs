@@ -266,6 +266,7 @@ pub(crate) enum IdleTimeout {
 
 /// A cluster as one proxy sees it; made at first use.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Upstream<'p> {
     pub pod: u32,
     pub cluster: ClusterId,
@@ -293,6 +294,8 @@ pub(crate) struct Upstream<'p> {
     /// Round robin's position, by worker.
     pub turns: Box<[u32]>,
     pub has_tick: bool,
+    /// Outlier detection compares endpoints by their answers.
+    pub counts_answers: bool,
     pub session: Option<SessionTicket>,
     /// Connections open or being opened.
     pub connections: Vec<Id<Connection>>,

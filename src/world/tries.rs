@@ -63,7 +63,7 @@ impl World<'_> {
         let call = &mut self.calls[id];
         let (outcome, tries, index) = (call.outcome, u32::from(call.tries), call.upstream);
         let policy = &rule(self.plan, call).retry;
-        if policy.retries == 0 || !retry::is_retriable(policy, outcome) {
+        if !retry::is_retriable(policy, outcome) {
             return Some(outcome);
         }
         if policy.retries < tries {

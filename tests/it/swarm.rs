@@ -262,6 +262,9 @@ impl Author {
             "{ consecutive_5xx = 1, max_ejection_share = \"100%\", base_ejection = \"200ms\", interval = \"100ms\" }",
             "{ consecutive_5xx = 0, consecutive_gateway = 2, max_ejection_share = \"50%\", base_ejection = \"1s\", interval = \"300ms\" }",
             "{ consecutive_5xx = 2, always_eject_one = true, base_ejection = \"100ms\", interval = \"1s\" }",
+            "{ max_ejection_share = \"100%\", interval = \"200ms\", success_rate = { minimum_hosts = 2, request_volume = 3, stdev_factor = 0.5, enforcing = \"50%\" } }",
+            "{ consecutive_5xx = 0, max_ejection_share = \"80%\", interval = \"100ms\", failure_percentage = { threshold = \"20%\", minimum_hosts = 1, request_volume = 2 }, max_ejection_jitter = \"300ms\" }",
+            "{ consecutive_5xx = 1, enforcing_consecutive_5xx = \"30%\", split_local_origin = true, consecutive_local_origin = 1, max_ejection_share = \"100%\", base_ejection = \"100ms\", interval = \"50ms\" }",
         ]);
         self.maybe(
             0.5,

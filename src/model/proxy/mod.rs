@@ -6,6 +6,7 @@ pub mod cluster_balancer;
 pub mod edf;
 pub mod filter;
 pub mod hash_policy;
+pub mod health_check;
 mod host_set;
 pub mod locality;
 pub mod maglev;

@@ -8,6 +8,7 @@ use super::super::schema::words::{Http, Lb};
 use super::ms;
 use crate::kernel::time::Duration;
 use crate::plan::balancing::{Balancing, HashOn, Locality, LocalityWeights, SlowStart};
+use crate::plan::outlier::{FailurePercentage, OutlierForms, SuccessRate};
 use crate::plan::policy::{
     CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
     RetryLimit,
@@ -95,27 +96,48 @@ fn balancing(
 }
 
 fn outlier(outlier: &Outlier) -> OutlierDetection {
-    // Detected and not enforced is not ejected; 5xx in a row are enforced unless told otherwise,
-    // gateway failures are not.
-    let enforced = |percent: Option<f64>, default: f64, count: u32| {
-        if 0.0 < percent.unwrap_or(default) { count } else { 0 }
-    };
+    // Gateway failures in a row are detected and, unless told otherwise, do not eject.
+    let share = |percent: Option<f64>, default: f64| percent.unwrap_or(default) / 100.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let number = |given: Option<f64>, default: u32| given.map_or(default, |given| given as u32);
     let base_ms = outlier.base_ejection_time_ms.unwrap_or(30_000.0);
+    let rate = SuccessRate::default();
+    let success_rate = SuccessRate {
+        minimum_hosts: number(outlier.success_rate_minimum_hosts, rate.minimum_hosts),
+        request_volume: number(outlier.success_rate_request_volume, rate.request_volume),
+        stdev_factor: outlier.success_rate_stdev_factor.unwrap_or(1900.0) / 1000.0,
+        enforcing: share(outlier.enforcing_success_rate, 100.0),
+    };
+    let percentage = FailurePercentage::default();
+    let failure_percentage = FailurePercentage {
+        threshold: share(outlier.failure_percentage_threshold, 85.0),
+        minimum_hosts: number(outlier.failure_percentage_minimum_hosts, percentage.minimum_hosts),
+        request_volume: number(
+            outlier.failure_percentage_request_volume,
+            percentage.request_volume,
+        ),
+        enforcing: share(outlier.enforcing_failure_percentage, 0.0),
+    };
     OutlierDetection {
-        consecutive_5xx: enforced(
-            outlier.enforcing_consecutive_5xx,
-            100.0,
-            outlier.consecutive_5xx.unwrap_or(5),
-        ),
-        consecutive_gateway: enforced(
-            outlier.enforcing_consecutive_gateway_failure,
-            0.0,
-            outlier.consecutive_gateway_failure.unwrap_or(5),
-        ),
+        consecutive_5xx: outlier.consecutive_5xx.unwrap_or(5),
+        consecutive_gateway: outlier.consecutive_gateway_failure.unwrap_or(5),
         interval: ms(outlier.interval_ms.unwrap_or(10_000.0)),
         base_ejection: ms(base_ms),
         max_ejection: ms(outlier.max_ejection_time_ms.unwrap_or(300_000.0).max(base_ms)),
         max_ejection_share: outlier.max_ejection_percent.unwrap_or(10.0) / 100.0,
         always_eject_one: outlier.always_eject_one_host.unwrap_or(false),
+        forms: OutlierForms {
+            enforcing_consecutive_5xx: share(outlier.enforcing_consecutive_5xx, 100.0),
+            enforcing_consecutive_gateway: share(
+                outlier.enforcing_consecutive_gateway_failure,
+                0.0,
+            ),
+            split_local_origin: outlier.split_external_local_origin_errors == Some(true),
+            consecutive_local_origin: outlier.consecutive_local_origin_failure.unwrap_or(5),
+            success_rate: (0.0 < success_rate.enforcing).then_some(success_rate),
+            failure_percentage: (0.0 < failure_percentage.enforcing).then_some(failure_percentage),
+            max_ejection_jitter: ms(outlier.max_ejection_time_jitter_ms.unwrap_or(0.0)),
+            ..OutlierForms::default()
+        },
     }
 }

@@ -3,9 +3,7 @@
 //! Source: the schema `envoy-lab/2`, key by key, against `plan`.
 //! Left out: keys that change nothing that is compared (names, `drain_time_s` without a drain).
 
-use super::super::schema::config::{
-    Behaviour, Cluster, Config, Endpoint, Load, OutlierDetection, Proxy, Route,
-};
+use super::super::schema::config::{Behaviour, Cluster, Config, Endpoint, Load, Proxy, Route};
 use super::super::schema::step::Verb;
 use super::super::schema::words::Discovery;
 use std::collections::BTreeSet;
@@ -36,30 +34,6 @@ const CLUSTER: Keys<Cluster> = &[
     ("cluster.max_connection_duration_ms", |cluster| cluster.max_connection_duration_ms.is_some()),
     ("cluster.tls", |cluster| cluster.tls.is_some()),
     ("cluster.health_checks", |cluster| !cluster.health_checks.is_empty()),
-];
-
-const OUTLIER: Keys<OutlierDetection> = &[
-    ("outlier_detection.max_ejection_time_jitter_ms", |outlier| {
-        outlier.max_ejection_time_jitter_ms.is_some_and(|jitter| 0.0 < jitter)
-    }),
-    ("outlier_detection.enforcing_consecutive_5xx", |outlier| {
-        outlier.enforcing_consecutive_5xx.is_some_and(is_partial)
-    }),
-    ("outlier_detection.enforcing_consecutive_gateway_failure", |outlier| {
-        outlier.enforcing_consecutive_gateway_failure.is_some_and(is_partial)
-    }),
-    ("outlier_detection.enforcing_success_rate", |outlier| {
-        outlier.enforcing_success_rate.is_some_and(|percent| 0.0 < percent)
-    }),
-    ("outlier_detection.success_rate_request_volume", |outlier| {
-        outlier.success_rate_request_volume.is_some() && outlier.enforcing_success_rate != Some(0.0)
-    }),
-    ("outlier_detection.enforcing_failure_percentage", |outlier| {
-        outlier.enforcing_failure_percentage.is_some_and(|percent| 0.0 < percent)
-    }),
-    ("outlier_detection.split_external_local_origin_errors", |outlier| {
-        outlier.split_external_local_origin_errors == Some(true)
-    }),
 ];
 
 const ENDPOINT: Keys<Endpoint> =
@@ -151,9 +125,6 @@ impl Found {
 
     fn cluster(&mut self, cluster: &Cluster) {
         self.look(CLUSTER, cluster);
-        if let Some(outlier) = &cluster.outlier_detection {
-            self.look(OUTLIER, outlier);
-        }
         for endpoint in cluster.endpoints.iter().flatten() {
             self.endpoint(endpoint);
         }
@@ -162,9 +133,4 @@ impl Found {
     fn endpoint(&mut self, endpoint: &Endpoint) {
         self.look(ENDPOINT, endpoint);
     }
-}
-
-/// Neither never nor always.
-fn is_partial(percent: f64) -> bool {
-    0.0 < percent && percent < 100.0
 }
