@@ -280,10 +280,12 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    /// Whether answers come as a whole and leave their connection as it is.
+    /// Whether it listens, answers as a whole, and leaves connections as they are.
     #[inline]
     pub const fn is_plain(&self) -> bool {
-        matches!(self.reply, Reply::Whole) && !self.has_body && !self.closes
+        matches!((self.reply, self.port), (Reply::Whole, Port::Listens))
+            && !self.has_body
+            && !self.closes
     }
 
     /// What an app of this kind does: "refuses connections".

@@ -10,7 +10,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Held, Parent, Phase};
+use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -63,6 +63,7 @@ impl World<'_> {
 
     /// A call leaves the books without an end to tell: its pod crashed.
     fn drop_call(&mut self, id: Id<Call>) {
+        self.end_delay(id);
         let attempt = self.calls[id].attempt;
         if !attempt.is_none() {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
@@ -104,10 +105,6 @@ impl World<'_> {
         if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;
         }
-        if call.held == Held::Delay {
-            self.end_delay(id);
-        }
-        let call = &mut self.calls[id];
         if call.pending == 0 {
             self.calls.remove(id);
         } else {

@@ -154,6 +154,7 @@ impl World<'_> {
         }
         #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
         let is_disturbed = slow != 1.0 || takes.is_some();
+        self.has_odd_apps |= !behaves.is_plain();
         let state = &mut self.workloads[workload.index()];
         (state.slow, state.work, state.is_disturbed) = (slow, takes, is_disturbed);
         (state.errors, state.error_cause, state.behaviour) = (errors, error_cause, behaves);

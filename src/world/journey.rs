@@ -305,18 +305,21 @@ impl World<'_> {
             return self.stale();
         }
         self.ledger.delivered += 1;
-        let behaviour = &self.workloads[attempt.workload.index()].behaviour;
-        if behaviour.is_plain() {
-            self.finish_attempt(id, attempt.outcome, true);
-        } else {
-            self.returned_otherwise(id);
+        if self.has_odd_apps {
+            return self.returned_otherwise(id);
         }
+        self.finish_attempt(id, &attempt, attempt.outcome, true);
     }
 
     /// An attempt has ended at the client proxy, with all of its answer or by a reset.
     #[inline(always)]
-    pub(super) fn finish_attempt(&mut self, id: Id<Attempt>, outcome: Outcome, is_complete: bool) {
-        let attempt = self.attempts[id];
+    pub(super) fn finish_attempt(
+        &mut self,
+        id: Id<Attempt>,
+        attempt: &Attempt,
+        outcome: Outcome,
+        is_complete: bool,
+    ) {
         self.detach(id, outcome, is_complete);
         let call = &mut self.calls[attempt.call];
         call.outcome = outcome;

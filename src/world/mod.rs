@@ -124,6 +124,8 @@ pub(crate) struct World<'p> {
     connections: Slab<Connection>,
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    /// Some app does not answer as a whole, or has done so: see `proxied`.
+    has_odd_apps: bool,
     /// By pod: what its filters remember.
     filters: BTreeMap<u32, filters::FilterState>,
     upstreams: Vec<Upstream<'p>>,

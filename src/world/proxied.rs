@@ -112,6 +112,7 @@ impl World<'_> {
             return;
         }
         let (attempt, outcome) = (call.attempt, Outcome::failure(details));
+        self.end_delay(id);
         if !attempt.is_none() {
             self.abandon(attempt, outcome);
             self.calls[id].attempt = Id::NONE;
@@ -121,8 +122,18 @@ impl World<'_> {
 
     // === answers that are not whole ===
 
-    /// The app's program is done, and it does not answer as a whole.
-    pub(super) fn reply_otherwise(&mut self, id: Id<Attempt>, reply: Reply) {
+    /// The app's program is done: whether it does not answer as a whole, which is seen to then.
+    #[cold]
+    pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
+        let reply = self.workloads[self.attempts[id].workload.index()].behaviour.reply;
+        if reply == Reply::Whole {
+            return false;
+        }
+        self.reply_otherwise(id, reply);
+        true
+    }
+
+    fn reply_otherwise(&mut self, id: Id<Attempt>, reply: Reply) {
         let attempt = self.attempts[id];
         let is_alone = attempt.call.is_none();
         if reply == Reply::Never && !is_alone {
@@ -169,6 +180,9 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let behaviour = self.workloads[attempt.workload.index()].behaviour;
         let outcome = attempt.outcome;
+        if behaviour.is_plain() {
+            return self.finish_attempt(id, &attempt, outcome, true);
+        }
         let is_retried = self.will_retry(attempt.call, outcome);
         let is_h1 =
             self.upstreams[attempt.upstream as usize].policy.pool.protocol == Protocol::Http1;
@@ -182,7 +196,7 @@ impl World<'_> {
             reply => {
                 // What is to be tried again does not wait for its body.
                 let is_whole = reply == Reply::Whole && !behaviour.has_body;
-                self.finish_attempt(id, outcome, is_whole || !is_retried);
+                self.finish_attempt(id, &attempt, outcome, is_whole || !is_retried);
             }
         }
     }
@@ -196,8 +210,8 @@ impl World<'_> {
             let status = attempt.outcome.status;
             let outcome = Outcome { status, ..Outcome::failure(Details::ResetAfterResponse) };
             self.retire_connection(attempt.connection);
-            return self.finish_attempt(id, outcome, false);
+            return self.finish_attempt(id, &attempt, outcome, false);
         }
-        self.finish_attempt(id, attempt.outcome, true);
+        self.finish_attempt(id, &attempt, attempt.outcome, true);
     }
 }

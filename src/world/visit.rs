@@ -17,7 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::Duration;
 use crate::model::app::station::Arrival;
-use crate::plan::universe::{Port, Reply};
+use crate::plan::universe::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::ops::Range;
@@ -71,7 +71,7 @@ impl World<'_> {
         let Attempt { pod, workload, .. } = self.attempts[id];
         self.pods[pod as usize].inbound -= 1;
         // A sidecar whose app takes no connection answers for it.
-        if self.workloads[workload.index()].behaviour.port != Port::Listens {
+        if self.has_odd_apps && self.workloads[workload.index()].behaviour.port != Port::Listens {
             return self.answer_for_app(id);
         }
         self.enter_app(id);
@@ -276,10 +276,9 @@ impl World<'_> {
     /// The program is done: the app answers.
     #[inline(always)]
     fn end_program(&mut self, id: Id<Attempt>) {
-        let Attempt { workload, pod, .. } = self.attempts[id];
-        let reply = self.workloads[workload.index()].behaviour.reply;
-        if reply != Reply::Whole {
-            return self.reply_otherwise(id, reply);
+        let pod = self.attempts[id].pod;
+        if self.has_odd_apps && self.replies_otherwise(id) {
+            return;
         }
         self.leave_app(id);
         let outcome = self.app_outcome(id);
