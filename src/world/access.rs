@@ -3,6 +3,8 @@
 //! Source: `observe::access_log`.
 //! Left out: anything on the way of an undisturbed request; its record is written at its end.
 
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
 use super::World;
 use super::state::{Call, Parent};
 use crate::kernel::slab::Id;
@@ -11,7 +13,7 @@ use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
     /// A call ends with `outcome`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn log_call(&mut self, id: Id<Call>, outcome: Outcome) {
         if self.access.is_some() {
             self.write_call(id, outcome);
@@ -19,6 +21,7 @@ impl World<'_> {
     }
 
     #[cold]
+    #[inline(never)]
     fn write_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = &self.calls[id];
         let pod = self.pods.get(call.pod as usize);
@@ -46,6 +49,8 @@ impl World<'_> {
     }
 
     /// An attempt is over, and another one follows after its back-off.
+    #[cold]
+    #[inline(never)]
     pub(super) fn log_try(&mut self, id: Id<Call>) {
         if let Some(log) = &mut self.access {
             let Call { began, workload: host, outcome, .. } = self.calls[id];
@@ -54,6 +59,8 @@ impl World<'_> {
     }
 
     /// Another attempt begins.
+    #[cold]
+    #[inline(never)]
     pub(super) fn log_retry(&mut self, id: Id<Call>) {
         self.count(self.calls[id].upstream, |counters| counters.retries += 1);
         if let Some(log) = &mut self.access {
@@ -62,7 +69,8 @@ impl World<'_> {
     }
 
     /// Something is counted at an upstream.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(super) fn count(&mut self, upstream: u32, add: impl FnOnce(&mut Counters)) {
         if let Some(log) = &mut self.access {
             let upstream = &self.upstreams[upstream as usize];
@@ -72,6 +80,8 @@ impl World<'_> {
     }
 
     /// A proxy leaves an endpoint out, or lets it back.
+    #[cold]
+    #[inline(never)]
     pub(super) fn log_ejection(&mut self, client: u32, endpoint: u32, is_out: bool) {
         let workload = |pod: u32| self.pods[pod as usize].workload;
         let (proxy, host) = (workload(client), workload(endpoint));
