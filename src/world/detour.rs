@@ -21,6 +21,7 @@ use crate::vocabulary::outcome::{Details, Outcome};
 impl World<'_> {
     /// The breaker refuses a try: 503 UO, never retried.
     #[cold]
+    #[inline(never)]
     pub(super) fn overflow(&mut self, id: Id<Call>, add: impl FnOnce(&mut Counters)) {
         self.count(self.calls[id].upstream, add);
         self.fail_try(id, Outcome::failure(Details::Overflow), None);
