@@ -196,7 +196,12 @@ impl Outcome {
 
     /// Whether this is a complete answer below 500.
     pub const fn is_ok(self) -> bool {
+        self.has_good_status() && !self.flags.has_any(TRUNCATED)
+    }
+
+    /// Whether there is a status, and it is below 500.
+    pub const fn has_good_status(self) -> bool {
         // One comparison: 0 wraps around to the greatest number.
-        self.status.wrapping_sub(1) < 499 && !self.flags.has_any(TRUNCATED)
+        self.status.wrapping_sub(1) < 499
     }
 }

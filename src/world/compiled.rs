@@ -55,6 +55,8 @@ pub(crate) struct Compiled {
     pub traffic_targets: Vec<Target>,
     /// Some proxy has filters.
     pub has_filters: bool,
+    /// Some cluster has a limit on streams.
+    pub has_max_stream: bool,
     /// The edges of authorization calls, by workload and service.
     authz_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
     pub watch_delay: LaneId,
@@ -173,6 +175,10 @@ impl Compiled {
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
         Self {
+            has_max_stream: {
+                let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
+                pools.any(|pool| !pool.max_stream_duration.is_zero())
+            },
             has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty()),
             authz_edges,
             programs,

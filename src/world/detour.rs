@@ -99,9 +99,8 @@ impl World<'_> {
         if !timeout.is_none() {
             self.queue.cancel(timeout);
         }
-        let idle = std::mem::replace(&mut call.idle, TimerId::NONE);
-        if !idle.is_none() {
-            self.queue.cancel(idle);
+        if !call.idle.is_none() {
+            self.queue.cancel(call.idle);
         }
         if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;

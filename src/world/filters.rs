@@ -22,9 +22,6 @@ use crate::vocabulary::outcome::{Details, Outcome};
 
 /// Filters that a proxy has are numbered in halves: the fault filter delays, then aborts.
 const HALVES: u8 = 2;
-/// Past all filters.
-const PASSED: u8 = u8::MAX;
-
 /// What the filters of one pod's proxy remember.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FilterState {
@@ -42,15 +39,6 @@ enum Pass {
     Held,
 }
 
-/// Where a new call is in the chain: what a filter asks for itself passes none.
-#[inline]
-pub(super) fn first_filter(parent: Parent) -> u8 {
-    match parent {
-        Parent::Authorization(..) => PASSED,
-        _ => 0,
-    }
-}
-
 impl World<'_> {
     /// Takes a call through the filters of its pod's proxy; whether it is to be routed now.
     #[cold]
@@ -61,7 +49,9 @@ impl World<'_> {
             let Some(pod) = self.pods.get(call.pod as usize) else { return true };
             let filters = &plan.universe.workloads[pod.workload.index()].filters;
             let place = usize::from(call.filter / HALVES);
-            if call.filter == PASSED || filters.len() <= place {
+            // What a filter asks for itself passes none.
+            let is_own = matches!(call.parent, Parent::Authorization(..));
+            if is_own || filters.len() <= place {
                 return true;
             }
             let is_second = call.filter % HALVES == 1;

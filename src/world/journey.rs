@@ -11,7 +11,6 @@ use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
-use super::filters::first_filter;
 use super::network::{Links, Transit};
 use super::pick::{Pick, make_host, pick_endpoint};
 use super::routing::weighted;
@@ -55,7 +54,7 @@ impl World<'_> {
             takes_success: false,
             worker: 0,
             tries: 0,
-            filter: first_filter(parent),
+            filter: 0,
             held: Held::Not,
             flags: Flags::NONE,
             holds_retry: false,
@@ -141,18 +140,19 @@ impl World<'_> {
             None => TimerId::NONE,
         };
         let (mut per_try, takes_success) = (lanes.per_try, lanes.takes_success);
-        if let Some(lane) = self.compiled.clusters[cluster.index()].max_stream {
+        if self.compiled.has_max_stream
+            && let Some(lane) = self.compiled.clusters[cluster.index()].max_stream
+        {
             per_try = Some(self.shorter_lane(per_try, lane));
         }
-        let idle = match lanes.idle {
-            Some(lane) => self.queue.after_lane(lane, Event::StreamIdle(id.index()).pack()),
-            None => TimerId::NONE,
-        };
+        if let Some(lane) = lanes.idle {
+            self.expect_idle(id, lane);
+        }
         let upstream = self.upstream(pod, cluster);
         self.catch_up(upstream);
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
-        (call.per_try, call.takes_success, call.idle) = (per_try, takes_success, idle);
+        (call.per_try, call.takes_success) = (per_try, takes_success);
         self.try_endpoint(id);
     }
 

@@ -49,7 +49,7 @@ impl World<'_> {
         if attempt.phase != Phase::Calling {
             return;
         }
-        self.leave_app(id);
+        self.leave_app(id, &attempt);
         if outcome.status == 0 {
             self.close_attempt(id);
         } else {
@@ -140,10 +140,10 @@ impl World<'_> {
             self.attempts[id].phase = Phase::Hung;
             return;
         }
-        self.leave_app(id);
+        self.leave_app(id, &attempt);
         match reply {
             Reply::Whole | Reply::SlowBody(_) | Reply::HeadersThenReset(_) => {
-                let outcome = self.app_outcome(id);
+                let outcome = self.app_outcome(id, &attempt);
                 self.answer(id, outcome);
             }
             Reply::Closes | Reply::Never if is_alone => self.close_attempt(id),
@@ -158,10 +158,10 @@ impl World<'_> {
 
     /// The client of an attempt that will never be answered has left: the app lets it go.
     pub(super) fn let_go(&mut self, id: Id<Attempt>) {
-        let pod = self.attempts[id].pod;
-        self.leave_app(id);
+        let attempt = self.attempts[id];
+        self.leave_app(id, &attempt);
         self.close_attempt(id);
-        self.check_shutdown(pod);
+        self.check_shutdown(attempt.pod);
     }
 
     /// The headers of an answer have come that is not whole: so much later its body comes, or a

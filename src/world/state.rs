@@ -106,7 +106,8 @@ impl Call {
     #[inline]
     pub(crate) fn sample(&self, latency: Duration, outcome: Outcome) -> Sample {
         let (attempts, batch) = (u32::from(self.tries), self.batch);
-        Sample { began: self.began, latency, outcome, workload: self.workload, attempts, batch }
+        let (is_ok, workload) = (outcome.is_ok(), self.workload);
+        Sample { began: self.began, latency, outcome, is_ok, workload, attempts, batch }
     }
 }
 

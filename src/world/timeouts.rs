@@ -31,6 +31,13 @@ impl World<'_> {
         self.give_up(id, Details::StreamIdleTimeout);
     }
 
+    /// A call's client is to hear something within the lane's delay.
+    #[cold]
+    pub(super) fn expect_idle(&mut self, id: Id<Call>, lane: LaneId) {
+        let timer = self.queue.after_lane(lane, Event::StreamIdle(id.index()).pack());
+        self.calls[id].idle = timer;
+    }
+
     fn give_up(&mut self, id: Id<Call>, details: Details) {
         let mut outcome = Outcome::failure(details);
         let attempt_id = self.calls[id].attempt;

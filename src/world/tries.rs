@@ -15,7 +15,7 @@ use crate::kernel::slab::Id;
 use crate::model::proxy::retry;
 use crate::observe::recorder::Ended;
 use crate::vocabulary::cause::CauseId;
-use crate::vocabulary::flag::ResponseFlag;
+use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
@@ -101,10 +101,12 @@ impl World<'_> {
     #[inline(always)]
     fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = &self.calls[id];
-        let outcome = Outcome { flags: outcome.flags.and(call.flags), ..outcome };
+        let flags = if self.compiled.has_filters { call.flags } else { Flags::NONE };
+        let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
-        let cause = if outcome.is_ok() { None } else { call.cause };
-        let ended = Ended { edge: call.edge, sample: call.sample(latency, outcome), cause };
+        let sample = call.sample(latency, outcome);
+        let cause = if sample.is_ok { None } else { call.cause };
+        let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
         self.close_call(id);
         self.recorder.ended(self.now, &ended);

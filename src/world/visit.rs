@@ -276,20 +276,19 @@ impl World<'_> {
     /// The program is done: the app answers.
     #[inline(always)]
     fn end_program(&mut self, id: Id<Attempt>) {
-        let pod = self.attempts[id].pod;
         if self.has_odd_apps && self.replies_otherwise(id) {
             return;
         }
-        self.leave_app(id);
-        let outcome = self.app_outcome(id);
+        let attempt = self.attempts[id];
+        self.leave_app(id, &attempt);
+        let outcome = self.app_outcome(id, &attempt);
         self.answer(id, outcome);
-        self.check_shutdown(pod);
+        self.check_shutdown(attempt.pod);
     }
 
     /// The visit leaves the app.
     #[inline(always)]
-    pub(super) fn leave_app(&mut self, id: Id<Attempt>) {
-        let attempt = self.attempts[id];
+    pub(super) fn leave_app(&mut self, id: Id<Attempt>, attempt: &Attempt) {
         if attempt.holds_worker {
             self.leave_station(id);
         }
@@ -301,15 +300,14 @@ impl World<'_> {
 
     /// How the app ends a request whose program is done.
     #[inline(always)]
-    pub(super) fn app_outcome(&mut self, id: Id<Attempt>) -> Outcome {
-        let attempt = &mut self.attempts[id];
+    pub(super) fn app_outcome(&mut self, id: Id<Attempt>, attempt: &Attempt) -> Outcome {
         let workload = &self.workloads[attempt.workload.index()];
         let errors = &workload.errors;
         if attempt.call_failed {
             Outcome::failure(Details::AppCallFailed)
         } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
         {
-            attempt.cause = workload.error_cause;
+            self.attempts[id].cause = workload.error_cause;
             Outcome { status: errors.status, ..Outcome::failure(Details::AppError) }
         } else {
             Outcome::answer(200)
@@ -352,7 +350,7 @@ impl World<'_> {
             extra = done.since(self.now) + proxy.loopback;
         }
         let latency = self.now.since(arrived.0) + extra;
-        self.recorder.served(workload, arrived, latency, outcome.is_ok());
+        self.recorder.served(workload, arrived, latency, outcome.has_good_status());
         if gone {
             return self.close_attempt(id);
         }
