@@ -9,3 +9,4 @@ pub mod judgement;
 pub mod junit;
 #[cfg(feature = "native")]
 pub mod oracle;
+pub mod truth;

@@ -187,6 +187,11 @@ impl Queue {
         }
     }
 
+    /// The delay of a lane.
+    pub fn delay(&self, lane: LaneId) -> Duration {
+        self.lanes[usize::from(lane.0)].delay
+    }
+
     fn new_lane(&mut self, delay: Duration) -> LaneId {
         let lane = LaneId(u16::try_from(self.lanes.len()).expect("more than 65536 lanes"));
         let end = self.ring();

@@ -145,6 +145,14 @@ impl<T: Copy> Slab<T> {
         self.len == 0
     }
 
+    /// What the next [`Slab::insert`] will return.
+    pub fn next_id(&self) -> Id<T> {
+        match self.places.get(self.free as usize) {
+            Some(place) => Id::new(self.free, place.generation),
+            None => Id::new(u32::try_from(self.places.len()).unwrap_or(NIL), 0),
+        }
+    }
+
     /// Adds a value, in the place that was freed last.
     #[inline(always)]
     pub fn insert(&mut self, value: T) -> Id<T> {

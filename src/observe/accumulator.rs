@@ -22,6 +22,8 @@ pub struct Sample {
     pub latency: Duration,
     /// How it ended.
     pub outcome: Outcome,
+    /// `outcome.is_ok()`, asked once.
+    pub is_ok: bool,
     /// The workload of the last endpoint tried.
     pub workload: Option<WorkloadId>,
     /// Attempts made.
@@ -97,7 +99,7 @@ impl Accumulator {
         self.max_ns = self.max_ns.max(latency_ns);
         let matched = narrow.matches(sample);
         self.matched += u64::from(matched);
-        self.matched_ok += u64::from(matched && sample.outcome.is_ok());
+        self.matched_ok += u64::from(matched && sample.is_ok);
         if let Metric::Quantile(_) = expect.metric {
             self.histogram.get_or_insert_default().record(latency_ns);
         }
@@ -230,8 +232,8 @@ pub(super) fn speaks_against(expect: &Expectation, matched: bool, sample: &Sampl
         matches!(expect.comparison, Comparison::Less | Comparison::AtMost | Comparison::Equal);
     let beyond = || !expect.comparison.holds(sample.latency.as_s(), expect.threshold);
     match &expect.metric {
-        Metric::SuccessRate(_) => matched && !sample.outcome.is_ok() && !wants_little,
-        Metric::ErrorRate(_) => matched && !sample.outcome.is_ok() && wants_little,
+        Metric::SuccessRate(_) => matched && !sample.is_ok && !wants_little,
+        Metric::ErrorRate(_) => matched && !sample.is_ok && wants_little,
         Metric::Count(_) | Metric::Share(_) => matched && wants_little,
         Metric::Quantile(_) | Metric::MeanLatency | Metric::MaxLatency => beyond(),
         Metric::RetryRatio => 1 < sample.attempts && wants_little,
@@ -252,6 +254,7 @@ mod tests {
             began,
             latency: Duration::from_ms(5),
             outcome,
+            is_ok: outcome.is_ok(),
             workload: None,
             attempts: 1,
             batch: 0,

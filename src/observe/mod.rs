@@ -1,5 +1,6 @@
 //! Floor 2: facts in, a `Run` out. A recorder cannot change a run.
 
+pub mod access_log;
 pub mod accumulator;
 pub mod batch;
 pub mod estimate;

@@ -267,7 +267,7 @@ impl Recorder {
         if !counts {
             return;
         }
-        let ok = sample.outcome.is_ok();
+        let ok = sample.is_ok;
         let place = edge.row_of(ended);
         edge.rows[place].count += 1;
         if self.batches.is_on() {

@@ -3,6 +3,7 @@
 //! Source: the fields that other programs rely on are those of `summary.json`.
 //! Left out: request traces.
 
+use super::access_log::AccessLog;
 use super::estimate::Estimates;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
@@ -82,6 +83,8 @@ pub struct Run {
     pub stations: Vec<StationRow>,
     /// Why things failed.
     pub causes: Causes,
+    /// Every call, if the run was asked for it.
+    pub access_log: Option<AccessLog>,
 }
 
 /// A run that was ended early.

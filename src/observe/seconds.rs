@@ -109,6 +109,7 @@ mod tests {
                 began: Time::ZERO + Duration::from_s(*second),
                 latency: Duration::from_ms(5),
                 outcome: Outcome::answer(if *fails { 503 } else { 200 }),
+                is_ok: !*fails,
                 workload: None,
                 attempts: 1,
                 batch: 0,

@@ -5,6 +5,10 @@
 //! run needs no names and cannot fail.
 
 pub mod assertion;
+pub mod balancing;
+pub mod filter;
+pub mod health_check;
+pub mod outlier;
 pub mod parameter;
 pub mod policy;
 pub mod problem;
@@ -17,6 +21,7 @@ pub mod universe;
 use crate::kernel::digest::Digest;
 use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
+use balancing::EndpointSettings;
 use parameter::Parameters;
 use sampling::Sampling;
 use std::collections::BTreeMap;
@@ -52,6 +57,8 @@ pub struct Plan {
     pub universe: Universe,
     /// What the proxies of a workload may call, in id order; everything if it is not here.
     pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
+    /// What the control plane says of the endpoints of workloads; nothing of those not here.
+    pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What changes and breaks, in the order of the file.
@@ -87,6 +94,9 @@ impl Plan {
         fold(&mut digest, &self.universe);
         if !self.scopes.is_empty() {
             fold(&mut digest, &self.scopes);
+        }
+        if !self.endpoints.is_empty() {
+            fold(&mut digest, &self.endpoints);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

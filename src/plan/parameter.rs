@@ -470,27 +470,20 @@ impl Value for LoadBalancer {
         "least_request_distinct",
         "least_request_full_scan",
         "random",
+        "ring_hash",
+        "maglev",
     ]);
     fn read(text: &str) -> Result<Self, String> {
-        match text {
-            "round_robin" => Ok(Self::RoundRobin),
-            "least_request" => Ok(Self::LeastRequest { choices: 2 }),
-            "least_request_distinct" => Ok(Self::LeastRequestDistinct),
-            "least_request_full_scan" => Ok(Self::LeastRequestFullScan),
-            "random" => Ok(Self::Random),
-            _ => Err("expected round_robin, least_request, least_request_distinct, \
-                      least_request_full_scan or random"
-                .to_owned()),
-        }
+        let found = Self::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(one, _)| *one).ok_or_else(|| {
+            let [names @ .., last] = Self::ALL.map(|(_, name)| name);
+            format!("expected {} or {last}", names.join(", "))
+        })
     }
     fn text(&self) -> String {
-        match self {
-            Self::RoundRobin => "round_robin".to_owned(),
-            Self::LeastRequest { .. } => "least_request".to_owned(),
-            Self::LeastRequestDistinct => "least_request_distinct".to_owned(),
-            Self::LeastRequestFullScan => "least_request_full_scan".to_owned(),
-            Self::Random => "random".to_owned(),
-        }
+        let is_same = |one: &Self| std::mem::discriminant(one) == std::mem::discriminant(self);
+        let found = Self::ALL.iter().find(|(one, _)| is_same(one));
+        found.map(|(_, name)| (*name).to_owned()).unwrap_or_default()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Policies of the data plane: routes, retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
-//! Left out: filters, subsets by arbitrary labels, priorities, consistent hashing.
+//! Left out: filters, subsets by arbitrary labels.
 
 use crate::kernel::time::Duration;
+use crate::plan::balancing::Balancing;
+use crate::plan::outlier::OutlierForms;
 use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
 
@@ -82,8 +84,11 @@ pub struct RetryPolicy {
     pub on: RetryOn,
     /// Statuses for `retriable-status-codes`.
     pub statuses: Vec<u16>,
-    /// Limit on each attempt from the moment its connection is ready; zero for none.
+    /// Limit on each attempt from the moment its connection is ready to the headers of its answer;
+    /// zero for none.
     pub per_try_timeout: Duration,
+    /// Limit on the time in which an attempt hears nothing, headers and body; zero for none.
+    pub per_try_idle_timeout: Duration,
     /// Back-off before retry k is uniform on [0, min(base · 2^(k−1), max)).
     pub backoff_base: Duration,
     /// See `backoff_base`.
@@ -135,12 +140,34 @@ pub enum LoadBalancer {
     LeastRequestDistinct,
     /// The least loaded of all (join the shortest queue); ties by a draw.
     LeastRequestFullScan,
-    /// Uniform.
+    /// Uniform; weights do not count.
     Random,
+    /// Consistent hashing on a ring.
+    RingHash,
+    /// Consistent hashing by a table.
+    Maglev,
+}
+
+impl LoadBalancer {
+    /// Every balancer with its name.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::RoundRobin, "round_robin"),
+        (Self::LeastRequest { choices: 2 }, "least_request"),
+        (Self::LeastRequestDistinct, "least_request_distinct"),
+        (Self::LeastRequestFullScan, "least_request_full_scan"),
+        (Self::Random, "random"),
+        (Self::RingHash, "ring_hash"),
+        (Self::Maglev, "maglev"),
+    ];
+
+    /// Whether an endpoint is chosen by a hash of the request.
+    pub const fn hashes(self) -> bool {
+        matches!(self, Self::RingHash | Self::Maglev)
+    }
 }
 
 /// Envoy's outlier detection.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct OutlierDetection {
     /// 5xx answers and local failures in a row that eject; 0 turns it off.
     pub consecutive_5xx: u32,
@@ -156,6 +183,27 @@ pub struct OutlierDetection {
     pub max_ejection_share: f64,
     /// Eject one even if the share allows none.
     pub always_eject_one: bool,
+    /// What it has beyond failures in a row.
+    pub forms: OutlierForms,
+}
+
+impl fmt::Debug for OutlierDetection {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("OutlierDetection");
+        fields
+            .field("consecutive_5xx", &self.consecutive_5xx)
+            .field("consecutive_gateway", &self.consecutive_gateway)
+            .field("interval", &self.interval)
+            .field("base_ejection", &self.base_ejection)
+            .field("max_ejection", &self.max_ejection)
+            .field("max_ejection_share", &self.max_ejection_share)
+            .field("always_eject_one", &self.always_eject_one);
+        if self.forms != OutlierForms::default() {
+            fields.field("forms", &self.forms);
+        }
+        fields.finish()
+    }
 }
 
 /// Protocol between proxies.
@@ -180,12 +228,14 @@ pub struct ConnectionPool {
     pub max_requests: u32,
     /// Streams at once on an HTTP/2 connection.
     pub max_streams: u32,
+    /// Limit on an attempt with all of its answer (Envoy's `max_stream_duration`); zero for none.
+    pub max_stream_duration: Duration,
     /// Rate at which each open connection is closed for reasons outside the mesh, per second.
     pub churn_per_s: f64,
 }
 
 /// What a proxy knows about how to treat a cluster.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct ClusterPolicy {
     /// Balancing.
     pub balancer: LoadBalancer,
@@ -197,6 +247,33 @@ pub struct ClusterPolicy {
     pub pool: ConnectionPool,
     /// Below this healthy share (strictly) all endpoints are used; 0 for never.
     pub panic_threshold: f64,
+    /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
+    pub balancing: Option<Box<Balancing>>,
+}
+
+impl ClusterPolicy {
+    /// Whether outlier detection compares endpoints by their answers.
+    pub fn counts_answers(&self) -> bool {
+        let forms = self.outlier.map(|outlier| outlier.forms);
+        forms.is_some_and(|one| one.success_rate.is_some() || one.failure_percentage.is_some())
+    }
+}
+
+impl fmt::Debug for ClusterPolicy {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("ClusterPolicy");
+        fields
+            .field("balancer", &self.balancer)
+            .field("breaker", &self.breaker)
+            .field("outlier", &self.outlier)
+            .field("pool", &self.pool)
+            .field("panic_threshold", &self.panic_threshold);
+        if let Some(balancing) = &self.balancing {
+            fields.field("balancing", balancing);
+        }
+        fields.finish()
+    }
 }
 
 /// How a path is matched.
@@ -235,8 +312,14 @@ pub struct RouteRule {
     pub matches: Vec<RouteMatch>,
     /// Destinations with relative weights; their sum is above 0.
     pub split: Vec<(Destination, u32)>,
+    /// The status that the proxy answers itself, without an upstream: a direct response, or a
+    /// redirect.
+    pub direct: Option<u16>,
     /// Limit on the whole request with its retries; zero for none.
     pub timeout: Duration,
+    /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
+    /// none.
+    pub idle_timeout: Duration,
     /// Retries.
     pub retry: RetryPolicy,
 }

@@ -8,7 +8,8 @@
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
-use crate::plan::universe::{NodeId, RouteId, ServiceId, WorkloadId};
+use crate::plan::balancing::EndpointHealth;
+use crate::plan::universe::{Behaviour, ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
 #[derive(Clone, PartialEq, Debug)]
@@ -130,6 +131,17 @@ pub enum Action {
         /// Status.
         status: u16,
     },
+    /// Apps behave otherwise.
+    Behave {
+        /// These workloads.
+        workloads: Vec<WorkloadId>,
+        /// From now on.
+        behaviour: Behaviour,
+        /// Their own errors from now on; none for no change.
+        errors: Option<Errors>,
+        /// Each step of local work takes so long; none for no change.
+        work: Option<Duration>,
+    },
     /// A rolling update.
     Rollout(Vec<WorkloadId>),
     /// Another number of replicas.
@@ -145,6 +157,24 @@ pub enum Action {
         service: ServiceId,
         /// The revision.
         route: RouteId,
+    },
+    /// Another list of endpoints of a cluster, told by the control plane. Its pods do not notice.
+    SetEndpoints {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The workloads whose ready pods are the endpoints.
+        workloads: Vec<WorkloadId>,
+    },
+    /// The control plane says something else of endpoints; what is not given stays.
+    DescribeEndpoints {
+        /// Those of these workloads.
+        workloads: Vec<WorkloadId>,
+        /// Relative weight, at least 1.
+        weight: Option<u32>,
+        /// Priority, 0 to 128.
+        priority: Option<u32>,
+        /// Health.
+        health: Option<EndpointHealth>,
     },
     /// Traffic is multiplied.
     ScaleTraffic {

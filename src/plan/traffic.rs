@@ -43,6 +43,28 @@ pub enum Arrivals {
         /// From an answer to the next request.
         think: Distribution,
     },
+    /// Users who share a number of requests: whoever has its answer, and has thought, takes the
+    /// next one, until none is left.
+    Shared {
+        /// When they all begin.
+        from: Time,
+        /// How many users.
+        users: u32,
+        /// From an answer to the next request.
+        think: Duration,
+        /// Requests in all.
+        requests: u64,
+    },
+}
+
+impl Arrivals {
+    /// Users who wait for answers; none where requests do not wait for each other.
+    pub fn users(&self) -> u32 {
+        match self {
+            Self::ClosedLoop { users, .. } | Self::Shared { users, .. } => *users,
+            Self::OpenLoop { .. } | Self::Replay(_) => 0,
+        }
+    }
 }
 
 impl Arrivals {
@@ -55,6 +77,7 @@ impl Arrivals {
                 // Whoever does not think waits for an answer: a millisecond at the least.
                 f64::from(*users) / (think.mean_ns() / 1e9).max(1e-3)
             }
+            Self::Shared { users, think, .. } => f64::from(*users) / think.as_s().max(1e-3),
         }
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn sample_run() -> Run {
         topology: Topology::default(),
         stations: vec![station()],
         causes: causes(),
+        access_log: None,
     }
 }
 

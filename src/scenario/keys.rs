@@ -3,13 +3,17 @@
 //! Source: the example of docs/scenarios.md; the rest in its manner.
 //! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
+mod app;
+
 use super::schema::Default::{Is, None, Parameter, Required};
-use super::schema::Keys::{Fixed, Group, Mesh};
+use super::schema::Keys::{Fixed, Mesh};
 use super::schema::Kind::{
     Arrivals, Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number,
     OneOrMany, Rate, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
 };
 use super::schema::{Default, Key, Keys, Kind};
+use crate::plan::balancing::EndpointSettings;
+use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -22,7 +26,15 @@ const SERVICES_MAX: i64 = 100_000;
 /// Nodes in all.
 pub(crate) const NODES_MAX: i64 = 100_000;
 
+/// Points of a ring, and places of a table, that Envoy accepts.
+const RING_MAX: i64 = 8_388_608;
+const TABLE_MAX: i64 = 5_000_011;
+const PRIORITY_MAX: i64 = EndpointSettings::PRIORITY_MAX as i64;
+
 const ANY: i64 = u32::MAX as i64;
+
+/// Health as EDS tells it.
+const HEALTH: &[&str] = &["healthy", "degraded", "draining", "unhealthy"];
 
 const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
     Key { name, kind, default, meaning }
@@ -91,15 +103,63 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
     like("timeout", "route.timeout", "limit on a request with its retries"),
+    key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
     key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),
     like("balancer", "cluster.balancer", "how an endpoint is chosen"),
+    key("choice_count", Count(2, ANY), Is("2"), "least_request: draws, the least loaded wins"),
+    key("active_request_bias", Number, Is("1"), "least_request: weight / (active + 1) ^ this"),
+    key("hash_on", Table(HASH_ON), None, "ring_hash, maglev: what is hashed; a draw if not given"),
+    key("minimum_ring_size", Count(1, RING_MAX), Is("1024"), "ring_hash: points at least"),
+    key("maximum_ring_size", Count(1, RING_MAX), Is("8388608"), "ring_hash: points at most"),
+    key("maglev_table_size", Count(2, TABLE_MAX), Is("65537"), "maglev: places, a prime"),
+    key("slow_start", Table(SLOW_START), None, "a new endpoint's weight grows with its age"),
+    key("locality", Table(LOCALITY), None, "how places count; not at all if not given"),
+    key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
-    key("outlier_detection", Switch(Group("outlier")), None, "passive health; off if not given"),
+    key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
 ]);
+
+const HASH_ON: Keys = Fixed(&[
+    key("header", Text, None, "the value of this header; user-{1..1000} has one a request"),
+    key("cookie", Text, None, "the value of this cookie; made from the client if it is missing"),
+    key("query", Text, None, "the value of this parameter of the path"),
+    key(
+        "source",
+        Bool,
+        Is("false"),
+        "the client's address; from ingress every request has its own",
+    ),
+]);
+
+const SLOW_START: Keys = Fixed(&[
+    key("window", Duration, Required, "how long an endpoint is new"),
+    key("aggression", Number, Is("1"), "weight × (age / window) ^ (1 / this)"),
+    key("min_weight", Share, Is("10%"), "at least this share of the weight"),
+]);
+
+pub(crate) const LOCALITY: Keys = Fixed(&[
+    key("failover", Bool, Is("false"), "other zones are the next priority (Istio's failover)"),
+    key("prefer_close", Bool, Is("false"), "the same (Kubernetes' trafficDistribution)"),
+    key("weights", Weights, None, "zones and their weights, for all clients"),
+    key("distribute", Tables(DISTRIBUTE, ""), None, "weights by the client's zone; others as ever"),
+    key("zone_aware", Switch(ZONE_AWARE), None, "stay in the zone as far as numbers allow"),
+]);
+
+const DISTRIBUTE: Keys = Fixed(&[
+    key("from", Text, None, "the clients' zone; all others if not given"),
+    key("to", Weights, Required, "zones and their percents; other zones get nothing"),
+]);
+
+const ZONE_AWARE: Keys = Fixed(&[key(
+    "min_cluster_size",
+    Count(0, ANY),
+    Is("6"),
+    "with fewer healthy endpoints zones do not count",
+)]);
 
 macro_rules! retries {
     ($($more:expr),*) => { Fixed(&[
@@ -107,6 +167,7 @@ macro_rules! retries {
         like("on", "retry.on", "conditions"),
         like("statuses", "retry.statuses", "statuses for retriable-status-codes"),
         like("per_try_timeout", "retry.per_try_timeout", "limit on each attempt; 0 for none"),
+        key("per_try_idle_timeout", Duration, None, "limit on an attempt that hears nothing"),
         like("backoff_base", "retry.backoff_base", "first back-off; doubles"),
         like("backoff_max", "retry.backoff_max", "longest back-off; 10 × a base given here"),
         like("previous_hosts", "retry.previous_hosts", "whether endpoints tried are avoided"),
@@ -131,12 +192,59 @@ const CIRCUIT_BREAKER: Keys = Fixed(&[
     like("max_retries", "cluster.max_retries", "retries under way"),
 ]);
 
+const OUTLIER: Keys = Fixed(&[
+    like(
+        "consecutive_5xx",
+        "outlier.consecutive_5xx",
+        "5xx and local failures in a row; 0 for off",
+    ),
+    like("consecutive_gateway", "outlier.consecutive_gateway", "502, 503, 504 in a row; 0 for off"),
+    like("interval", "outlier.interval", "the grid on which endpoints are compared and come back"),
+    like("base_ejection", "outlier.base_ejection", "an ejection lasts this × ejections so far"),
+    like("max_ejection", "outlier.max_ejection", "at most so long"),
+    like("max_ejection_share", "outlier.max_ejection_share", "at most this share, rounded down"),
+    like("always_eject_one", "outlier.always_eject_one", "one even if the share allows none"),
+    key("enforcing_consecutive_5xx", Share, Is("100%"), "share of detections that eject"),
+    key("enforcing_consecutive_gateway", Share, Is("100%"), "share of detections that eject"),
+    key("split_local_origin", Bool, Is("false"), "count failures of this side apart from answers"),
+    key(
+        "consecutive_local_origin",
+        Count(0, ANY),
+        Is("5"),
+        "if apart: so many in a row; 0 for off",
+    ),
+    key("enforcing_consecutive_local_origin", Share, Is("100%"), "share of detections that eject"),
+    key("success_rate", Switch(SUCCESS_RATE), None, "far below the mean; off if not given"),
+    key("failure_percentage", Switch(FAILURE_PERCENTAGE), None, "too many fail; off if not given"),
+    key("max_ejection_jitter", Duration, Is("0s"), "an ejection lasts longer by a draw below this"),
+]);
+
+const SUCCESS_RATE: Keys = Fixed(&[
+    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not compared"),
+    key("request_volume", Count(0, ANY), Is("100"), "answers of an endpoint in an interval"),
+    key("stdev_factor", Number, Is("1.9"), "so many standard deviations below the mean"),
+    key("enforcing", Share, Is("100%"), "share of detections that eject"),
+]);
+
+const FAILURE_PERCENTAGE: Keys = Fixed(&[
+    key("threshold", Share, Is("85%"), "the share of failures that is too large"),
+    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not looked at"),
+    key("request_volume", Count(0, ANY), Is("50"), "answers of an endpoint in an interval"),
+    key("enforcing", Share, Is("100%"), "share of detections that eject"),
+]);
+
 const CONNECTIONS: Keys = Fixed(&[
     like("churn", "connections.churn", "rate at which each connection is closed from outside"),
     like("idle_timeout", "cluster.idle_timeout", "closed after this without a request"),
     like("connect_timeout", "cluster.connect_timeout", "TCP and TLS must be up within this"),
     key("max_requests", Count(0, ANY), Is("0"), "requests a connection carries; 0 for no limit"),
     like("max_streams", "cluster.max_streams", "streams at once on an HTTP/2 connection"),
+    key(
+        "max_stream_duration",
+        Duration,
+        Is("0s"),
+        "limit on an attempt with its answer; 0 for none",
+    ),
 ]);
 
 pub(crate) const ROUTE: Keys = Fixed(&[
@@ -144,7 +252,10 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     key("match", OneOrMany(MATCH), None, "any of these; everything if not given"),
     key("weights", Weights, None, "versions and their weights; the whole service if not given"),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
+    key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("retries", Table(ROUTE_RETRIES), None, "retries; the service's if not given"),
+    key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
+    key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
 ]);
 
 const MATCH: Keys = Fixed(&[
@@ -158,12 +269,16 @@ const WORKLOAD: Keys = Fixed(&[
     key("version", Text, None, "the version; names the workload service-version"),
     key("labels", Labels, None, "more labels than app and version"),
     key("replicas", Count(0, PODS_MAX), Is("1"), "pods"),
+    key("weight", Count(1, ANY), Is("1"), "relative weight of each pod's endpoint"),
+    key("priority", Count(0, PRIORITY_MAX), Is("0"), "priority of its endpoints, 0 first"),
+    key("health", Word(HEALTH), Is("healthy"), "what the control plane says of its endpoints"),
     key("workers", Count(1, ANY), Is("1"), "requests worked on at once by a pod"),
     key("queue", Count(0, ANY), None, "requests that may wait in a pod; no limit if not given"),
     key("discipline", Word(&["fifo", "ps"]), Is("fifo"), "order of service"),
     key("time", Distribution, Required, "local work for a request"),
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
+    key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
     key("zones", Names, None, "its pods run on the nodes of these"),
     key("nodes", Names, None, "its pods run on these; on all if not given"),
     key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
@@ -184,22 +299,6 @@ const CALL: Keys = Fixed(&[
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
 ]);
 
-const ERRORS: Keys = Fixed(&[
-    key("share", Share, Required, "share of requests that end with an error"),
-    key("status", Count(400, 599), Is("500"), "its status"),
-]);
-
-const ROLLOUT: Keys = Fixed(&[
-    key("max_surge", Share, Is("25%"), "pods above the wanted number, rounded up"),
-    key("max_unavailable", Share, Is("25%"), "pods below it, rounded down"),
-]);
-
-const SHUTDOWN: Keys = Fixed(&[
-    key("pre_stop", Duration, Is("0s"), "from the deletion to SIGTERM"),
-    key("graceful", Bool, Is("true"), "whether the app finishes what it has"),
-    like("grace_period", "pod.grace_period", "SIGKILL comes so long after the deletion"),
-]);
-
 const TRAFFIC: Keys = Fixed(&[
     key("id", Text, Required, "names it"),
     key("from", Text, Required, "ingress, a service, or service/version"),
@@ -212,8 +311,20 @@ const TRAFFIC: Keys = Fixed(&[
 
 /// What events do.
 pub(crate) const ACTIONS: &[&str] = &[
-    "fail", "restart", "freeze", "slow", "errors", "cut", "degrade", "rollout", "scale", "route",
-    "traffic", "note",
+    "fail",
+    "restart",
+    "freeze",
+    "slow",
+    "errors",
+    "cut",
+    "degrade",
+    "rollout",
+    "scale",
+    "route",
+    "endpoints",
+    "traffic",
+    "behave",
+    "note",
 ];
 
 const EVENT: Keys = Fixed(&[
@@ -232,11 +343,20 @@ const EVENT: Keys = Fixed(&[
     key("part", Word(&["app"]), None, "only the app in the pods, not their proxies"),
     key("factor", Number, None, "times as slow, or times the traffic"),
     key("status", Count(400, 599), Is("500"), "the status of errors"),
+    key(
+        "behaviour",
+        Table(BEHAVIOUR),
+        None,
+        "how port, answers and connections behave from now on",
+    ),
     key("delay", Duration, Is("0s"), "added one-way delay"),
     key("loss", Share, Is("0"), "added loss"),
     key("replicas", Count(0, PODS_MAX), None, "pods wanted from now on"),
     key("weights", Weights, None, "versions and their weights"),
     key("route", Text, None, "the name of the rule, where there are several"),
+    key("weight", Count(1, ANY), None, "relative weight of endpoints"),
+    key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
+    key("health", Word(HEALTH), None, "health of endpoints"),
 ]);
 
 const VARIANT: Keys = Fixed(&[

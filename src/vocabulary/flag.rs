@@ -37,6 +37,8 @@ pub enum ResponseFlag {
     LR,
     /// Downstream connection termination.
     DC,
+    /// Downstream remote reset: the client reset its stream.
+    DR,
     /// Rate limited.
     RL,
     /// Rejected by external authorization.
@@ -53,12 +55,14 @@ pub enum ResponseFlag {
     DT,
     /// No filter configuration found.
     NFCF,
+    /// Upstream max stream duration reached.
+    UMSDR,
 }
 
 use ResponseFlag as F;
 
 /// All flags in print order, with the spelling of Envoy's access log.
-const ALL: [(F, &str); 21] = [
+const ALL: [(F, &str); 23] = [
     (F::DI, "DI"),
     (F::FI, "FI"),
     (F::URX, "URX"),
@@ -72,6 +76,7 @@ const ALL: [(F, &str); 21] = [
     (F::UR, "UR"),
     (F::LR, "LR"),
     (F::DC, "DC"),
+    (F::DR, "DR"),
     (F::RL, "RL"),
     (F::UAEX, "UAEX"),
     (F::OM, "OM"),
@@ -80,6 +85,7 @@ const ALL: [(F, &str); 21] = [
     (F::SI, "SI"),
     (F::DT, "DT"),
     (F::NFCF, "NFCF"),
+    (F::UMSDR, "UMSDR"),
 ];
 
 /// A set of response flags.
@@ -101,9 +107,20 @@ impl Flags {
         Self(self.0 | 1 << flag as u8)
     }
 
+    /// This set and all of `other`.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether `flag` is in the set.
     pub const fn has(self, flag: ResponseFlag) -> bool {
         self.0 & 1 << flag as u8 != 0
+    }
+
+    /// Whether some flag of `other` is in the set.
+    pub const fn has_any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether every flag of `other` is in the set.

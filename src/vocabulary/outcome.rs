@@ -43,6 +43,30 @@ pub enum Details {
     PerTryTimeout,
     /// The client left first.
     DownstreamDisconnect,
+    /// The client reset its HTTP/2 stream first.
+    DownstreamReset,
+    /// The upstream broke off in the middle of its answer.
+    ResetAfterResponse,
+    /// The per-try idle timeout passed.
+    PerTryIdleTimeout,
+    /// The stream idle timeout passed.
+    StreamIdleTimeout,
+    /// The cluster's limit on the duration of a stream passed.
+    MaxStreamDuration,
+    /// The route itself answered, or redirected.
+    DirectResponse,
+    /// The fault filter aborted the request.
+    FaultAbort,
+    /// The local rate limit had no token left.
+    LocalRateLimited,
+    /// No policy of the RBAC filter lets the request pass.
+    RbacNoMatch,
+    /// A policy of the RBAC filter denies the request.
+    RbacMatched,
+    /// The authorization service denied the request.
+    ExtAuthzDenied,
+    /// The authorization service could not be asked.
+    ExtAuthzError,
     /// The app's queue was full, or it was shedding load.
     AppOverflow,
     /// The app itself answered with an error.
@@ -52,6 +76,11 @@ pub enum Details {
 }
 
 impl Details {
+    /// Whether this is the upstream's own answer.
+    pub const fn is_of_upstream(self) -> bool {
+        matches!(self, Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed)
+    }
+
     /// The text of the access log.
     pub const fn text(self) -> &'static str {
         match self {
@@ -88,9 +117,25 @@ impl Details {
             Self::ResponseTimeout => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::DownstreamDisconnect => "downstream_remote_disconnect",
+            Self::DownstreamReset => "http2.remote_reset",
+            Self::ResetAfterResponse => "upstream_reset_after_response_started{protocol_error}",
+            Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
+            Self::StreamIdleTimeout => "stream_idle_timeout",
+            Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
+            Self::DirectResponse => "direct_response",
+            Self::FaultAbort => "fault_filter_abort",
+            Self::LocalRateLimited => "local_rate_limited",
+            Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
+            Self::RbacMatched => "rbac_access_denied_matched_policy",
+            Self::ExtAuthzDenied => "ext_authz_denied",
+            Self::ExtAuthzError => "ext_authz_error",
         }
     }
 }
+
+/// Flags of an answer that began well and was broken off.
+const TRUNCATED: Flags =
+    Flags::of(F::UPE).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
 
 /// How something ended, as the originator's proxy logs it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -112,7 +157,7 @@ impl Outcome {
     /// The proxy's own answer for a failure named by its details.
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
-            Details::ViaUpstream => (200, Flags::NONE),
+            Details::ViaUpstream | Details::DirectResponse => (200, Flags::NONE),
             Details::AppOverflow => (503, Flags::NONE),
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
@@ -127,8 +172,18 @@ impl Outcome {
             | Details::WrongVersionNumber => (503, Flags::of(F::UF)),
             Details::ConnectionTermination => (503, Flags::of(F::UC)),
             Details::RemoteReset | Details::RemoteRefusedStream => (503, Flags::of(F::UR)),
-            Details::ResponseTimeout | Details::PerTryTimeout => (504, Flags::of(F::UT)),
+            Details::ResponseTimeout | Details::PerTryTimeout | Details::PerTryIdleTimeout => {
+                (504, Flags::of(F::UT))
+            }
             Details::DownstreamDisconnect => (0, Flags::of(F::DC)),
+            Details::DownstreamReset => (0, Flags::of(F::DR)),
+            Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
+            Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
+            Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
+            Details::FaultAbort => (503, Flags::of(F::FI)),
+            Details::LocalRateLimited => (429, Flags::of(F::RL)),
+            Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
+            Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),
         };
         Self { status, flags, details }
     }
@@ -141,6 +196,11 @@ impl Outcome {
 
     /// Whether this is a complete answer below 500.
     pub const fn is_ok(self) -> bool {
+        self.has_good_status() && !self.flags.has_any(TRUNCATED)
+    }
+
+    /// Whether there is a status, and it is below 500.
+    pub const fn has_good_status(self) -> bool {
         // One comparison: 0 wraps around to the greatest number.
         self.status.wrapping_sub(1) < 499
     }

@@ -33,6 +33,7 @@ use crate::observe::recorder::Recorder;
 use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::cause::Causes;
+use std::collections::BTreeMap;
 
 impl<'p> World<'p> {
     /// The world of a plan at time zero.
@@ -62,6 +63,9 @@ impl<'p> World<'p> {
             calls: Slab::with_capacity(1024),
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
+            proxied: BTreeMap::new(),
+            has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),
+            filters: BTreeMap::new(),
             upstreams: Vec::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
@@ -72,12 +76,14 @@ impl<'p> World<'p> {
                 universe.clusters.len(),
                 Scopes::new(plan),
                 universe.services.iter().map(|service| service.route).collect(),
+                super::settings::initial(plan),
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
             clock: Clock::default(),
             sampling: None,
             recorder,
+            access: options.access_log.then(Box::default),
             ledger: Ledger::default(),
             causes: Causes::default(),
             census: Census::default(),

@@ -12,7 +12,7 @@ use super::state::{Life, NONE, Parent};
 use crate::kernel::queue::Ticket;
 use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::{Key, Stream, below};
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::model::traffic::source::{Gaps, RateProfile};
 use crate::plan::traffic::{Arrivals, Traffic};
 use crate::plan::universe::WorkloadId;
@@ -47,6 +47,12 @@ pub(crate) mod purpose {
     pub(crate) const CHURN: u32 = 12;
     /// Think time.
     pub(crate) const THINK: u32 = 13;
+    /// Whether a fault filter delays.
+    pub(crate) const FAULT_DELAY: u32 = 15;
+    /// Whether a fault filter aborts.
+    pub(crate) const FAULT_ABORT: u32 = 240;
+    /// Which number of a range in a header.
+    pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.
     pub(crate) const DEMAND: u32 = 1024;
     /// Local work; the step is added.
@@ -66,9 +72,22 @@ pub(crate) struct Source {
 
 #[expect(clippy::large_enum_variant, reason = "one a source of traffic, and most are open")]
 enum Kind {
-    Open { gaps: Gaps, stream: Stream },
-    Replay { times: Vec<Time>, next: usize },
-    Closed { think: Sampler },
+    Open {
+        gaps: Gaps,
+        stream: Stream,
+    },
+    Replay {
+        times: Vec<Time>,
+        next: usize,
+    },
+    Closed {
+        think: Sampler,
+    },
+    /// Requests that are left.
+    Shared {
+        think: Duration,
+        left: u64,
+    },
 }
 
 impl Source {
@@ -81,6 +100,9 @@ impl Source {
             },
             Arrivals::Replay(times) => Kind::Replay { times: times.clone(), next: 0 },
             Arrivals::ClosedLoop { think, .. } => Kind::Closed { think: samplers.of(think) },
+            Arrivals::Shared { think, requests, .. } => {
+                Kind::Shared { think: *think, left: *requests }
+            }
         };
         Self {
             hash: crate::kernel::stream::name_hash(&traffic.id),
@@ -97,12 +119,14 @@ impl World<'_> {
     pub(super) fn begin_traffic(&mut self) {
         for index in 0..self.sources.len() {
             let slot = u32::try_from(index).expect("few sources");
-            let Arrivals::ClosedLoop { users, .. } = &self.plan.traffic[index].arrivals else {
-                self.schedule_arrival(slot);
-                continue;
-            };
-            for user in 0..*users {
-                self.user_thinks(slot, user, None);
+            match &self.plan.traffic[index].arrivals {
+                Arrivals::ClosedLoop { users, .. } => {
+                    (0..*users).for_each(|user| self.user_thinks(slot, user, None));
+                }
+                Arrivals::Shared { from, users, .. } => {
+                    (0..*users).for_each(|user| self.user_takes(slot, user, *from));
+                }
+                Arrivals::OpenLoop { .. } | Arrivals::Replay(_) => self.schedule_arrival(slot),
             }
         }
     }
@@ -159,7 +183,7 @@ impl World<'_> {
                 *next += 1;
                 time
             }
-            Kind::Closed { .. } => None,
+            Kind::Closed { .. } | Kind::Shared { .. } => None,
         };
         self.set_arrival(index, next);
     }
@@ -197,7 +221,14 @@ impl World<'_> {
     /// A user's request ended (or the user comes): think, then ask.
     pub(super) fn user_thinks(&mut self, source: u32, user: u32, key: Option<Key>) {
         let entry = &mut self.sources[source as usize];
-        let Kind::Closed { think } = &entry.kind else { return };
+        let think = match &entry.kind {
+            Kind::Closed { think } => think,
+            Kind::Shared { think, .. } => {
+                let at = self.now.saturating_add(*think);
+                return self.user_takes(source, user, at);
+            }
+            Kind::Open { .. } | Kind::Replay { .. } => return,
+        };
         let draw = match key {
             Some(key) => key.draw(0, purpose::THINK),
             None => entry.keys.next_u64(),
@@ -210,6 +241,16 @@ impl World<'_> {
         let time = self.now.saturating_add(thinks);
         if time < self.end {
             self.queue.at(time, Event::UserReturns(slot).pack());
+        }
+    }
+
+    /// A user takes one of the requests that are left, for the instant `at`.
+    fn user_takes(&mut self, source: u32, user: u32, at: Time) {
+        let slot = self.user_slot(source, user);
+        let Kind::Shared { left, .. } = &mut self.sources[source as usize].kind else { return };
+        if *left != 0 && at < self.end {
+            *left -= 1;
+            self.queue.at(at, Event::UserReturns(slot).pack());
         }
     }
 
@@ -237,11 +278,7 @@ impl World<'_> {
     }
 
     fn users_before(&self, source: u32) -> u32 {
-        let users = |traffic: &Traffic| match traffic.arrivals {
-            Arrivals::ClosedLoop { users, .. } => users,
-            _ => 0,
-        };
-        self.plan.traffic[..source as usize].iter().map(users).sum()
+        self.plan.traffic[..source as usize].iter().map(|one| one.arrivals.users()).sum()
     }
 
     /// Whether the pod can make calls.

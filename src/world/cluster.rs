@@ -17,7 +17,7 @@ use crate::kernel::time::Duration;
 use crate::model::cluster::deployment::{Change, Deployment};
 use crate::model::identity::retry::{Law, RetryLoop};
 use crate::plan::parameter::FailurePolicy;
-use crate::plan::universe::{Errors, Role, WorkloadId};
+use crate::plan::universe::{Behaviour, ClusterId, Errors, Role, WorkloadId};
 use crate::vocabulary::cause::{CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
 
@@ -44,8 +44,13 @@ pub(crate) struct WorkloadState {
     is_rolling: bool,
     /// Work takes this many times as long.
     pub slow: f64,
+    /// Work does not take as long as the program says.
+    pub is_disturbed: bool,
     pub errors: Errors,
     pub error_cause: Option<CauseId>,
+    pub behaviour: Behaviour,
+    /// Each step of local work takes so long, whatever the program says.
+    pub work: Option<Duration>,
     start_times: Stream,
 }
 
@@ -71,10 +76,20 @@ impl WorkloadState {
             cause: None,
             is_rolling: false,
             slow: 1.0,
+            is_disturbed: false,
             errors: workload.errors,
             error_cause: None,
+            behaviour: workload.behaviour,
+            work: None,
             start_times: Stream::new(seed, "pod start", &workload.name),
         }
+    }
+}
+
+impl WorkloadState {
+    /// How long a step of local work takes that the program says takes `work`.
+    pub(super) fn disturbed(&self, work: Duration) -> Duration {
+        self.work.unwrap_or(work).scale(self.slow)
     }
 }
 
@@ -170,15 +185,20 @@ impl World<'_> {
         self.config.begin_version(self.now, cause);
         for place in 0..self.compiled.clusters_of[workload.index()].len() {
             let cluster = self.compiled.clusters_of[workload.index()][place];
-            let workloads = &self.plan.universe.clusters[cluster.index()].workloads;
-            let ready = workloads.iter().flat_map(|one| &self.workloads[one.index()].ready);
-            let mut list: Vec<u32> = ready.copied().collect();
-            list.sort_unstable();
-            for endpoint in self.config.set_endpoints(cluster, &list) {
-                self.wake_holders(cluster, endpoint);
-            }
+            self.list_endpoints(cluster);
         }
         self.schedule_watch();
+    }
+
+    /// The endpoints of a cluster are the ready pods of its workloads.
+    pub(super) fn list_endpoints(&mut self, cluster: ClusterId) {
+        let workloads = self.members_in_force(cluster).iter();
+        let ready = workloads.flat_map(|one| &self.workloads[one.index()].ready);
+        let mut list: Vec<u32> = ready.copied().collect();
+        list.sort_unstable();
+        for endpoint in self.config.set_endpoints(cluster, &list) {
+            self.wake_holders(cluster, endpoint);
+        }
     }
 
     // === deployments ===

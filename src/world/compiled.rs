@@ -3,6 +3,7 @@
 //! Source: derived from the plan alone.
 //! Left out: anything that changes while running.
 
+use super::balance::{is_even, uneven};
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -11,8 +12,9 @@ use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
+use crate::plan::filter::Filter;
 use crate::plan::policy::Destination;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step};
+use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -51,6 +53,12 @@ pub(crate) struct Compiled {
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
     pub traffic_targets: Vec<Target>,
+    /// Some proxy has filters.
+    pub has_filters: bool,
+    /// Some cluster has a limit on streams.
+    pub has_max_stream: bool,
+    /// The edges of authorization calls, by workload and service.
+    authz_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
     pub watch_delay: LaneId,
     /// Of the tables of all samplers, also of those of others.
     pub sampler_bytes: usize,
@@ -63,6 +71,11 @@ pub(crate) enum CompiledStep {
     Calls {
         sites: Range<usize>,
         holds_worker: bool,
+    },
+    /// The proxy sends the request on to this service; the class is the request's own.
+    Forward {
+        to: ServiceId,
+        edge: u32,
     },
 }
 
@@ -94,6 +107,7 @@ pub(crate) struct CompiledRule {
     pub takes_success: bool,
     pub timeout: Option<LaneId>,
     pub per_try: Option<LaneId>,
+    pub idle: Option<LaneId>,
     /// The sum of the weights of its split.
     pub weights: u64,
 }
@@ -104,11 +118,15 @@ pub(crate) struct CompiledCluster {
     /// Of its name: an index would change with clusters that have nothing to do with it.
     pub hash: u64,
     pub connect_timeout: LaneId,
+    /// Limit on an attempt with all of its answer.
+    pub max_stream: Option<LaneId>,
     pub idle_timeout: Option<LaneId>,
     /// The same on the clock of traffic, for requests that are sampled.
     pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
+    /// Its endpoints are all alike, now and later.
+    pub is_even: bool,
 }
 
 impl Compiled {
@@ -128,22 +146,8 @@ impl Compiled {
         };
         let traffic_targets =
             plan.traffic.iter().map(|one| traffic_target(one, &mut edges)).collect();
-        let optional =
-            |queue: &mut Queue, delay: Duration| (!delay.is_zero()).then(|| queue.lane(delay));
-        let mut rules = Vec::new();
-        for table in &universe.routes {
-            let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
-                only: match rule.split.as_slice() {
-                    [(Destination::Cluster(cluster), _)] => Some(*cluster),
-                    _ => None,
-                },
-                takes_success: rule.retry.statuses.is_empty(),
-                timeout: optional(queue, rule.timeout),
-                per_try: optional(queue, rule.retry.per_try_timeout),
-                weights: rule.split.iter().map(|(_, weight)| u64::from(*weight)).sum(),
-            };
-            rules.push(table.rules.iter().map(rule).collect());
-        }
+        let rules = rules(plan, queue);
+        let uneven = uneven(plan);
         let clusters = universe.clusters.iter().map(|cluster| {
             let pool = &cluster.policy.pool;
             let churn = (0.0 < pool.churn_per_s).then(|| {
@@ -153,10 +157,12 @@ impl Compiled {
             CompiledCluster {
                 hash: name_hash(&cluster.name),
                 connect_timeout: queue.lane(pool.connect_timeout),
+                max_stream: optional(queue, pool.max_stream_duration),
                 idle_timeout: optional(queue, pool.idle_timeout),
                 idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
                     .then(|| queue.pausable_lane(pool.idle_timeout)),
                 churn,
+                is_even: is_even(cluster, &uneven),
             }
         });
         let clusters = clusters.collect();
@@ -167,7 +173,14 @@ impl Compiled {
         let start_times = universe.workloads.iter().map(|one| samplers.of(&one.start_time));
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
+        let authz_edges = authz_edges(plan, &mut edges);
         Self {
+            has_max_stream: {
+                let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
+                pools.any(|pool| !pool.max_stream_duration.is_zero())
+            },
+            has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty()),
+            authz_edges,
             programs,
             calls,
             start_times,
@@ -179,6 +192,16 @@ impl Compiled {
             watch_delay: queue.lane(plan.parameters.kubernetes.watch_delay),
             sampler_bytes: 0,
         }
+    }
+
+    /// The edge of the calls of a workload's authorization filter.
+    pub(crate) fn authz_edge(&self, workload: WorkloadId, service: ServiceId) -> u32 {
+        self.authz_edges[&(workload, service)]
+    }
+
+    /// Whether a workload is a proxy that sends requests on.
+    pub(crate) fn forwards(&self, workload: WorkloadId) -> bool {
+        matches!(self.programs[workload.index()].first(), Some(CompiledStep::Forward { .. }))
     }
 
     /// Bytes held.
@@ -202,6 +225,53 @@ impl Compiled {
     }
 }
 
+/// By route table and rule: its timers, and what a call asks of it.
+fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
+    let mut rules = Vec::new();
+    for table in &plan.universe.routes {
+        let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
+            only: match rule.split.as_slice() {
+                [(Destination::Cluster(cluster), _)] if rule.direct.is_none() => Some(*cluster),
+                _ => None,
+            },
+            takes_success: rule.retry.statuses.is_empty(),
+            timeout: optional(queue, rule.timeout),
+            per_try: optional(
+                queue,
+                shorter(rule.retry.per_try_timeout, rule.retry.per_try_idle_timeout),
+            ),
+            idle: optional(queue, rule.idle_timeout),
+            weights: rule.split.iter().map(|(_, weight)| u64::from(*weight)).sum(),
+        };
+        rules.push(table.rules.iter().map(rule).collect());
+    }
+    rules
+}
+
+/// A lane for a delay that is not zero.
+fn optional(queue: &mut Queue, delay: Duration) -> Option<LaneId> {
+    (!delay.is_zero()).then(|| queue.lane(delay))
+}
+
+/// The shorter of two limits, of which zero is none.
+pub(super) fn shorter(one: Duration, other: Duration) -> Duration {
+    if one.is_zero() || (!other.is_zero() && other < one) { other } else { one }
+}
+
+/// The edges of the calls that authorization filters make.
+fn authz_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(WorkloadId, ServiceId), u32> {
+    let mut all = BTreeMap::new();
+    for (workload, id) in plan.universe.workloads.iter().zip(0..) {
+        for filter in &workload.filters {
+            let Filter::ExtAuthz(authz) = filter else { continue };
+            let to = plan.universe.services[authz.service.index()].name.clone();
+            let edge = edges.number(workload.app.clone(), to, None);
+            all.insert((WorkloadId(id), authz.service), edge);
+        }
+    }
+    all
+}
+
 /// Every workload's program, whose edges are numbered as they are met, and all call sites.
 fn programs(
     plan: &Plan,
@@ -211,29 +281,30 @@ fn programs(
     let universe = &plan.universe;
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for workload in &universe.workloads {
-        let mut call = |call: &CallSite| {
-            let to = universe.services[call.to.index()].name.clone();
-            let edge = edges.number(workload.app.clone(), to, None);
-            CompiledCall {
-                target: Target { to: call.to, class: call.class, edge },
-                rare: NONE,
-                probability: call.probability,
-                required: call.required,
-                index: call.index,
-            }
+        let mut edge_to = |to: ServiceId| {
+            let name = universe.services[to.index()].name.clone();
+            edges.number(workload.app.clone(), name, None)
         };
-        let step = |step: &Step| match step {
+        let call = |call: &CallSite, edge: u32| CompiledCall {
+            target: Target { to: call.to, class: call.class, edge },
+            rare: NONE,
+            probability: call.probability,
+            required: call.required,
+            index: call.index,
+        };
+        let mut step = |step: &Step| match step {
             Step::Work(time) => CompiledStep::Work(samplers.of(time)),
+            Step::Forward(to) => CompiledStep::Forward { to: *to, edge: edge_to(*to) },
             Step::Calls(calls) => {
                 let first = sites.len();
-                sites.extend(calls.iter().map(&mut call));
+                sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));
                 CompiledStep::Calls {
                     sites: first..sites.len(),
                     holds_worker: calls.iter().any(|call| call.holds_worker),
                 }
             }
         };
-        programs.push(workload.program.iter().map(step).collect());
+        programs.push(workload.program.iter().map(&mut step).collect());
     }
     (programs, sites)
 }

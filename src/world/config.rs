@@ -10,23 +10,25 @@
 
 use super::World;
 use super::scopes::Scopes;
+use super::settings::Settings;
 use super::state::Pod;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
-use crate::plan::universe::{ClusterId, RouteId, ServiceId};
+use crate::plan::universe::{ClusterId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
 /// Something that has a history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Thing {
+pub(super) enum Thing {
     Endpoints(ClusterId),
     Route(ServiceId),
+    Settings(WorkloadId),
 }
 
 /// Values with the versions from which they hold, in order.
-type History<T> = Vec<(u32, T)>;
+pub(super) type History<T> = Vec<(u32, T)>;
 
 /// What of the configuration a proxy has: the version of each xDS type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,32 +58,41 @@ impl Seen {
 
 /// The history of the configuration.
 pub(crate) struct Config {
-    versions: Versions<Thing>,
-    lists: Snapshots,
+    pub(super) versions: Versions<Thing>,
+    pub(super) lists: Snapshots,
     /// By cluster.
-    endpoints: Vec<History<SnapshotId>>,
+    pub(super) endpoints: Vec<History<SnapshotId>>,
     /// By service.
     routes: Vec<History<RouteId>>,
+    /// What is said of endpoints.
+    pub(super) settings: Settings,
     pub scopes: Scopes,
     /// When the newest version came.
-    newest_at: Time,
+    pub(super) newest_at: Time,
     /// The version that the API server's watchers know.
     pub watched: u32,
 }
 
 impl Config {
     /// Version 1: no endpoints yet, and these routes, at time zero.
-    pub(crate) fn new(clusters: usize, scopes: Scopes, routes: Vec<RouteId>) -> Self {
+    pub(crate) fn new(
+        clusters: usize,
+        scopes: Scopes,
+        routes: Vec<RouteId>,
+        settings: Settings,
+    ) -> Self {
         let cluster = |index| ClusterId(u32::try_from(index).expect("fewer than 2^32 clusters"));
         let service = |index| ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
         let things = (0..clusters).map(|index| Thing::Endpoints(cluster(index)));
         let things = things.chain((0..routes.len()).map(|index| Thing::Route(service(index))));
+        let things = things.chain(settings.keys().map(|workload| Thing::Settings(*workload)));
         let versions = Versions::new(things);
         let mut lists = Snapshots::default();
         Self {
             versions,
             endpoints: (0..clusters).map(|_| vec![(1, lists.add(&[], None))]).collect(),
             routes: routes.into_iter().map(|route| vec![(1, route)]).collect(),
+            settings,
             lists,
             scopes,
             newest_at: Time::ZERO,
@@ -191,13 +202,16 @@ impl Config {
 
     /// A holder leaves a version.
     fn release(&mut self, version: u32) {
-        let Self { versions, lists, endpoints, routes, .. } = self;
+        let Self { versions, lists, endpoints, routes, settings, .. } = self;
         versions.release(version, |thing| match thing {
             Thing::Endpoints(cluster) => {
                 lists.release(take(&mut endpoints[cluster.index()], version));
             }
             Thing::Route(service) => {
                 take(&mut routes[service.index()], version);
+            }
+            Thing::Settings(workload) => {
+                settings.get_mut(&workload).map(|history| take(history, version));
             }
         });
     }
@@ -213,7 +227,7 @@ impl Config {
 
 /// The value in force as of a version: nearly always the newest.
 #[inline]
-fn as_of<T>(history: &History<T>, version: u32) -> Option<&(u32, T)> {
+pub(super) fn as_of<T>(history: &History<T>, version: u32) -> Option<&(u32, T)> {
     match history.last() {
         Some(newest) if newest.0 <= version => Some(newest),
         _ => as_of_old(history, version),
@@ -303,7 +317,8 @@ impl World<'_> {
 
     /// Holders and histories, recounted.
     pub(super) fn audit_config(&self) {
-        let Config { versions, lists, endpoints, routes, scopes, watched, .. } = &self.config;
+        let Config { versions, lists, endpoints, routes, settings, scopes, watched, .. } =
+            &self.config;
         let mut holders = Vec::with_capacity(6 * self.pods.len());
         for pod in &self.pods {
             holders.extend(pod.seen.versions());
@@ -347,6 +362,7 @@ impl World<'_> {
             }
         }
         assert!(routes.iter().all(|one| is_needed(one, &holders)), "a route, too");
+        assert!(settings.values().all(|one| is_needed(one, &holders)), "settings, too");
         for (_, base) in lists.bases() {
             if let Some(base) = base {
                 used(base);

@@ -17,6 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
+use crate::plan::universe::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -56,6 +57,7 @@ impl World<'_> {
     // === opening ===
 
     fn open_connection(&mut self, index: u32, host: u32, worker: u8) {
+        self.count(index, |counters| counters.connections += 1);
         let upstream = &mut self.upstreams[index as usize];
         upstream.gauges.connections += 1;
         upstream.opened += 1;
@@ -155,14 +157,16 @@ impl World<'_> {
             return self.send_syn(id);
         }
         let client = self.upstreams[connection.upstream as usize].pod;
+        let port = self.port_of(connection.pod);
         if self.thaws_at(connection.pod, false).is_some()
+            || port == Port::Swallows
             || self.is_swallowed(connection.pod, client)
         {
             self.connections[id].pending += 1;
             return self.resend_syn(id);
         }
         let is_same = self.pods[connection.pod as usize].birth == connection.birth;
-        let accepts = self.is_listening(connection.pod);
+        let accepts = port == Port::Listens && self.is_listening(connection.pod);
         // A pod that came back listens for connections that were meant for it before.
         let record = &mut self.connections[id];
         record.birth =
@@ -180,6 +184,16 @@ impl World<'_> {
         let path = self.network.path(from, to);
         let draw = || key.draw(0, purpose::LINK_BACK);
         self.over(path, extra, draw, Event::Connected(slot));
+    }
+
+    /// What becomes of connections to a pod: its sidecar takes them, whatever the app does.
+    fn port_of(&self, pod: u32) -> Port {
+        let pod = &self.pods[pod as usize];
+        if pod.is_meshed {
+            Port::Listens
+        } else {
+            self.workloads[pod.workload.index()].behaviour.port
+        }
     }
 
     fn is_swallowed(&self, a: u32, b: u32) -> bool {

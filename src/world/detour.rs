@@ -14,30 +14,17 @@ use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
+use crate::observe::access_log::Counters;
 use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
-    /// The route timeout: 504 UT, never retried.
-    pub(super) fn route_timeout(&mut self, slot: u32) {
-        let id = self.calls.id_at(slot).expect("the timer of an open call");
-        self.calls[id].timeout = TimerId::NONE;
-        let attempt = self.calls[id].attempt;
-        if !attempt.is_none() {
-            self.calls[id].cause = self.attempts[attempt].cause.or(self.calls[id].cause);
-            self.abandon(attempt, Outcome::failure(Details::ResponseTimeout));
-        }
-        self.end_early(id, Outcome::failure(Details::ResponseTimeout));
-    }
-
-    /// A per-try timeout: 504 UT, retried if the policy has a condition for it.
-    pub(super) fn per_try_timeout(&mut self, slot: u32) {
-        let id = self.attempts.id_at(slot).expect("the timer of an open attempt");
-        self.attempts[id].per_try = TimerId::NONE;
-        let attempt = self.attempts[id];
-        let outcome = Outcome::failure(Details::PerTryTimeout);
-        self.abandon(id, outcome);
-        self.fail_try(attempt.call, outcome, attempt.cause);
+    /// The breaker refuses a try: 503 UO, never retried.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn overflow(&mut self, id: Id<Call>, add: impl FnOnce(&mut Counters)) {
+        self.count(self.calls[id].upstream, add);
+        self.fail_try(id, Outcome::failure(Details::Overflow), None);
     }
 
     /// The client learns that its connection is gone.
@@ -77,19 +64,23 @@ impl World<'_> {
 
     /// A call leaves the books without an end to tell: its pod crashed.
     fn drop_call(&mut self, id: Id<Call>) {
+        self.end_delay(id);
         let attempt = self.calls[id].attempt;
         if !attempt.is_none() {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
         }
         let call = self.calls[id];
+        // A request from outside loses its connection.
+        let outcome = Outcome::failure(Details::ConnectionTermination);
+        self.log_call(id, outcome);
         self.close_call(id);
-        if matches!(call.parent, Parent::Visit(..)) {
+        if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..))
+        {
             // Nobody inside is left to be told.
             return;
         }
-        // A request from outside loses its connection.
         let latency = self.now.since(call.began);
-        let sample = call.sample(latency, Outcome::failure(Details::ConnectionTermination));
+        let sample = call.sample(latency, outcome);
         let cause = self.pod_cause(call.pod);
         self.recorder.ended(self.now, &Ended { edge: call.edge, sample, cause });
         self.ledger.root_ended(self.now, latency);
@@ -107,6 +98,9 @@ impl World<'_> {
         let timeout = std::mem::replace(&mut call.timeout, TimerId::NONE);
         if !timeout.is_none() {
             self.queue.cancel(timeout);
+        }
+        if !call.idle.is_none() {
+            self.queue.cancel(call.idle);
         }
         if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;
@@ -142,8 +136,14 @@ impl World<'_> {
             return self.close_attempt(id);
         }
         self.detach(id, outcome, false);
+        self.tell_of_leaving(id);
         self.attempts[id].call = Id::NONE;
         self.attempts[id].connection = Id::NONE;
+        match attempt.phase {
+            Phase::Hung => self.let_go(id),
+            Phase::Streaming => self.close_attempt(id),
+            _ => {}
+        }
     }
 
     /// The attempt no longer uses its connection, and its endpoint is judged by its outcome.

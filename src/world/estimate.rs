@@ -219,6 +219,7 @@ fn requests(traffic: &Traffic, plan: &Plan, share: f64) -> f64 {
             let warmup_s = plan.warmup.min(plan.duration).as_s();
             (per_s * warmup_s, per_s * (plan.duration.as_s() - warmup_s))
         }
+        Arrivals::Shared { requests, .. } => (0.0, *requests as f64),
     };
     before + share * after
 }
@@ -226,11 +227,15 @@ fn requests(traffic: &Traffic, plan: &Plan, share: f64) -> f64 {
 /// (calling workload, service, probability) of each call site.
 fn sites(plan: &Plan) -> impl Iterator<Item = (usize, usize, f64)> {
     plan.universe.workloads.iter().enumerate().flat_map(|(index, workload)| {
-        let calls = workload.program.iter().filter_map(|step| match step {
-            Step::Calls(calls) => Some(calls),
-            Step::Work(_) => None,
-        });
-        calls.flatten().map(move |call| (index, call.to.index(), call.probability))
+        let sites = |step: &Step| match step {
+            Step::Calls(calls) => {
+                calls.iter().map(|call| (call.to.index(), call.probability)).collect()
+            }
+            Step::Forward(to) => vec![(to.index(), 1.0)],
+            Step::Work(_) => Vec::new(),
+        };
+        let sites = workload.program.iter().flat_map(sites);
+        sites.map(move |(to, probability)| (index, to, probability))
     })
 }
 

@@ -79,6 +79,10 @@ events! {
     PerTryTimeout = 12, "per-try-timeout";
     /// A rare call of a request that is not simulated.
     RareCall = 13, "rare-call";
+    /// The rest of an attempt's answer reaches the client.
+    Body = 14, "body";
+    /// A proxy hears that the client of an attempt has left.
+    Leave = 15, "leave";
 
     /// A connection's SYN reaches the endpoint.
     Syn = 16, "syn";
@@ -92,6 +96,8 @@ events! {
     Churn = 20, "churn";
     /// The interval of an outlier detection.
     OutlierTick = 21, "outlier-tick";
+    /// A call's client has heard nothing for long.
+    StreamIdle = 23, "stream-idle";
     /// A request that is not simulated would need a connection.
     Reopen = 22, "reopen";
 

@@ -10,7 +10,7 @@ use super::state::Life;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Time;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
-use crate::plan::universe::{Errors, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{ClusterId, Errors, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
 impl World<'_> {
@@ -52,7 +52,9 @@ impl World<'_> {
                     self.network_of().degrade(to, from, *delay, *loss, begins);
                 }
             }
-            Action::SlowApps { workloads, .. } | Action::AppErrors { workloads, .. } => {
+            Action::SlowApps { workloads, .. }
+            | Action::AppErrors { workloads, .. }
+            | Action::Behave { workloads, .. } => {
                 for workload in workloads {
                     self.disturb(*workload);
                 }
@@ -71,6 +73,12 @@ impl World<'_> {
                 self.config.set_route(*service, route);
                 self.schedule_watch();
             }
+            Action::SetEndpoints { cluster, .. } => {
+                self.config.begin_version(self.now, cause);
+                self.list_endpoints(*cluster);
+                self.schedule_watch();
+            }
+            Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
             Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
                     self.scale_traffic(*index, self.traffic_in_force(*index));
@@ -98,6 +106,16 @@ impl World<'_> {
         last.unwrap_or(self.plan.universe.services[service.index()].route)
     }
 
+    /// The workloads whose pods are the endpoints of a cluster: those that the last event in force
+    /// has set; else those of the plan.
+    pub(super) fn members_in_force(&self, cluster: ClusterId) -> &[WorkloadId] {
+        let last = self.in_force().rev().find_map(|(action, _)| match action {
+            Action::SetEndpoints { cluster: of, workloads } if *of == cluster => Some(workloads),
+            _ => None,
+        });
+        last.unwrap_or(&self.plan.universe.clusters[cluster.index()].workloads)
+    }
+
     /// The product of all factors in force.
     fn traffic_in_force(&self, index: u32) -> f64 {
         let factors = self.in_force().filter_map(|(action, _)| match action {
@@ -107,11 +125,12 @@ impl World<'_> {
         factors.product()
     }
 
-    /// How slow a workload is and how often it fails, by what is in force: slowness multiplies, of
-    /// errors the last event's hold.
+    /// How slow a workload is, how often it fails and how it behaves, by what is in force: slowness
+    /// multiplies, of everything else the last event's holds.
     fn disturb(&mut self, workload: WorkloadId) {
-        let own = self.plan.universe.workloads[workload.index()].errors;
-        let (mut slow, mut errors, mut error_cause) = (1.0, own, None);
+        let own = &self.plan.universe.workloads[workload.index()];
+        let (mut slow, mut errors, mut error_cause) = (1.0, own.errors, None);
+        let (mut behaves, mut takes) = (own.behaviour, None);
         for (action, cause) in self.in_force() {
             match action {
                 Action::SlowApps { workloads, factor } if workloads.contains(&workload) => {
@@ -121,11 +140,24 @@ impl World<'_> {
                     errors = Errors { share: *share, status: *status };
                     error_cause = cause;
                 }
+                Action::Behave { workloads, behaviour, errors: other, work }
+                    if workloads.contains(&workload) =>
+                {
+                    behaves = *behaviour;
+                    takes = work.or(takes);
+                    if let Some(other) = other {
+                        (errors, error_cause) = (*other, cause);
+                    }
+                }
                 _ => {}
             }
         }
+        #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
+        let is_disturbed = slow != 1.0 || takes.is_some();
+        self.has_odd_apps |= !behaves.is_plain();
         let state = &mut self.workloads[workload.index()];
-        (state.slow, state.errors, state.error_cause) = (slow, errors, error_cause);
+        (state.slow, state.work, state.is_disturbed) = (slow, takes, is_disturbed);
+        (state.errors, state.error_cause, state.behaviour) = (errors, error_cause, behaves);
     }
 
     fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {

@@ -79,6 +79,7 @@ impl World<'_> {
             topology,
             stations,
             causes: self.causes,
+            access_log: self.access.map(|log| *log),
         }
     }
 

@@ -10,6 +10,7 @@
 //! Left out: retries and their connections, growth of queues under overload, more than one request
 //! at once on a pair.
 
+use super::balance::{bytes_ahead, is_even, uneven};
 use super::cluster::WorkloadState;
 use super::compiled::{CompiledCall, CompiledCluster, CompiledStep};
 use super::estimate::{Calls, pods_ever, windows};
@@ -144,7 +145,7 @@ fn tables(plan: &Plan, calls: &Calls) -> f64 {
     for workload in &universe.workloads {
         let works = workload.program.iter().filter_map(|step| match step {
             Step::Work(time) => Some(time),
-            Step::Calls(_) => None,
+            Step::Calls(_) | Step::Forward(_) => None,
         });
         for time in works.chain([&workload.start_time]) {
             if time.is_constant().is_none() && !distinct.contains(&time) {
@@ -182,8 +183,13 @@ fn traffic(plan: &Plan, calls: &Calls) -> (f64, f64) {
     let mut serving = vec![0.0; universe.services.len()];
     // Idle timeout and churn of a service's connections.
     let mut lives = vec![(0.0, 0.0); universe.services.len()];
+    // Policies of services whose endpoints are not all alike.
+    let (uneven, mut balanced) = (uneven(plan), vec![None; universe.services.len()]);
     for cluster in &universe.clusters {
         let pool = &cluster.policy.pool;
+        if !is_even(cluster, &uneven) {
+            balanced[cluster.service.index()] = Some(&cluster.policy);
+        }
         lives[cluster.service.index()] = (pool.idle_timeout.as_s(), pool.churn_per_s);
     }
     let pods = |service: usize| -> f64 {
@@ -208,6 +214,9 @@ fn traffic(plan: &Plan, calls: &Calls) -> (f64, f64) {
             + calling * (4.0 * endpoints + 4.0 * workers + 8.0)
             + hosts * workers * pool
             + used * POOL_USED;
+        if let Some(policy) = balanced[*service] {
+            bytes += calling * bytes_ahead(policy, endpoints, workers);
+        }
         upstreams += calling;
         connections += open;
         serving[*service] += open;

@@ -1,6 +1,6 @@
 //! The journey of a request, in time's order: the client proxy, the route, the endpoint, the
-//! connection, the link, the answer, another try or the end. What the endpoint does with it
-//! stands in `visit`; how connections open and close in `connect`.
+//! connection, the link, the answer. What the endpoint does with it stands in `visit`, another try or
+//! the end in `tries`, how connections open and close in `connect`.
 //!
 //! Source: Envoy's outbound path as listed in the model page; rules measured on Envoy 1.40.
 //! Left out: filters, mirrors, hedging.
@@ -13,18 +13,16 @@ use super::compiled::Target;
 use super::event::Event;
 use super::network::{Links, Transit};
 use super::pick::{Pick, make_host, pick_endpoint};
-use super::routing::{rule, weighted};
-use super::state::{Attempt, Call, Connection, NONE, Parent, Phase};
+use super::routing::weighted;
+use super::state::{Attempt, Call, Connection, Held, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
-use crate::model::proxy::retry;
-use crate::observe::recorder::Ended;
 use crate::plan::policy::Destination;
 use crate::plan::universe::{ClassId, RouteId, ServiceId};
-use crate::vocabulary::flag::ResponseFlag;
+use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 // === 1. the client proxy ===
@@ -56,12 +54,16 @@ impl World<'_> {
             takes_success: false,
             worker: 0,
             tries: 0,
+            filter: 0,
+            held: Held::Not,
+            flags: Flags::NONE,
             holds_retry: false,
             pending: 0,
             is_over: false,
             upstream: NONE,
             attempt: Id::NONE,
             timeout: TimerId::NONE,
+            idle: TimerId::NONE,
             outcome: Outcome::answer(0),
             workload: None,
             cause: None,
@@ -88,6 +90,7 @@ impl World<'_> {
     /// The client proxy has done its work.
     pub(super) fn routed(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::Routed(slot)) {
+            self.end_delay(id);
             let Call { pod, service, class, key, .. } = self.calls[id];
             self.route(id, pod, service, class, key);
         }
@@ -96,7 +99,17 @@ impl World<'_> {
     // === 2. the route ===
 
     #[inline(always)]
-    fn route(&mut self, id: Id<Call>, pod: u32, service: ServiceId, class: ClassId, key: Key) {
+    pub(super) fn route(
+        &mut self,
+        id: Id<Call>,
+        pod: u32,
+        service: ServiceId,
+        class: ClassId,
+        key: Key,
+    ) {
+        if self.compiled.has_filters && !self.pass_filters(id) {
+            return;
+        }
         let version = self.seen(pod).rds;
         let plan = self.plan;
         let rule = self.config.route(service, version).and_then(|route| {
@@ -110,8 +123,12 @@ impl World<'_> {
         let cluster = if let Some(only) = lanes.only {
             only
         } else {
-            let split = &plan.universe.routes[route.index()].rules[rule as usize].split;
-            match weighted(split, lanes.weights, key.draw(0, purpose::SPLIT)) {
+            let rule = &plan.universe.routes[route.index()].rules[rule as usize];
+            if let Some(status) = rule.direct {
+                let outcome = Outcome { status, ..Outcome::failure(Details::DirectResponse) };
+                return self.end_early(id, outcome);
+            }
+            match weighted(&rule.split, lanes.weights, key.draw(0, purpose::SPLIT)) {
                 Destination::Cluster(cluster) => *cluster,
                 Destination::Missing(_) => {
                     return self.end_early(id, Outcome::failure(Details::ClusterNotFound));
@@ -122,7 +139,15 @@ impl World<'_> {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),
             None => TimerId::NONE,
         };
-        let (per_try, takes_success) = (lanes.per_try, lanes.takes_success);
+        let (mut per_try, takes_success) = (lanes.per_try, lanes.takes_success);
+        if self.compiled.has_max_stream
+            && let Some(lane) = self.compiled.clusters[cluster.index()].max_stream
+        {
+            per_try = Some(self.shorter_lane(per_try, lane));
+        }
+        if let Some(lane) = lanes.idle {
+            self.expect_idle(id, lane);
+        }
         let upstream = self.upstream(pod, cluster);
         self.catch_up(upstream);
         let call = &mut self.calls[id];
@@ -135,7 +160,7 @@ impl World<'_> {
 
     /// One try, by an upstream that is up to date: an endpoint, and a connection to it.
     #[inline(always)]
-    fn try_endpoint(&mut self, id: Id<Call>) {
+    pub(super) fn try_endpoint(&mut self, id: Id<Call>) {
         self.ledger.attempts += 1;
         let call = &mut self.calls[id];
         let (number, index) = (call.tries, call.upstream);
@@ -146,7 +171,7 @@ impl World<'_> {
         if self.sampling.is_some() {
             upstream.demand.count();
         }
-        let host = match pick_endpoint(self.plan, call, upstream, number, draws) {
+        let host = match pick_endpoint(self.plan, self.now, call, upstream, number, draws) {
             Pick::Host(host) => host,
             Pick::New { all, nth } => {
                 make_host(&mut self.config, &mut self.memory, upstream, all, nth)
@@ -162,13 +187,13 @@ impl World<'_> {
         call.workload = Some(pod.workload);
         let policy = upstream.policy;
         if !upstream.gauges.admits_request(&policy.breaker) {
-            return self.fail_try(id, Outcome::failure(Details::Overflow), None);
+            return self.overflow(id, |counters| counters.active_overflow += 1);
         }
         let checkout = endpoint.pools[call.worker as usize].checkout(&policy.pool);
         if matches!(checkout, Checkout::Wait { .. })
             && !upstream.gauges.admits_pending(&policy.breaker)
         {
-            return self.fail_try(id, Outcome::failure(Details::Overflow), None);
+            return self.overflow(id, |counters| counters.pending_overflow += 1);
         }
         let attempt = self.attempts.insert(Attempt {
             key: Key(draws.draw(purpose::VISIT)),
@@ -280,9 +305,24 @@ impl World<'_> {
             return self.stale();
         }
         self.ledger.delivered += 1;
-        self.detach(id, attempt.outcome, true);
+        if self.has_odd_apps {
+            return self.returned_otherwise(id);
+        }
+        self.finish_attempt(id, &attempt, attempt.outcome, true);
+    }
+
+    /// An attempt has ended at the client proxy, with all of its answer or by a reset.
+    #[inline(always)]
+    pub(super) fn finish_attempt(
+        &mut self,
+        id: Id<Attempt>,
+        attempt: &Attempt,
+        outcome: Outcome,
+        is_complete: bool,
+    ) {
+        self.detach(id, outcome, is_complete);
         let call = &mut self.calls[attempt.call];
-        call.outcome = attempt.outcome;
+        call.outcome = outcome;
         call.cause = attempt.cause;
         call.attempt = Id::NONE;
         let worker = u32::from(call.worker);
@@ -303,94 +343,6 @@ impl World<'_> {
     pub(super) fn answered(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::Answered(slot)) {
             self.judge(id);
-        }
-    }
-
-    // === 6. another try, or the end ===
-
-    /// A try ended without an answer.
-    pub(super) fn fail_try(
-        &mut self,
-        id: Id<Call>,
-        outcome: Outcome,
-        cause: Option<crate::vocabulary::cause::CauseId>,
-    ) {
-        let call = &mut self.calls[id];
-        call.attempt = Id::NONE;
-        call.outcome = outcome;
-        call.cause = cause;
-        self.judge(id);
-    }
-
-    /// The last try's outcome stands in the call: try again, or end.
-    fn judge(&mut self, id: Id<Call>) {
-        let call = &mut self.calls[id];
-        let outcome = call.outcome;
-        // The slot of the retry breaker is given back, and asked for again.
-        if std::mem::take(&mut call.holds_retry) {
-            self.upstreams[call.upstream as usize].gauges.retries -= 1;
-        }
-        let is_success = outcome.details == Details::ViaUpstream && outcome.status < 400;
-        if is_success && call.takes_success {
-            self.end_call(id, outcome);
-        } else if let Some(outcome) = self.retry(id) {
-            self.end_early(id, outcome);
-        }
-    }
-
-    /// Backs off for another try; or how the call ends.
-    fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
-        let call = &mut self.calls[id];
-        let (outcome, tries) = (call.outcome, u32::from(call.tries));
-        let policy = &rule(self.plan, call).retry;
-        if policy.retries == 0 || !retry::is_retriable(policy, outcome) {
-            return Some(outcome);
-        }
-        if policy.retries < tries {
-            return Some(outcome.flagged(ResponseFlag::URX));
-        }
-        let upstream = &mut self.upstreams[call.upstream as usize];
-        if !upstream.gauges.admits_retry(&upstream.policy.breaker) {
-            return Some(outcome.flagged(ResponseFlag::UO));
-        }
-        upstream.gauges.retries += 1;
-        let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
-        call.holds_retry = true;
-        call.pending += 1;
-        self.queue.after(wait, Event::BackedOff(id.index()).pack());
-        None
-    }
-
-    /// The back-off is over.
-    pub(super) fn backed_off(&mut self, slot: u32) {
-        if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
-            self.catch_up(self.calls[id].upstream);
-            self.try_endpoint(id);
-        }
-    }
-
-    /// A call ends otherwise than by a good answer, which is seldom.
-    pub(super) fn end_early(&mut self, id: Id<Call>, outcome: Outcome) {
-        self.end_call(id, outcome);
-    }
-
-    /// The end: told to whoever asked, exactly once.
-    #[inline(always)]
-    fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
-        let call = &self.calls[id];
-        let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
-        let cause = if outcome.is_ok() { None } else { call.cause };
-        let ended = Ended { edge: call.edge, sample: call.sample(latency, outcome), cause };
-        self.close_call(id);
-        self.recorder.ended(self.now, &ended);
-        match parent {
-            Parent::Traffic(_) => self.ledger.root_ended(self.now, latency),
-            Parent::User(source, user) => {
-                self.ledger.root_ended(self.now, latency);
-                self.user_thinks(source, user, Some(key));
-            }
-            Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
-            Parent::Unsimulated => {}
         }
     }
 }

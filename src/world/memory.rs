@@ -117,7 +117,8 @@ impl Upstream<'_> {
     pub(super) fn bytes(&self) -> usize {
         let lists = self.free_hosts.bytes() + self.members.bytes() + self.usable.bytes();
         let hosts = self.hosts.bytes() + self.hosts.iter().map(Host::bytes).sum::<usize>();
-        hosts + lists + self.turns.bytes() + self.connections.bytes()
+        let balance = self.balance.as_ref().map_or(0, |balance| balance.bytes());
+        hosts + lists + balance + self.turns.bytes() + self.connections.bytes()
     }
 }
 

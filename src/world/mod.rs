@@ -5,6 +5,8 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+mod access;
+mod balance;
 mod build;
 mod census;
 mod client;
@@ -18,6 +20,7 @@ mod detour;
 pub mod estimate;
 pub mod event;
 mod faults;
+mod filters;
 mod finish;
 mod forecast;
 mod gaps;
@@ -28,33 +31,40 @@ mod members;
 mod memory;
 mod network;
 pub mod options;
+mod outlier;
 mod pick;
+mod pod;
 mod pods;
 mod power;
+mod proxied;
 mod pushes;
 mod ranges;
 mod rates;
+mod refusal;
 mod renewal;
 mod routing;
 mod sampling;
 mod scopes;
+mod settings;
 mod state;
 mod streams;
 mod timeline;
+mod timeouts;
+mod tries;
 mod upkeep;
 mod upstream;
 mod visit;
 
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
-use crate::kernel::slab::Slab;
+use crate::kernel::slab::{Id, Slab};
 use crate::kernel::time::Time;
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
+use crate::observe::access_log::AccessLog;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
-use crate::plan::universe::Universe;
 use crate::vocabulary::cause::Causes;
 use census::Census;
 use compiled::Compiled;
@@ -83,38 +93,11 @@ pub fn simulate(
     }
     // Nothing is built that would not fit.
     if options.max_memory.is_some_and(|max| max < estimate::estimate(plan).start_bytes) {
-        return refused(plan, seed, options);
+        return refusal::refused(plan, seed, options);
     }
     let mut world = World::new(plan, seed, options);
     let partial = world.run(watch);
     world.finish(partial)
-}
-
-/// The run of a plan whose world would not fit: it ends before its begin, and shows nothing. Not
-/// even the digest of the plan is made, which takes time.
-fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
-    let nowhere = Universe {
-        zones: plan.universe.zones.clone(),
-        nodes: plan.universe.nodes.iter().take(1).cloned().collect(),
-        ..Universe::default()
-    };
-    let nothing = Plan {
-        name: plan.name.clone(),
-        variant: plan.variant.clone(),
-        claim: plan.claim.clone(),
-        profile: plan.profile.clone(),
-        parameters: plan.parameters.clone(),
-        universe: nowhere,
-        scopes: BTreeMap::new(),
-        traffic: Vec::new(),
-        timeline: Vec::new(),
-        assertions: Vec::new(),
-        sampling: None,
-        ..*plan
-    };
-    let partial = Partial { why: "max-memory", at: Time::ZERO };
-    let run = World::new(&nothing, seed, options).finish(Some(partial));
-    Run { plan_digest: 0, ..run }
 }
 
 /// All state while simulating.
@@ -139,6 +122,12 @@ pub(crate) struct World<'p> {
     calls: Slab<Call>,
     attempts: Slab<Attempt>,
     connections: Slab<Connection>,
+    /// Attempts that a proxy has sent on, with its own calls.
+    proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    /// Some app does not answer as a whole, or has done so: see `proxied`.
+    has_odd_apps: bool,
+    /// By pod: what its filters remember.
+    filters: BTreeMap<u32, filters::FilterState>,
     upstreams: Vec<Upstream<'p>>,
 
     network: Network,
@@ -153,6 +142,8 @@ pub(crate) struct World<'p> {
     sampling: Option<Box<sampling::Sampling>>,
 
     recorder: Recorder,
+    /// Every call, if the run asks for it.
+    access: Option<Box<AccessLog>>,
     ledger: Ledger,
     causes: Causes,
     census: Census,
@@ -211,6 +202,7 @@ impl World<'_> {
         let warmup = Time::ZERO + self.plan.warmup;
         if self.now < warmup && warmup <= time {
             self.pods.iter_mut().for_each(|pod| pod.station.restart_load(warmup));
+            self.restart_log();
         }
     }
 
@@ -282,7 +274,10 @@ impl World<'_> {
             Event::Shared(pod) => self.shared(pod, ticket),
             Event::RouteTimeout(call) => self.route_timeout(call),
             Event::PerTryTimeout(attempt) => self.per_try_timeout(attempt),
+            Event::StreamIdle(call) => self.stream_idle(call),
             Event::RareCall(call) => self.rare_call(call, ticket),
+            Event::Body(attempt) => self.body(attempt),
+            Event::Leave(attempt) => self.leave(attempt),
 
             Event::Syn(connection) => self.syn(connection),
             Event::Connected(connection) => self.connected(connection),
@@ -337,6 +332,7 @@ impl World<'_> {
             Event::UserReturns(user) => u64::from(user),
             Event::Arrive(source) => self.sources[source as usize].hash,
             Event::RouteTimeout(call)
+            | Event::StreamIdle(call)
             | Event::Routed(call)
             | Event::BackedOff(call)
             | Event::Answered(call) => self.calls.at(call).map_or(0, |(_, call)| call.key.0),
@@ -345,6 +341,8 @@ impl World<'_> {
             | Event::Enter(attempt)
             | Event::Worked(attempt)
             | Event::Return(attempt)
+            | Event::Body(attempt)
+            | Event::Leave(attempt)
             | Event::Reset(attempt) => {
                 self.attempts.at(attempt).map_or(0, |(_, attempt)| pod(attempt.pod))
             }

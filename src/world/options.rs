@@ -10,6 +10,8 @@ use crate::kernel::time::{Duration, Time};
 pub struct Options {
     /// Whether anything is recorded. Off changes no event.
     pub recorders: bool,
+    /// Whether every call is written down. On changes no event.
+    pub access_log: bool,
     /// End after so many events.
     pub max_events: Option<u64>,
     /// End when the world is estimated to hold more bytes.
@@ -18,7 +20,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { recorders: true, max_events: None, max_memory: None }
+        Self { recorders: true, access_log: false, max_events: None, max_memory: None }
     }
 }
 

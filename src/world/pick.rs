@@ -1,7 +1,7 @@
 //! An endpoint for a try: chosen by the balancer, made at its first use.
 //!
 //! Source: Envoy's load balancers and retry host predicates; `model::proxy::balancer`.
-//! Left out: weights, localities, priorities.
+//! Left out: endpoints that are not all alike: `balance`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -12,6 +12,7 @@ use super::routing::rule;
 use super::state::{Attempt, Call, Connection, Host, NONE, Upstream};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Draws;
+use crate::kernel::time::Time;
 use crate::model::proxy::balancer;
 use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
@@ -67,14 +68,15 @@ pub(super) enum Pick {
 #[inline(always)]
 pub(super) fn pick_endpoint(
     plan: &Plan,
+    now: Time,
     call: &Call,
     upstream: &mut Upstream,
     number: u16,
     draws: Draws,
 ) -> Pick {
-    match pick(call, upstream, draws, 0) {
+    match pick(plan, now, call, upstream, draws, 0) {
         Pick::Host(host) if number != 0 && call.tried.contains(&host) => {
-            pick_another(plan, call, upstream, draws, host)
+            pick_another(plan, now, call, upstream, draws, host)
         }
         first => first,
     }
@@ -84,6 +86,7 @@ pub(super) fn pick_endpoint(
 #[cold]
 fn pick_another(
     plan: &Plan,
+    now: Time,
     call: &Call,
     upstream: &mut Upstream,
     draws: Draws,
@@ -93,7 +96,7 @@ fn pick_another(
     let more = if retry.previous_hosts { retry.host_attempts } else { 0 };
     let mut last = Pick::Host(first);
     for turn in 1..=more {
-        last = pick(call, upstream, draws, turn);
+        last = pick(plan, now, call, upstream, draws, turn);
         if !matches!(last, Pick::Host(host) if call.tried.contains(&host)) {
             break;
         }
@@ -102,21 +105,69 @@ fn pick_another(
 }
 
 #[inline(always)]
-fn pick(call: &Call, upstream: &mut Upstream, draws: Draws, turn: u32) -> Pick {
-    let policy = upstream.policy;
-    let members = upstream.members.len();
-    let usable = members - upstream.ejected as usize;
-    let panics = usable != members && (usable as f64) < policy.panic_threshold * members as f64;
-    let all = panics || usable == members;
-    let candidates = if all { &upstream.members } else { &upstream.usable };
+fn pick(
+    plan: &Plan,
+    now: Time,
+    call: &Call,
+    upstream: &mut Upstream,
+    draws: Draws,
+    turn: u32,
+) -> Pick {
+    if !upstream.is_plain {
+        return pick_uneven(plan, now, call, upstream, draws, turn);
+    }
+    let candidates = &upstream.members;
     if candidates.is_empty() {
         return Pick::None;
     }
     let draw = draws.draw(purpose::ENDPOINT + turn);
     let place = &mut upstream.turns[call.worker as usize];
-    let nth = balancer::pick(policy.balancer, candidates.len(), place, draw, |nth| {
+    let balancer = upstream.policy.balancer;
+    let nth = balancer::pick(balancer, candidates.len(), place, draw, |nth| {
         // One that was never used has nothing to do.
         upstream.hosts.get(candidates[nth] as usize).map_or(0, |host| host.active)
+    });
+    match candidates[nth] {
+        NONE => Pick::New { all: true, nth },
+        host => Pick::Host(host),
+    }
+}
+
+/// Somebody is ejected, or endpoints are not all alike.
+#[cold]
+#[inline(never)]
+fn pick_uneven(
+    plan: &Plan,
+    now: Time,
+    call: &Call,
+    upstream: &mut Upstream,
+    draws: Draws,
+    turn: u32,
+) -> Pick {
+    let policy = upstream.policy;
+    let Upstream { hosts, members, usable, ejected, turns, balance, .. } = upstream;
+    let active = |slot: u32| hosts.get(slot as usize).map_or(0, |host| host.active);
+    if let Some(balance) = balance {
+        let active = |place: usize| active(members[place]);
+        return match balance.pick(plan, now, call, (draws, turn), active) {
+            None => Pick::None,
+            Some(nth) if members[nth] == NONE => Pick::New { all: true, nth },
+            Some(nth) => Pick::Host(members[nth]),
+        };
+    }
+    let count = members.len() - *ejected as usize;
+    // Enough are there if 1.4 times their share is all of the load.
+    let panics = 140 * count < 100 * members.len()
+        && (count as f64) < policy.panic_threshold * members.len() as f64;
+    let all = panics || count == members.len();
+    let candidates = if all { members } else { usable };
+    if candidates.is_empty() {
+        return Pick::None;
+    }
+    let draw = draws.draw(purpose::ENDPOINT + turn);
+    let place = &mut turns[call.worker as usize];
+    let nth = balancer::pick(policy.balancer, candidates.len(), place, draw, |nth| {
+        active(candidates[nth])
     });
     match candidates[nth] {
         NONE => Pick::New { all, nth },

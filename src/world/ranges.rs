@@ -106,6 +106,7 @@ pub(super) fn ranges(plan: &Plan, calls: &Calls) -> Ranges {
         for (index, workload) in universe.workloads.iter().enumerate() {
             let step = |sum: Range, step: &Step| match step {
                 Step::Work(time) => sum.and(work(time, counts[index])),
+                Step::Forward(to) => sum.and(of_services[to.index()]),
                 Step::Calls(calls) => calls.iter().fold(sum, |sum, call| {
                     sum.and(of_services[call.to.index()].maybe(call.probability))
                 }),

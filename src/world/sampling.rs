@@ -22,7 +22,6 @@ use crate::observe::run::Sampled;
 use crate::plan::Plan;
 use crate::plan::sampling::Sampling as Policy;
 use crate::plan::timeline::Trigger;
-use crate::plan::traffic::Arrivals;
 use crate::plan::universe::ClusterId;
 
 /// Bytes of a period in the schedule, which has about as many as there are batches.
@@ -95,10 +94,7 @@ impl World<'_> {
         };
         let in_full: Vec<bool> = plan.traffic.iter().map(|one| is_rare(one.from, one.to)).collect();
         let rare = self.rare_calls(is_rare);
-        let users = plan.traffic.iter().map(|traffic| match traffic.arrivals {
-            Arrivals::ClosedLoop { users, .. } => users as usize,
-            _ => 0,
-        });
+        let users = plan.traffic.iter().map(|traffic| traffic.arrivals.users() as usize);
         let warmup = Time::ZERO + plan.warmup;
         let mut sampling = Sampling {
             policy,

@@ -3,26 +3,22 @@
 //! Source: the words are Envoy's; see ARCHITECTURE.md for how they hang together.
 //! Left out: anything that can be derived.
 
-use super::census::Standing;
-use super::config::Seen;
-use super::streams::XdsStream;
+use super::balance::Balance;
+pub(crate) use super::pod::{Life, Pod};
 use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::{Duration, Time};
-use crate::model::app::station::Station;
-use crate::model::identity::certificate::Leaf;
 use crate::model::identity::handshake::Ticket as SessionTicket;
-use crate::model::identity::retry::RetryLoop;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
-use crate::model::proxy::workers::Workers;
 use crate::model::sampling::demand::Demand;
 use crate::observe::accumulator::Sample;
 use crate::plan::policy::ClusterPolicy;
-use crate::plan::universe::{ClassId, ClusterId, NodeId, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{ClassId, ClusterId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::Outcome;
 
 /// No index.
@@ -37,8 +33,23 @@ pub(crate) enum Parent {
     User(u32, u32),
     /// An attempt that an app works on; whether the app needs the answer.
     Visit(Id<Attempt>, bool),
+    /// An attempt that a proxy sends on.
+    Proxied(Id<Attempt>),
+    /// A call that waits for its authorization; whether it passes if that cannot be had.
+    Authorization(Id<Call>, bool),
     /// A request that is not simulated: rare calls are, between the windows of a sampled run.
     Unsimulated,
+}
+
+/// What holds a call in a filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    /// Nothing.
+    Not,
+    /// A delay that is injected.
+    Delay,
+    /// An authorization service is asked.
+    Authorization,
 }
 
 /// A request as its client proxy sees it; ends exactly once.
@@ -65,6 +76,11 @@ pub(crate) struct Call {
     pub worker: u8,
     /// Attempts made.
     pub tries: u16,
+    /// The next filter, in halves.
+    pub filter: u8,
+    pub held: Held,
+    /// Flags of what happened on the way, beside those of the outcome.
+    pub flags: Flags,
     /// A slot of the retry breaker is held.
     pub holds_retry: bool,
     /// Events in the queue that name this call.
@@ -74,6 +90,8 @@ pub(crate) struct Call {
     pub upstream: u32,
     pub attempt: Id<Attempt>,
     pub timeout: TimerId,
+    /// The limit on hearing nothing.
+    pub idle: TimerId,
     /// How the last attempt ended.
     pub outcome: Outcome,
     /// Workload of the last endpoint tried.
@@ -88,7 +106,8 @@ impl Call {
     #[inline]
     pub(crate) fn sample(&self, latency: Duration, outcome: Outcome) -> Sample {
         let (attempts, batch) = (u32::from(self.tries), self.batch);
-        Sample { began: self.began, latency, outcome, workload: self.workload, attempts, batch }
+        let (is_ok, workload) = (outcome.is_ok(), self.workload);
+        Sample { began: self.began, latency, outcome, is_ok, workload, attempts, batch }
     }
 }
 
@@ -107,8 +126,12 @@ pub(crate) enum Phase {
     Working,
     /// Waits for calls of its own.
     Calling,
+    /// It will never be answered.
+    Hung,
     /// The answer is on its way back.
     Answering,
+    /// The client has the headers of its answer; the body is awaited.
+    Streaming,
     /// Its connection broke; the client hears of it.
     Broken,
     /// Nothing is left to be done but to wait for events that name it.
@@ -154,7 +177,7 @@ pub(crate) struct Attempt {
     pub holds_worker: bool,
     /// It was admitted to the station (and has not left).
     pub present: bool,
-    /// A call that it needed failed.
+    /// A call that it needed failed; of one that a proxy sends on: its client has left.
     pub call_failed: bool,
     /// The answer.
     pub outcome: Outcome,
@@ -244,6 +267,7 @@ pub(crate) enum IdleTimeout {
 
 /// A cluster as one proxy sees it; made at first use.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Upstream<'p> {
     pub pod: u32,
     pub cluster: ClusterId,
@@ -263,10 +287,16 @@ pub(crate) struct Upstream<'p> {
     pub ejected: u32,
     /// While some are: those that are not.
     pub usable: Vec<u32>,
+    /// Nobody is ejected and all are alike: there is no `balance`.
+    pub is_plain: bool,
+    /// The balancer, where endpoints are not all alike.
+    pub balance: Option<Box<Balance>>,
     pub gauges: Gauges,
     /// Round robin's position, by worker.
     pub turns: Box<[u32]>,
     pub has_tick: bool,
+    /// Outlier detection compares endpoints by their answers.
+    pub counts_answers: bool,
     pub session: Option<SessionTicket>,
     /// Connections open or being opened.
     pub connections: Vec<Id<Connection>>,
@@ -279,116 +309,4 @@ pub(crate) struct Upstream<'p> {
     pub is_in_full: bool,
     /// What it would have been asked for in the gaps of a sampled run.
     pub demand: Demand,
-}
-
-impl Upstream<'_> {
-    /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
-    /// since attempts that the endpoints still work on name it.
-    pub(crate) fn forget(&mut self) {
-        let gauges = self.gauges;
-        debug_assert_eq!(gauges, Gauges::default(), "requests or connections outlive their client");
-        self.version = 0;
-        self.hosts = Vec::new();
-        self.free_hosts = Vec::new();
-        self.members = Vec::new();
-        self.ejected = 0;
-        self.usable = Vec::new();
-        self.gone = (0, 0);
-        self.session = None;
-    }
-}
-
-/// A pod's life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Life {
-    /// Created; image and containers are being prepared.
-    Starting,
-    /// Its containers run; the proxy waits for its certificate or configuration.
-    WaitingForProxy,
-    /// Serves.
-    Ready,
-    /// Told to end.
-    Terminating,
-    /// Crashed, may come back.
-    Down,
-    /// Deleted.
-    Gone,
-}
-
-/// A pod with its proxy.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
-pub(crate) struct Pod {
-    /// Of its name.
-    pub hash: u64,
-    pub workload: WorkloadId,
-    pub node: NodeId,
-    pub is_meshed: bool,
-    pub ordinal: u32,
-    /// The ReplicaSet: counts rollouts.
-    pub generation: u32,
-    /// Changed by `set_life` alone, which keeps the books of its workload.
-    pub life: Life,
-    /// What it adds to the census.
-    pub standing: Standing,
-    /// Counts incarnations: what happened to an earlier one does not concern this one.
-    pub birth: u32,
-    /// The scheduled next step of its life.
-    pub life_ticket: Ticket,
-    pub app_is_up: bool,
-    pub proxy_is_up: bool,
-    /// Stands still from, until.
-    pub frozen: Option<(Time, Time)>,
-    pub station: Station<Id<Attempt>>,
-    pub shared: Ticket,
-    pub workers: Workers,
-    pub leaf: Option<Leaf>,
-    /// The number of the next one: a proxy that starts again does not begin anew, since neither
-    /// its keys nor its session tickets are those that it had.
-    pub next_leaf: u32,
-    pub renewal: Ticket,
-    pub expiry: Ticket,
-    /// The loop of certificate requests, while one is under way or failing.
-    pub csr: Option<RetryLoop>,
-    /// How long a failing try takes.
-    pub csr_held: Duration,
-    /// The loop waits for the CA: nothing is scheduled.
-    pub csr_is_parked: bool,
-    /// It is the pod's first certificate.
-    pub csr_is_warmup: bool,
-    /// The signer is past its end.
-    pub is_refused_for_good: bool,
-    /// Why its certificate is expired.
-    pub leaf_cause: Option<CauseId>,
-    /// Why its certificate is not renewed.
-    pub renewal_cause: Option<CauseId>,
-    pub stream: XdsStream,
-    pub stream_loop: RetryLoop,
-    pub stream_held: Duration,
-    pub stream_is_parked: bool,
-    pub stream_ticket: Ticket,
-    /// The replica that is asked for admission.
-    pub stream_replica: u32,
-    pub connected_since: Time,
-    pub seen: Seen,
-    /// The version with which its proxy is counted among those that are up; 0 if it is not.
-    pub live_version: u32,
-    /// The push on its way: (replica, version, epoch of the stream).
-    pub pushing: Option<(u32, u32, u32)>,
-    /// Pushes on their way, those of lost streams included.
-    pub pushes: u32,
-    /// Counts lost streams.
-    pub epoch: u32,
-    /// (cluster, index into the world's upstreams), few.
-    pub upstreams: Vec<(ClusterId, u32)>,
-    /// Connections to it.
-    pub serving: Vec<Id<Connection>>,
-    /// Attempts that hold or wait for its app.
-    pub visits: u32,
-    /// Attempts that its proxy works on before they reach the app.
-    pub inbound: u32,
-    /// Its app ended under visits, whose calls may still be open.
-    pub has_orphans: bool,
-    /// What took it down.
-    pub down_cause: Option<CauseId>,
 }

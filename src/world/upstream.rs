@@ -10,18 +10,13 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 use super::World;
-use super::event::Event;
 use super::state::{Host, IdleTimeout, Life, NONE, Upstream};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::stream::{below, draw_at};
-use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::breaker::Gauges;
-use crate::model::proxy::outlier::may_eject;
 use crate::model::proxy::pool::Pool;
 use crate::model::sampling::demand::Demand;
 use crate::plan::universe::ClusterId;
-use crate::vocabulary::fact::FactKind;
-use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
     /// The pod's view of a cluster.
@@ -49,10 +44,14 @@ impl World<'_> {
             (Some(lane), _) => IdleTimeout::OfWorld(lane),
             (None, _) => IdleTimeout::Never,
         };
+        let turns: Box<[u32]> =
+            (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect();
+        let balance = self.balance_of(pod, cluster, &turns);
+        let policy = &plan.universe.clusters[cluster.index()].policy;
         let upstream = Upstream {
             pod,
             cluster,
-            policy: &plan.universe.clusters[cluster.index()].policy,
+            policy,
             idle_timeout,
             version: 0,
             hosts: Vec::new(),
@@ -61,8 +60,11 @@ impl World<'_> {
             ejected: 0,
             usable: Vec::new(),
             gauges: Gauges::default(),
-            turns: (0..workers).map(|worker| turn + u32::try_from(worker).unwrap_or(0)).collect(),
+            is_plain: balance.is_none(),
+            balance,
+            turns,
             has_tick: false,
+            counts_answers: policy.counts_answers(),
             session: None,
             connections: Vec::new(),
             gone: (0, 0),
@@ -95,6 +97,7 @@ impl World<'_> {
             return;
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
+        self.tell_balance(index);
         self.list_usable(index);
         // A list may have a hundred thousand endpoints: limits must hear of it soon.
         self.memory.grow(self.upstreams[index as usize].members.bytes());
@@ -168,81 +171,35 @@ impl World<'_> {
     }
 
     /// Lists who is not ejected; the census counts those who are.
-    fn list_usable(&mut self, index: u32) {
+    pub(super) fn list_usable(&mut self, index: u32) {
         let upstream = &mut self.upstreams[index as usize];
         let before = upstream.ejected;
         upstream.list_usable();
         self.census.ejected = self.census.ejected + upstream.ejected - before;
+        self.refresh_balance(index);
     }
-
-    /// An attempt at an endpoint ended: outlier detection counts it.
-    #[inline(always)]
-    pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
-        let upstream = &mut self.upstreams[index as usize];
-        let Some(outlier) = &upstream.policy.outlier else { return };
-        if outcome.details == Details::DownstreamDisconnect {
-            return;
-        }
-        let (members, ejected) = (upstream.members.len(), upstream.ejected as usize);
-        let host = &mut upstream.hosts[slot as usize];
-        if !host.health.record(outlier, outcome)
-            || !host.is_member
-            || !may_eject(outlier, ejected, members)
-        {
-            return;
-        }
-        let now = self.clock.time(self.now);
-        host.health.eject(now);
-        let (pod, client) = (host.pod, upstream.pod);
-        if !upstream.has_tick {
-            upstream.has_tick = true;
-            let at = self.clock.instant(next_on_grid(now, outlier.interval));
-            self.queue.at(at.max(self.now), Event::OutlierTick(index).pack());
-        }
-        self.list_usable(index);
-        let by = |world: &Self| format!("by {}", world.pod_name(client));
-        self.fact_of(FactKind::EndpointEjected, pod, by);
-    }
-
-    /// The interval of outlier detection: some come back.
-    pub(super) fn outlier_tick(&mut self, index: u32) {
-        let upstream = &mut self.upstreams[index as usize];
-        upstream.has_tick = false;
-        let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
-        let Some(outlier) = policy.outlier else { return self.stale() };
-        let now = self.clock.time(self.now);
-        if self.clock.is_stopped() || !is_on_grid(now, outlier.interval) {
-            // The clock of traffic has stood still meanwhile.
-            upstream.has_tick = true;
-            return self.put_tick_off(index, next_on_grid(now, outlier.interval));
-        }
-        let mut returned = Vec::new();
-        for host in upstream.hosts.iter_mut().filter(|host| host.pod != NONE) {
-            if host.health.needs_ticks() && host.health.tick(&outlier, now) {
-                returned.push(host.pod);
-            }
-        }
-        if upstream.hosts.iter().any(|host| host.pod != NONE && host.health.needs_ticks()) {
-            upstream.has_tick = true;
-            self.queue.after(outlier.interval, Event::OutlierTick(index).pack());
-        }
-        if !returned.is_empty() {
-            self.list_usable(index);
-        }
-        let client = self.upstreams[index as usize].pod;
-        for pod in returned {
-            let by = |world: &Self| format!("by {}", world.pod_name(client));
-            self.fact_of(FactKind::EndpointUnejected, pod, by);
-        }
-    }
-}
-
-/// Whether `now` is a point of the grid of an interval from time zero.
-fn is_on_grid(now: Time, interval: Duration) -> bool {
-    now.ns().is_multiple_of(interval.ns().max(1))
 }
 
 impl Upstream<'_> {
+    /// Its proxy is gone; the next one of this pod begins with it anew. The record itself stays,
+    /// since attempts that the endpoints still work on name it.
+    pub(super) fn forget(&mut self) {
+        let gauges = self.gauges;
+        debug_assert_eq!(gauges, Gauges::default(), "requests or connections outlive their client");
+        self.version = 0;
+        self.hosts = Vec::new();
+        self.free_hosts = Vec::new();
+        self.members = Vec::new();
+        self.ejected = 0;
+        self.usable = Vec::new();
+        if let Some(balance) = &mut self.balance {
+            balance.forget();
+        }
+        self.is_plain = self.balance.is_none();
+        self.gone = (0, 0);
+        self.session = None;
+    }
+
     /// Versions `first` to `last` lack an endpoint to which there is a connection.
     fn lack(&mut self, first: u32, last: u32) {
         let (known, _) = self.gone;
@@ -279,6 +236,7 @@ impl Upstream<'_> {
             let Self { members, hosts, usable, .. } = self;
             usable.extend(members.iter().filter(|slot| !is_ejected(hosts, **slot)));
         }
+        self.is_plain = self.ejected == 0 && self.balance.is_none();
     }
 
     /// The place of the nth member that is not ejected.
@@ -297,10 +255,4 @@ impl Upstream<'_> {
 
 fn is_ejected(hosts: &[Host], slot: u32) -> bool {
     hosts.get(slot as usize).is_some_and(|host| host.health.is_ejected())
-}
-
-/// The next point after `now` on the grid of an interval from time zero.
-fn next_on_grid(now: Time, interval: Duration) -> Time {
-    let interval = interval.ns().max(1);
-    Time::from_ns((now.ns() / interval + 1) * interval)
 }

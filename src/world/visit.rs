@@ -17,6 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::Duration;
 use crate::model::app::station::Arrival;
+use crate::plan::universe::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::ops::Range;
@@ -67,7 +68,12 @@ impl World<'_> {
             self.queue.at(later, Event::Enter(slot).pack());
             return self.stale();
         }
-        self.pods[self.attempts[id].pod as usize].inbound -= 1;
+        let Attempt { pod, workload, .. } = self.attempts[id];
+        self.pods[pod as usize].inbound -= 1;
+        // A sidecar whose app takes no connection answers for it.
+        if self.has_odd_apps && self.workloads[workload.index()].behaviour.port != Port::Listens {
+            return self.answer_for_app(id);
+        }
         self.enter_app(id);
     }
 
@@ -189,6 +195,7 @@ impl World<'_> {
                         return;
                     }
                 }
+                Some(CompiledStep::Forward { to, edge }) => return self.forward(id, *to, *edge),
                 _ => return self.end_program(id),
             }
         }
@@ -198,9 +205,8 @@ impl World<'_> {
     fn work(&mut self, id: Id<Attempt>, work: Duration) {
         let attempt = &mut self.attempts[id];
         let pod = &mut self.pods[attempt.pod as usize];
-        let factor = self.workloads[attempt.workload.index()].slow;
-        #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
-        let work = if factor == 1.0 { work } else { work.scale(factor) };
+        let state = &self.workloads[attempt.workload.index()];
+        let work = if state.is_disturbed { state.disturbed(work) } else { work };
         attempt.step += 1;
         attempt.phase = Phase::Working;
         if pod.station.is_shared() {
@@ -270,7 +276,19 @@ impl World<'_> {
     /// The program is done: the app answers.
     #[inline(always)]
     fn end_program(&mut self, id: Id<Attempt>) {
+        if self.has_odd_apps && self.replies_otherwise(id) {
+            return;
+        }
         let attempt = self.attempts[id];
+        self.leave_app(id, &attempt);
+        let outcome = self.app_outcome(id, &attempt);
+        self.answer(id, outcome);
+        self.check_shutdown(attempt.pod);
+    }
+
+    /// The visit leaves the app.
+    #[inline(always)]
+    pub(super) fn leave_app(&mut self, id: Id<Attempt>, attempt: &Attempt) {
         if attempt.holds_worker {
             self.leave_station(id);
         }
@@ -278,9 +296,14 @@ impl World<'_> {
         let sojourn = self.now.since(attempt.entered);
         let entered = (attempt.entered, attempt.batch);
         self.recorder.sojourned(attempt.workload, entered, sojourn);
+    }
+
+    /// How the app ends a request whose program is done.
+    #[inline(always)]
+    pub(super) fn app_outcome(&mut self, id: Id<Attempt>, attempt: &Attempt) -> Outcome {
         let workload = &self.workloads[attempt.workload.index()];
         let errors = &workload.errors;
-        let outcome = if attempt.call_failed {
+        if attempt.call_failed {
             Outcome::failure(Details::AppCallFailed)
         } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
         {
@@ -288,14 +311,12 @@ impl World<'_> {
             Outcome { status: errors.status, ..Outcome::failure(Details::AppError) }
         } else {
             Outcome::answer(200)
-        };
-        self.answer(id, outcome);
-        self.check_shutdown(attempt.pod);
+        }
     }
 
     /// Gives the worker back; the next in line begins.
     #[inline(always)]
-    fn leave_station(&mut self, id: Id<Attempt>) {
+    pub(super) fn leave_station(&mut self, id: Id<Attempt>) {
         let attempt = &mut self.attempts[id];
         attempt.holds_worker = false;
         attempt.present = false;
@@ -312,7 +333,7 @@ impl World<'_> {
 
     /// The pod answers: through its proxy, over the link.
     #[inline(always)]
-    fn answer(&mut self, id: Id<Attempt>, outcome: Outcome) {
+    pub(super) fn answer(&mut self, id: Id<Attempt>, outcome: Outcome) {
         let attempt = &mut self.attempts[id];
         attempt.outcome = outcome;
         attempt.phase = Phase::Answering;
@@ -329,7 +350,7 @@ impl World<'_> {
             extra = done.since(self.now) + proxy.loopback;
         }
         let latency = self.now.since(arrived.0) + extra;
-        self.recorder.served(workload, arrived, latency, outcome.is_ok());
+        self.recorder.served(workload, arrived, latency, outcome.has_good_status());
         if gone {
             return self.close_attempt(id);
         }

@@ -248,6 +248,13 @@ fn recorders_change_nothing() {
         let plan = plan_with(text, &[]);
         let blind = play(&plan, Options { recorders: false, ..Options::default() });
         assert_eq!(play(&plan, Options::default()).digest, blind.digest, "{name}");
+        let logged = play(&plan, Options { access_log: true, ..Options::default() });
+        assert_eq!(logged.digest, blind.digest, "{name}");
+        let log = logged.access_log.expect("it was asked for");
+        let roots = log.calls.iter().filter(|call| call.traffic.is_some());
+        assert!(logged.requests.total <= roots.count() as u64, "{name}");
+        let odd = log.calls.iter().find(|call| call.tries.len() != call.attempts as usize);
+        assert_eq!(odd, None, "{name}: each attempt is a try");
     }
 }
 

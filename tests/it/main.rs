@@ -1,5 +1,8 @@
 //! The tests of the whole, in one binary. What belongs where:
 
+/// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
+#[cfg(feature = "native")]
+mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
@@ -15,6 +18,9 @@ mod determinism;
 /// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
 #[cfg(feature = "native")]
 mod docs;
+/// Filters of a gateway.
+#[cfg(feature = "native")]
+mod filters;
 /// The dry run against the baselines.
 #[cfg(feature = "native")]
 mod forecast;
@@ -24,6 +30,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Apps that do not answer as a whole, and proxies that send requests on.
+#[cfg(feature = "native")]
+mod replies;
 /// Sampled runs against runs of every request.
 #[cfg(feature = "native")]
 mod sampling;
@@ -32,6 +41,9 @@ mod sampling;
 mod swarm;
 /// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
 mod tidy;
+/// The simulator against what was measured on a real Envoy.
+#[cfg(feature = "native")]
+mod truth;
 
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]

@@ -234,17 +234,7 @@ impl Author {
         self.maybe(0.5, "protocol", &["\"http2\"", "\"http1\""]);
         self.maybe(0.15, "meshed", &["false"]);
         self.maybe(0.4, "timeout", &["\"10ms\"", "\"100ms\"", "\"1s\"", "\"5ms\""]);
-        self.maybe(
-            0.5,
-            "balancer",
-            &[
-                "\"round_robin\"",
-                "\"least_request\"",
-                "\"least_request_distinct\"",
-                "\"least_request_full_scan\"",
-                "\"random\"",
-            ],
-        );
+        self.balancing();
         self.maybe(0.3, "panic_threshold", &["\"50%\"", "\"100%\""]);
         self.maybe(0.5, "retries", &[
             "{ attempts = 0 }",
@@ -272,6 +262,9 @@ impl Author {
             "{ consecutive_5xx = 1, max_ejection_share = \"100%\", base_ejection = \"200ms\", interval = \"100ms\" }",
             "{ consecutive_5xx = 0, consecutive_gateway = 2, max_ejection_share = \"50%\", base_ejection = \"1s\", interval = \"300ms\" }",
             "{ consecutive_5xx = 2, always_eject_one = true, base_ejection = \"100ms\", interval = \"1s\" }",
+            "{ max_ejection_share = \"100%\", interval = \"200ms\", success_rate = { minimum_hosts = 2, request_volume = 3, stdev_factor = 0.5, enforcing = \"50%\" } }",
+            "{ consecutive_5xx = 0, max_ejection_share = \"80%\", interval = \"100ms\", failure_percentage = { threshold = \"20%\", minimum_hosts = 1, request_volume = 2 }, max_ejection_jitter = \"300ms\" }",
+            "{ consecutive_5xx = 1, enforcing_consecutive_5xx = \"30%\", split_local_origin = true, consecutive_local_origin = 1, max_ejection_share = \"100%\", base_ejection = \"100ms\", interval = \"50ms\" }",
         ]);
         self.maybe(
             0.5,
@@ -291,6 +284,38 @@ impl Author {
         for version in 0..self.services[service].len() {
             self.workload(service, version);
         }
+    }
+
+    fn balancing(&mut self) {
+        let balancer = *self.pick(&[
+            "least_request",
+            "least_request_distinct",
+            "least_request_full_scan",
+            "random",
+            "round_robin",
+            "ring_hash",
+            "maglev",
+        ]);
+        let is_given = self.chance(0.7);
+        if is_given {
+            self.line(&format!("balancer = \"{balancer}\""));
+        }
+        match balancer {
+            "ring_hash" | "maglev" if is_given => {
+                self.maybe(0.8, "hash_on", &["{ header = \"x-user\" }", "{ source = true }"]);
+            }
+            "round_robin" if is_given => {
+                self.maybe(0.5, "slow_start", &["{ window = \"1s\", aggression = 2 }"]);
+            }
+            _ => {}
+        }
+        let zone = self.below(self.zones);
+        let weighted = format!("{{ weights = {{ z{zone} = 3 }} }}");
+        self.maybe(
+            0.2,
+            "locality",
+            &["{ prefer_close = true }", &weighted, "{ zone_aware = { min_cluster_size = 2 } }"],
+        );
     }
 
     fn weights(&mut self, service: usize) -> String {
@@ -325,6 +350,9 @@ impl Author {
         self.line("[[service.workload]]");
         self.line(&format!("version = \"v{version}\"\nreplicas = {replicas}"));
         self.maybe(0.5, "workers", &["2", "8"]);
+        self.maybe(0.15, "weight", &["2", "5"]);
+        self.maybe(0.15, "priority", &["1", "7"]);
+        self.maybe(0.1, "health", &["\"degraded\"", "\"draining\"", "\"unhealthy\""]);
         self.maybe(0.3, "queue", &["0", "1", "10"]);
         self.maybe(0.3, "discipline", &["\"ps\""]);
         let time = *self.pick(&[
@@ -417,6 +445,7 @@ impl Author {
                 self.line("from = \"ingress\"");
             }
             self.maybe(0.3, "path", &["\"/a/b\"", "\"/b\""]);
+            self.maybe(0.4, "headers", &["{ x-user = \"u-{1..9}\" }", "{ x-user = \"anna\" }"]);
             let arrivals = *self.pick(&[
                 "{ poisson = \"30rps\" }",
                 "{ poisson = \"150rps\" }",
@@ -448,7 +477,7 @@ impl Author {
     fn event(&mut self, number: usize) {
         self.line(&format!("[[event]]\nid = \"e{number}\""));
         self.trigger();
-        match self.below(14) {
+        match self.below(15) {
             0 | 1 if self.has_mesh => {
                 let target = *self.pick(&["", "/ca", "/xds", "/injector"]);
                 self.line(&format!("do = \"fail\"\ntarget = \"istiod{target}\""));
@@ -493,6 +522,13 @@ impl Author {
                 self.line(&format!("replicas = {replicas}"));
             }
             12 => self.reroute(),
+            13 => {
+                let target = self.target();
+                self.line(&format!("do = \"endpoints\"\ntarget = \"{target}\""));
+                self.maybe(1.0, "health", &["\"healthy\"", "\"unhealthy\"", "\"degraded\""]);
+                self.maybe(0.3, "weight", &["3"]);
+                self.maybe(0.3, "priority", &["0", "2"]);
+            }
             _ => self.load(),
         }
     }

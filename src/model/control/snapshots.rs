@@ -92,6 +92,11 @@ impl Snapshots {
         id
     }
 
+    /// One use more.
+    pub fn hold(&mut self, id: SnapshotId) {
+        self.slot_mut(id).users += 1;
+    }
+
     /// One use less; the last one frees the list, and the delta's base with it.
     pub fn release(&mut self, id: SnapshotId) {
         let mut next = Some(id);

@@ -5,7 +5,7 @@
 //! slow endpoint's share 11.8 % instead of 9.6 %.
 //!
 //! Source: Envoy load balancer docs; measured on Envoy 1.40 (families e07, e12).
-//! Left out: weights, localities, priorities, slow start, consistent hashing.
+//! Left out: weights, localities, priorities, slow start, consistent hashing: `cluster_balancer`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -31,7 +31,10 @@ pub fn pick(
             *turn = turn.wrapping_add(1);
             index
         }
-        LoadBalancer::Random => below(draw, candidates),
+        // A hash that has nothing to go by is a draw.
+        LoadBalancer::Random | LoadBalancer::RingHash | LoadBalancer::Maglev => {
+            below(draw, candidates)
+        }
         LoadBalancer::LeastRequest { choices } => {
             let (mut best, mut least, mut bits, mut left) = (0, u32::MAX, draw, choices);
             loop {
@@ -78,7 +81,7 @@ fn full_scan(candidates: usize, draw: u64, active: impl Fn(usize) -> u32) -> usi
 /// The next 64 bits of a short private sequence: Stafford's mix13 over a Weyl step, the
 /// generator SplitMix64.
 #[inline(always)]
-fn next_bits(bits: u64) -> u64 {
+pub(super) fn next_bits(bits: u64) -> u64 {
     let mut z = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,14 +1,28 @@
-//! Outlier detection: endpoints that fail in a row are left out for a while.
+//! Outlier detection: endpoints that fail are left out for a while.
 //!
-//! Attempts are counted, not requests. The n-th failure ejects at once, if the share of ejected
-//! endpoints allows it: with 10 % and fewer than 10 endpoints nobody is ever ejected. An ejection
-//! lasts base × k, k = ejections so far, one less for each interval spent healthy; it ends on the
-//! interval grid.
+//! Attempts are counted, not requests. The n-th failure in a row ejects at once; at the end of each
+//! interval endpoints may be compared by their share of good answers:
 //!
-//! Source: Envoy outlier docs; measured on Envoy 1.40 (family e05).
-//! Left out: success rate, failure percentage, split local origin, enforcement shares, jitter.
+//! ```text
+//! success rate:        rate < mean − 1.9 × standard deviation, over endpoints with enough answers
+//! failure percentage:  1 − rate >= threshold
+//! ```
+//!
+//! Whoever is detected is ejected if the share of ejected endpoints allows it (with 10 % and fewer
+//! than 10 endpoints nobody ever is), in the enforced share of cases. An ejection lasts base × k, at
+//! most its maximum, plus a jitter; k = ejections so far, one less for each interval spent healthy.
+//! It ends on the interval grid.
+//!
+//! With failures of this side split from answers, a connection that came up is a success of this side
+//! at once: timeouts and resets on open connections then never make two failures in a row.
+//!
+//! Source: Envoy outlier docs and `outlier_detection.proto`; measured on Envoy 1.40 (family e05).
+//! Left out: success rates of this side's failures apart; detections that are logged only; that counting
+//! starts over, too, where the share of ejected endpoints is used up.
 
+use crate::kernel::stream::{below, uniform};
 use crate::kernel::time::{Duration, Time};
+use crate::plan::outlier::OutlierForms;
 use crate::plan::policy::OutlierDetection;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -17,10 +31,49 @@ use crate::vocabulary::outcome::{Details, Outcome};
 pub struct Health {
     failures: u32,
     gateway_failures: u32,
+    local_failures: u32,
+    /// Answers in this interval, and the good ones among them.
+    answers: u32,
+    good: u32,
     /// Set while ejected: since when.
     ejected_at: Option<Time>,
+    /// What the ejection lasts longer.
+    jitter: Duration,
     /// Ejections so far, less one for each healthy interval.
     multiplier: u32,
+}
+
+/// Failures in a row reached their number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Detected {
+    /// Of 5xx answers.
+    pub five_xx: bool,
+    /// Of 502, 503 and 504.
+    pub gateway: bool,
+    /// Of failures of this side.
+    pub local_origin: bool,
+}
+
+impl Detected {
+    /// Whether anything was detected.
+    pub const fn any(self) -> bool {
+        self.five_xx || self.gateway || self.local_origin
+    }
+
+    /// Whether it ejects: each detection in its enforced share of cases, by a draw of its own.
+    pub fn is_enforced(self, forms: &OutlierForms, mut draw: impl FnMut() -> u64) -> bool {
+        let all = [
+            (self.gateway, forms.enforcing_consecutive_gateway),
+            (self.five_xx, forms.enforcing_consecutive_5xx),
+            (self.local_origin, forms.enforcing_consecutive_local_origin),
+        ];
+        all.iter().any(|(is_detected, share)| *is_detected && takes(*share, &mut draw))
+    }
+}
+
+/// Whether a share is all, or a draw falls into it.
+pub fn takes(share: f64, mut draw: impl FnMut() -> u64) -> bool {
+    1.0 <= share || uniform(draw()) < share
 }
 
 impl Health {
@@ -31,35 +84,87 @@ impl Health {
 
     /// Whether [`Health::tick`] could change anything.
     pub const fn needs_ticks(&self) -> bool {
-        self.ejected_at.is_some() || self.multiplier != 0
+        self.ejected_at.is_some() || self.multiplier != 0 || self.answers != 0
     }
 
-    /// An attempt ended; whether its endpoint deserves ejection.
+    /// An attempt ended; what that shows of its endpoint.
     #[must_use]
-    pub fn record(&mut self, policy: &OutlierDetection, outcome: Outcome) -> bool {
-        let local = !matches!(
+    #[inline]
+    pub fn record(&mut self, policy: &OutlierDetection, outcome: Outcome) -> Detected {
+        let is_local = !matches!(
             outcome.details,
             Details::ViaUpstream
                 | Details::AppError
                 | Details::AppOverflow
                 | Details::AppCallFailed
         );
-        let failed = local || 500 <= outcome.status;
-        let gateway = local || (502..=504).contains(&outcome.status);
-        self.failures = if failed { self.failures + 1 } else { 0 };
-        self.gateway_failures = if gateway { self.gateway_failures + 1 } else { 0 };
-        let reached = |limit, count| limit != 0 && limit <= count;
-        !self.is_ejected()
-            && (reached(policy.consecutive_5xx, self.failures)
-                || reached(policy.consecutive_gateway, self.gateway_failures))
+        let forms = &policy.forms;
+        if forms.split_local_origin {
+            let detected = self.record_local(forms, outcome, is_local);
+            if is_local {
+                return detected;
+            }
+        }
+        let failed = is_local || 500 <= outcome.status;
+        let gateway = is_local || (502..=504).contains(&outcome.status);
+        if forms.success_rate.is_some() || forms.failure_percentage.is_some() {
+            self.answers += 1;
+            self.good += u32::from(!failed);
+        }
+        let reached = |count: &mut u32, counts: bool, limit: u32| {
+            *count = if counts { *count + 1 } else { 0 };
+            limit != 0 && limit <= *count
+        };
+        let detected = Detected {
+            gateway: reached(&mut self.gateway_failures, gateway, policy.consecutive_gateway),
+            five_xx: reached(&mut self.failures, failed, policy.consecutive_5xx),
+            local_origin: false,
+        };
+        if self.is_ejected() { Detected::default() } else { detected }
     }
 
-    /// Leaves the endpoint out from now on.
-    pub fn eject(&mut self, now: Time) {
+    /// Failures of this side, counted apart.
+    #[cold]
+    fn record_local(&mut self, forms: &OutlierForms, outcome: Outcome, is_local: bool) -> Detected {
+        let connected = !matches!(
+            outcome.details,
+            Details::ConnectionRefused
+                | Details::ConnectionTimeout
+                | Details::ServerCertificateExpired
+                | Details::ServerCertificateUntrusted
+                | Details::NoSecret
+                | Details::WrongVersionNumber
+        );
+        if connected {
+            self.local_failures = 0;
+        }
+        self.local_failures += u32::from(is_local);
+        let limit = forms.consecutive_local_origin;
+        let local_origin = limit != 0 && limit <= self.local_failures;
+        Detected { local_origin: local_origin && !self.is_ejected(), ..Detected::default() }
+    }
+
+    /// What was detected is not enforced: counting starts over.
+    pub fn start_over(&mut self, detected: Detected) {
+        let counts = [
+            (&mut self.failures, detected.five_xx),
+            (&mut self.gateway_failures, detected.gateway),
+            (&mut self.local_failures, detected.local_origin),
+        ];
+        counts.into_iter().filter(|(_, starts)| *starts).for_each(|(count, _)| *count = 0);
+    }
+
+    /// Leaves the endpoint out from now on; `draw` is for the jitter.
+    pub fn eject(&mut self, forms: &OutlierForms, now: Time, draw: impl FnOnce() -> u64) {
         self.ejected_at = Some(now);
         self.multiplier += 1;
         self.failures = 0;
         self.gateway_failures = 0;
+        self.local_failures = 0;
+        self.jitter = match usize::try_from(forms.max_ejection_jitter.ns()) {
+            Ok(0) | Err(_) => Duration::ZERO,
+            Ok(most) => Duration::from_ns(below(draw(), most) as u64),
+        };
     }
 
     /// The interval's tick; whether the endpoint comes back.
@@ -72,12 +177,44 @@ impl Health {
         let limit = policy.max_ejection.max(policy.base_ejection);
         let length =
             (policy.base_ejection.ns().saturating_mul(u64::from(self.multiplier))).min(limit.ns());
-        if now < since + Duration::from_ns(length) {
+        if now < since + Duration::from_ns(length) + self.jitter {
             return false;
         }
         self.ejected_at = None;
         true
     }
+
+    /// The answers of the interval that ended and the good ones among them; counting starts over.
+    pub fn take_answers(&mut self) -> (u32, u32) {
+        (std::mem::take(&mut self.answers), std::mem::take(&mut self.good))
+    }
+}
+
+/// Which endpoints, by their (answers, good ones) in an interval, deserve ejection, with the share of
+/// cases in which it is enforced.
+pub fn outliers(forms: &OutlierForms, answers: &[(u32, u32)]) -> Vec<(usize, f64)> {
+    let rate = |(all, good): (u32, u32)| f64::from(good) / f64::from(all.max(1));
+    let enough = |volume: u32, hosts: u32| -> Vec<(usize, f64)> {
+        let known = answers.iter().enumerate().filter(|(_, (all, _))| volume.max(1) <= *all);
+        let known: Vec<_> = known.map(|(index, one)| (index, rate(*one))).collect();
+        if known.len() < hosts as usize { Vec::new() } else { known }
+    };
+    let mut outliers = Vec::new();
+    if let Some(policy) = &forms.success_rate {
+        let known = enough(policy.request_volume, policy.minimum_hosts);
+        let count = known.len() as f64;
+        let mean = known.iter().map(|(_, rate)| rate).sum::<f64>() / count;
+        let squares = known.iter().map(|(_, rate)| (rate - mean) * (rate - mean)).sum::<f64>();
+        let threshold = mean - policy.stdev_factor * libm::sqrt(squares / count);
+        let far = known.into_iter().filter(|(_, rate)| *rate < threshold);
+        outliers.extend(far.map(|(index, _)| (index, policy.enforcing)));
+    }
+    if let Some(policy) = &forms.failure_percentage {
+        let known = enough(policy.request_volume, policy.minimum_hosts);
+        let bad = known.into_iter().filter(|(_, rate)| policy.threshold <= 1.0 - rate);
+        outliers.extend(bad.map(|(index, _)| (index, policy.enforcing)));
+    }
+    outliers
 }
 
 /// Whether one more of `endpoints` may be ejected when `ejected` are.
@@ -90,6 +227,7 @@ pub fn may_eject(policy: &OutlierDetection, ejected: usize, endpoints: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::outlier::{FailurePercentage, SuccessRate};
 
     fn policy() -> OutlierDetection {
         OutlierDetection {
@@ -100,6 +238,7 @@ mod tests {
             max_ejection: Duration::from_s(300),
             max_ejection_share: 0.1,
             always_eject_one: false,
+            forms: OutlierForms::default(),
         }
     }
 
@@ -115,7 +254,7 @@ mod tests {
     fn the_third_failure_in_a_row_ejects_and_a_success_starts_over() {
         let mut health = Health::default();
         let (bad, good) = (Outcome::answer(503), Outcome::answer(200));
-        let mut record = |outcome| health.record(&policy(), outcome);
+        let mut record = |outcome| health.record(&policy(), outcome).five_xx;
         assert_eq!(
             [bad, bad, good, bad, bad, bad].map(&mut record),
             [false, false, false, false, false, true]
@@ -126,14 +265,123 @@ mod tests {
     fn an_ejection_ends_on_the_grid_and_the_next_one_is_longer() {
         let (policy, at) = (policy(), |s: f64| Time::ZERO + Duration::from_s_f64(s));
         let mut health = Health::default();
-        health.eject(at(0.3));
+        health.eject(&policy.forms, at(0.3), || 0);
         assert_eq!([1.0, 2.0, 3.0].map(|s| health.tick(&policy, at(s))), [false, false, true]);
-        health.eject(at(3.2));
+        health.eject(&policy.forms, at(3.2), || 0);
         let ticks = [4.0, 5.0, 6.0, 7.0, 8.0].map(|s| health.tick(&policy, at(s)));
         assert_eq!(ticks, [false, false, false, false, true]);
         assert!(health.needs_ticks());
         // Two healthy intervals forget both ejections.
         let _ = [health.tick(&policy, at(9.0)), health.tick(&policy, at(10.0))];
         assert!(!health.needs_ticks());
+    }
+
+    fn with(forms: OutlierForms) -> OutlierDetection {
+        OutlierDetection { consecutive_5xx: 5, forms, ..policy() }
+    }
+
+    /// Family e05, `one_503_gateway_failure_default_enforcing`: 80 failures are 26 detections of three.
+    #[test]
+    fn counting_starts_over_after_a_detection_that_is_not_enforced() {
+        let policy = OutlierDetection { consecutive_5xx: 0, consecutive_gateway: 3, ..policy() };
+        let mut health = Health::default();
+        let detected = (0..80).filter(|_| {
+            let detected = health.record(&policy, Outcome::answer(503));
+            health.start_over(detected);
+            detected.any()
+        });
+        assert_eq!(detected.count(), 26);
+    }
+
+    /// Family e05, `one_503_gateway_failure_default_enforcing` and `enforcing_50pct`.
+    #[test]
+    fn a_detection_ejects_in_its_enforced_share_of_cases() {
+        let detected = Detected { gateway: true, five_xx: true, local_origin: false };
+        let forms = |gateway, five_xx| OutlierForms {
+            enforcing_consecutive_gateway: gateway,
+            enforcing_consecutive_5xx: five_xx,
+            ..OutlierForms::default()
+        };
+        assert!(!detected.is_enforced(&forms(0.0, 0.0), || 0));
+        assert!(detected.is_enforced(&forms(0.0, 1.0), || u64::MAX));
+        assert!(detected.is_enforced(&forms(0.0, 0.5), || u64::MAX / 4));
+        assert!(!detected.is_enforced(&forms(0.0, 0.5), || u64::MAX / 4 * 3));
+    }
+
+    /// Family e05, `one_refusing_split_local_5` and its default.
+    #[test]
+    fn failures_of_this_side_are_counted_apart_if_asked() {
+        let policy = with(OutlierForms { split_local_origin: true, ..OutlierForms::default() });
+        let refused = Outcome::failure(Details::ConnectionRefused);
+        let mut health = Health::default();
+        let all = [(); 5].map(|()| health.record(&policy, refused));
+        assert!(all[4].local_origin && !all.iter().any(|one| one.five_xx));
+        assert!(!all[3].any());
+        // Its connection came up, so a timeout is the first failure in a row each time.
+        let late = Outcome::failure(Details::ResponseTimeout);
+        assert!((0..20).all(|_| !health.record(&policy, late).any()));
+        // Answers count as ever.
+        let bad = [(); 5].map(|()| health.record(&policy, Outcome::answer(503)).five_xx);
+        assert_eq!(bad, [false, false, false, false, true]);
+    }
+
+    /// Family e05, `max_ejection_time_3s`: 1.8, 2.9, 3.9, 3.9 s from ejections shortly after a tick.
+    #[test]
+    fn ejections_grow_to_their_maximum_and_a_jitter_comes_on_top() {
+        let of = |max_s, jitter_s| OutlierDetection {
+            base_ejection: Duration::from_s(1),
+            max_ejection: Duration::from_s(max_s),
+            ..with(OutlierForms {
+                max_ejection_jitter: Duration::from_s(jitter_s),
+                ..OutlierForms::default()
+            })
+        };
+        let at = |s: f64| Time::ZERO + Duration::from_s_f64(s);
+        let returns = |policy: &OutlierDetection, health: &mut Health, from: f64, draw: u64| {
+            health.eject(&policy.forms, at(from), || draw);
+            let mut ticks = (1..99).map(|n| libm::floor(from) + f64::from(n));
+            ticks.find(|s| health.tick(policy, at(*s))).expect("it comes back") - from
+        };
+        let (policy, mut health) = (of(3, 0), Health::default());
+        for (from, measured) in [(0.13, 1.842), (2.11, 2.861), (5.11, 3.862), (9.1, 3.872)] {
+            let lasted = returns(&policy, &mut health, from, 0);
+            assert!((lasted - measured).abs() < 0.05, "{lasted}, measured {measured}");
+        }
+        let jitter = of(1, 2);
+        let shown = [0, u64::MAX].map(|draw| returns(&jitter, &mut Health::default(), 0.5, draw));
+        assert!((shown[0] - 1.5).abs() < 1e-9 && (shown[1] - 3.5).abs() < 1e-9, "{shown:?}");
+    }
+
+    /// Family e05, `success_rate_stdev1900`: mean 91, threshold 63, the weak one at 58.
+    #[test]
+    fn an_endpoint_far_below_the_mean_is_an_outlier() {
+        let forms = OutlierForms {
+            success_rate: Some(SuccessRate { request_volume: 50, ..SuccessRate::default() }),
+            ..OutlierForms::default()
+        };
+        let mut answers = vec![(100, 98); 5];
+        answers.push((100, 58));
+        assert_eq!(outliers(&forms, &answers), [(5, 1.0)]);
+        let close = [99, 96, 98, 97, 98, 96].map(|good| (100, good));
+        assert_eq!(outliers(&forms, &close), []);
+        // One of six with too few answers leaves five; two leave four, which are too few.
+        answers[5] = (100, 58);
+        answers[0] = (49, 49);
+        assert_eq!(outliers(&forms, &answers), [(5, 1.0)]);
+        answers[1] = (49, 49);
+        assert_eq!(outliers(&forms, &answers), []);
+    }
+
+    /// Family e05, `failure_percentage_30`.
+    #[test]
+    fn an_endpoint_that_fails_too_often_is_an_outlier() {
+        let policy =
+            FailurePercentage { threshold: 0.3, enforcing: 0.5, ..FailurePercentage::default() };
+        let forms = OutlierForms { failure_percentage: Some(policy), ..OutlierForms::default() };
+        let mut answers = vec![(100, 98); 5];
+        answers.push((100, 70));
+        assert_eq!(outliers(&forms, &answers), [(5, 0.5)]);
+        answers[5] = (100, 71);
+        assert_eq!(outliers(&forms, &answers), []);
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             idle_timeout: Duration::from_s(3600),
             max_requests: 0,
             max_streams: 1024,
+            max_stream_duration: Duration::ZERO,
             churn_per_s: 0.0,
         }
     }

@@ -32,9 +32,11 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
             any_failure.with(RetryOn::CONNECT_FAILURE).with(RetryOn::RESET_BEFORE_REQUEST)
         }
         Details::RemoteRefusedStream => any_failure.with(RetryOn::REFUSED_STREAM),
-        Details::ConnectionTermination | Details::RemoteReset | Details::PerTryTimeout => {
-            any_failure
-        }
+        Details::ConnectionTermination
+        | Details::RemoteReset
+        | Details::PerTryTimeout
+        | Details::PerTryIdleTimeout
+        | Details::MaxStreamDuration => any_failure,
         Details::ViaUpstream
         | Details::AppOverflow
         | Details::AppError
@@ -44,6 +46,16 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::RouteNotFound
         | Details::Overflow
         | Details::ResponseTimeout
+        | Details::StreamIdleTimeout
+        | Details::ResetAfterResponse
+        | Details::DirectResponse
+        | Details::FaultAbort
+        | Details::LocalRateLimited
+        | Details::RbacNoMatch
+        | Details::RbacMatched
+        | Details::ExtAuthzDenied
+        | Details::ExtAuthzError
+        | Details::DownstreamReset
         | Details::DownstreamDisconnect => return false,
     };
     policy.on.0 & conditions.0 != 0
@@ -80,6 +92,7 @@ mod tests {
             on,
             statuses: vec![],
             per_try_timeout: Duration::ZERO,
+            per_try_idle_timeout: Duration::ZERO,
             backoff_base: Duration::from_ms(25),
             backoff_max: Duration::from_ms(250),
             previous_hosts: true,

@@ -124,7 +124,10 @@ impl Spread {
     fn chosen(self, under_way: f64, least: u32) -> f64 {
         let one = poisson_tail(under_way, least);
         match self.balancer {
-            LoadBalancer::Random | LoadBalancer::RoundRobin => one,
+            LoadBalancer::Random
+            | LoadBalancer::RoundRobin
+            | LoadBalancer::RingHash
+            | LoadBalancer::Maglev => one,
             LoadBalancer::LeastRequestDistinct if self.endpoints == 1 => one,
             LoadBalancer::LeastRequestDistinct => one * one,
             LoadBalancer::LeastRequestFullScan => libm::pow(one, self.endpoints as f64),

@@ -61,6 +61,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         topology: Topology::default(),
         stations: Vec::new(),
         causes: Causes::default(),
+        access_log: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, PodSet};
 use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 12] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 14] = [
     (
         "fail",
         &["share", "part"],
@@ -29,13 +29,29 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 12] = [
     ("rollout", &[], &[], "service:NAME"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
     ("route", &["weights", "route"], &["weights"], "service:NAME"),
+    ("endpoints", &["weight", "priority", "health"], &[], "service:NAME"),
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
+    ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 9] =
-    ["share", "part", "factor", "status", "delay", "loss", "replicas", "weights", "route"];
+const ARGUMENTS: [&str; 13] = [
+    "share",
+    "part",
+    "factor",
+    "status",
+    "behaviour",
+    "delay",
+    "loss",
+    "replicas",
+    "weights",
+    "route",
+    "weight",
+    "priority",
+    "health",
+];
 
-type Done = Option<(Action, String)>;
+/// An action and its label; none if something is wrong with it.
+pub(super) type Done = Option<(Action, String)>;
 
 impl Lower<'_, '_, '_> {
     /// What an event does, and its label. A new route table is added to `tables`.
@@ -75,7 +91,8 @@ impl Lower<'_, '_, '_> {
             }
             ("fail" | "cut" | "degrade", Target::Link { .. })
             | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
-            ("slow" | "errors" | "rollout" | "scale", Target::Service(name)) => {
+            ("endpoints", Target::Service(name)) => self.endpoints(table, node.at, name),
+            ("slow" | "errors" | "rollout" | "scale" | "behave", Target::Service(name)) => {
                 self.apps(table, node.at, does, name)
             }
             ("route", Target::Service(name)) => self.reroute(table, node.at, name, route, tables),
@@ -259,45 +276,6 @@ impl Lower<'_, '_, '_> {
         Some((Action::DegradeLinks { from, to, both, delay, loss }, label))
     }
 
-    fn apps(&mut self, table: &Node, at: At, does: &str, name: &str) -> Done {
-        let (service, workloads) = self.service_or_version(at, name)?;
-        let what = words(name);
-        Some(match does {
-            "slow" => {
-                let factor = table.get("factor").and_then(Node::number)?;
-                (
-                    Action::SlowApps { workloads, factor },
-                    format!("{what} is {factor} times as slow"),
-                )
-            }
-            "errors" => {
-                let share = table.share("share").unwrap_or(1.0);
-                let status = table.count("status").and_then(|s| u16::try_from(s).ok());
-                let status = status.unwrap_or(500);
-                let label = format!("{} of {what}'s answers are {status}", percent(share));
-                (Action::AppErrors { workloads, share, status }, label)
-            }
-            "rollout" => (Action::Rollout(workloads), format!("{what} rolls out")),
-            _ => {
-                let &[workload] = &workloads[..] else {
-                    let versions = self.versions(service).join(", ");
-                    let hint = match self.counted.members(name).and_then(|mut all| all.next()) {
-                        Some(first) => format!("say which one: {first}"),
-                        None => format!("say which version: {versions}"),
-                    };
-                    self.report(at, format!("`{name}` has several workloads"), hint);
-                    return None;
-                };
-                let replicas = table.count("replicas")?;
-                let pods = if replicas == 1 { "pod" } else { "pods" };
-                (
-                    Action::Scale { workload, replicas },
-                    format!("{what} scales to {replicas} {pods}"),
-                )
-            }
-        })
-    }
-
     fn reroute(
         &mut self,
         table: &Node,
@@ -379,11 +357,12 @@ impl Lower<'_, '_, '_> {
 }
 
 /// `reviews/v2` as people say it.
-fn words(name: &str) -> String {
+pub(super) fn words(name: &str) -> String {
     name.replace('/', " ")
 }
 
-fn percent(share: f64) -> String {
+/// A share in per cent, to hundredths.
+pub(super) fn percent(share: f64) -> String {
     let hundredths = Duration::from_ns_f64(share * 10_000.0).ns();
     format!("{} %", hundredths as f64 / 100.0)
 }

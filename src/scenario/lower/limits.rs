@@ -152,7 +152,7 @@ impl Lower<'_, '_, '_> {
         let steps = workloads.iter().flat_map(|id| &self.universe.workloads[id.index()].program);
         let mut sites = steps.flat_map(|step| match step {
             Step::Calls(sites) => &sites[..],
-            Step::Work(_) => &[],
+            Step::Work(_) | Step::Forward(_) => &[],
         });
         sites.any(|site| site.to == to && 1.0 <= site.probability)
     }

@@ -7,7 +7,9 @@
 //! Left out: manifests.
 
 mod action;
+mod apps;
 mod assertions;
+mod balancing;
 mod limits;
 mod places;
 mod policy;
@@ -103,6 +105,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.names();
     lower.events();
     let scopes = lower.scopes();
+    let endpoints = lower.endpoint_settings().collect();
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
@@ -123,6 +126,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         parameters: lower.parameters,
         universe: lower.universe,
         scopes,
+        endpoints,
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,

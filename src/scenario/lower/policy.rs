@@ -6,10 +6,12 @@
 use super::super::document::{Node, Value};
 use super::super::schema::{Keys, Kind};
 use super::super::units::parameter_text;
+use crate::kernel::time::Duration;
+use crate::plan::outlier::{FailurePercentage, OutlierForms, SuccessRate};
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{
-    CircuitBreaker, ClusterPolicy, ConnectionPool, OutlierDetection, Protocol, RetryLimit,
-    RetryPolicy,
+    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
+    RetryLimit, RetryOn, RetryPolicy,
 };
 
 /// Sets every parameter that a key of `table` or of the tables below stands for.
@@ -39,6 +41,10 @@ pub(super) fn overridden(base: &Parameters, table: &Node, keys: Keys) -> Paramet
         && retries.get("backoff_max").is_none()
     {
         own.retry.backoff_max = own.retry.backoff_base.scale(10.0);
+    }
+    // Istio's consistent hash is a ring unless it says Maglev.
+    if table.get("hash_on").is_some() && table.get("balancer").is_none() {
+        own.cluster.balancer = LoadBalancer::RingHash;
     }
     own
 }
@@ -71,9 +77,14 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
                 .and_then(|connections| connections.count("max_requests"))
                 .unwrap_or(0),
             max_streams: cluster.max_streams,
+            max_stream_duration: service
+                .get("connections")
+                .and_then(|connections| connections.duration("max_stream_duration"))
+                .unwrap_or(Duration::ZERO),
             churn_per_s: own.connections.churn.0,
         },
         panic_threshold: cluster.panic_threshold,
+        balancing: None,
     }
 }
 
@@ -86,16 +97,20 @@ pub(super) fn protocol(service: &Node) -> Protocol {
 }
 
 /// When and how requests are tried again.
-pub(super) fn retry_policy(own: &Parameters) -> RetryPolicy {
+pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy {
     let retry = &own.retry;
+    let idle = |table: &&Node| table.get("retries")?.duration("per_try_idle_timeout");
     RetryPolicy {
         retries: retry.attempts,
-        on: retry.on,
+        // Istio leaves the policy out: with one of no retries, Envoy would still log URX.
+        on: if retry.attempts == 0 { RetryOn::default() } else { retry.on },
         statuses: retry.statuses.clone(),
         per_try_timeout: retry.per_try_timeout,
+        per_try_idle_timeout: tables.iter().rev().find_map(idle).unwrap_or(Duration::ZERO),
         backoff_base: retry.backoff_base,
         backoff_max: retry.backoff_max,
-        previous_hosts: retry.previous_hosts,
+        // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
+        previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
         host_attempts: retry.host_attempts,
     }
 }
@@ -114,5 +129,51 @@ fn outlier(own: &Parameters, service: &Node) -> Option<OutlierDetection> {
         max_ejection: outlier.max_ejection,
         max_ejection_share: outlier.max_ejection_share,
         always_eject_one: outlier.always_eject_one,
+        forms: forms(asked),
     })
+}
+
+/// What outlier detection has beyond failures in a row.
+fn forms(asked: &Node) -> OutlierForms {
+    let plain = OutlierForms::default();
+    let on = |key: &str| {
+        let node = asked.get(key)?;
+        (!matches!(node.value, Value::Bool(false))).then_some(node)
+    };
+    let success_rate = on("success_rate").map(|node| {
+        let plain = SuccessRate::default();
+        SuccessRate {
+            minimum_hosts: node.count("minimum_hosts").unwrap_or(plain.minimum_hosts),
+            request_volume: node.count("request_volume").unwrap_or(plain.request_volume),
+            stdev_factor: node
+                .get("stdev_factor")
+                .and_then(Node::number)
+                .unwrap_or(plain.stdev_factor),
+            enforcing: node.share("enforcing").unwrap_or(plain.enforcing),
+        }
+    });
+    let failure_percentage = on("failure_percentage").map(|node| {
+        let plain = FailurePercentage::default();
+        FailurePercentage {
+            threshold: node.share("threshold").unwrap_or(plain.threshold),
+            minimum_hosts: node.count("minimum_hosts").unwrap_or(plain.minimum_hosts),
+            request_volume: node.count("request_volume").unwrap_or(plain.request_volume),
+            enforcing: node.share("enforcing").unwrap_or(plain.enforcing),
+        }
+    });
+    let share = |key: &str| asked.share(key).unwrap_or(1.0);
+    OutlierForms {
+        enforcing_consecutive_5xx: share("enforcing_consecutive_5xx"),
+        enforcing_consecutive_gateway: share("enforcing_consecutive_gateway"),
+        split_local_origin: asked.flag("split_local_origin").unwrap_or(plain.split_local_origin),
+        consecutive_local_origin: asked
+            .count("consecutive_local_origin")
+            .unwrap_or(plain.consecutive_local_origin),
+        enforcing_consecutive_local_origin: share("enforcing_consecutive_local_origin"),
+        success_rate,
+        failure_percentage,
+        max_ejection_jitter: asked
+            .duration("max_ejection_jitter")
+            .unwrap_or(plain.max_ejection_jitter),
+    }
 }

@@ -8,8 +8,19 @@ use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
 use super::policy::{overridden, retry_policy};
 use super::{Lower, headers, id};
+use crate::kernel::time::Duration;
 use crate::plan::policy::{Destination, PathMatch, RouteMatch, RouteRule, RouteTable};
 use crate::plan::universe::{ClusterId, RequestClass, ServiceId};
+
+/// The status that a rule answers itself, if it does.
+fn direct(route: &Node) -> Option<u16> {
+    let given = route.count("direct_response").or(route.count("redirect"));
+    given.and_then(|status| u16::try_from(status).ok())
+}
+
+fn idle_timeout(table: &Node) -> Option<Duration> {
+    table.duration("idle_timeout")
+}
 
 impl Lower<'_, '_, '_> {
     /// The routes at time zero, one table a service, in the order of the services.
@@ -27,16 +38,20 @@ impl Lower<'_, '_, '_> {
                 rules.push(RouteRule {
                     matches: self.matches(route),
                     split,
+                    direct: direct(route),
                     timeout: of_route.route.timeout,
-                    retry: retry_policy(&of_route),
+                    idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
+                    retry: retry_policy(&of_route, [table, route]),
                 });
             }
             if rules.is_empty() {
                 rules.push(RouteRule {
                     matches: Vec::new(),
                     split: vec![(self.whole(service), 1)],
+                    direct: None,
                     timeout: own.route.timeout,
-                    retry: retry_policy(&own),
+                    idle_timeout: idle_timeout(table).unwrap_or_default(),
+                    retry: retry_policy(&own, [table, table]),
                 });
             }
             let name = format!("routes of {}", self.universe.services[index].name);

@@ -7,13 +7,14 @@ use super::super::document::{At, Node, Value};
 use super::super::keys::{SERVICE, WORKLOADS_MAX};
 use super::super::merge::BEGIN;
 use super::super::values::distribution;
+use super::apps::errors;
 use super::policy::{cluster_policy, overridden, protocol};
 use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
 use crate::plan::universe::{
-    Cluster, Discipline, Errors, NodeId, NodeList, Place, Role, Rollout, RouteId, Service,
-    ServiceId, Shutdown, Station, Workload, WorkloadId,
+    Behaviour, Cluster, Discipline, Errors, NodeId, NodeList, Place, Role, Rollout, RouteId,
+    Service, ServiceId, Shutdown, Station, Workload, WorkloadId,
 };
 use std::collections::BTreeMap;
 
@@ -151,6 +152,8 @@ impl<'d> Lower<'_, '_, 'd> {
             },
             program: Vec::new(),
             errors: errors(node),
+            behaviour: self.behaviour(node),
+            filters: Vec::new(),
             rollout: self.rollout(node),
             start_time: start_time
                 .unwrap_or(Distribution::Constant(self.parameters.pod.start_time)),
@@ -171,6 +174,8 @@ impl<'d> Lower<'_, '_, 'd> {
             station: Station { workers: 1, queue: None, discipline: Discipline::Fifo },
             program: Vec::new(),
             errors: Errors { share: 0.0, status: 500 },
+            behaviour: Behaviour::default(),
+            filters: Vec::new(),
             rollout: Rollout { max_surge: 0.25, max_unavailable: 0.25 },
             start_time: Distribution::Constant(self.parameters.pod.start_time),
             shutdown: Shutdown {
@@ -266,7 +271,8 @@ impl<'d> Lower<'_, '_, 'd> {
             if selected.is_empty() {
                 self.nothing_selected(table, name);
             }
-            let policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
+            let mut policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
+            self.balance(table, &mut policy);
             let mut cluster = |name: String, workloads| {
                 let (service, policy) = (ServiceId(id(index)), policy.clone());
                 clusters.push(Cluster { name, service, workloads, policy });
@@ -305,17 +311,5 @@ impl<'d> Lower<'_, '_, 'd> {
             let what = format!("the service `{name}` selects none of its workloads");
             self.report(at("name"), what, format!("it selects the label app = {name}"));
         }
-    }
-}
-
-fn errors(node: &Node) -> Errors {
-    let never = Errors { share: 0.0, status: 500 };
-    let Some(errors) = node.get("errors") else { return never };
-    match errors.value {
-        Value::Table(_) => Errors {
-            share: errors.share("share").unwrap_or(0.0),
-            status: errors.count("status").and_then(|s| u16::try_from(s).ok()).unwrap_or(500),
-        },
-        _ => Errors { share: node.share("errors").unwrap_or(0.0), ..never },
     }
 }

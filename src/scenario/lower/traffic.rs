@@ -76,7 +76,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let program = &self.universe.workloads[workload.index()].program;
         program.iter().all(|step| match step {
             Step::Work(time) => time.mean_ns() < 1.0,
-            Step::Calls(_) => true,
+            Step::Calls(_) | Step::Forward(_) => true,
         })
     }
 
@@ -85,6 +85,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let end = self.duration.as_s();
         match arrivals {
             Arrivals::Replay(times) => times.len() as f64,
+            Arrivals::Shared { requests, .. } => *requests as f64,
             Arrivals::ClosedLoop { users, think } => {
                 // At least a microsecond passes between two requests of a user.
                 let cycle = Duration::from_ns_f64(think.mean_ns()).max(Duration::from_us(1));

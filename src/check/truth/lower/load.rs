@@ -1,0 +1,88 @@
+//! Load: what clients send, as sources of traffic.
+//!
+//! Source: the schema `envoy-lab/2`.
+//! Left out: what `gaps` lists; connections of clients, which cost nothing.
+
+use super::super::schema::config::{Config, Load};
+use super::super::schema::words::{LoadKind, Phase};
+use super::{Ids, at, ms, number};
+use crate::kernel::time::{Duration, Time};
+use crate::plan::traffic::{Arrivals, Traffic};
+use crate::plan::universe::{ClassId, RequestClass, ServiceId};
+
+/// From an answer to the same client's next request, where it does not wait on purpose: 300 requests
+/// of 3 clients, of which 297 were refused at once, took the time of 3 answers of 20 ms (family e04).
+const TURNAROUND: Duration = Duration::from_us(100);
+/// How long requests may still take after the last one was sent.
+const LINGER: Duration = Duration::from_s(120);
+/// How long a client that waits for answers may take with all its requests.
+const CLOSED_LOOP: Duration = Duration::from_s(600);
+
+/// Classes of all requests, in order.
+pub(super) fn classes(config: &Config) -> Vec<RequestClass> {
+    let mut classes: Vec<RequestClass> = config.load.iter().map(class).collect();
+    classes.sort();
+    classes.dedup();
+    classes
+}
+
+fn class(load: &Load) -> RequestClass {
+    let header = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
+    RequestClass {
+        method: load.method.map_or("GET", |method| method.text()).to_owned(),
+        path: load.path.clone().unwrap_or_else(|| "/".to_owned()),
+        headers: load.headers.iter().map(header).collect(),
+    }
+}
+
+/// Sources of traffic, one a load, in their order.
+pub(super) fn traffic(config: &Config, ids: &Ids, classes: &[RequestClass]) -> Vec<Traffic> {
+    let source = |(index, load): (usize, &Load)| Traffic {
+        id: format!("load-{index:03}"),
+        from: ids.workload(&config.entry),
+        external: true,
+        to: ids.services.get(&config.entry).copied().unwrap_or(ServiceId(0)),
+        class: ClassId(number(classes.binary_search(&class(load)).unwrap_or(0))),
+        arrivals: arrivals(load),
+    };
+    config.load.iter().enumerate().map(source).collect()
+}
+
+fn arrivals(load: &Load) -> Arrivals {
+    let from = at(load.at_s);
+    let shared = |users: u32, think_ms: Option<f64>| {
+        let think = ms(think_ms.unwrap_or(0.0)).max(TURNAROUND);
+        Arrivals::Shared { from, users, think, requests: load.count }
+    };
+    match load.kind {
+        LoadKind::OpenLoop => {
+            let rate = load.rate_rps.unwrap_or(1.0);
+            Arrivals::Replay((0..load.count).map(|i| at(load.at_s + i as f64 / rate)).collect())
+        }
+        LoadKind::Burst => Arrivals::Replay((0..load.count).map(|_| from).collect()),
+        LoadKind::ClosedLoop => shared(load.concurrency.unwrap_or(1), load.think_ms),
+        LoadKind::Sequential => shared(1, load.gap_ms),
+    }
+}
+
+/// The warm-up, in which nothing is observed, and the whole length of the run.
+pub(super) fn clock(config: &Config) -> (Duration, Duration) {
+    let is_warmup = |load: &&Load| load.phase == Some(Phase::Warmup);
+    let observed = config.load.iter().filter(|load| !is_warmup(load)).map(|load| load.at_s);
+    let has_warmup = config.load.iter().any(|load| is_warmup(&load));
+    let first = observed.fold(f64::INFINITY, f64::min);
+    let warmup = if has_warmup && first.is_finite() { first } else { 0.0 };
+    let end = |load: &Load| -> Time {
+        let from = at(load.at_s);
+        match load.kind {
+            LoadKind::OpenLoop => {
+                let length = load.count as f64 / load.rate_rps.unwrap_or(1.0);
+                from + Duration::from_s_f64(length) + LINGER
+            }
+            LoadKind::Burst => from + LINGER,
+            LoadKind::ClosedLoop | LoadKind::Sequential => from + CLOSED_LOOP,
+        }
+    };
+    let end = config.load.iter().map(end).max().unwrap_or(Time::ZERO + LINGER);
+    (Duration::from_s_f64(warmup), end.since(Time::ZERO))
+}

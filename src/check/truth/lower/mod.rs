@@ -1,0 +1,410 @@
+//! From a case's configuration to a plan.
+//!
+//! A proxy is a gateway with one pod and a service of its name, whose routes are its route table.
+//! A host is a workload with one pod outside the mesh and as many workers as anybody can want. A
+//! cluster of a proxy is a cluster of the plan. Proxies and links cost next to nothing, as on a
+//! loopback interface, and there is no control plane: what a step tells a proxy, it knows at once.
+//!
+//! What the plan has no word for is listed in `gaps`, key by key; a case that uses such a key is not
+//! modelled, whatever it would have given.
+//!
+//! Source: the schema `envoy-lab/2`; Envoy 1.40's defaults stand where they are put in.
+//! Left out: what `gaps` lists; the sizes of bodies and headers.
+
+mod cluster;
+mod endpoint;
+mod filter;
+mod gaps;
+mod host;
+mod load;
+mod route;
+mod step;
+
+use super::schema::config::{Config, Proxy};
+use super::schema::words::Phase;
+use crate::kernel::distribution::Distribution;
+use crate::kernel::time::{Duration, Time};
+use crate::plan::balancing::HashOn;
+use crate::plan::parameter::Parameters;
+use crate::plan::timeline::{Action, TimelineEvent, Trigger};
+use crate::plan::universe::{
+    Behaviour, Cluster, ClusterId, Discipline, Errors, Node, NodeId, NodeList, Role, Rollout,
+    RouteId, Service, ServiceId, Shutdown, Station, Step, Universe, Workload, WorkloadId, ZoneId,
+};
+use crate::plan::{Plan, Start};
+use crate::vocabulary::outcome::Outcome;
+use std::collections::BTreeMap;
+
+/// One way over the loopback interface, with the kernel's and both event loops' part.
+const LINK: Duration = Duration::from_us(40);
+/// What the proxy does for a request before it is sent: so little that a burst that is read at once is
+/// admitted or refused before any connection that it starts is up.
+const PROXY_REQUEST: Duration = Duration::from_us(1);
+/// What the proxy does for an answer.
+const PROXY_RESPONSE: Duration = Duration::from_us(20);
+/// From a change of the configuration to the proxies' knowing it.
+const TOLD_AFTER: Duration = Duration::from_us(100);
+
+/// What becomes of a configuration.
+#[derive(Debug)]
+pub enum Lowering {
+    /// It can be simulated.
+    Plan(Box<Lowered>),
+    /// The proxy would not start with it.
+    Rejected,
+    /// It uses these keys, for which the simulator has nothing.
+    NotModelled(Vec<String>),
+}
+
+/// A plan, and what its ids are called in the files.
+#[derive(Debug)]
+pub struct Lowered {
+    /// What is simulated.
+    pub plan: Plan,
+    /// The proxy that clients talk to.
+    pub entry: WorkloadId,
+    /// Proxies and hosts, by workload id.
+    pub workloads: Vec<String>,
+    /// By cluster id: its name without that of its proxy.
+    pub clusters: Vec<String>,
+    /// By source of traffic.
+    pub phases: Vec<Option<Phase>>,
+}
+
+impl Lowered {
+    /// The name of a host; `none` if none was chosen.
+    pub fn host(&self, host: Option<WorkloadId>) -> &str {
+        host.map_or("none", |host| &self.workloads[host.index()])
+    }
+
+    /// The name of a cluster; `none` if there is none.
+    pub fn cluster(&self, cluster: Option<ClusterId>) -> &str {
+        cluster.map_or("none", |cluster| &self.clusters[cluster.index()])
+    }
+
+    /// The details of an outcome up to the reason's word, as the files have them.
+    pub fn details(outcome: Outcome) -> String {
+        let text = outcome.details.text();
+        match text.split_once('|') {
+            Some((reason, _)) => format!("{reason}}}"),
+            None => text.to_owned(),
+        }
+    }
+}
+
+/// Lowers a configuration.
+pub fn lower(config: &Config) -> Lowering {
+    if !route::is_accepted(config) {
+        return Lowering::Rejected;
+    }
+    let missing = gaps::gaps(config);
+    if !missing.is_empty() {
+        return Lowering::NotModelled(missing);
+    }
+    let ids = Ids::new(config);
+    let hosts = host::hosts(config, &ids);
+    let mut universe = Universe {
+        zones: zones(config),
+        nodes: nodes(config),
+        workloads: Vec::new(),
+        classes: load::classes(config),
+        ..Universe::default()
+    };
+    for name in ids.workloads.keys() {
+        let own = hosts.workloads.get(name.as_str()).cloned();
+        let mut workload = own.unwrap_or_else(|| gateway(config, name, &ids));
+        let zone = endpoint::locality(config, name);
+        let node = zone.and_then(|zone| universe.zones.iter().position(|one| one == zone));
+        workload.nodes = NodeList(vec![NodeId(number(node.unwrap_or(0)))].into());
+        universe.workloads.push(workload);
+    }
+    universe.clusters = clusters(config, &ids);
+    for name in ids.services.keys() {
+        universe.services.push(Service {
+            name: name.clone(),
+            selector: BTreeMap::new(),
+            workloads: Vec::new(),
+            protocol: crate::plan::policy::Protocol::Http1,
+            route: RouteId(number(universe.services.len())),
+        });
+        let proxy = config.proxies.iter().find(|proxy| proxy.name == *name);
+        let table = proxy.map(|proxy| route::table(proxy, &proxy.routes, &ids, &universe.classes));
+        // An authorization service has routes of its own.
+        universe.routes.push(table.unwrap_or_else(|| filter::table(config, name, &ids, &universe)));
+    }
+    let mut timeline = hosts.timeline;
+    timeline.extend(step::timeline(config, &ids, &mut universe));
+    let traffic = load::traffic(config, &ids, &universe.classes);
+    let (warmup, duration) = load::clock(config);
+    let plan = Plan {
+        name: "truth".to_owned(),
+        variant: None,
+        claim: String::new(),
+        seed: 1,
+        duration,
+        warmup,
+        interval: duration,
+        start: Start::Cold,
+        profile: "istio-sidecar".to_owned(),
+        parameters: parameters(config),
+        universe,
+        scopes: BTreeMap::new(),
+        endpoints: endpoint::settings(config, &ids),
+        traffic,
+        timeline,
+        assertions: Vec::new(),
+        sampling: None,
+    };
+    Lowering::Plan(Box::new(Lowered {
+        plan,
+        entry: ids.workload(&config.entry),
+        workloads: ids.workloads.keys().cloned().collect(),
+        clusters: ids.clusters.keys().map(|(_, name)| name.clone()).collect(),
+        phases: config.load.iter().map(|load| load.phase).collect(),
+    }))
+}
+
+/// Ids by name; all maps are in the order of ids.
+struct Ids {
+    workloads: BTreeMap<String, WorkloadId>,
+    services: BTreeMap<String, ServiceId>,
+    /// By (proxy, cluster).
+    clusters: BTreeMap<(String, String), ClusterId>,
+}
+
+impl Ids {
+    fn new(config: &Config) -> Self {
+        let proxies = config.proxies.iter().map(|proxy| proxy.name.clone());
+        let hosts = config.hosts.iter().map(|host| host.name.clone());
+        let of = |proxy: &Proxy| -> Vec<(String, String)> {
+            let pair = |cluster: &str| (proxy.name.clone(), cluster.to_owned());
+            proxy.clusters.iter().map(|cluster| pair(&cluster.name)).collect()
+        };
+        Self {
+            workloads: numbered(proxies.clone().chain(hosts), WorkloadId),
+            services: numbered(proxies.chain(filter::services(config)), ServiceId),
+            clusters: numbered(config.proxies.iter().flat_map(of), ClusterId),
+        }
+    }
+
+    /// The workload of a name that was checked.
+    fn workload(&self, name: &str) -> WorkloadId {
+        self.workloads.get(name).copied().unwrap_or(WorkloadId(0))
+    }
+
+    fn cluster(&self, proxy: &str, name: &str) -> Option<ClusterId> {
+        self.clusters.get(&(proxy.to_owned(), name.to_owned())).copied()
+    }
+}
+
+/// Names in order with their ids.
+fn numbered<N: Ord, I>(names: impl Iterator<Item = N>, id: fn(u32) -> I) -> BTreeMap<N, I> {
+    let names: std::collections::BTreeSet<N> = names.collect();
+    names.into_iter().zip(0..).map(|(name, index)| (name, id(index))).collect()
+}
+
+/// An index as the number of an id.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// Milliseconds of a file.
+fn ms(ms: f64) -> Duration {
+    Duration::from_s_f64(ms / 1e3)
+}
+
+/// Seconds of a file.
+fn at(s: f64) -> Time {
+    Time::ZERO + Duration::from_s_f64(s)
+}
+
+/// An event of the timeline from `from` on, for as long as it lasts.
+fn event(id: String, from_s: f64, lasts: Option<Duration>, action: Action) -> TimelineEvent {
+    let trigger = Trigger::At { first: at(from_s), every: None, times: 1 };
+    TimelineEvent { label: id.clone(), id, trigger, lasts, action }
+}
+
+/// A proxy. Those behind the entry send on what they are sent.
+fn gateway(config: &Config, name: &str, ids: &Ids) -> Workload {
+    let mut workload = bare_workload(name, Role::Gateway);
+    if let Some(proxy) = config.proxies.iter().find(|proxy| proxy.name == name) {
+        workload.filters = filter::filters(proxy, ids);
+    }
+    if name != config.entry {
+        workload.meshed = false;
+        workload.program.extend(ids.services.get(name).map(|service| Step::Forward(*service)));
+    }
+    workload
+}
+
+/// What the routes to a cluster hash on.
+fn hash_on(proxy: Option<&Proxy>, cluster: &str) -> Option<HashOn> {
+    let routes = proxy.into_iter().flat_map(|proxy| &proxy.routes);
+    let mut to = routes.filter(|route| route.cluster.as_deref() == Some(cluster));
+    to.find_map(|route| route.hash_on_header.as_ref())
+        .map(|name| HashOn::Header(name.to_lowercase()))
+}
+
+/// The lab, and the localities of endpoints.
+fn zones(config: &Config) -> Vec<String> {
+    let mut zones: Vec<String> =
+        endpoint::all(config).filter_map(|one| one.locality.clone()).collect();
+    zones.sort();
+    zones.dedup();
+    zones.insert(0, "lab".to_owned());
+    zones
+}
+
+/// A node in each zone.
+fn nodes(config: &Config) -> Vec<Node> {
+    let zones = zones(config);
+    zones.into_iter().zip(0..).map(|(name, zone)| Node { name, zone: ZoneId(zone) }).collect()
+}
+
+/// A workload with one pod that does nothing yet.
+fn bare_workload(name: &str, role: Role) -> Workload {
+    Workload {
+        name: name.to_owned(),
+        app: name.to_owned(),
+        version: String::new(),
+        labels: BTreeMap::new(),
+        role,
+        meshed: role == Role::Gateway,
+        replicas: 1,
+        nodes: NodeList(vec![NodeId(0)].into()),
+        station: Station { workers: 1_000_000, queue: None, discipline: Discipline::Fifo },
+        program: Vec::new(),
+        errors: Errors { share: 0.0, status: 500 },
+        behaviour: Behaviour::default(),
+        filters: Vec::new(),
+        rollout: Rollout { max_surge: 0.25, max_unavailable: 0.25 },
+        start_time: Distribution::Constant(Duration::ZERO),
+        shutdown: Shutdown {
+            pre_stop: Duration::ZERO,
+            graceful: false,
+            grace_period: Duration::ZERO,
+        },
+    }
+}
+
+fn clusters(config: &Config, ids: &Ids) -> Vec<Cluster> {
+    let mut clusters = Vec::new();
+    for (proxy, name) in ids.clusters.keys() {
+        let of = config.proxies.iter().find(|one| one.name == *proxy);
+        let found = of.and_then(|one| one.clusters.iter().find(|one| one.name == *name));
+        let (Some(service), Some(found)) = (ids.services.get(proxy), found) else { continue };
+        let mut workloads: Vec<WorkloadId> =
+            found.endpoints.iter().flatten().map(|one| ids.workload(&one.host)).collect();
+        workloads.sort_unstable();
+        workloads.dedup();
+        clusters.push(Cluster {
+            name: format!("{proxy}/{name}"),
+            service: *service,
+            workloads,
+            policy: cluster::policy(found, hash_on(of, name), &zones(config)),
+        });
+    }
+    clusters
+}
+
+fn parameters(config: &Config) -> Parameters {
+    let mut parameters = Parameters::default();
+    parameters.istiod.present = false;
+    parameters.kubernetes.watch_delay = TOLD_AFTER;
+    parameters.kubernetes.restart_backoff = Duration::ZERO;
+    let proxy = &mut parameters.proxy;
+    proxy.workers = config.proxies.first().map_or(1, |proxy| proxy.workers);
+    (proxy.client_request, proxy.server_request) = (PROXY_REQUEST, PROXY_REQUEST);
+    (proxy.client_response, proxy.server_response) = (PROXY_RESPONSE, PROXY_RESPONSE);
+    (proxy.client_telemetry, proxy.server_telemetry) = (Duration::ZERO, Duration::ZERO);
+    let network = &mut parameters.network;
+    (network.same_node, network.same_zone, network.cross_zone) = (LINK, LINK, LINK);
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::policy::{Destination, RetryLimit};
+    use crate::plan::timeline::PodSet;
+    use serde_json::{Value, json};
+
+    /// A proxy with a cluster of two hosts, one of which stops.
+    fn case() -> Value {
+        json!({
+            "defaults": "envoy-1.40", "entry": "envoy",
+            "proxies": [{
+                "name": "envoy", "workers": 1,
+                "routes": [{
+                    "prefix": "/", "timeout_ms": 0,
+                    "weighted_clusters": [
+                        {"cluster": "svc", "weight": 3}, {"cluster": "ghost", "weight": 1},
+                    ],
+                }],
+                "listener": {"validate_clusters": false},
+                "clusters": [{
+                    "name": "svc", "lb_policy": "ROUND_ROBIN", "connect_timeout_ms": 1000,
+                    "http": "http1", "endpoints": [{"host": "b"}, {"host": "a"}],
+                }],
+            }],
+            "hosts": [
+                {"name": "a", "behaviour": {"kind": "respond", "delay_ms": 5, "status": 200}},
+                {"name": "b", "behaviour": {"kind": "respond", "delay_ms": 5, "status": 503}},
+            ],
+            "load": [{"at_s": 0, "kind": "open_loop", "count": 4, "rate_rps": 2}],
+            "steps": [
+                {"at_s": 1, "do": "host_stop", "target": "a", "args": {"close": "fin"}},
+                {"at_s": 3, "do": "host_start", "target": "a"},
+            ],
+        })
+    }
+
+    fn lowered(case: Value) -> Lowering {
+        lower(&serde_json::from_value(case).expect("a configuration that reads"))
+    }
+
+    fn gaps(case: Value) -> Vec<String> {
+        match lowered(case) {
+            Lowering::NotModelled(keys) => keys,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_case_becomes_a_plan_with_envoys_defaults() {
+        let Lowering::Plan(lowered) = lowered(case()) else { panic!("a plan") };
+        assert_eq!(lowered.workloads, ["a", "b", "envoy"]);
+        let universe = &lowered.plan.universe;
+        let cluster = &universe.clusters[0];
+        assert_eq!((cluster.name.as_str(), cluster.workloads.len()), ("envoy/svc", 2));
+        let breaker = cluster.policy.breaker;
+        assert_eq!((breaker.max_connections, breaker.retries), (1024, RetryLimit::Max(3)));
+        assert_eq!(universe.workloads[1].errors, Errors { share: 1.0, status: 503 });
+        let split = &universe.routes[0].rules[0].split;
+        assert_eq!(split[0], (Destination::Cluster(ClusterId(0)), 3));
+        assert_eq!(split[1], (Destination::Missing("ghost".to_owned()), 1));
+        let stop = &lowered.plan.timeline[0];
+        assert_eq!(stop.action, Action::FailApps(PodSet::One(WorkloadId(0), 0)));
+        assert_eq!(stop.lasts, Some(Duration::from_s(2)));
+    }
+
+    #[test]
+    fn an_unknown_cluster_is_rejected_where_somebody_looks() {
+        let mut case = case();
+        case["proxies"][0]["listener"] = json!({});
+        assert!(matches!(lowered(case.clone()), Lowering::Rejected));
+        case["proxies"][0]["dynamic"] = json!(["cds"]);
+        assert!(matches!(lowered(case), Lowering::Plan(_)));
+    }
+
+    #[test]
+    fn a_key_without_counterpart_is_told_by_name() {
+        let mut tls = case();
+        tls["proxies"][0]["clusters"][0]["tls"] = json!({});
+        assert_eq!(gaps(tls), ["cluster.tls"]);
+        let mut step = case();
+        step["steps"] = json!([{"at_s": 1, "do": "cds_remove", "target": "svc"}]);
+        step["load"][0]["abort_after_ms"] = json!(5);
+        assert_eq!(gaps(step), ["load.abort_after_ms", "step.cds_remove"]);
+    }
+}

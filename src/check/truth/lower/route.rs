@@ -1,0 +1,200 @@
+//! Route tables, and whether the proxy takes them at all.
+//!
+//! Source: Envoy 1.40's defaults, where a key is absent; validation measured (family e01).
+//! Left out: what `gaps` lists.
+
+use super::super::schema::config::{Config, Proxy, RetryPolicy as Retry, Route};
+use super::super::schema::words::Predicate;
+use super::{Ids, ms};
+use crate::kernel::time::Duration;
+use crate::plan::policy::{Destination, PathMatch, RetryOn, RetryPolicy, RouteMatch};
+use crate::plan::policy::{RouteRule, RouteTable};
+use crate::plan::universe::{RequestClass, ServiceId};
+use std::net::Ipv4Addr;
+
+/// Whether every proxy starts with its routes: weights have a sum, and a cluster that is not there
+/// is only taken from a control plane or where nobody looks.
+pub(super) fn is_accepted(config: &Config) -> bool {
+    config.proxies.iter().all(|proxy| {
+        let validates = proxy.listener.validate_clusters.unwrap_or(proxy.dynamic.is_empty());
+        let known = |name: &str| proxy.clusters.iter().any(|cluster| cluster.name == name);
+        proxy.routes.iter().all(|route| {
+            let split = split(proxy, route);
+            let has_weight =
+                route.weighted_clusters.is_none() || split.iter().any(|(_, weight)| 0 < *weight);
+            has_weight && (!validates || split.iter().all(|(name, _)| known(name)))
+        })
+    })
+}
+
+/// Clusters by name with their weights.
+fn split<'r>(proxy: &Proxy, route: &'r Route) -> Vec<(&'r str, u32)> {
+    if let Some(cluster) = &route.cluster {
+        return vec![(cluster, 1)];
+    }
+    let weight = |name: &str, weight: u32| {
+        let prefix = route.runtime_key_prefix.as_ref();
+        let key = prefix.map(|prefix| format!("{prefix}.{name}"));
+        let told = key.and_then(|key| proxy.runtime.get(&key).copied());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a weight")]
+        told.map_or(weight, |told| told as u32)
+    };
+    let all = route.weighted_clusters.iter().flatten();
+    all.map(|one| (one.cluster.as_str(), weight(&one.cluster, one.weight))).collect()
+}
+
+/// A route table of a proxy. What headers override is known for each class of requests, so that
+/// each class with such headers has a rule of its own, behind those of the file.
+pub(super) fn table(
+    proxy: &Proxy,
+    routes: &[Route],
+    ids: &Ids,
+    classes: &[RequestClass],
+) -> RouteTable {
+    let mut rules: Vec<RouteRule> = routes.iter().map(|route| rule(proxy, route, ids)).collect();
+    let mut rule_of_class = Vec::new();
+    for class in classes {
+        let first = routes.iter().position(|route| class.path.starts_with(&route.prefix));
+        let own =
+            first.and_then(|index| overridden(proxy, &routes[index], &rules[index], class, ids));
+        let place = own.map_or(first, |own| {
+            rules.push(own);
+            Some(rules.len() - 1)
+        });
+        rule_of_class.push(place.and_then(|index| u16::try_from(index).ok()));
+    }
+    RouteTable {
+        service: ids.services.get(&proxy.name).copied().unwrap_or(ServiceId(0)),
+        name: format!("routes of {}", proxy.name),
+        rules,
+        rule_of_class,
+    }
+}
+
+/// The rule of a class whose headers choose the cluster or change the policy; none if they do not.
+fn overridden(
+    proxy: &Proxy,
+    route: &Route,
+    rule: &RouteRule,
+    class: &RequestClass,
+    ids: &Ids,
+) -> Option<RouteRule> {
+    let header = |name: &str| {
+        let found = class.headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let mut own = rule.clone();
+    if let Some(name) = &route.cluster_header {
+        let cluster = header(name).unwrap_or_default();
+        own.split = vec![(destination(proxy, cluster, ids), 1)];
+    }
+    if is_internal(proxy, header("x-forwarded-for")) {
+        if let Some(timeout) =
+            header("x-envoy-upstream-rq-timeout-ms").and_then(|text| text.parse().ok())
+        {
+            own.timeout = ms(timeout);
+        }
+        if let Some(timeout) =
+            header("x-envoy-upstream-rq-per-try-timeout-ms").and_then(|text| text.parse().ok())
+        {
+            own.retry.per_try_timeout = ms(timeout);
+        }
+        if let Some(words) = header("x-envoy-retry-on") {
+            if own.retry.retries == 0 {
+                own.retry.retries = 1;
+            }
+            for word in words.split(',') {
+                let known = RetryOn::ALL.iter().find(|(_, name)| *name == word.trim());
+                own.retry.on = known.map_or(own.retry.on, |(one, _)| own.retry.on.with(*one));
+            }
+        }
+        if let Some(retries) = header("x-envoy-max-retries").and_then(|text| text.parse().ok()) {
+            own.retry.retries = retries;
+        }
+    }
+    (own != *rule).then_some(own)
+}
+
+/// Whether a request comes from inside: only then its x-envoy-* headers count. Without a list of
+/// addresses of its own, Envoy takes nobody for internal who is told by a header.
+fn is_internal(proxy: &Proxy, forwarded_for: Option<&str>) -> bool {
+    let (Some(cidrs), Some(address)) = (&proxy.listener.internal_cidrs, forwarded_for) else {
+        return false;
+    };
+    let Ok(address) = address.trim().parse::<Ipv4Addr>() else { return false };
+    cidrs.iter().any(|cidr| {
+        let (base, bits) = cidr.split_once('/').unwrap_or((cidr, "32"));
+        let (Ok(base), Ok(bits)) = (base.parse::<Ipv4Addr>(), bits.parse::<u32>()) else {
+            return false;
+        };
+        let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
+        (u32::from(base) ^ u32::from(address)) & mask == 0
+    })
+}
+
+fn destination(proxy: &Proxy, name: &str, ids: &Ids) -> Destination {
+    match ids.cluster(&proxy.name, name) {
+        Some(cluster) => Destination::Cluster(cluster),
+        None => Destination::Missing(name.to_owned()),
+    }
+}
+
+fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
+    let split = split(proxy, route).into_iter().filter(|(_, weight)| 0 < *weight);
+    let split: Vec<_> =
+        split.map(|(name, weight)| (destination(proxy, name, ids), weight)).collect();
+    let idle_ms = route.idle_timeout_ms.or(proxy.listener.stream_idle_timeout_ms);
+    RouteRule {
+        matches: vec![RouteMatch {
+            path: Some(PathMatch::Prefix(route.prefix.clone())),
+            ..RouteMatch::default()
+        }],
+        split: if split.is_empty() { vec![(destination(proxy, "", ids), 1)] } else { split },
+        // A redirect without a code is a 301.
+        direct: match (&route.direct_response, &route.redirect) {
+            (Some(direct), _) => Some(direct.status),
+            (None, Some(_)) => Some(301),
+            (None, None) => None,
+        },
+        // Envoy's defaults are 15 s and 5 min.
+        timeout: ms(route.timeout_ms.unwrap_or(15_000.0)),
+        idle_timeout: ms(idle_ms.unwrap_or(300_000.0)),
+        retry: retry(route.retry_policy.as_ref()),
+    }
+}
+
+fn retry(policy: Option<&Retry>) -> RetryPolicy {
+    let Some(policy) = policy else { return no_retry() };
+    let mut on = RetryOn::default();
+    for word in &policy.retry_on {
+        let known = RetryOn::ALL.iter().find(|(_, name)| *name == word.text());
+        on = known.map_or(on, |(one, _)| on.with(*one));
+    }
+    let base_ms = policy.back_off_base_ms.unwrap_or(25.0);
+    RetryPolicy {
+        retries: policy.num_retries.unwrap_or(1),
+        on,
+        statuses: policy.retriable_status_codes.clone(),
+        per_try_timeout: ms(policy.per_try_timeout_ms.unwrap_or(0.0)),
+        per_try_idle_timeout: ms(policy.per_try_idle_timeout_ms.unwrap_or(0.0)),
+        backoff_base: ms(base_ms),
+        backoff_max: ms(policy.back_off_max_ms.unwrap_or(10.0 * base_ms)),
+        previous_hosts: policy.retry_host_predicate.contains(&Predicate::PreviousHosts),
+        host_attempts: policy.host_selection_retry_max_attempts.unwrap_or(1),
+    }
+}
+
+/// Nothing is tried again.
+pub(super) fn no_retry() -> RetryPolicy {
+    RetryPolicy {
+        retries: 0,
+        on: RetryOn::default(),
+        statuses: Vec::new(),
+        per_try_timeout: Duration::ZERO,
+        per_try_idle_timeout: Duration::ZERO,
+        backoff_base: Duration::from_ms(25),
+        backoff_max: Duration::from_ms(250),
+        previous_hosts: false,
+        host_attempts: 1,
+    }
+}

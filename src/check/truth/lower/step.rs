@@ -1,0 +1,92 @@
+//! Steps that change proxies and what they are told; those that change hosts stand in `host`.
+//!
+//! Source: the schema `envoy-lab/2`.
+//! Left out: what `gaps` lists.
+
+use super::super::schema::config::{Config, Endpoint};
+use super::super::schema::step::{Step, Verb};
+use super::{Ids, endpoint, event, number, route};
+use crate::kernel::time::Duration;
+use crate::plan::timeline::{Action, PodSet, TimelineEvent};
+use crate::plan::universe::{ClusterId, RouteId, ServiceId, Universe, WorkloadId};
+use std::collections::BTreeMap;
+
+/// The timeline of all steps; new route tables go into the universe.
+pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> Vec<TimelineEvent> {
+    let mut events = Vec::new();
+    let mut told: BTreeMap<ClusterId, Vec<WorkloadId>> = BTreeMap::new();
+    for (index, step) in config.steps.iter().enumerate() {
+        let mut add = |lasts: Option<Duration>, action: Action| {
+            let id = format!("step {index}: {} {}", step.word, step.target);
+            events.push(event(id, step.at_s, lasts, action));
+        };
+        match &step.verb {
+            Verb::EdsRemove(_) | Verb::EdsAdd(_) | Verb::EdsSet(_) => {
+                for ((_, name), cluster) in &ids.clusters {
+                    if *name == step.target {
+                        let list = told.entry(*cluster).or_insert_with(|| {
+                            universe.clusters[cluster.index()].workloads.clone()
+                        });
+                        change(list, &step.verb, ids);
+                        let (cluster, workloads) = (*cluster, list.clone());
+                        add(None, Action::SetEndpoints { cluster, workloads });
+                    }
+                }
+            }
+            Verb::EdsSetHealth(endpoints) => {
+                for one in endpoints {
+                    let said = endpoint::of(one);
+                    add(
+                        None,
+                        Action::DescribeEndpoints {
+                            workloads: vec![ids.workload(&one.host)],
+                            weight: one.weight,
+                            priority: one.priority,
+                            health: Some(said.health),
+                        },
+                    );
+                }
+            }
+            Verb::RdsSwitch(routes) => {
+                let Some(proxy) = config.proxies.iter().find(|one| one.name == config.entry) else {
+                    continue;
+                };
+                let table = route::table(proxy, routes, ids, &universe.classes);
+                universe.routes.push(table);
+                let route = RouteId(number(universe.routes.len() - 1));
+                let service = ids.services.get(&config.entry).copied().unwrap_or(ServiceId(0));
+                add(None, Action::SetRoutes { service, route });
+            }
+            Verb::ProxyFreeze => {
+                let resumed = config.steps[index..].iter().find(|later| resumes(later, step));
+                let frozen = resumed.map(|later| Duration::from_s_f64(later.at_s - step.at_s));
+                let pods = PodSet::One(ids.workload(&step.target), 0);
+                add(frozen, Action::FreezePods(pods));
+            }
+            // An invalid update changes nothing; the others are hosts', ends or gaps.
+            _ => {}
+        }
+    }
+    events
+}
+
+fn resumes(later: &Step, freeze: &Step) -> bool {
+    matches!(later.verb, Verb::ProxyResume) && later.target == freeze.target
+}
+
+/// A list of endpoints after a step.
+fn change(list: &mut Vec<WorkloadId>, verb: &Verb, ids: &Ids) {
+    let hosts = |endpoints: &[Endpoint]| -> Vec<WorkloadId> {
+        endpoints.iter().map(|one| ids.workload(&one.host)).collect()
+    };
+    match verb {
+        Verb::EdsRemove(names) => {
+            list.retain(|id| !names.iter().any(|name| ids.workload(name) == *id));
+        }
+        Verb::EdsAdd(endpoints) => list.extend(hosts(endpoints)),
+        Verb::EdsSet(endpoints) => *list = hosts(endpoints),
+        _ => {}
+    }
+    list.sort_unstable();
+    list.dedup();
+}

@@ -1,0 +1,150 @@
+//! A case from its configuration to its verdict.
+//!
+//! Source: the schema `envoy-lab/2`; the words of the verdicts are those of docs/results.md.
+//! Left out: which seeds; they are the same for every case.
+
+use super::alike::{alike, tell_apart};
+use super::compare::compare;
+use super::facts::Facts;
+use super::lower::{Lowered, Lowering, lower};
+use super::observe;
+use super::schema::compare::Compare;
+use super::schema::config::Config;
+use super::schema::observed::Observed;
+use super::schema::{Case, Configs};
+use crate::world;
+use crate::world::options::{Go, Options};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs of each configuration: enough that the sampling error of a share is well below its
+/// tolerance, which allows for two or three repetitions.
+const SEEDS: u64 = 12;
+/// More events than any case needs.
+const EVENTS_MAX: u64 = 50_000_000;
+
+/// Whether a simulation agrees with what was measured.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Verdict {
+    /// It does.
+    Pass,
+    /// It does not.
+    Fail,
+    /// The case uses what the simulator does not have; nothing was compared.
+    NotModelled,
+}
+
+impl Verdict {
+    /// As the report spells it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NotModelled => "not-modelled",
+        }
+    }
+}
+
+/// The verdict on a case with its reason; none if the case is no truth to compare with, and was run
+/// all the same.
+pub fn judge(case: &Case) -> Option<(Verdict, String)> {
+    let parts: Vec<(&str, &Config, &[Observed])> = match &case.configs {
+        Configs::One(config) => vec![("", config, &case.observed)],
+        Configs::Variants(variants) => variants
+            .iter()
+            .zip(case.observed.chunks(1))
+            .map(|((name, config), observed)| (name.as_str(), config, observed))
+            .collect(),
+    };
+    let verdicts: Vec<(Verdict, String)> = parts
+        .into_iter()
+        .map(|(name, config, observed)| {
+            let (verdict, reason) = judge_one(config, observed, case.compare.as_ref());
+            let place = if name.is_empty() { String::new() } else { format!("{name}: ") };
+            (verdict, if reason.is_empty() { reason } else { format!("{place}{reason}") })
+        })
+        .collect();
+    case.compare.as_ref()?;
+    Some(together(&verdicts))
+}
+
+/// Passes if each does; a failure is told before what is not modelled.
+fn together(verdicts: &[(Verdict, String)]) -> (Verdict, String) {
+    let of = |wanted: Verdict| -> Vec<&str> {
+        let those = verdicts.iter().filter(|(verdict, _)| *verdict == wanted);
+        those.map(|(_, reason)| reason.as_str()).collect()
+    };
+    for wanted in [Verdict::Fail, Verdict::NotModelled] {
+        let reasons = of(wanted);
+        if let Some(first) = reasons.first() {
+            let more = match reasons.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            return (wanted, format!("{first}{more}"));
+        }
+    }
+    (Verdict::Pass, of(Verdict::Pass).first().map_or(String::new(), |reason| (*reason).to_owned()))
+}
+
+fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) -> (Verdict, String) {
+    let lowered = lower(config);
+    let mut gaps = rules.map(observe::gaps).unwrap_or_default();
+    let mut simulated = match lowered {
+        Lowering::NotModelled(keys) => {
+            gaps.extend(keys);
+            Vec::new()
+        }
+        Lowering::Rejected => vec![Facts::default()],
+        Lowering::Plan(_) if !gaps.is_empty() => Vec::new(),
+        Lowering::Plan(lowered) => match simulate(config, &lowered, observed) {
+            Ok(simulated) => simulated,
+            Err(why) => return (Verdict::Fail, why),
+        },
+    };
+    if !gaps.is_empty() {
+        return (Verdict::NotModelled, gaps.join(", "));
+    }
+    let Some(rules) = rules else { return (Verdict::Pass, String::new()) };
+    let mut measured: Vec<Facts> = observed.iter().map(Facts::from).collect();
+    let alike = alike(config);
+    measured.iter_mut().chain(&mut simulated).for_each(|facts| tell_apart(facts, &alike));
+    let differences = compare(rules, &measured, &simulated);
+    let verdict = if differences.is_empty() { Verdict::Pass } else { Verdict::Fail };
+    (verdict, differences.join("; "))
+}
+
+/// The facts of every seed; a broken law, or a run that does not end, in words.
+fn simulate(
+    config: &Config,
+    lowered: &Lowered,
+    observed: &[Observed],
+) -> Result<Vec<Facts>, String> {
+    let options = Options { access_log: true, max_events: Some(EVENTS_MAX), ..Options::default() };
+    let one = |seed: u64| {
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            world::simulate(&lowered.plan, seed, options, &mut |_| Go::On)
+        }));
+        let run = run.map_err(|_| format!("the run with seed {seed} broke a law"))?;
+        match run.partial {
+            Some(partial) => Err(format!("seed {seed}: {} after {}", partial.why, partial.at)),
+            None => Ok(observe::facts(config, lowered, &run, observed)),
+        }
+    };
+    (1..=SEEDS).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_never_hidden_by_what_is_not_modelled() {
+        let part = |verdict, reason: &str| (verdict, reason.to_owned());
+        let (pass, fail) = (part(Verdict::Pass, ""), part(Verdict::Fail, "x"));
+        let lacking = part(Verdict::NotModelled, "k");
+        let all = [lacking.clone(), fail.clone(), pass.clone(), fail.clone()];
+        assert_eq!(together(&all), part(Verdict::Fail, "x (and 1 more)"));
+        assert_eq!(together(&[pass.clone(), lacking.clone()]), lacking);
+        assert_eq!(together(&[pass.clone(), pass.clone()]), pass);
+    }
+}

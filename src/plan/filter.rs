@@ -1,0 +1,97 @@
+//! HTTP filters of a gateway, in the order in which requests pass them, before the router.
+//!
+//! Source: Envoy's fault, local rate limit, RBAC and external authorization filters.
+//! Left out: filters of sidecars; header-controlled faults; response rate limits; shadow rules.
+
+use crate::kernel::time::Duration;
+use crate::plan::universe::ServiceId;
+
+/// A filter.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Filter {
+    /// Injects faults.
+    Fault(Fault),
+    /// Lets no more pass than its tokens allow.
+    LocalRateLimit(LocalRateLimit),
+    /// Lets pass or denies by what a request carries.
+    Rbac(Rbac),
+    /// Asks a service whether a request may pass.
+    ExtAuthz(ExtAuthz),
+}
+
+/// Envoy's fault filter: a delay, then an abort, drawn independently.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Fault {
+    /// The delay.
+    pub delay: Duration,
+    /// Share of requests that are delayed, 0 to 1.
+    pub delay_share: f64,
+    /// How it aborts.
+    pub abort: Abort,
+    /// Share of requests that are aborted, 0 to 1.
+    pub abort_share: f64,
+    /// Delays at once; those above it pass without a fault. None for no limit.
+    pub max_active: Option<u32>,
+}
+
+/// How a request is aborted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Abort {
+    /// With an HTTP status.
+    Http(u16),
+    /// With a gRPC status, which is an HTTP 200.
+    Grpc(u8),
+}
+
+impl Default for Abort {
+    fn default() -> Self {
+        Self::Http(503)
+    }
+}
+
+/// Envoy's local rate limit: a bucket of tokens for each proxy, filled in steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalRateLimit {
+    /// Tokens at the start and at most, above 0.
+    pub max_tokens: u32,
+    /// Tokens more after each interval, above 0.
+    pub tokens_per_fill: u32,
+    /// The interval, above 0.
+    pub fill_interval: Duration,
+}
+
+/// Envoy's role-based access control: the first policy whose principal matches decides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rbac {
+    /// Whether a match lets pass; else a match denies.
+    pub allows: bool,
+    /// Policies in order.
+    pub policies: Vec<RbacPolicy>,
+}
+
+/// A policy for all permissions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RbacPolicy {
+    /// Its name, which the access log shows.
+    pub name: String,
+    /// Who it is about.
+    pub principal: Principal,
+}
+
+/// Who a policy is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Principal {
+    /// Everybody.
+    Any,
+    /// Requests that carry this header; its name in lower case.
+    HeaderPresent(String),
+}
+
+/// Envoy's external authorization over HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExtAuthz {
+    /// The service that is asked, by its own routes; their timeout is the filter's.
+    pub service: ServiceId,
+    /// Whether a request passes if the service cannot be asked.
+    pub failure_mode_allow: bool,
+}

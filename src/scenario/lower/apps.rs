@@ -1,0 +1,107 @@
+//! Apps: how they fail and behave by themselves, and what events do to them.
+//!
+//! Source: `plan::universe`, `plan::timeline`.
+//! Left out: apps that behave otherwise for some requests only, but for a share of errors.
+
+use super::super::document::{At, Node, Value};
+use super::Lower;
+use super::action::{Done, percent, words};
+use crate::kernel::time::Duration;
+use crate::plan::timeline::Action;
+use crate::plan::universe::{Behaviour, Errors, Port, Reply};
+
+impl Lower<'_, '_, '_> {
+    /// What an event does to apps, and its label.
+    pub(super) fn apps(&mut self, table: &Node, at: At, does: &str, name: &str) -> Done {
+        let (service, workloads) = self.service_or_version(at, name)?;
+        let what = words(name);
+        Some(match does {
+            "slow" => {
+                let factor = table.get("factor").and_then(Node::number)?;
+                (
+                    Action::SlowApps { workloads, factor },
+                    format!("{what} is {factor} times as slow"),
+                )
+            }
+            "errors" => {
+                let share = table.share("share").unwrap_or(1.0);
+                let status = table.count("status").and_then(|s| u16::try_from(s).ok());
+                let status = status.unwrap_or(500);
+                let label = format!("{} of {what}'s answers are {status}", percent(share));
+                (Action::AppErrors { workloads, share, status }, label)
+            }
+            "rollout" => (Action::Rollout(workloads), format!("{what} rolls out")),
+            "behave" => {
+                let behaviour = self.behaviour(table);
+                let label = format!("{what} {}", behaviour.words());
+                (Action::Behave { workloads, behaviour, errors: None, work: None }, label)
+            }
+            _ => {
+                let &[workload] = &workloads[..] else {
+                    let versions = self.versions(service).join(", ");
+                    let hint = match self.counted.members(name).and_then(|mut all| all.next()) {
+                        Some(first) => format!("say which one: {first}"),
+                        None => format!("say which version: {versions}"),
+                    };
+                    self.report(at, format!("`{name}` has several workloads"), hint);
+                    return None;
+                };
+                let replicas = table.count("replicas")?;
+                let pods = if replicas == 1 { "pod" } else { "pods" };
+                (
+                    Action::Scale { workload, replicas },
+                    format!("{what} scales to {replicas} {pods}"),
+                )
+            }
+        })
+    }
+
+    /// The `behaviour` of a workload or an event; the usual one if there is none.
+    pub(super) fn behaviour(&mut self, node: &Node) -> Behaviour {
+        let Some(table) = node.get("behaviour") else { return Behaviour::default() };
+        let after = table.duration("body_delay");
+        let delay = after.unwrap_or(Duration::ZERO);
+        let reply = match table.text("reply") {
+            Some("slow_body") => Reply::SlowBody(delay),
+            Some("headers_then_reset") => Reply::HeadersThenReset(delay),
+            Some("closes") => Reply::Closes,
+            Some("never") => Reply::Never,
+            _ => Reply::Whole,
+        };
+        let is_split = matches!(reply, Reply::SlowBody(_) | Reply::HeadersThenReset(_));
+        match table.get("body_delay") {
+            Some(given) if !is_split => {
+                let hint = "reply = \"slow_body\" or \"headers_then_reset\" takes it";
+                self.report(given.at, "`body_delay` without a body that is late", hint);
+            }
+            None if is_split => {
+                let hint = "say how much later than the headers: body_delay = \"500ms\"";
+                self.report(table.at, "`body_delay` is missing", hint);
+            }
+            _ => {}
+        }
+        Behaviour {
+            port: match table.text("port") {
+                Some("refuses") => Port::Refuses,
+                Some("swallows") => Port::Swallows,
+                _ => Port::Listens,
+            },
+            reply,
+            has_body: is_split || table.flag("body").unwrap_or(false),
+            closes: table.flag("connection_close").unwrap_or(false),
+        }
+    }
+}
+
+/// The `errors` of a workload.
+pub(super) fn errors(node: &Node) -> Errors {
+    let never = Errors { share: 0.0, status: 500 };
+    let Some(errors) = node.get("errors") else { return never };
+    match errors.value {
+        Value::Table(_) => Errors {
+            share: errors.share("share").unwrap_or(0.0),
+            status: errors.count("status").and_then(|s| u16::try_from(s).ok()).unwrap_or(500),
+        },
+        _ => Errors { share: node.share("errors").unwrap_or(0.0), ..never },
+    }
+}

@@ -1,0 +1,174 @@
+//! HTTP filters of a gateway's proxy: what a request passes before it is routed.
+//!
+//! A filter lets a request pass, ends it, or holds it: a delay, or the answer of an authorization
+//! service. A held request goes on with the next filter.
+//!
+//! Source: Envoy's HTTP filter chain; measured on Envoy 1.40 (families e06, e11).
+//! Left out: what filters do with answers.
+
+use super::World;
+use super::client::purpose;
+use super::compiled::Target;
+use super::event::Event;
+use super::state::{Call, Held, Parent};
+use crate::kernel::slab::Id;
+use crate::kernel::stream::draw_at;
+use crate::kernel::time::Time;
+use crate::model::proxy::filter::rate_limit::TokenBucket;
+use crate::model::proxy::filter::{fault, rbac};
+use crate::plan::filter::{ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
+use crate::vocabulary::flag::{Flags, ResponseFlag};
+use crate::vocabulary::outcome::{Details, Outcome};
+
+/// Filters that a proxy has are numbered in halves: the fault filter delays, then aborts.
+const HALVES: u8 = 2;
+/// What the filters of one pod's proxy remember.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FilterState {
+    /// By filter; none for filters without a bucket, and before its first use.
+    buckets: Vec<Option<TokenBucket>>,
+    /// Requests that a fault filter delays.
+    delayed: u32,
+}
+
+/// Whether a request goes on at once.
+enum Pass {
+    /// It does.
+    On,
+    /// It ended, or goes on later.
+    Held,
+}
+
+impl World<'_> {
+    /// Takes a call through the filters of its pod's proxy; whether it is to be routed now.
+    #[cold]
+    pub(super) fn pass_filters(&mut self, id: Id<Call>) -> bool {
+        let plan = self.plan;
+        loop {
+            let call = &self.calls[id];
+            let Some(pod) = self.pods.get(call.pod as usize) else { return true };
+            let filters = &plan.universe.workloads[pod.workload.index()].filters;
+            let place = usize::from(call.filter / HALVES);
+            // What a filter asks for itself passes none.
+            let is_own = matches!(call.parent, Parent::Authorization(..));
+            if is_own || filters.len() <= place {
+                return true;
+            }
+            let is_second = call.filter % HALVES == 1;
+            self.calls[id].filter += 1;
+            let pass = match &filters[place] {
+                Filter::Fault(fault) if is_second => self.abort(id, fault),
+                Filter::Fault(fault) => self.delay(id, fault),
+                _ if is_second => Pass::On,
+                Filter::LocalRateLimit(policy) => self.rate_limit(id, place, policy),
+                Filter::Rbac(rbac) => self.authorize(id, rbac),
+                Filter::ExtAuthz(policy) => self.ask_authorization(id, *policy),
+            };
+            if matches!(pass, Pass::Held) {
+                return false;
+            }
+        }
+    }
+
+    fn filter_state(&mut self, pod: u32) -> &mut FilterState {
+        self.filters.entry(pod).or_default()
+    }
+
+    fn delay(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
+        let (pod, key) = (self.calls[id].pod, self.calls[id].key);
+        let active = self.filter_state(pod).delayed;
+        let Some(delay) = fault::delay(fault, active, key.draw(0, purpose::FAULT_DELAY)) else {
+            return Pass::On;
+        };
+        self.filter_state(pod).delayed += 1;
+        let call = &mut self.calls[id];
+        call.flags = call.flags.with(ResponseFlag::DI);
+        call.held = Held::Delay;
+        call.pending += 1;
+        self.queue.after(delay, Event::Routed(id.index()).pack());
+        Pass::Held
+    }
+
+    /// A call's delay is over, or the call.
+    pub(super) fn end_delay(&mut self, id: Id<Call>) {
+        let call = &mut self.calls[id];
+        if call.held == Held::Delay {
+            call.held = Held::Not;
+            let pod = call.pod;
+            self.filter_state(pod).delayed -= 1;
+        }
+    }
+
+    fn abort(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
+        let Call { pod, key, .. } = self.calls[id];
+        let active = self.filter_state(pod).delayed;
+        match fault::abort(fault, active, key.draw(0, purpose::FAULT_ABORT)) {
+            Some(outcome) => self.end_at_filter(id, outcome),
+            None => Pass::On,
+        }
+    }
+
+    fn end_at_filter(&mut self, id: Id<Call>, outcome: Outcome) -> Pass {
+        self.end_early(id, outcome);
+        Pass::Held
+    }
+
+    fn rate_limit(&mut self, id: Id<Call>, place: usize, policy: &LocalRateLimit) -> Pass {
+        let (pod, now) = (self.calls[id].pod, self.now);
+        // Its proxy began at some instant before the run.
+        let draw = draw_at(self.seed, "token bucket", self.pods[pod as usize].hash, place as u64);
+        let first = Time::from_ns(draw % policy.fill_interval.ns().max(1));
+        let buckets = &mut self.filter_state(pod).buckets;
+        if buckets.len() <= place {
+            buckets.resize(place + 1, None);
+        }
+        let bucket = buckets[place].get_or_insert_with(|| TokenBucket::new(policy, first));
+        if bucket.take(policy, now) {
+            return Pass::On;
+        }
+        self.end_at_filter(id, Outcome::failure(Details::LocalRateLimited))
+    }
+
+    fn authorize(&mut self, id: Id<Call>, policy: &Rbac) -> Pass {
+        let class = self.calls[id].class;
+        if rbac::may_pass(policy, &self.plan.universe.classes[class.index()].headers) {
+            return Pass::On;
+        }
+        let details = if policy.allows { Details::RbacNoMatch } else { Details::RbacMatched };
+        self.end_at_filter(id, Outcome::failure(details))
+    }
+
+    /// The request waits for the answer of an authorization service.
+    fn ask_authorization(&mut self, id: Id<Call>, policy: ExtAuthz) -> Pass {
+        let Call { pod, key, class, batch, .. } = self.calls[id];
+        let workload = self.pods[pod as usize].workload;
+        let edge = self.compiled.authz_edge(workload, policy.service);
+        self.calls[id].held = Held::Authorization;
+        let target = Target { to: policy.service, class, edge };
+        let parent = Parent::Authorization(id, policy.failure_mode_allow);
+        self.begin_call(key.child(u32::MAX), parent, batch, pod, target);
+        Pass::Held
+    }
+
+    /// The authorization service has answered, or could not be asked.
+    pub(super) fn authorized(&mut self, id: Id<Call>, allows_failure: bool, outcome: Outcome) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        if call.is_over || call.held != Held::Authorization {
+            return;
+        }
+        call.held = Held::Not;
+        let has_answer = outcome.details.is_of_upstream();
+        let passes = if has_answer { outcome.status == 200 } else { allows_failure };
+        if passes {
+            let Call { pod, service, class, key, .. } = *call;
+            return self.route(id, pod, service, class, key);
+        }
+        let flags = Flags::of(ResponseFlag::UAEX);
+        let ended = if has_answer && outcome.status < 500 {
+            Outcome { status: outcome.status, flags, details: Details::ExtAuthzDenied }
+        } else {
+            Outcome { status: 403, flags, details: Details::ExtAuthzError }
+        };
+        self.end_early(id, ended);
+    }
+}

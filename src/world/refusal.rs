@@ -1,0 +1,40 @@
+//! Runs that are refused before anything is built.
+//!
+//! Source: `world::estimate`.
+//! Left out: limits that are met under way; see `World::limit`.
+
+use super::World;
+use super::options::Options;
+use crate::kernel::time::Time;
+use crate::observe::run::{Partial, Run};
+use crate::plan::Plan;
+use crate::plan::universe::Universe;
+use std::collections::BTreeMap;
+
+/// The run of a plan whose world would not fit: it ends before its begin, and shows nothing. Not
+/// even the digest of the plan is made, which takes time.
+pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
+    let nowhere = Universe {
+        zones: plan.universe.zones.clone(),
+        nodes: plan.universe.nodes.iter().take(1).cloned().collect(),
+        ..Universe::default()
+    };
+    let nothing = Plan {
+        name: plan.name.clone(),
+        variant: plan.variant.clone(),
+        claim: plan.claim.clone(),
+        profile: plan.profile.clone(),
+        parameters: plan.parameters.clone(),
+        universe: nowhere,
+        scopes: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
+        traffic: Vec::new(),
+        timeline: Vec::new(),
+        assertions: Vec::new(),
+        sampling: None,
+        ..*plan
+    };
+    let partial = Partial { why: "max-memory", at: Time::ZERO };
+    let run = World::new(&nothing, seed, options).finish(Some(partial));
+    Run { plan_digest: 0, ..run }
+}

@@ -1,0 +1,125 @@
+//! After a try of a call: another one, or the end. The last stretch of the journey.
+//!
+//! Source: measured on Envoy 1.40 (families e02, e04): the slot of the retry breaker is taken at the
+//! decision and held through the back-off.
+//! Left out: hedging.
+
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
+use super::World;
+use super::client::purpose;
+use super::event::Event;
+use super::routing::rule;
+use super::state::{Call, Parent};
+use crate::kernel::slab::Id;
+use crate::model::proxy::retry;
+use crate::observe::recorder::Ended;
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::flag::{Flags, ResponseFlag};
+use crate::vocabulary::outcome::{Details, Outcome};
+
+impl World<'_> {
+    /// A try ended without an answer.
+    pub(super) fn fail_try(&mut self, id: Id<Call>, outcome: Outcome, cause: Option<CauseId>) {
+        let call = &mut self.calls[id];
+        call.attempt = Id::NONE;
+        call.outcome = outcome;
+        call.cause = cause;
+        self.judge(id);
+    }
+
+    /// The last try's outcome stands in the call: try again, or end.
+    pub(super) fn judge(&mut self, id: Id<Call>) {
+        let call = &mut self.calls[id];
+        let outcome = call.outcome;
+        // The slot of the retry breaker is given back, and asked for again.
+        if std::mem::take(&mut call.holds_retry) {
+            self.upstreams[call.upstream as usize].gauges.retries -= 1;
+        }
+        let is_success = outcome.details == Details::ViaUpstream && outcome.status < 400;
+        if is_success && call.takes_success {
+            self.end_call(id, outcome);
+        } else if let Some(outcome) = self.retry(id) {
+            self.end_early(id, outcome);
+        }
+    }
+
+    /// Whether an attempt that ends like this will be followed by another.
+    pub(super) fn will_retry(&self, id: Id<Call>, outcome: Outcome) -> bool {
+        let call = &self.calls[id];
+        let policy = &rule(self.plan, call).retry;
+        let upstream = &self.upstreams[call.upstream as usize];
+        let mut gauges = upstream.gauges;
+        gauges.retries -= u32::from(call.holds_retry);
+        gauges.requests -= 1;
+        policy.retries != 0
+            && u32::from(call.tries) <= policy.retries
+            && retry::is_retriable(policy, outcome)
+            && gauges.admits_retry(&upstream.policy.breaker)
+    }
+
+    /// Backs off for another try; or how the call ends.
+    fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
+        let call = &mut self.calls[id];
+        let (outcome, tries, index) = (call.outcome, u32::from(call.tries), call.upstream);
+        let policy = &rule(self.plan, call).retry;
+        if !retry::is_retriable(policy, outcome) {
+            return Some(outcome);
+        }
+        if policy.retries < tries {
+            return Some(outcome.flagged(ResponseFlag::URX));
+        }
+        let upstream = &mut self.upstreams[index as usize];
+        if !upstream.gauges.admits_retry(&upstream.policy.breaker) {
+            self.count(index, |counters| counters.retry_overflow += 1);
+            return Some(outcome.flagged(ResponseFlag::UO));
+        }
+        upstream.gauges.retries += 1;
+        let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
+        call.holds_retry = true;
+        call.pending += 1;
+        self.queue.after(wait, Event::BackedOff(id.index()).pack());
+        self.log_try(id);
+        None
+    }
+
+    /// The back-off is over.
+    pub(super) fn backed_off(&mut self, slot: u32) {
+        if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
+            self.catch_up(self.calls[id].upstream);
+            self.log_retry(id);
+            self.try_endpoint(id);
+        }
+    }
+
+    /// A call ends otherwise than by a good answer, which is seldom.
+    pub(super) fn end_early(&mut self, id: Id<Call>, outcome: Outcome) {
+        self.end_call(id, outcome);
+    }
+
+    /// The end: told to whoever asked, exactly once.
+    #[inline(always)]
+    fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
+        let call = &self.calls[id];
+        let flags = if self.compiled.has_filters { call.flags } else { Flags::NONE };
+        let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
+        let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
+        let sample = call.sample(latency, outcome);
+        let cause = if sample.is_ok { None } else { call.cause };
+        let ended = Ended { edge: call.edge, sample, cause };
+        self.log_call(id, outcome);
+        self.close_call(id);
+        self.recorder.ended(self.now, &ended);
+        match parent {
+            Parent::Traffic(_) => self.ledger.root_ended(self.now, latency),
+            Parent::User(source, user) => {
+                self.ledger.root_ended(self.now, latency);
+                self.user_thinks(source, user, Some(key));
+            }
+            Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
+            Parent::Proxied(visit) => self.forwarded(visit, outcome),
+            Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
+            Parent::Unsimulated => {}
+        }
+    }
+}
