@@ -45,7 +45,7 @@ pub struct Matcher {
 
 impl Matcher {
     /// Whether a sample matches.
-    #[inline]
+    #[inline(always)]
     pub fn matches(&self, sample: &Sample) -> bool {
         let workload = self.workloads.as_ref().is_none_or(|list| {
             sample.workload.is_some_and(|workload| list.binary_search(&workload).is_ok())

@@ -175,8 +175,8 @@ impl ProbeState {
 
     /// A request ended.
     #[inline(always)]
-    pub fn request(&mut self, sample: &Sample) {
-        if !self.interest.outer.matches(sample) {
+    pub fn request(&mut self, sample: Sample) {
+        if !self.interest.outer.matches(&sample) {
             return;
         }
         if self.not_after <= sample.began {
@@ -184,9 +184,9 @@ impl ProbeState {
         }
         if let Some((from, part)) = part_at(&mut self.windows, self.every, sample.began) {
             let narrow = &self.interest.narrow;
-            of_batch(part, sample.batch).request(&self.expect, narrow, sample);
+            of_batch(part, sample.batch).request(&self.expect, narrow, &sample);
             if let Metric::RecoveryTime(inner) = &self.expect.metric {
-                part.seconds.request(inner, narrow, from, sample);
+                part.seconds.request(inner, narrow, from, &{ sample });
             }
         }
     }

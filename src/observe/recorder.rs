@@ -257,18 +257,18 @@ impl Recorder {
 
     /// A call ended at its client side.
     #[inline(always)]
-    pub fn ended(&mut self, now: Time, ended: &Ended) {
-        let sample = &ended.sample;
+    pub fn ended(&mut self, now: Time, ended: Ended) {
+        let sample = ended.sample;
         let counts = self.counts(sample.began, sample.batch);
         let edge = &mut self.edges[ended.edge as usize];
         for index in &edge.watches {
-            self.watches[*index as usize].1.request(now, *sample);
+            self.watches[*index as usize].1.request(now, sample);
         }
         if !counts {
             return;
         }
         let ok = sample.is_ok;
-        let place = edge.row_of(ended);
+        let place = edge.row_of(&ended);
         edge.rows[place].count += 1;
         if self.batches.is_on() {
             edge.count_in_batch(place, sample.batch);
@@ -285,7 +285,7 @@ impl Recorder {
     }
 
     #[inline(always)]
-    fn root_ended(&mut self, sample: &Sample, ok: bool) {
+    fn root_ended(&mut self, sample: Sample, ok: bool) {
         self.requests.count(ok);
         if ok {
             self.latency_ok.record(sample.latency.ns());

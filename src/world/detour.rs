@@ -82,7 +82,7 @@ impl World<'_> {
         let latency = self.now.since(call.began);
         let sample = call.sample(latency, outcome);
         let cause = self.pod_cause(call.pod);
-        self.recorder.ended(self.now, &Ended { edge: call.edge, sample, cause });
+        self.recorder.ended(self.now, Ended { edge: call.edge, sample, cause });
         self.ledger.root_ended(self.now, latency);
         if let Parent::User(source, user) = call.parent {
             self.user_thinks(source, user, Some(call.key));
@@ -188,6 +188,9 @@ impl World<'_> {
     /// was going on takes as much longer as the pod stood still; packets wait for the end.
     #[inline]
     pub(super) fn thaws_at(&self, pod: u32, is_work: bool) -> Option<Time> {
+        if self.frozen.is_empty() {
+            return None;
+        }
         let (from, until) = self.pods.get(pod as usize)?.frozen?;
         if until <= self.now {
             return None;

@@ -109,7 +109,7 @@ impl World<'_> {
         let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
         self.close_call(id);
-        self.recorder.ended(self.now, &ended);
+        self.recorder.ended(self.now, ended);
         match parent {
             Parent::Traffic(_) => self.ledger.root_ended(self.now, latency),
             Parent::User(source, user) => {

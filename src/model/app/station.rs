@@ -165,10 +165,10 @@ impl<T: Copy + Ord> Station<T> {
 
     #[inline(always)]
     fn integrate(&mut self, now: Time, busy: i32, present: i32) {
-        let length = u128::from(now.since(self.load.since).ns());
+        let length = now.since(self.load.since).ns();
         self.load.since = now;
-        self.load.busy_ns += length * u128::from(self.busy.min(self.workers));
-        self.load.present_ns += length * u128::from(self.load.present);
+        self.load.busy_ns += u128::from(length) * u128::from(self.busy.min(self.workers));
+        self.load.present_ns += u128::from(length) * u128::from(self.load.present);
         self.busy = self.busy.checked_add_signed(busy).expect("busy servers below zero");
         self.load.present =
             self.load.present.checked_add_signed(present).expect("requests present below zero");
