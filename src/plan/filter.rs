@@ -1,7 +1,9 @@
-//! HTTP filters of a gateway, in the order in which requests pass them, before the router.
+//! HTTP filters of a proxy, in the order in which requests pass them: before the router for those
+//! that it sends, before the app for those that it receives.
 //!
 //! Source: Envoy's fault, local rate limit, RBAC and external authorization filters.
-//! Left out: filters of sidecars; header-controlled faults; response rate limits; shadow rules.
+//! Left out: faults and external authorization of what a sidecar receives; header-controlled faults;
+//! response rate limits; shadow rules.
 
 use crate::kernel::time::Duration;
 use crate::plan::universe::ServiceId;
@@ -85,6 +87,8 @@ pub enum Principal {
     Any,
     /// Requests that carry this header; its name in lower case.
     HeaderPresent(String),
+    /// Requests of this service, as its certificate says: both sides are meshed.
+    Source(String),
 }
 
 /// Envoy's external authorization over HTTP.

@@ -168,6 +168,8 @@ pub struct Workload {
     pub behaviour: Behaviour,
     /// Filters of its proxy, for the requests that it sends, in order.
     pub filters: Vec<Filter>,
+    /// Filters of its sidecars, for the requests that they receive, in order.
+    pub inbound: Vec<Filter>,
     /// How its pods are replaced.
     pub rollout: Rollout,
     /// From the pod's creation to the start of its containers.
@@ -296,6 +298,7 @@ impl Behaviour {
             (Port::Listens, Reply::SlowBody(_)) => "sends its bodies late",
             (Port::Listens, Reply::HeadersThenReset(_)) => "breaks off after its headers",
             (Port::Listens, Reply::Closes) => "closes connections instead of answering",
+            (Port::Listens, Reply::Resets) => "resets streams instead of answering",
             (Port::Listens, Reply::Never) => "never answers",
             (Port::Listens, Reply::Whole) if self.closes => "closes connections after its answers",
             (Port::Listens, Reply::Whole) => "answers as usual",
@@ -327,6 +330,8 @@ pub enum Reply {
     HeadersThenReset(Duration),
     /// The connection is closed, by FIN or RST, before any answer.
     Closes,
+    /// Its HTTP/2 stream is reset before any answer; over HTTP/1.1 the connection is closed.
+    Resets,
     /// Never.
     Never,
 }
@@ -360,6 +365,19 @@ pub struct RequestClass {
     pub path: String,
     /// Lower-case names.
     pub headers: Vec<(String, String)>,
+    /// Why a proxy does not take it, if it is not as HTTP wants it.
+    pub defect: Option<Defect>,
+}
+
+/// What is wrong with a request that no proxy takes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Defect {
+    /// It does not say which host it is for.
+    MissingHost,
+    /// Its headers are larger than 60 KiB, Envoy's default limit.
+    HeadersTooLarge,
+    /// It cannot be parsed: TLS or HTTP/2 sent to a port for plain HTTP/1.1, and the like.
+    CodecError,
 }
 
 /// The decimal digits of a number.

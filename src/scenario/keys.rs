@@ -4,6 +4,7 @@
 //! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
 mod app;
+mod filter;
 
 use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Mesh};
@@ -14,6 +15,7 @@ use super::schema::Kind::{
 use super::schema::{Default, Key, Keys, Kind};
 use crate::plan::balancing::EndpointSettings;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
+use filter::FILTER;
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -53,6 +55,7 @@ pub(crate) const ROOT: Keys = Fixed(&[
     key("node", Tables(NODE, "name"), None, "machines; without any, one node in one zone"),
     key("link", Tables(LINK, ""), None, "links that differ from the network parameters"),
     key("service", Tables(SERVICE, "name"), None, "services that clients call"),
+    key("filter", Tables(FILTER, ""), None, "HTTP filters of proxies, in order"),
     key("traffic", Tables(TRAFFIC, "id"), None, "sources of requests"),
     key("event", Tables(EVENT, "id"), None, "what changes and breaks"),
     key("variant", Tables(VARIANT, "name"), None, "the same scenario with other settings"),
@@ -299,6 +302,9 @@ const CALL: Keys = Fixed(&[
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
 ]);
 
+/// What is wrong with a request.
+const DEFECTS: &[&str] = &["missing_host", "headers_too_large", "codec_error"];
+
 const TRAFFIC: Keys = Fixed(&[
     key("id", Text, Required, "names it"),
     key("from", Text, Required, "ingress, a service, or service/version"),
@@ -306,6 +312,12 @@ const TRAFFIC: Keys = Fixed(&[
     key("path", Text, Is("/"), "the path"),
     key("method", Text, Is("GET"), "the method"),
     key("headers", Labels, None, "headers"),
+    key(
+        "malformed",
+        Word(DEFECTS),
+        None,
+        "what is wrong with its requests, so that no proxy takes them",
+    ),
     key("arrivals", Arrivals, Required, "when requests come"),
 ]);
 

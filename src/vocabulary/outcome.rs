@@ -67,6 +67,12 @@ pub enum Details {
     ExtAuthzDenied,
     /// The authorization service could not be asked.
     ExtAuthzError,
+    /// The request does not say which host it is for.
+    MissingHost,
+    /// The headers of the request are too large.
+    HeadersTooLarge,
+    /// The request cannot be parsed.
+    CodecError,
     /// The app's queue was full, or it was shedding load.
     AppOverflow,
     /// The app itself answered with an error.
@@ -129,6 +135,9 @@ impl Details {
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
             Self::ExtAuthzError => "ext_authz_error",
+            Self::MissingHost => "missing_host_header",
+            Self::HeadersTooLarge => "http1.headers_too_large",
+            Self::CodecError => "http1.codec_error",
         }
     }
 }
@@ -184,6 +193,9 @@ impl Outcome {
             Details::LocalRateLimited => (429, Flags::of(F::RL)),
             Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
             Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),
+            Details::MissingHost => (400, Flags::NONE),
+            Details::HeadersTooLarge => (431, Flags::of(F::DPE)),
+            Details::CodecError => (400, Flags::of(F::DPE)),
         };
         Self { status, flags, details }
     }

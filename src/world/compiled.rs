@@ -53,8 +53,10 @@ pub(crate) struct Compiled {
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
     pub traffic_targets: Vec<Target>,
-    /// Some proxy has filters.
+    /// Some proxy has filters, or has requests to refuse.
     pub has_filters: bool,
+    /// Some sidecar has filters for what it receives.
+    pub has_inbound_filters: bool,
     /// Some cluster has a limit on streams.
     pub has_max_stream: bool,
     /// The edges of authorization calls, by workload and service.
@@ -179,7 +181,9 @@ impl Compiled {
                 let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
                 pools.any(|pool| !pool.max_stream_duration.is_zero())
             },
-            has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty()),
+            has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty())
+                || universe.classes.iter().any(|class| class.defect.is_some()),
+            has_inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
             authz_edges,
             programs,
             calls,

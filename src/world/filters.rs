@@ -1,22 +1,24 @@
-//! HTTP filters of a gateway's proxy: what a request passes before it is routed.
+//! HTTP filters of a proxy: what a request passes before it is routed, and before it is handed to
+//! the app.
 //!
 //! A filter lets a request pass, ends it, or holds it: a delay, or the answer of an authorization
 //! service. A held request goes on with the next filter.
 //!
 //! Source: Envoy's HTTP filter chain; measured on Envoy 1.40 (families e06, e11).
-//! Left out: what filters do with answers.
+//! Left out: what filters do with answers; filters of received requests that hold them.
 
 use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
-use super::state::{Call, Held, Parent};
+use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
 use crate::kernel::time::Time;
 use crate::model::proxy::filter::rate_limit::TokenBucket;
 use crate::model::proxy::filter::{fault, rbac};
 use crate::plan::filter::{ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
+use crate::plan::universe::Defect;
 use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -27,6 +29,8 @@ const HALVES: u8 = 2;
 pub(crate) struct FilterState {
     /// By filter; none for filters without a bucket, and before its first use.
     buckets: Vec<Option<TokenBucket>>,
+    /// The same for requests that it receives.
+    inbound_buckets: Vec<Option<TokenBucket>>,
     /// Requests that a fault filter delays.
     delayed: u32,
 }
@@ -44,6 +48,10 @@ impl World<'_> {
     #[cold]
     pub(super) fn pass_filters(&mut self, id: Id<Call>) -> bool {
         let plan = self.plan;
+        if let Some(defect) = plan.universe.classes[self.calls[id].class.index()].defect {
+            self.end_early(id, Outcome::failure(refused(defect)));
+            return false;
+        }
         loop {
             let call = &self.calls[id];
             let Some(pod) = self.pods.get(call.pod as usize) else { return true };
@@ -114,28 +122,72 @@ impl World<'_> {
     }
 
     fn rate_limit(&mut self, id: Id<Call>, place: usize, policy: &LocalRateLimit) -> Pass {
-        let (pod, now) = (self.calls[id].pod, self.now);
-        // Its proxy began at some instant before the run.
-        let draw = draw_at(self.seed, "token bucket", self.pods[pod as usize].hash, place as u64);
-        let first = Time::from_ns(draw % policy.fill_interval.ns().max(1));
-        let buckets = &mut self.filter_state(pod).buckets;
-        if buckets.len() <= place {
-            buckets.resize(place + 1, None);
-        }
-        let bucket = buckets[place].get_or_insert_with(|| TokenBucket::new(policy, first));
-        if bucket.take(policy, now) {
+        if self.take_token(self.calls[id].pod, place, false, policy) {
             return Pass::On;
         }
         self.end_at_filter(id, Outcome::failure(Details::LocalRateLimited))
     }
 
+    /// Takes a token of the bucket of a pod's filter; false if there is none.
+    fn take_token(
+        &mut self,
+        pod: u32,
+        place: usize,
+        is_inbound: bool,
+        policy: &LocalRateLimit,
+    ) -> bool {
+        // Its proxy began at some instant before the run.
+        let name = if is_inbound { "inbound token bucket" } else { "token bucket" };
+        let draw = draw_at(self.seed, name, self.pods[pod as usize].hash, place as u64);
+        let (now, first) = (self.now, Time::from_ns(draw % policy.fill_interval.ns().max(1)));
+        let state = self.filter_state(pod);
+        let buckets = if is_inbound { &mut state.inbound_buckets } else { &mut state.buckets };
+        if buckets.len() <= place {
+            buckets.resize(place + 1, None);
+        }
+        buckets[place].get_or_insert_with(|| TokenBucket::new(policy, first)).take(policy, now)
+    }
+
+    /// Takes a request through the filters of the sidecar that received it: whether it goes on to
+    /// the app. If not, the sidecar has answered.
+    #[cold]
+    pub(super) fn pass_inbound(&mut self, id: Id<Attempt>) -> bool {
+        let (plan, attempt) = (self.plan, self.attempts[id]);
+        let filters = &plan.universe.workloads[attempt.workload.index()].inbound;
+        for (place, filter) in filters.iter().enumerate() {
+            let refused = match filter {
+                Filter::LocalRateLimit(policy) => {
+                    let passes = self.take_token(attempt.pod, place, true, policy);
+                    (!passes).then_some(Details::LocalRateLimited)
+                }
+                Filter::Rbac(policy) => self.refusal(policy, &attempt),
+                Filter::Fault(_) | Filter::ExtAuthz(_) => None,
+            };
+            if let Some(details) = refused {
+                // To the client it is an answer like any other.
+                self.answer(id, Outcome::answer(Outcome::failure(details).status));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Why a sidecar's access control does not let a request pass, if it does not.
+    fn refusal(&self, policy: &Rbac, attempt: &Attempt) -> Option<Details> {
+        let universe = &self.plan.universe;
+        let client = self.pods.get(attempt.client as usize).filter(|pod| pod.is_meshed);
+        let source = client.map(|pod| universe.workloads[pod.workload.index()].app.as_str());
+        let class = self.calls.get(attempt.call).map(|call| call.class);
+        let headers = class.map_or(&[][..], |class| &universe.classes[class.index()].headers);
+        (!rbac::may_pass(policy, headers, source)).then_some(denial(policy))
+    }
+
     fn authorize(&mut self, id: Id<Call>, policy: &Rbac) -> Pass {
         let class = self.calls[id].class;
-        if rbac::may_pass(policy, &self.plan.universe.classes[class.index()].headers) {
+        if rbac::may_pass(policy, &self.plan.universe.classes[class.index()].headers, None) {
             return Pass::On;
         }
-        let details = if policy.allows { Details::RbacNoMatch } else { Details::RbacMatched };
-        self.end_at_filter(id, Outcome::failure(details))
+        self.end_at_filter(id, Outcome::failure(denial(policy)))
     }
 
     /// The request waits for the answer of an authorization service.
@@ -170,5 +222,18 @@ impl World<'_> {
             Outcome { status: 403, flags, details: Details::ExtAuthzError }
         };
         self.end_early(id, ended);
+    }
+}
+
+const fn denial(policy: &Rbac) -> Details {
+    if policy.allows { Details::RbacNoMatch } else { Details::RbacMatched }
+}
+
+/// How a proxy's codec and connection manager refuse a request, before any filter.
+const fn refused(defect: Defect) -> Details {
+    match defect {
+        Defect::MissingHost => Details::MissingHost,
+        Defect::HeadersTooLarge => Details::HeadersTooLarge,
+        Defect::CodecError => Details::CodecError,
     }
 }

@@ -16,7 +16,7 @@ use super::network::Transit;
 use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
-use crate::plan::policy::Protocol;
+use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::universe::{Reply, ServiceId};
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -146,14 +146,21 @@ impl World<'_> {
                 let outcome = self.app_outcome(id, &attempt);
                 self.answer(id, outcome);
             }
-            Reply::Closes | Reply::Never if is_alone => self.close_attempt(id),
+            Reply::Closes | Reply::Resets | Reply::Never if is_alone => self.close_attempt(id),
             // The sidecar in front of it has an answer.
-            Reply::Closes if self.pods[attempt.pod as usize].is_meshed => {
+            Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].is_meshed => {
                 self.answer(id, Outcome { status: 503, ..Outcome::failure(Details::AppError) });
             }
-            Reply::Closes | Reply::Never => self.break_attempt(id),
+            Reply::Resets if self.pool_policy(&attempt).protocol == Protocol::Http2 => {
+                self.answer(id, Outcome::failure(Details::RemoteReset));
+            }
+            Reply::Closes | Reply::Resets | Reply::Never => self.break_attempt(id),
         }
         self.check_shutdown(attempt.pod);
+    }
+
+    fn pool_policy(&self, attempt: &Attempt) -> &ConnectionPool {
+        &self.upstreams[attempt.upstream as usize].policy.pool
     }
 
     /// The client of an attempt that will never be answered has left: the app lets it go.
@@ -184,8 +191,7 @@ impl World<'_> {
             return self.finish_attempt(id, &attempt, outcome, true);
         }
         let is_retried = self.will_retry(attempt.call, outcome);
-        let is_h1 =
-            self.upstreams[attempt.upstream as usize].policy.pool.protocol == Protocol::Http1;
+        let is_h1 = self.pool_policy(&attempt).protocol == Protocol::Http1;
         if behaviour.closes && is_h1 {
             self.retire_connection(attempt.connection);
         }

@@ -70,6 +70,9 @@ impl World<'_> {
         }
         let Attempt { pod, workload, .. } = self.attempts[id];
         self.pods[pod as usize].inbound -= 1;
+        if self.compiled.has_inbound_filters && !self.pass_inbound(id) {
+            return;
+        }
         // A sidecar whose app takes no connection answers for it.
         if self.has_odd_apps && self.workloads[workload.index()].behaviour.port != Port::Listens {
             return self.answer_for_app(id);

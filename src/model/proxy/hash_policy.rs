@@ -97,7 +97,12 @@ mod tests {
 
     fn class(path: &str, headers: &[(&str, &str)]) -> RequestClass {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        RequestClass { method: "GET".into(), path: path.into(), headers: headers.collect() }
+        RequestClass {
+            method: "GET".into(),
+            path: path.into(),
+            headers: headers.collect(),
+            defect: None,
+        }
     }
 
     const POD: Sender = Sender { address: 7, is_crowd: false };

@@ -55,6 +55,9 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::RbacMatched
         | Details::ExtAuthzDenied
         | Details::ExtAuthzError
+        | Details::MissingHost
+        | Details::HeadersTooLarge
+        | Details::CodecError
         | Details::DownstreamReset
         | Details::DownstreamDisconnect => return false,
     };

@@ -24,7 +24,7 @@ pub(super) const BEHAVIOUR: Keys = Fixed(&[
 /// What becomes of connections to an app.
 const PORTS: &[&str] = &["listens", "refuses", "swallows"];
 /// How an app answers.
-const REPLIES: &[&str] = &["whole", "slow_body", "headers_then_reset", "closes", "never"];
+const REPLIES: &[&str] = &["whole", "slow_body", "headers_then_reset", "closes", "resets", "never"];
 
 pub(super) const ROLLOUT: Keys = Fixed(&[
     key("max_surge", Share, Is("25%"), "pods above the wanted number, rounded up"),

@@ -65,6 +65,7 @@ impl Lower<'_, '_, '_> {
             Some("slow_body") => Reply::SlowBody(delay),
             Some("headers_then_reset") => Reply::HeadersThenReset(delay),
             Some("closes") => Reply::Closes,
+            Some("resets") => Reply::Resets,
             Some("never") => Reply::Never,
             _ => Reply::Whole,
         };

@@ -10,6 +10,7 @@ mod action;
 mod apps;
 mod assertions;
 mod balancing;
+mod filters;
 mod limits;
 mod places;
 mod policy;
@@ -32,7 +33,7 @@ use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
-use crate::plan::universe::{ClassId, RequestClass, ServiceId, Universe, WorkloadId};
+use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
 use crate::plan::{Plan, Start};
 use std::collections::BTreeMap;
 
@@ -101,6 +102,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.select();
     lower.routes();
     lower.programs();
+    lower.filters();
     lower.sources();
     lower.names();
     lower.events();
@@ -321,6 +323,12 @@ fn request_class(node: &Node) -> RequestClass {
         method: node.text("method").unwrap_or("GET").to_uppercase(),
         path: node.text("path").unwrap_or("/").to_owned(),
         headers: headers(node),
+        defect: match node.text("malformed") {
+            Some("missing_host") => Some(Defect::MissingHost),
+            Some("headers_too_large") => Some(Defect::HeadersTooLarge),
+            Some("codec_error") => Some(Defect::CodecError),
+            _ => None,
+        },
     }
 }
 

@@ -154,6 +154,7 @@ impl<'d> Lower<'_, '_, 'd> {
             errors: errors(node),
             behaviour: self.behaviour(node),
             filters: Vec::new(),
+            inbound: Vec::new(),
             rollout: self.rollout(node),
             start_time: start_time
                 .unwrap_or(Distribution::Constant(self.parameters.pod.start_time)),
@@ -176,6 +177,7 @@ impl<'d> Lower<'_, '_, 'd> {
             errors: Errors { share: 0.0, status: 500 },
             behaviour: Behaviour::default(),
             filters: Vec::new(),
+            inbound: Vec::new(),
             rollout: Rollout { max_surge: 0.25, max_unavailable: 0.25 },
             start_time: Distribution::Constant(self.parameters.pod.start_time),
             shutdown: Shutdown {

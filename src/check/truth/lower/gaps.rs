@@ -47,10 +47,8 @@ const BEHAVIOUR: Keys<Behaviour> = &[
 ];
 
 const LOAD: Keys<Load> = &[
-    ("load.header_bytes", |load| !load.header_bytes.is_empty()),
     ("load.header_sequence", |load| !load.header_sequence.is_empty()),
     ("load.abort_after_ms", |load| load.abort_after_ms.is_some()),
-    ("load.malformed", |load| load.malformed.is_some()),
 ];
 
 const STEP: Keys<Verb> = &[

@@ -4,11 +4,11 @@
 //! Left out: what `gaps` lists; connections of clients, which cost nothing.
 
 use super::super::schema::config::{Config, Load};
-use super::super::schema::words::{LoadKind, Phase};
+use super::super::schema::words::{LoadKind, Malformed, Phase};
 use super::{Ids, at, ms, number};
 use crate::kernel::time::{Duration, Time};
 use crate::plan::traffic::{Arrivals, Traffic};
-use crate::plan::universe::{ClassId, RequestClass, ServiceId};
+use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId};
 
 /// From an answer to the same client's next request, where it does not wait on purpose: 300 requests
 /// of 3 clients, of which 297 were refused at once, took the time of 3 answers of 20 ms (family e04).
@@ -17,6 +17,9 @@ const TURNAROUND: Duration = Duration::from_us(100);
 const LINGER: Duration = Duration::from_s(120);
 /// How long a client that waits for answers may take with all its requests.
 const CLOSED_LOOP: Duration = Duration::from_s(600);
+
+/// Bytes of all headers that Envoy takes by default (`max_request_headers_kb`).
+const HEADERS_MAX: u64 = 60 * 1024;
 
 /// Classes of all requests, in order.
 pub(super) fn classes(config: &Config) -> Vec<RequestClass> {
@@ -32,6 +35,18 @@ fn class(load: &Load) -> RequestClass {
         method: load.method.map_or("GET", |method| method.text()).to_owned(),
         path: load.path.clone().unwrap_or_else(|| "/".to_owned()),
         headers: load.headers.iter().map(header).collect(),
+        defect: defect(load),
+    }
+}
+
+/// What is wrong with the requests of a load. Envoy's limit is on all headers together.
+fn defect(load: &Load) -> Option<Defect> {
+    let bytes: u64 =
+        load.header_bytes.iter().map(|(name, length)| name.len() as u64 + length).sum();
+    match load.malformed {
+        Some(Malformed::MissingHost) => Some(Defect::MissingHost),
+        None if HEADERS_MAX < bytes => Some(Defect::HeadersTooLarge),
+        None => None,
     }
 }
 

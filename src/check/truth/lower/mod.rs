@@ -277,6 +277,7 @@ fn bare_workload(name: &str, role: Role) -> Workload {
         errors: Errors { share: 0.0, status: 500 },
         behaviour: Behaviour::default(),
         filters: Vec::new(),
+        inbound: Vec::new(),
         rollout: Rollout { max_surge: 0.25, max_unavailable: 0.25 },
         start_time: Distribution::Constant(Duration::ZERO),
         shutdown: Shutdown {

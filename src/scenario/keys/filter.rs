@@ -1,0 +1,52 @@
+//! Keys of HTTP filters.
+//!
+//! Source: Envoy's filters, in the words of their protos; as in [`super`].
+//! Left out: what `plan::filter` leaves out.
+
+use super::super::schema::Default::{Is, None, Required};
+use super::super::schema::Keys;
+use super::super::schema::Keys::Fixed;
+use super::super::schema::Kind::{Bool, Count, Duration, Share, Table, Tables, Text, Word};
+use super::{ANY, key};
+
+pub(super) const FILTER: Keys = Fixed(&[
+    key("at", Text, Required, "whose proxies: ingress, a service, or service/version"),
+    key("direction", Word(DIRECTIONS), None, "which requests; a sidecar's are inbound by default"),
+    key("fault", Table(FAULT), None, "delays and aborts requests"),
+    key("local_rate_limit", Table(LOCAL_RATE_LIMIT), None, "a bucket of tokens for each proxy"),
+    key("rbac", Table(RBAC), None, "who may pass"),
+    key("ext_authz", Table(EXT_AUTHZ), None, "a service is asked whether a request may pass"),
+]);
+/// Which requests of a proxy pass a filter.
+const DIRECTIONS: &[&str] = &["outbound", "inbound"];
+
+const FAULT: Keys = Fixed(&[
+    key("delay", Duration, None, "how long a request is held"),
+    key("delay_share", Share, Is("100%"), "share of requests that are delayed"),
+    key("abort", Count(200, 599), None, "the status with which a request is aborted"),
+    key("abort_grpc", Count(0, 16), None, "a gRPC status instead, in an HTTP 200"),
+    key("abort_share", Share, Is("100%"), "share of requests that are aborted"),
+    key("max_active", Count(0, ANY), None, "delays at once; requests above it pass without faults"),
+]);
+
+const LOCAL_RATE_LIMIT: Keys = Fixed(&[
+    key("max_tokens", Count(1, ANY), Required, "tokens at the start and at most"),
+    key("tokens_per_fill", Count(1, ANY), Is("1"), "tokens more after each interval"),
+    key("fill_interval", Duration, Required, "the interval, at least 50 ms"),
+]);
+
+const RBAC: Keys = Fixed(&[
+    key("action", Word(&["allow", "deny"]), Is("allow"), "what becomes of those that match"),
+    key("policy", Tables(POLICY, "name"), None, "whom it is about; without any nobody matches"),
+]);
+
+const POLICY: Keys = Fixed(&[
+    key("name", Text, Required, "names it"),
+    key("header", Text, None, "requests with this header"),
+    key("source", Text, None, "requests of this service, by its certificate; inbound only"),
+]);
+
+const EXT_AUTHZ: Keys = Fixed(&[
+    key("service", Text, Required, "the service that is asked; its own timeout holds"),
+    key("failure_mode_allow", Bool, Is("false"), "let pass if it cannot be asked"),
+]);
