@@ -143,3 +143,114 @@ fn filters_are_passed_in_order() {
     let limited = users(&through(&[none, abort], "10rps", ""));
     assert!(limited.ends_with("429 RL: 199") || limited.ends_with("429 RL: 198"), "{limited}");
 }
+
+// === filters as a scenario says them ===
+
+/// A gateway, a caller and a callee with sidecars, and these filters; the ledger of an edge.
+fn meshed(filters: &str, edge: (&str, &str)) -> String {
+    let text = format!(
+        r#"
+[scenario]
+duration = "22s"
+[mesh]
+profile = "istio-sidecar@1.28"
+ingress.replicas = 1
+[[service]]
+name = "caller"
+[[service.workload]]
+workers = 100
+time = "1ms"
+calls = [{{ to = "callee", headers = {{ x-role = "reader" }}, required = false }}]
+[[service]]
+name = "callee"
+[[service.workload]]
+workers = 100
+time = "1ms"
+{filters}
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "caller"
+arrivals = {{ constant = "20rps" }}
+[[event]]
+id = "no-more"
+at = "20010ms"
+do = "traffic"
+target = "traffic:users"
+factor = 0
+"#
+    );
+    ledger(&play(&plan_with(&text, &[]), Options::default()), edge.0, edge.1)
+}
+
+#[test]
+fn a_sidecar_limits_what_its_app_receives_and_its_caller_sees_a_plain_answer() {
+    let limit = r#"
+[[filter]]
+at = "callee"
+local_rate_limit = { max_tokens = 5, tokens_per_fill = 5, fill_interval = "1s" }"#;
+    let ended = meshed(limit, ("caller", "callee"));
+    // The 5 of the beginning, and 5 at each of 20 fills, of which the last may come too late for all.
+    let passed: u32 = ended["200 -: ".len()..].split(',').next().unwrap_or("").parse().unwrap_or(0);
+    assert!((100..=105).contains(&passed), "{ended}");
+    assert!(ended.ends_with(&format!(", 429 -: {}", 400 - passed)), "{ended}");
+}
+
+#[test]
+fn access_control_knows_a_caller_by_its_certificate() {
+    let of = |action: &str, policy: &str| {
+        let rbac = format!(
+            "[[filter]]\nat = \"callee\"\nrbac = {{ action = \"{action}\", policy = [{policy}] }}"
+        );
+        meshed(&rbac, ("caller", "callee"))
+    };
+    assert_eq!(of("allow", r#"{ name = "p", source = "caller" }"#), "200 -: 400");
+    assert_eq!(of("allow", r#"{ name = "p", source = "ingress" }"#), "403 -: 400");
+    assert_eq!(of("deny", r#"{ name = "p", source = "caller" }"#), "403 -: 400");
+    assert_eq!(of("deny", r#"{ name = "p", header = "X-Role" }"#), "403 -: 400");
+    // Nobody matches: nobody passes.
+    assert_eq!(of("allow", ""), "403 -: 400");
+}
+
+#[test]
+fn a_sidecar_injects_faults_into_what_its_app_sends_alone() {
+    let fault = "[[filter]]\nat = \"caller\"\ndirection = \"outbound\"\nfault = { abort = 418 }";
+    assert_eq!(meshed(fault, ("caller", "callee")), "418 FI: 400");
+    assert_eq!(meshed(fault, ("users", "caller")), "200 -: 400");
+}
+
+#[test]
+fn what_no_proxy_can_read_is_refused_before_all_filters() {
+    let of = |defect: &str| {
+        let text = format!(
+            r#"
+[scenario]
+duration = "5s"
+[mesh]
+profile = "istio-sidecar@1.28"
+[[service]]
+name = "server"
+[[service.workload]]
+time = "1ms"
+[[filter]]
+at = "ingress"
+fault = {{ abort = 418 }}
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+malformed = "{defect}"
+arrivals = {{ constant = "2rps" }}
+"#
+        );
+        let run = play(&plan_with(&text, &[]), Options::default());
+        (users(&run), run.attempts.total)
+    };
+    for (defect, ended) in
+        [("missing_host", "400 -"), ("headers_too_large", "431 DPE"), ("codec_error", "400 DPE")]
+    {
+        let (ledger, attempts) = of(defect);
+        assert_eq!(ledger.split(':').next(), Some(ended));
+        assert_eq!(attempts, 0, "{defect} reached an endpoint");
+    }
+}

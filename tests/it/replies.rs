@@ -241,3 +241,12 @@ fn a_route_may_answer_itself() {
     assert_eq!(ledger(&run, "users", "server"), "301 -: 60");
     assert_eq!(run.attempts.total, 0);
 }
+
+#[test]
+fn a_stream_that_is_reset_leaves_its_connection() {
+    let resets = r#"behaviour = { reply = "resets" }"#;
+    let run_of = |protocol: &str| run(&plain(&format!("protocol = \"{protocol}\""), resets, ""));
+    let (h1, h2) = (run_of("http1"), run_of("http2"));
+    assert_eq!(ledger(&h1, "users", "server"), "503 UC: 60");
+    assert_eq!(ledger(&h2, "users", "server"), "503 UR: 60");
+}
