@@ -77,6 +77,32 @@ fn large(services: u32, pods: u32, rps: u32) -> Plan {
     written(wanted.text().expect("it can be"))
 }
 
+/// Two tiers of which the second takes so long for each request, on pods that can do it.
+fn slow(rps: u32, back: &str, gateways: u32) -> Plan {
+    written(format!(
+        "# Calls that take their time.\n[scenario]\nduration = \"40s\"\n\
+         [mesh]\ningress.replicas = {gateways}\n\
+         [[service]]\nname = \"front\"\n[[service.workload]]\nreplicas = 20\nworkers = 5000\n\
+         time = \"1ms\"\ncalls = [{{ to = \"back\" }}]\n\
+         [[service]]\nname = \"back\"\n[[service.workload]]\nreplicas = 20\nworkers = 5000\n\
+         time = {{ exponential = \"{back}\" }}\n\
+         [[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"front\"\n\
+         arrivals = {{ poisson = \"{rps}rps\" }}\n"
+    ))
+}
+
+/// A mark every now and then, each of which begins a phase of some ten requests.
+fn notes(times: u32) -> Plan {
+    written(format!(
+        "# Marks.\n[scenario]\nduration = \"120s\"\n\
+         [[service]]\nname = \"web\"\n[[service.workload]]\nworkers = 16\n\
+         time = {{ exponential = \"2ms\" }}\n\
+         [[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"web\"\n\
+         arrivals = {{ poisson = \"1000rps\" }}\n\
+         [[event]]\nid = \"mark\"\nat = \"1s\"\nevery = \"10ms\"\ntimes = {times}\ndo = \"note\"\n"
+    ))
+}
+
 struct Peaks {
     /// Before the first event, at the most, by the allocator.
     start: f64,
@@ -166,7 +192,7 @@ fn a_mesh_that_does_not_fit_is_refused_before_it_is_built() {
 
 #[expect(clippy::print_stdout, reason = "`--nocapture` shows how close it is")]
 fn the_world_and_the_dry_run_know_it() {
-    let plans = [
+    let plans = vec![
         ("idle pods", idle()),
         ("two tiers", shipped("bench/two-tier", &["scenario.duration=60s"])),
         ("three tiers", shipped("bench/three-tier-mtls", &["scenario.duration=60s"])),
@@ -175,6 +201,12 @@ fn the_world_and_the_dry_run_know_it() {
         ("large and busy", large(60, 600, 1_000)),
         ("outage of 10,000 pods", shipped("scale/outage-10000-pods", &[])),
         ("a thousand services", shipped("scale/thousand-services", &[])),
+        ("slow", slow(2_000, "1s", 8)),
+        ("slow and busy", slow(10_000, "1s", 40)),
+        ("half a second", slow(5_000, "500ms", 12)),
+        ("overloaded by new connections", slow(5_000, "2s", 2)),
+        ("overloaded", slow(20_000, "100ms", 1)),
+        ("repeated notes", notes(10_000)),
         ("sampled outage", shipped("scale/outage-sampled-100rps", &[])),
     ];
     let mut wrong = Vec::new();

@@ -162,7 +162,7 @@ impl Typed {
             return Ok(ExitStatus::Success);
         }
         output.table(
-            ["scenario", "requests", "simulated", "events", "CPU", "memory"],
+            ["scenario", "requests", "simulated", "events", "CPU (rough)", "memory"],
             estimates.iter().map(|(job, of)| {
                 let (requests, events) = (short(of.requests), short(of.events));
                 // A run that is not sampled simulates all.

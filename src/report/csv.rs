@@ -77,8 +77,13 @@ fn outcome_row(run: &Run, row: &OutcomeRow) -> [String; 9] {
         row.outcome.details.text().to_owned(),
         row.count.to_string(),
         row.cause.map_or(String::new(), |id| words::chain(&run.causes, id)),
-        // Of a run that is not sampled, each request stands for itself.
-        row.estimate.map_or(row.count.to_string(), |estimate| estimate.round().to_string()),
+        match row.estimate {
+            Some(estimate) => estimate.round().to_string(),
+            // A run that was ended early has no estimates.
+            None if run.sampled.is_some() => String::new(),
+            // Of a run that is not sampled, each request stands for itself.
+            None => row.count.to_string(),
+        },
     ]
 }
 

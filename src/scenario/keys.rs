@@ -4,6 +4,7 @@
 //! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
 
 mod app;
+mod assertion;
 mod filter;
 
 use super::schema::Default::{Is, None, Parameter, Required};
@@ -15,6 +16,7 @@ use super::schema::Kind::{
 use super::schema::{Default, Key, Keys, Kind};
 use crate::plan::balancing::EndpointSettings;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
+use assertion::ASSERT;
 use filter::FILTER;
 
 /// Sections that the documentation names and this version does not read.
@@ -374,28 +376,4 @@ const EVENT: Keys = Fixed(&[
 const VARIANT: Keys = Fixed(&[
     key("name", Text, Required, "names it"),
     key("set", Settings, Required, "paths and values, as --set takes them"),
-]);
-
-const ASSERT: Keys = Fixed(&[
-    key("name", Text, Required, "a sentence"),
-    key("during", Text, None, "while this event lasts"),
-    key("before", Text, None, "until this event begins"),
-    key("after", Text, None, "after this event"),
-    key("from", Duration, None, "not before this time of the run"),
-    key("to", Duration, None, "not after this time of the run"),
-    key("where", Table(WHERE), None, "which requests; the root requests if not given"),
-    key("expect", Text, Required, "METRIC COMPARISON VALUE"),
-    key("every", Duration, None, "holds in each window of this length"),
-    key("if_no_data", Word(&["fail", "pass"]), Is("fail"), "the verdict without samples"),
-    key("seeds", Count(1, 1_000_000), None, "hold in several runs"),
-    key("share", Share, Is("1"), "in this share of them"),
-]);
-
-const WHERE: Keys = Fixed(&[
-    key("source", Text, None, "the calling service, or the id of traffic from outside"),
-    key("destination", Text, None, "the called service"),
-    key("version", Text, None, "the version that answered last"),
-    key("traffic", Text, None, "the root requests of this traffic"),
-    key("status", Count(0, 599), None, "the final status; 0 where the client left"),
-    key("flags", Text, None, "response flags, all set: URX,UF"),
 ]);

@@ -1,15 +1,16 @@
 //! What a run will cost, before it is made.
 //!
 //! Requests follow from the rates, calls from the programs, events from the calls and from what a
-//! mesh does without any (`upkeep`), CPU time from the measured cost of an event; memory stands in
-//! `forecast`. Of a sampled run only what is
-//! simulated costs: the warm-up, a window with its lead-in in each period, the time around events,
-//! and traffic that is too rare to be sampled.
+//! mesh does without any (`upkeep`); memory stands in `forecast`. CPU time is that of events, each of
+//! which costs more where less of the mesh is in the caches, and of what is recorded. Of a sampled run
+//! only what is simulated costs: the warm-up, a window with its lead-in in each period, the time
+//! around events, and traffic that is too rare to be sampled.
 //!
-//! Source: `results` of the benches in the project's documentation; `world::sampling`.
+//! Source: CPU seconds of runs of 0.1 to 60 s, docs/speed.md, to which the constants are fitted;
+//! `world::sampling`.
 //! Left out: what failures and retries add; windows that go on for longer than planned.
 
-use super::forecast;
+use super::forecast::{Forecast, forecast};
 use super::rates::PairRates;
 use super::sampling::cuts;
 use super::upkeep;
@@ -20,8 +21,15 @@ use crate::plan::timeline::{Action, Trigger};
 use crate::plan::traffic::{Arrivals, Traffic};
 use crate::plan::universe::{ServiceId, Step, Workload, WorkloadId};
 
-/// CPU seconds an event, measured on a quiet core with all recorders on.
-const CPU_S_PER_EVENT: f64 = 120e-9;
+/// CPU seconds of a run of nothing: its files and pictures.
+const CPU_S: f64 = 0.12;
+/// Of an event whose records are in the nearest caches, and more for each doubling of what records
+/// take beyond those.
+const CPU_S_PER_EVENT: f64 = 60e-9;
+const CPU_S_PER_DOUBLING: f64 = 125e-9;
+const CACHES_BYTES: f64 = 15e6;
+/// Of a byte that is recorded: it is cleared, counted in, merged, read and drawn.
+const CPU_S_PER_BYTE: f64 = 6.5e-9;
 /// Events of a connection that is closed from outside and opened again.
 const EVENTS_PER_REOPENING: f64 = 4.0;
 /// Rounds of calls: deeper ones no longer matter, around a cycle neither.
@@ -38,7 +46,7 @@ pub struct Estimate {
     pub is_sampled: bool,
     /// Events of the queue.
     pub events: f64,
-    /// CPU seconds.
+    /// CPU seconds, roughly: another machine, or a neighbour on this one, makes it half or twice.
     pub cpu_s: f64,
     /// Bytes at the most.
     pub memory_bytes: u64,
@@ -87,18 +95,27 @@ pub fn estimate(plan: &Plan) -> Estimate {
     let (calls, requests) = calls(plan);
     let hops: f64 = calls.to.iter().sum();
     let per_hop = if plan.has_mesh() { 6.5 } else { 3.2 };
-    let forecast = forecast::forecast(plan, &calls);
-    let reopened = EVENTS_PER_REOPENING * forecast.reopened;
+    let memory = forecast(plan, &calls);
+    let reopened = EVENTS_PER_REOPENING * memory.reopened;
     let events = calls.roots + hops * per_hop + reopened + upkeep::events(plan);
     Estimate {
         requests,
         simulated: calls.roots,
         is_sampled: plan.sampling.is_some(),
         events,
-        cpu_s: events * CPU_S_PER_EVENT,
-        memory_bytes: forecast.all_bytes,
-        start_bytes: forecast.start_bytes,
+        cpu_s: cpu_s(events, &memory),
+        memory_bytes: memory.all_bytes,
+        start_bytes: memory.start_bytes,
     }
+}
+
+/// CPU seconds of so many events.
+fn cpu_s(events: f64, forecast: &Forecast) -> f64 {
+    let doublings = libm::log2(1.0 + forecast.hot_bytes / CACHES_BYTES);
+    let recorded = forecast.all_bytes as f64 - forecast.hot_bytes;
+    CPU_S
+        + events * (CPU_S_PER_EVENT + doublings * CPU_S_PER_DOUBLING)
+        + recorded.max(0.0) * CPU_S_PER_BYTE
 }
 
 /// Pods that there ever are: those at the start, and those that rollouts replace them with.

@@ -27,7 +27,9 @@ impl World<'_> {
         let topology = self.topology();
         let services = self.services();
         let standings = self.standings();
-        let outcomes = outcome_rows(&self.recorder, self.plan, &standings);
+        // What the last batches of a run that was ended early stand for is not known.
+        let known = if partial.is_none() { standings.as_slice() } else { &[] };
+        let outcomes = outcome_rows(&self.recorder, self.plan, known);
         let mut sampled = self.sampled();
         let plan = self.plan;
         let end = self.now;
@@ -210,13 +212,14 @@ fn estimate(sampled: &mut Sampled, phases: &mut [Phase], units: &[(Time, Unit)])
     }
 }
 
-/// Rows of all edges: by source and destination, the most frequent first.
+/// Rows of all edges: by source and destination, the most frequent first. With estimates, if it is
+/// known what batches stand for.
 fn outcome_rows(recorder: &Recorder, plan: &Plan, standings: &[Standing]) -> Vec<OutcomeRow> {
     let mut rows: Vec<OutcomeRow> = Vec::new();
     let weight = |batch: u32| standings[batch as usize].weight;
     for edge in &recorder.edges {
         for (index, row) in edge.rows.iter().enumerate() {
-            let batches = edge.batches.get(index);
+            let batches = edge.batches.get(index).filter(|_| !standings.is_empty());
             let estimate = batches
                 .map(|all| all.iter().map(|(batch, count)| weight(*batch) * *count as f64).sum());
             let workload = row.workload.map(|id| &plan.universe.workloads[id.index()]);

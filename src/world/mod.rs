@@ -6,6 +6,7 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 mod access;
+mod backlog;
 mod balance;
 mod build;
 mod census;
@@ -40,6 +41,7 @@ mod proxied;
 mod pushes;
 mod ranges;
 mod rates;
+mod recorded;
 mod refusal;
 mod renewal;
 mod routing;

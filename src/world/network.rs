@@ -74,6 +74,18 @@ impl Nodes {
         self.any_is_dead && self.dead[node.index()] != 0
     }
 
+    /// Where the next pod goes: in turn to those of its nodes that are alive, or to the first.
+    pub(crate) fn place(&self, nodes: &[NodeId], turn: usize) -> NodeId {
+        // Without a dead one the turn says it; a large mesh has thousands of nodes for each pod.
+        let place = if self.any_is_dead {
+            let alive = || nodes.iter().filter(|node| !self.is_dead(**node));
+            alive().nth(turn % alive().count().max(1))
+        } else {
+            nodes.get(turn % nodes.len().max(1))
+        };
+        place.or(nodes.first()).copied().unwrap_or(NodeId(0))
+    }
+
     /// An event more or less has this node dead; how many have now.
     pub(crate) fn fail(&mut self, node: NodeId, fails: bool) -> u8 {
         let level = &mut self.dead[node.index()];

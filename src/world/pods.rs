@@ -17,7 +17,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Station;
 use crate::model::identity::retry::RetryLoop;
 use crate::model::proxy::workers::Workers;
-use crate::plan::universe::{NodeId, WorkloadId};
+use crate::plan::universe::WorkloadId;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 
@@ -28,11 +28,7 @@ impl World<'_> {
         let state = &mut self.workloads[workload.index()];
         let ordinal = state.next_ordinal;
         state.next_ordinal += 1;
-        let alive = |node: &&NodeId| !self.nodes.is_dead(**node);
-        let alive_count = spec.nodes.iter().filter(alive).count().max(1);
-        let nth = ordinal as usize % alive_count;
-        let node = spec.nodes.iter().filter(alive).nth(nth).or(spec.nodes.first());
-        let node = node.copied().unwrap_or(NodeId(0));
+        let node = self.nodes.place(&spec.nodes, ordinal as usize);
         let index = u32::try_from(self.pods.len()).expect("fewer than 2^32 pods");
         state.members.change(index, true, None, Some(false));
         self.nodes.pods[node.index()].push(index);

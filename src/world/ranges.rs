@@ -6,14 +6,13 @@
 //! Source: extremes of normal variables (Cramér, Mathematical Methods of Statistics, 28.6).
 //! Left out: waiting, failures, the tails of rare paths.
 
-use super::estimate::Calls;
 use crate::kernel::distribution::Distribution;
 use crate::plan::Plan;
 use crate::plan::universe::Step;
 
 /// Rounds: what deeper calls add no longer matters.
 const ROUNDS: usize = 12;
-/// What a proxy adds to an answer, and both with the network to a call, in seconds.
+/// What a proxy adds to an answer, and both with the network to a call with proxies, in seconds.
 const PROXY_S: f64 = 0.3e-3;
 const HOP_S: f64 = 1e-3;
 /// Steps of a histogram's room, of an octave.
@@ -35,6 +34,8 @@ pub(super) struct Ranges {
     pub(super) sojourns: Vec<Range>,
     /// The same with the proxy of the server.
     pub(super) latencies: Vec<Range>,
+    /// Of calls to each service, with the network, by service.
+    pub(super) services: Vec<Range>,
     /// Of root requests, at the client.
     pub(super) roots: Range,
 }
@@ -57,6 +58,14 @@ impl Range {
             below: libm::hypot(self.below, other.below),
             above: libm::hypot(self.above, other.above),
         }
+    }
+
+    /// Both at once, until the later one is over.
+    fn beside(self, other: Self) -> Self {
+        let mean = self.mean.max(other.mean);
+        let low = (self.mean - self.below).max(other.mean - other.below);
+        let high = (self.mean + self.above).max(other.mean + other.above);
+        Self { floor: self.floor.max(other.floor), ..Self::between(low, mean, high) }
     }
 
     /// One time or another.
@@ -92,14 +101,16 @@ impl Range {
     }
 }
 
-/// The ranges of a run with these calls.
-pub(super) fn ranges(plan: &Plan, calls: &Calls) -> Ranges {
+/// The ranges of a run with so many calls to each service, if requests wait so long at each workload at the most; for
+/// nothing, if no wait is given.
+pub(super) fn ranges(plan: &Plan, calls: &[f64], waits: &[f64]) -> Ranges {
     let universe = &plan.universe;
     let mut counts = vec![0.0; universe.workloads.len()];
-    for (service, count) in universe.services.iter().zip(&calls.to) {
+    for (service, count) in universe.services.iter().zip(calls) {
         service.workloads.iter().for_each(|id| counts[id.index()] += count);
     }
-    let (proxy, hop) = if plan.has_mesh() { (PROXY_S, HOP_S) } else { (0.0, HOP_S / 2.0) };
+    let there_and_back_s = 2.0 * plan.parameters.network.same_zone.as_s();
+    let (proxy, hop) = if plan.has_mesh() { (PROXY_S, HOP_S) } else { (0.0, there_and_back_s) };
     let mut of_services = vec![Range::default(); universe.services.len()];
     let mut sojourns = vec![Range::default(); universe.workloads.len()];
     for _ in 0..ROUNDS {
@@ -107,11 +118,17 @@ pub(super) fn ranges(plan: &Plan, calls: &Calls) -> Ranges {
             let step = |sum: Range, step: &Step| match step {
                 Step::Work(time) => sum.and(work(time, counts[index])),
                 Step::Forward(to) => sum.and(of_services[to.index()]),
-                Step::Calls(calls) => calls.iter().fold(sum, |sum, call| {
-                    sum.and(of_services[call.to.index()].maybe(call.probability))
-                }),
+                Step::Calls(calls) => {
+                    let times = calls
+                        .iter()
+                        .map(|call| of_services[call.to.index()].maybe(call.probability));
+                    sum.and(times.fold(Range::default(), Range::beside))
+                }
             };
-            sojourns[index] = workload.program.iter().fold(Range::default(), step);
+            let wait = waits.get(index).copied().unwrap_or_default();
+            // From those who come first to those who come last.
+            let wait = Range { floor: 0.0, ..Range::between(0.0, wait, wait) };
+            sojourns[index] = workload.program.iter().fold(wait, step);
         }
         for (service, range) in universe.services.iter().zip(&mut of_services) {
             let all = service.workloads.iter().map(|id| sojourns[id.index()]);
@@ -121,7 +138,7 @@ pub(super) fn ranges(plan: &Plan, calls: &Calls) -> Ranges {
     let roots = plan.traffic.iter().map(|traffic| of_services[traffic.to.index()]);
     let roots = roots.fold(Range::default(), Range::or);
     let latencies = sojourns.iter().map(|one| one.and(Range::constant(proxy))).collect();
-    Ranges { sojourns, latencies, roots }
+    Ranges { sojourns, latencies, services: of_services, roots }
 }
 
 /// A work, drawn so many times.

@@ -9,7 +9,7 @@
 //! Left out: how pushes merge in a queue; networks that are cut; conditions that are never met.
 
 use super::timeline::gauge_period;
-use crate::kernel::time::Duration;
+use crate::kernel::time::{Duration, Time};
 use crate::model::control::slots::auto_slots;
 use crate::plan::assertion::{Assertion, Metric};
 use crate::plan::timeline::{Action, ControlPart, TimelineEvent, Trigger};
@@ -40,7 +40,27 @@ pub(super) fn events(plan: &Plan) -> f64 {
     let has_control = plan.has_mesh() && istiod.present && 0 < istiod.replicas;
     let proxies = if has_control { proxies(plan) } else { 0.0 };
     let control = if has_control { proxies * renewals(plan) + streams(plan, proxies) } else { 0.0 };
-    readings(plan) + control + changes(plan, proxies)
+    readings(plan) + control + changes(plan, proxies) + cuts(plan)
+}
+
+/// Begins and ends of events.
+pub(super) fn cuts(plan: &Plan) -> f64 {
+    let of = |event: &TimelineEvent| {
+        let ends = if event.lasts.is_some() { 2.0 } else { 1.0 };
+        ends * times(plan, event) as f64
+    };
+    plan.timeline.iter().map(of).sum()
+}
+
+/// How often an event begins.
+pub(super) fn times(plan: &Plan, event: &TimelineEvent) -> u64 {
+    match event.trigger {
+        Trigger::At { first, every: Some(every), times } => {
+            let left = (Time::ZERO + plan.duration).saturating_since(first);
+            u64::from(times).min(left.ns().div_ceil(every.ns().max(1)))
+        }
+        Trigger::At { .. } | Trigger::When { .. } => 1,
+    }
 }
 
 /// Pods with a proxy.
@@ -164,7 +184,7 @@ fn changes(plan: &Plan, proxies: f64) -> f64 {
             // Of those that leave, and of those that are ready.
             _ => (EVENTS_PER_POD, 2.0 * waves * (pods / waves).min(PUSHES_MAX)),
         };
-        events += begins(plan, event).len() as f64 * (pods * own + proxies * told);
+        events += times(plan, event) as f64 * (pods * own + proxies * told);
     }
     events
 }

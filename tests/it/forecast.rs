@@ -1,25 +1,19 @@
 //! The dry run against what runs had: the events of every shipped scenario, as its baseline has
 //! them.
 
-use crate::tree::{files_of, none, read};
+use crate::tree::{Tree, files_of, none, read};
 use meshsim::plan::Plan;
-use meshsim::scenario::{Files, load};
+use meshsim::scenario::load;
 use meshsim::world::estimate::estimate;
 
 /// Without traffic nothing but chance is left out.
 const WITHOUT_TRAFFIC: f64 = 0.10;
 /// Failed requests, their retries and their connections are.
 const WITH_TRAFFIC: f64 = 0.40;
+/// CPU seconds are rough.
+const CPU: f64 = 1.5;
 /// Nearly all of its events are retries.
 const STORM: (&str, Option<&str>) = ("retry-storm", None);
-
-struct Tree;
-
-impl Files for Tree {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Ok(read(path))
-    }
-}
 
 /// What is wrong with the forecast of a plan, if anything is.
 fn wrong(plan: &Plan) -> Option<String> {
@@ -49,5 +43,29 @@ fn events_are_what_the_dry_run_says_within_a_bound() {
         }
     }
     assert!(3 <= quiet && 10 <= busy, "{quiet} without traffic, {busy} with");
+    none(&found);
+}
+
+/// The table of docs/speed.md: measured on a machine that did nothing else, and told.
+#[test]
+fn cpu_seconds_are_those_of_the_table_within_half_and_told_there() {
+    let text = read("docs/speed.md");
+    let rows = text.split("| scenario | measured | told |").nth(1).expect("the table is there");
+    let (mut found, mut count) = (Vec::new(), 0);
+    for row in rows.lines().skip(2).take_while(|row| row.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`');
+        let measured: f64 = cells[2].parse().expect("a number");
+        let plan =
+            load(&Tree, &format!("scenarios/{name}.toml"), &[], None).expect("it reads").plan;
+        let told = estimate(&plan).cpu_s;
+        let digits = usize::from(told < 9.95);
+        if told < measured / CPU || measured * CPU < told || format!("{told:.digits$}") != cells[3]
+        {
+            found.push(format!("{name}: {measured} s measured, {told:.3} s told"));
+        }
+        count += 1;
+    }
+    assert!(10 <= count, "{count} rows");
     none(&found);
 }

@@ -1,5 +1,6 @@
 //! The files of this repository, as the tests of the house read them.
 
+use meshsim::scenario::Files;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -81,4 +82,13 @@ pub(crate) fn is_made(path: &str, made: &str) {
 /// Fails with all findings at once, a line each.
 pub(crate) fn none(findings: &[String]) {
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+/// Scenarios are read from the project's folder.
+pub(crate) struct Tree;
+
+impl Files for Tree {
+    fn read(&self, path: &str) -> Result<String, String> {
+        Ok(read(path))
+    }
 }

@@ -7,6 +7,10 @@
 //! Phases of one name are one curve. Of more than eight names the seven with the most requests
 //! keep theirs, and the others are one curve together.
 //!
+//! Of a sampled run, curves are of the requests that were recorded. What the legend says of success
+//! and latency is what they stand for: the estimates of a phase; nothing of several together, or
+//! without estimates.
+//!
 //! Source: the percentile plot of `HdrHistogram` (Tene).
 //! Left out: confidence bands.
 
@@ -15,6 +19,7 @@ use super::panel::{Frame, Head, LEFT, WIDTH, draw_x_labels, name};
 use super::scale::{self, Scale};
 use super::style::{BLACK, CURVES, GREY, SMALL, TEXT, fit};
 use crate::kernel::histogram::Histogram;
+use crate::observe::estimate::Estimates;
 use crate::observe::run::{Run, Tally};
 use plotters::backend::DrawingBackend;
 use plotters::style::RGBColor;
@@ -29,6 +34,8 @@ struct Curve {
     name: String,
     requests: Tally,
     latency: Histogram,
+    /// Of its phase, if it is one alone.
+    estimates: Option<Estimates>,
 }
 
 /// The picture.
@@ -101,8 +108,7 @@ impl Drawing for Spectrum {
                 canvas.marker(SHAPES[index % SHAPES.len()], at, CURVES[index]);
             }
             let y = frame.extent().0 + 46.0 * index as f64;
-            let what = if self.is_sampled { "recorded" } else { "request" };
-            draw_key(canvas, index, curve, (y, what));
+            draw_key(canvas, index, y, curve, self.is_sampled);
         }
     }
 }
@@ -111,8 +117,9 @@ impl Drawing for Spectrum {
 fn draw_key<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
     index: usize,
+    y: f64,
     curve: &Curve,
-    (y, what): (f64, &str),
+    is_sampled: bool,
 ) {
     let (x, colour): (f64, RGBColor) = (WIDTH - LEGEND, CURVES[index]);
     canvas.line(&[(x, y + 8.0), (x + 26.0, y + 8.0)], 1.8, colour);
@@ -120,17 +127,8 @@ fn draw_key<DB: DrawingBackend>(
     let room = LEGEND - 34.0 - 12.0;
     let name = fit(&curve.name, TEXT, room);
     canvas.text((x + 34.0, y + 12.0), Anchor::Left, TEXT, BLACK, &name);
-    let quantile = |q| curve.latency.quantile(q).map_or(0.0, |ns| ns as f64);
-    let figures =
-        format!("p50 {} · p99 {}", scale::latency(quantile(0.5)), scale::latency(quantile(0.99)));
-    let count = curve.latency.count();
-    let plural = if count == 1 || what == "recorded" { "" } else { "s" };
-    let requests = format!("{} {what}{plural}", scale::count(count));
-    let success = match curve.requests.success_rate() {
-        Some(rate) => format!("{requests} · {} ok", scale::percent(rate)),
-        None => requests,
-    };
-    for (line, text) in [success, figures].iter().enumerate() {
+    let lines = if is_sampled { curve.estimated() } else { curve.counted() };
+    for (line, text) in lines.iter().enumerate() {
         let at = (x + 34.0, y + 26.0 + 13.0 * line as f64);
         canvas.text(at, Anchor::Left, SMALL - 1.0, GREY, &fit(text, SMALL - 1.0, room));
     }
@@ -141,14 +139,16 @@ fn curves(run: &Run) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
     for phase in run.phases.iter().filter(|phase| !phase.latency.is_empty()) {
         let (requests, latency) = (phase.requests, phase.latency.clone());
+        let (name, estimates) = (phase.name.clone(), phase.estimates);
         match curves.iter_mut().find(|curve| curve.name == phase.name) {
             Some(curve) => curve.add(requests, &latency),
-            None => curves.push(Curve { name: phase.name.clone(), requests, latency }),
+            None => curves.push(Curve { name, requests, latency, estimates }),
         }
     }
     if curves.is_empty() && !run.latency.is_empty() {
         let (requests, latency) = (run.requests, run.latency.clone());
-        curves.push(Curve { name: "whole run".to_owned(), requests, latency });
+        let estimates = run.sampled.as_ref().and_then(|sampled| sampled.estimates);
+        curves.push(Curve { name: "whole run".to_owned(), requests, latency, estimates });
     }
     curves
 }
@@ -162,8 +162,12 @@ fn merged(mut curves: Vec<Curve>) -> Vec<Curve> {
     counts.sort_unstable_by(|a, b| b.cmp(a));
     let least = counts[CURVES.len() - 2];
     let mut room = CURVES.len() - 1 - counts.iter().filter(|count| least < **count).count();
-    let mut others =
-        Curve { name: String::new(), requests: Tally::default(), latency: Histogram::new() };
+    let mut others = Curve {
+        name: String::new(),
+        requests: Tally::default(),
+        latency: Histogram::new(),
+        estimates: None,
+    };
     let mut merged = 0_usize;
     curves.retain(|curve| {
         let count = curve.latency.count();
@@ -187,7 +191,34 @@ impl Curve {
         self.requests.total += requests.total;
         self.requests.ok += requests.ok;
         self.latency.merge(latency);
+        self.estimates = None;
     }
+
+    /// What the legend says of requests that are all there were.
+    fn counted(&self) -> Vec<String> {
+        let count = self.latency.count();
+        let requests =
+            format!("{} request{}", scale::count(count), if count == 1 { "" } else { "s" });
+        let success = match self.requests.success_rate() {
+            Some(rate) => format!("{requests} · {} ok", scale::percent(rate)),
+            None => requests,
+        };
+        let quantile = |q| self.latency.quantile(q).map_or(0.0, |ns| ns as f64);
+        vec![success, quantiles(quantile(0.5), quantile(0.99))]
+    }
+
+    /// What it says of a sample.
+    fn estimated(&self) -> Vec<String> {
+        let recorded = format!("{} recorded", scale::count(self.latency.count()));
+        let Some(all) = self.estimates else { return vec![recorded] };
+        let [p50, _, p99, _] = all.latency_ns.map(|one| one.value);
+        let success = scale::percent(all.success_rate.value);
+        vec![format!("{recorded} · about {success} ok"), format!("about {}", quantiles(p50, p99))]
+    }
+}
+
+fn quantiles(p50_ns: f64, p99_ns: f64) -> String {
+    format!("p50 {} · p99 {}", scale::latency(p50_ns), scale::latency(p99_ns))
 }
 
 /// The steps of a histogram: at its cells' upper ends, from the share below to the share with them.
@@ -244,6 +275,7 @@ fn percentiles() -> impl Iterator<Item = (f64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::estimate::Estimate;
     use crate::report::plot::samples;
 
     #[test]
@@ -260,6 +292,27 @@ mod tests {
     }
 
     #[test]
+    fn the_legend_of_a_sample_says_what_the_estimates_say_or_nothing() {
+        let one = |value: f64| Estimate { value, low: value, high: value };
+        let estimates = Estimates {
+            requests: one(4e6),
+            success_rate: one(0.638),
+            latency_mean_ns: one(9e6),
+            latency_ns: [8e6, 12e6, 21.7e6, 80e6].map(one),
+        };
+        let mut latency = Histogram::new();
+        latency.record_n(79_500_000, 1000);
+        let requests = Tally { total: 1000, ok: 952 };
+        let (name, estimates) = ("after".to_owned(), Some(estimates));
+        let mut curve = Curve { name, requests, latency: latency.clone(), estimates };
+        let lines = ["1,000 recorded · about 63.8 % ok", "about p50 8 ms · p99 21.7 ms"];
+        assert_eq!(curve.estimated(), lines);
+        // A phase of that name more: what both stand for together is not known.
+        curve.add(requests, &latency);
+        assert_eq!(curve.estimated(), ["2,000 recorded"]);
+    }
+
+    #[test]
     fn of_many_phases_the_smallest_are_merged() {
         let curve = |n: u64| {
             let mut latency = Histogram::new();
@@ -268,6 +321,7 @@ mod tests {
                 name: format!("phase {n}"),
                 requests: Tally { total: n % 11 + 1, ok: 1 },
                 latency,
+                estimates: None,
             }
         };
         let all = merged((0..30).map(curve).collect());

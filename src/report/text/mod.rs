@@ -12,7 +12,7 @@ mod phases;
 mod state;
 mod verdict;
 
-use super::number::{clock, count, length, percent, quantile_ns};
+use super::number::{clock, length, percent, quantile_ns};
 use super::sampled;
 use super::words::{harmless, plural, short, span};
 use crate::check::judgement::Judgement;
@@ -63,13 +63,13 @@ fn numbers(run: &Run) -> String {
         profile => harmless(profile),
     };
     let simulated = clock(Time::ZERO + run.duration);
-    let events = count(run.events);
+    let events = plural(run.events, "event");
     if let Some(all) = run.sampled.as_ref().and_then(|sampled| sampled.estimates) {
         let requests = sampled::about(all.requests.value);
         let (rate, p99) = (sampled::share(all.success_rate), sampled::latency(all.latency_ns[2]));
         return format!(
             "{mesh}, seed {}, {simulated}: about {requests} requests, {rate} ok, p99 {p99} \
-             ({events} events).",
+             ({events}).",
             run.seed
         );
     }
@@ -77,7 +77,7 @@ fn numbers(run: &Run) -> String {
     let rate = run.requests.success_rate().map(|rate| format!(", {} ok", percent(rate)));
     let p99 = quantile_ns(&run.latency, 0.99).map(|ns| format!(", p99 {}", length(ns)));
     let (rate, p99) = (rate.unwrap_or_default(), p99.unwrap_or_default());
-    format!("{mesh}, seed {}, {simulated}: {requests}{rate}{p99} ({events} events).", run.seed)
+    format!("{mesh}, seed {}, {simulated}: {requests}{rate}{p99} ({events}).", run.seed)
 }
 
 fn occurrence(one: &Occurrence) -> Vec<String> {

@@ -28,7 +28,7 @@ pub(super) fn lines(run: &Run) -> Vec<String> {
         (counts.pods_refused != 0)
             .then(|| format!("{} refused", plural(counts.pods_refused, "pod creation"))),
         peak(run, Gauge::PodsMissing)
-            .map(|(at, pods)| format!("{} pods missing at {}", plain(pods), clock(at))),
+            .map(|(at, pods)| format!("{} missing at {}", counted(pods, "pod"), clock(at))),
     ]
     .into_iter()
     .flatten()
@@ -44,12 +44,15 @@ fn certificates(run: &Run) -> Option<String> {
     let row = run.series.iter().find(|row| row.time == at)?;
     let held = expired + reading(row, Gauge::CertificatesValid);
     let first = run.series.iter().find(|row| 0.0 < reading(row, Gauge::CertificatesExpired))?;
-    let (expired, held) = (plain(expired), plain(held));
+    let (expired, held) = (plain(expired), counted(held, "certificate"));
     let since = clock(first.time);
-    Some(format!(
-        "{expired} of {held} certificates expired at {} (the first by {since})",
-        clock(at)
-    ))
+    Some(format!("{expired} of {held} expired at {} (the first by {since})", clock(at)))
+}
+
+/// A reading of a gauge that counts something.
+fn counted(reading: f64, one: &str) -> String {
+    let end = if plain(reading) == "1" { "" } else { "s" };
+    format!("{} {one}{end}", plain(reading))
 }
 
 /// The first time at which a gauge was greatest; none if it was never above 0.

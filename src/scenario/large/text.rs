@@ -48,30 +48,37 @@ fn rolled<'a>(order: &[&'a Service]) -> &'a Service {
 fn head(wanted: &Large, services: &[Service], sizes: &Sizes) -> String {
     let Large { services: count, pods, depth, rps, seed } = wanted;
     let of = |role| services.iter().filter(|service| service.role == role).count();
-    let percent = |part: usize| digits((100.0 * part as f64 / services.len() as f64).max(0.1), 2);
-    let [entries, middles, leaves] = [Role::Entry, Role::Middle, Role::Leaf].map(of).map(percent);
-    let (calls, busy) = (digits(sizes.calls, 3), digits(100.0 * sizes.utilization, 2));
+    let share = |part: usize| match percent_of(part, services.len(), 2) {
+        None => "none".to_owned(),
+        Some(percent) => format!("{percent} %"),
+    };
+    let [entries, middles, leaves] = [Role::Entry, Role::Middle, Role::Leaf].map(of).map(share);
+    let (calls, busy) = (counted(sizes.calls, "call"), digits(100.0 * sizes.utilization, 2));
     let each = digits(f64::from(*pods) / f64::from(*count), 3);
     let one = services.iter().filter(|one| one.role != Role::Entry).count();
     let callers = callers(services);
     let tree = callers.iter().filter(|count| (1..=2).contains(*count)).count();
-    let tree = percent_of(tree, one);
+    let tree = match percent_of(tree, one, 3) {
+        _ if one == 0 => "nobody is called".to_owned(),
+        None => "none of the called has one or two".to_owned(),
+        Some(percent) => format!("{percent} % of the called have one or two"),
+    };
     let mut visits: Vec<f64> = services.iter().map(|service| service.visits).collect();
     visits.sort_by(f64::total_cmp);
     let top: f64 = visits.iter().rev().take(10).sum::<f64>() / sizes.calls;
     let top = digits(100.0 * top, 2);
     format!(
-        "# {} in {} answer every request through a rollout and five minutes \
+        "# {} in {} {} every request through a rollout and five minutes \
          without istiod.
 #
 # meshsim new large --services {count} --pods {pods} --depth {depth} --rps {rps} --seed {seed}
 #
-# A request from outside makes {calls} calls on average, its own included; the longest chain has
+# A request from outside makes {calls} on average, its own included; the longest chain has
 # {depth}. The busiest workers are busy {busy} % of their time. What is assumed, and from where:
 #
-# - services: {entries} % are entries, {middles} % call and are called, {leaves} % are leaves; published
+# - services: {entries} are entries, {middles} call and are called, {leaves} are leaves; published
 #   are 13 %, 48 % and 39 % of 67,760 services (arXiv 2504.13141)
-# - callers: {tree} % of the called have one or two, a few are called by most; \"like a tree\" with
+# - callers: {tree}, a few are called by most; \"like a tree\" with
 #   hot spots (Luo et al., SoCC 2021)
 # - calls: the ten most called get {top} % of all; 58 %, with 13 calls below a request and graphs
 #   wider than deep, are published (Google's fleet, Seemakhupt et al., SOSP 2023)
@@ -83,15 +90,25 @@ fn head(wanted: &Large, services: &[Service], sizes: &Sizes) -> String {
 ",
         plural(*count, "service"),
         plural(*pods, "pod"),
+        if *count == 1 { "answers" } else { "answer" },
     )
+}
+
+/// A number with three digits and what it counts.
+fn counted(number: f64, word: &str) -> String {
+    let number = digits(number, 3).to_string();
+    let end = if number == "1" { "" } else { "s" };
+    format!("{number} {word}{end}")
 }
 
 fn plural(count: u32, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
-fn percent_of(part: usize, of: usize) -> f64 {
-    if of == 0 { 0.0 } else { digits((100.0 * part as f64 / of as f64).max(0.1), 3) }
+/// A share with so many digits, at least 0.1; none for nothing.
+fn percent_of(part: usize, of: usize, figures: u32) -> Option<f64> {
+    let percent = 100.0 * part as f64 / of.max(1) as f64;
+    (part != 0).then(|| digits(percent.max(0.1), figures))
 }
 
 /// How many call each.

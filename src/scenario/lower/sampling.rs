@@ -22,8 +22,12 @@ impl Lower<'_, '_, '_> {
             around_events: duration("around_events", Duration::from_s(30)),
             full_below_per_s: table.rate("full_below").unwrap_or(1.0),
         };
-        if table.get("every").is_none() || table.get("window").is_none() {
-            // Reported by the check: they are required.
+        let is_absent = |key: &&str| table.get(key).is_none();
+        let is_unread = |key: &&str| !is_absent(key) && table.duration(key).is_none();
+        if ["every", "window"].iter().any(is_absent)
+            || ["every", "window", "lead_in", "around_events"].iter().any(is_unread)
+        {
+            // Reported by the check: that they are required, or what they are.
             return None;
         }
         self.windows_fit(table, &sampling);

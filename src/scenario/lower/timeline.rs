@@ -11,8 +11,8 @@ use crate::kernel::time::{Duration, Time};
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::universe::RouteId;
 
-/// An event that begins more often than this is a mistake.
-const TIMES_MAX: u64 = 1_000_000;
+/// Events that begin more often than this, all together, are a mistake: each begin makes a phase.
+const TIMES_MAX: u64 = 100_000;
 
 impl<'d> Lower<'_, '_, 'd> {
     /// The timeline, in the order of the file; the route tables of its events, in id order.
@@ -27,10 +27,12 @@ impl<'d> Lower<'_, '_, 'd> {
         routed.sort_unstable();
         let initial = self.universe.routes.len();
         let mut tables = Vec::new();
+        let mut begun = 0;
         for table in root.list("event") {
             let name = table.text("id").unwrap_or_default();
             let place = routed.binary_search(&name).unwrap_or(0);
             let (trigger, lasts) = self.when(table);
+            begun = self.together(table, &trigger, begun);
             let acted = self.action(table, RouteId(id(initial + place)), &mut tables);
             let (action, label) = acted.unwrap_or((Action::Note, name.to_owned()));
             self.timeline.push(TimelineEvent {
@@ -131,10 +133,29 @@ impl<'d> Lower<'_, '_, 'd> {
         let times = table.count("times").map_or(fits, |times| u64::from(times).min(fits));
         if TIMES_MAX < times {
             let what = format!("it would begin {times} times");
-            self.report(at("every"), what, format!("at most {TIMES_MAX} times"));
+            self.report(at("every"), what, times_hint());
         }
         let times = u32::try_from(times).unwrap_or(u32::MAX);
         Trigger::At { first: begins, every: Some(every), times }
+    }
+
+    /// How often events begin, with those before this one.
+    fn together(&mut self, table: &Node, trigger: &Trigger, before: u64) -> u64 {
+        let own = match trigger {
+            Trigger::At { times, .. } => u64::from(*times),
+            Trigger::When { .. } => 1,
+        };
+        let all = before + own;
+        // One that is too many by itself is told by itself.
+        if before <= TIMES_MAX && TIMES_MAX < all && own <= TIMES_MAX {
+            let at = table.get("every").map_or(table.at, |node| node.at);
+            self.report(
+                at,
+                format!("with it, events would begin {all} times in all"),
+                times_hint(),
+            );
+        }
+        all
     }
 
     fn condition(&mut self, table: &Node, when: &Node) -> Option<Trigger> {
@@ -149,4 +170,8 @@ impl<'d> Lower<'_, '_, 'd> {
         let not_before = Time::from_ns(not_before.ns());
         Some(Trigger::When { expectation, hold, window, not_before })
     }
+}
+
+fn times_hint() -> String {
+    format!("at most {TIMES_MAX} times, all events of a scenario together")
 }

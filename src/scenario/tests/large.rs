@@ -264,6 +264,19 @@ fn the_same_options_give_the_same_bytes_and_another_seed_does_not() {
 }
 
 #[test]
+fn one_service_is_told_of_as_one() {
+    let text = text(&large(1, 1, 1, 1));
+    for words in [
+        "# 1 service in 1 pod answers every request",
+        "makes 1 call on average",
+        "100 % are entries, none call and are called, none are leaves",
+        "callers: nobody is called",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     let refused = |wanted: Large| wanted.text().expect_err("refused").what;
     assert_eq!(refused(large(10, 9, 3, 1)), "9 pods are too few for 10 services");
