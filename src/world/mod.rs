@@ -45,6 +45,7 @@ mod renewal;
 mod routing;
 mod sampling;
 mod scopes;
+mod security;
 mod settings;
 mod state;
 mod streams;
@@ -137,6 +138,7 @@ pub(crate) struct World<'p> {
     config: Config,
     control: ControlPlane,
     timeline: timeline::Timeline,
+    security: security::Security,
     /// Traffic time: the world's time, but in a sampled run.
     clock: Clock,
     sampling: Option<Box<sampling::Sampling>>,
