@@ -10,6 +10,7 @@
 use crate::kernel::time::Time;
 use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::vocabulary::outcome::Outcome;
+use crate::vocabulary::transport::TransportFailure;
 use std::collections::BTreeMap;
 
 /// Everything that is written down.
@@ -21,6 +22,8 @@ pub struct AccessLog {
     pub ejections: Vec<EjectionRecord>,
     /// Since the end of the warm-up, by (the proxy's workload, cluster), summed over its pods.
     pub counters: BTreeMap<(WorkloadId, ClusterId), Counters>,
+    /// What proxies log of handshakes that failed at their ports, by (workload, reason).
+    pub server_failures: BTreeMap<(WorkloadId, TransportFailure), u64>,
     /// Tries of open calls that are over, by the call's number while it is open.
     open: BTreeMap<u32, Vec<TryRecord>>,
 }
@@ -135,6 +138,11 @@ impl AccessLog {
     pub fn try_begins(&mut self, call: u32, began: Time) {
         let tries = self.open.entry(call).or_default();
         tries.push(TryRecord { began, ended: Time::MAX, host: None, outcome: Outcome::answer(0) });
+    }
+
+    /// The open call `call` will not be logged.
+    pub fn call_dropped(&mut self, call: u32) {
+        self.open.remove(&call);
     }
 
     /// The open call `call` has ended; its tries are filled in.

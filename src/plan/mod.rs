@@ -15,6 +15,7 @@ pub mod problem;
 pub mod profile;
 pub mod sampling;
 pub mod timeline;
+pub mod tls;
 pub mod traffic;
 pub mod universe;
 
@@ -27,6 +28,7 @@ use sampling::Sampling;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use timeline::TimelineEvent;
+use tls::Tls;
 use traffic::Traffic;
 use universe::{ServiceId, Universe, WorkloadId};
 
@@ -59,6 +61,8 @@ pub struct Plan {
     pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
     /// What the control plane says of the endpoints of workloads; nothing of those not here.
     pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
+    /// TLS where it is not what the mesh arranges by itself.
+    pub tls: Tls,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What changes and breaks, in the order of the file.
@@ -97,6 +101,9 @@ impl Plan {
         }
         if !self.endpoints.is_empty() {
             fold(&mut digest, &self.endpoints);
+        }
+        if !self.tls.is_empty() {
+            fold(&mut digest, &self.tls);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

@@ -9,6 +9,7 @@
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
 use crate::plan::balancing::EndpointHealth;
+use crate::plan::tls::{Secret, ServerTls};
 use crate::plan::universe::{Behaviour, ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
@@ -175,6 +176,22 @@ pub enum Action {
         priority: Option<u32>,
         /// Health.
         health: Option<EndpointHealth>,
+    },
+    /// Proxies accept something else from now on.
+    PeerAuthentication {
+        /// Those of these workloads.
+        workloads: Vec<WorkloadId>,
+        /// What they accept.
+        mode: ServerTls,
+    },
+    /// Proxies get another secret by SDS.
+    RotateSecret {
+        /// In their contexts as clients of these clusters.
+        clusters: Vec<ClusterId>,
+        /// In their contexts as servers of these workloads.
+        workloads: Vec<WorkloadId>,
+        /// The new one.
+        secret: Secret,
     },
     /// Traffic is multiplied.
     ScaleTraffic {

@@ -6,6 +6,7 @@
 mod app;
 mod assertion;
 mod filter;
+pub(crate) mod security;
 
 use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Mesh};
@@ -107,6 +108,8 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
     key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
+    security::OF_SERVICE,
+    security::CLIENTS,
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
     key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),
@@ -284,6 +287,7 @@ const WORKLOAD: Keys = Fixed(&[
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
+    security::OF_WORKLOAD,
     key("zones", Names, None, "its pods run on the nodes of these"),
     key("nodes", Names, None, "its pods run on these; on all if not given"),
     key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
@@ -338,6 +342,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "endpoints",
     "traffic",
     "behave",
+    "peer_authentication",
     "note",
 ];
 
@@ -371,6 +376,7 @@ const EVENT: Keys = Fixed(&[
     key("weight", Count(1, ANY), None, "relative weight of endpoints"),
     key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
     key("health", Word(HEALTH), None, "health of endpoints"),
+    security::OF_EVENT,
 ]);
 
 const VARIANT: Keys = Fixed(&[

@@ -5,3 +5,4 @@ pub mod fact;
 pub mod flag;
 pub mod metric;
 pub mod outcome;
+pub mod transport;

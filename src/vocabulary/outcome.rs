@@ -4,6 +4,7 @@
 //! Left out: the TLS library's error text inside the braces, beyond what decides a case.
 
 use super::flag::{Flags, ResponseFlag as F};
+use super::transport::TransportFailure;
 
 /// Envoy's response-code details: the reason in its own words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -31,6 +32,26 @@ pub enum Details {
     NoSecret,
     /// The peer speaks plaintext where TLS was expected.
     WrongVersionNumber,
+    /// The server's certificate was refused: the one that signed it is past its end.
+    ServerIssuerExpired,
+    /// The server's certificate was refused: not valid yet.
+    ServerCertificateNotYetValid,
+    /// The server's certificate was refused: the one that signed it is not valid yet.
+    ServerIssuerNotYetValid,
+    /// The server's certificate was refused: it has another name.
+    ServerNameMismatch,
+    /// The server refused this proxy's certificate in the handshake (TLS 1.2): past its end.
+    ClientCertificateExpired,
+    /// The same: not valid yet.
+    ClientCertificateBad,
+    /// The same: not signed by a root that the server trusts.
+    ClientCertificateUntrusted,
+    /// The same: another name than the server asks for.
+    ClientNameMismatch,
+    /// The same: there is none.
+    ClientCertificateMissing,
+    /// There is no TLS version that both sides speak.
+    NoCommonVersion,
     /// The connection was closed before the answer.
     ConnectionTermination,
     /// The stream was reset by the peer before the answer.
@@ -87,6 +108,33 @@ impl Details {
         matches!(self, Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed)
     }
 
+    /// Whether the connection could not be made.
+    pub const fn is_connect_failure(self) -> bool {
+        matches!(self, Self::ConnectionTimeout | Self::NoSecret)
+            || self.transport_failure().is_some()
+    }
+
+    /// Why the transport failed, as this side's proxy logs it.
+    pub const fn transport_failure(self) -> Option<TransportFailure> {
+        Some(match self {
+            Self::ConnectionRefused => TransportFailure::ConnectionRefused,
+            Self::ServerCertificateExpired => TransportFailure::Expired,
+            Self::ServerIssuerExpired => TransportFailure::IssuerExpired,
+            Self::ServerCertificateNotYetValid => TransportFailure::NotYetValid,
+            Self::ServerIssuerNotYetValid => TransportFailure::IssuerNotYetValid,
+            Self::ServerCertificateUntrusted => TransportFailure::UnknownIssuer,
+            Self::ServerNameMismatch => TransportFailure::WrongName,
+            Self::ClientCertificateExpired => TransportFailure::AlertExpired,
+            Self::ClientCertificateBad => TransportFailure::AlertBad,
+            Self::ClientCertificateUntrusted => TransportFailure::AlertUnknownCa,
+            Self::ClientNameMismatch => TransportFailure::AlertUnknown,
+            Self::ClientCertificateMissing => TransportFailure::AlertHandshake,
+            Self::NoCommonVersion => TransportFailure::AlertVersion,
+            Self::WrongVersionNumber => TransportFailure::WrongVersionNumber,
+            _ => return None,
+        })
+    }
+
     /// The text of the access log.
     pub const fn text(self) -> &'static str {
         match self {
@@ -113,6 +161,16 @@ impl Details {
             Self::WrongVersionNumber => {
                 "upstream_reset_before_response_started{remote_connection_failure|TLS_error:WRONG_VERSION_NUMBER}"
             }
+            Self::ServerIssuerExpired
+            | Self::ServerCertificateNotYetValid
+            | Self::ServerIssuerNotYetValid
+            | Self::ServerNameMismatch
+            | Self::ClientCertificateExpired
+            | Self::ClientCertificateBad
+            | Self::ClientCertificateUntrusted
+            | Self::ClientNameMismatch
+            | Self::ClientCertificateMissing
+            | Self::NoCommonVersion => self.text_of_handshake(),
             Self::ConnectionTermination => {
                 "upstream_reset_before_response_started{connection_termination}"
             }
@@ -138,6 +196,44 @@ impl Details {
             Self::MissingHost => "missing_host_header",
             Self::HeadersTooLarge => "http1.headers_too_large",
             Self::CodecError => "http1.codec_error",
+        }
+    }
+
+    /// The text of a handshake that failed for less usual reasons.
+    const fn text_of_handshake(self) -> &'static str {
+        match self {
+            Self::ServerIssuerExpired => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_has_expired:depth_1}"
+            }
+            Self::ServerCertificateNotYetValid => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_is_not_yet_valid}"
+            }
+            Self::ServerIssuerNotYetValid => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_is_not_yet_valid:depth_1}"
+            }
+            Self::ServerNameMismatch => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:SAN_matcher}"
+            }
+            Self::ClientCertificateExpired => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_CERTIFICATE_EXPIRED}"
+            }
+            Self::ClientCertificateBad => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_BAD_CERTIFICATE}"
+            }
+            Self::ClientCertificateUntrusted => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:TLSV1_ALERT_UNKNOWN_CA}"
+            }
+            Self::ClientNameMismatch => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_CERTIFICATE_UNKNOWN}"
+            }
+            Self::ClientCertificateMissing => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_HANDSHAKE_FAILURE}"
+            }
+            Self::NoCommonVersion => {
+                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:TLSV1_ALERT_PROTOCOL_VERSION}"
+            }
+            // All others have a text of their own.
+            _ => "-",
         }
     }
 }
@@ -178,7 +274,17 @@ impl Outcome {
             | Details::ServerCertificateExpired
             | Details::ServerCertificateUntrusted
             | Details::NoSecret
-            | Details::WrongVersionNumber => (503, Flags::of(F::UF)),
+            | Details::WrongVersionNumber
+            | Details::ServerIssuerExpired
+            | Details::ServerCertificateNotYetValid
+            | Details::ServerIssuerNotYetValid
+            | Details::ServerNameMismatch
+            | Details::ClientCertificateExpired
+            | Details::ClientCertificateBad
+            | Details::ClientCertificateUntrusted
+            | Details::ClientNameMismatch
+            | Details::ClientCertificateMissing
+            | Details::NoCommonVersion => (503, Flags::of(F::UF)),
             Details::ConnectionTermination => (503, Flags::of(F::UC)),
             Details::RemoteReset | Details::RemoteRefusedStream => (503, Flags::of(F::UR)),
             Details::ResponseTimeout | Details::PerTryTimeout | Details::PerTryIdleTimeout => {

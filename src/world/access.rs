@@ -20,6 +20,17 @@ impl World<'_> {
         }
     }
 
+    /// A call ends with its proxy, which logs nothing more; a request from outside is logged all the same,
+    /// as its client sees it.
+    #[cold]
+    pub(super) fn log_dropped(&mut self, id: Id<Call>, outcome: Outcome) {
+        if !matches!(self.calls[id].parent, Parent::Proxied(_)) {
+            self.log_call(id, outcome);
+        } else if let Some(log) = &mut self.access {
+            log.call_dropped(id.index());
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn write_call(&mut self, id: Id<Call>, outcome: Outcome) {

@@ -80,6 +80,7 @@ impl<'p> World<'p> {
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
+            security: super::security::Security::new(plan),
             clock: Clock::default(),
             sampling: None,
             recorder,

@@ -11,16 +11,19 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
+use super::security::{Cost, Ends};
 use super::state::{Attempt, Connection, Link};
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
-use crate::model::identity::handshake::{HandshakeResult, Ticket as SessionTicket, handshake};
+use crate::model::identity::handshake::{Client, HandshakeResult, handshake};
+use crate::model::identity::ticket::Ticket as SessionTicket;
 use crate::plan::universe::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
+use crate::vocabulary::transport::TransportFailure;
 
 impl World<'_> {
     // === waiting for one ===
@@ -70,13 +73,12 @@ impl World<'_> {
         pool.connections += 1;
         pool.opening += 1;
         let pod = endpoint.pod;
+        let ends = Ends { client: upstream.pod, cluster: upstream.cluster, server: pod };
+        let parties = self.parties(ends);
+        let upstream = &mut self.upstreams[index as usize];
+        let session = &mut upstream.session;
+        let resumed = parties.and_then(|parties| SessionTicket::redeem(session, self.now, parties));
         let server = &self.pods[pod as usize];
-        let resumed = match &server.leaf {
-            Some(leaf) if self.plan.parameters.cert.session_resumption => {
-                SessionTicket::redeem(&mut upstream.session, self.now, pod, leaf.generation)
-            }
-            _ => None,
-        };
         let lane = self.compiled.clusters[upstream.cluster.index()].connect_timeout;
         let id = self.connections.insert(Connection {
             link: Link::Opening,
@@ -88,6 +90,7 @@ impl World<'_> {
                 .unwrap_or(u8::MAX),
             is_draining: false,
             is_rejected: false,
+            is_encrypted: false,
             pod,
             birth: server.birth,
             place: super::state::NONE,
@@ -200,31 +203,27 @@ impl World<'_> {
         self.transit(a, b, 0, || 0, Duration::ZERO) == Transit::Swallowed
     }
 
-    fn is_mutual_tls(&self, client: u32, server: u32) -> bool {
-        self.pods[client as usize].is_meshed && self.pods[server as usize].is_meshed
-    }
-
-    /// What TLS adds to a connection: a round trip and work on both sides.
+    /// What TLS adds to a connection: round trips and work on both sides.
     fn handshake_time(&mut self, id: Id<Connection>, client: u32) -> Duration {
         let connection = self.connections[id];
-        if !self.is_mutual_tls(client, connection.pod) {
+        let cost = self.handshake_cost(self.ends(&connection), connection.resumed.is_some());
+        let Some(Cost { client: ours, server: theirs, round_trips }) = cost else {
             return Duration::ZERO;
-        }
+        };
         self.control.counts.handshakes += 1;
-        let proxy = &self.plan.parameters.proxy;
-        let work =
-            if connection.resumed.is_some() { proxy.handshake_resumed } else { proxy.handshake };
         let now = self.now;
-        let mut on = |pod: u32, worker: u8| {
+        let mut on = |pod: u32, worker: u8, work: Duration| {
             let workers = &mut self.pods[pod as usize].workers;
             workers.run(u32::from(worker), now, work, Duration::ZERO).since(now)
         };
-        let cpu = on(connection.pod, connection.server_worker) + on(client, connection.worker);
+        let cpu = on(connection.pod, connection.server_worker, theirs)
+            + on(client, connection.worker, ours);
         let (a, b) = (self.pods[client as usize].node, self.pods[connection.pod as usize].node);
         let key = connection.key;
-        let there = self.one_way(a, b, key.draw(1, purpose::LINK_OUT));
-        let back = self.one_way(b, a, key.draw(1, purpose::LINK_BACK));
-        cpu + there + back
+        (1..=round_trips).fold(cpu, |time, number| {
+            let there = self.one_way(a, b, key.draw(number, purpose::LINK_OUT));
+            time + there + self.one_way(b, a, key.draw(number, purpose::LINK_BACK))
+        })
     }
 
     /// The connection is up, or refused.
@@ -237,33 +236,15 @@ impl World<'_> {
             let cause = self.pod_cause(connection.pod);
             return self.fail_connection(id, Details::ConnectionRefused, cause);
         }
-        if self.is_mutual_tls(client, connection.pod) {
-            let (ours, theirs) = (&self.pods[client as usize].leaf, &server.leaf);
-            let resumed = connection.resumed.is_some();
-            match handshake(self.now, ours.as_ref(), theirs.as_ref(), resumed) {
-                HandshakeResult::Established => self.keep_ticket(id),
-                HandshakeResult::RefusedByClient(details) => {
-                    let side = if details == Details::NoSecret { client } else { connection.pod };
-                    let cause = self.pods[side as usize].leaf_cause;
-                    self.note_failed_handshake(client, connection.pod, details.text());
-                    return self.fail_connection(id, details, cause);
-                }
-                HandshakeResult::RefusedByServer => {
-                    self.note_failed_handshake(
-                        client,
-                        connection.pod,
-                        "client certificate expired",
-                    );
-                    self.connections[id].is_rejected = true;
-                }
-            }
-        }
+        let Some(result) = self.shake_hands(id, client) else { return };
         self.queue.cancel(connection.timer);
         let index = connection.upstream;
         let cluster = self.upstreams[index as usize].cluster;
         self.pool(&connection).opening -= 1;
         let record = &mut self.connections[id];
         record.link = Link::Open;
+        record.is_encrypted = result == HandshakeResult::Established;
+        record.is_rejected = matches!(result, HandshakeResult::Rejected { .. });
         self.ledger.connections_open += 1;
         record.timer = TimerId::NONE;
         if let Some(churn) = &self.compiled.clusters[cluster.index()].churn {
@@ -275,14 +256,57 @@ impl World<'_> {
         self.note_late_connection(index, connection.pod);
         self.pool(&connection).offer(id);
         self.serve_waiting(id);
+        self.close_if_rejected(id);
+    }
+
+    /// The handshake of a connection whose endpoint has accepted it; none if it failed.
+    fn shake_hands(&mut self, id: Id<Connection>, client: u32) -> Option<HandshakeResult> {
+        let connection = self.connections[id];
+        let meeting = self.meeting(self.ends(&connection), self.now, connection.resumed.is_some());
+        let result = handshake(meeting);
+        match result {
+            HandshakeResult::Plaintext => {}
+            HandshakeResult::Established => self.keep_ticket(id),
+            HandshakeResult::Failed { details, logged } => {
+                let side = if details == Details::NoSecret { client } else { connection.pod };
+                let cause = self.pods[side as usize].leaf_cause;
+                self.log_transport(connection.pod, logged);
+                self.note_failed_handshake(client, connection.pod, details.text());
+                self.fail_connection(id, details, cause);
+                return None;
+            }
+            HandshakeResult::Rejected { logged } => {
+                self.log_transport(connection.pod, logged);
+                let why = match logged {
+                    Some(TransportFailure::Expired) => "client certificate expired",
+                    Some(failure) => failure.text(),
+                    None => "plaintext to a port that takes mutual TLS only",
+                };
+                self.note_failed_handshake(client, connection.pod, why);
+            }
+        }
+        Some(result)
+    }
+
+    /// The server closes what it has refused, whether a request comes or not; plain HTTP/1.1 it
+    /// refuses when the request comes.
+    fn close_if_rejected(&mut self, id: Id<Connection>) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.is_rejected && connection.streams == 0 && connection.link == Link::Open {
+            let ends = self.ends(connection);
+            let client = self.meeting(ends, self.now, false).client;
+            if client != (Client::Plaintext { is_h2: false }) {
+                self.close_connection(id);
+            }
+        }
     }
 
     fn keep_ticket(&mut self, id: Id<Connection>) {
         let connection = self.connections[id];
-        let Some(leaf) = &self.pods[connection.pod as usize].leaf else { return };
+        let Some(parties) = self.parties(self.ends(&connection)) else { return };
         let full = connection.resumed.unwrap_or(self.now);
         let session = &mut self.upstreams[connection.upstream as usize].session;
-        SessionTicket::store(session, self.now, connection.pod, leaf.generation, full);
+        SessionTicket::store(session, self.now, parties, full);
     }
 
     fn note_failed_handshake(&mut self, client: u32, server: u32, why: &'static str) {

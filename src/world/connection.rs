@@ -109,7 +109,7 @@ impl World<'_> {
         }
     }
 
-    /// The server has refused the client's certificate: the first request learns it a round trip
+    /// The server has refused the client: the first request learns it a round trip
     /// later, as a connection that ends without an answer.
     pub(super) fn learn_rejection(&mut self, id: Id<Attempt>) {
         let attempt = self.attempts[id];
@@ -118,6 +118,7 @@ impl World<'_> {
         let wait = self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
             + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK));
         let cause = self.pods[client as usize].leaf_cause;
+        let cause = cause.or_else(|| self.security.cause(attempt.workload));
         let record = &mut self.attempts[id];
         record.phase = Phase::Broken;
         record.cause = cause;

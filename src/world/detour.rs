@@ -72,7 +72,7 @@ impl World<'_> {
         let call = self.calls[id];
         // A request from outside loses its connection.
         let outcome = Outcome::failure(Details::ConnectionTermination);
-        self.log_call(id, outcome);
+        self.log_dropped(id, outcome);
         self.close_call(id);
         if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..))
         {

@@ -79,6 +79,10 @@ impl World<'_> {
                 self.schedule_watch();
             }
             Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
+            Action::PeerAuthentication { workloads, .. } => {
+                self.tell_peer_authentication(workloads);
+            }
+            Action::RotateSecret { .. } => self.tell_security(),
             Action::ScaleTraffic { traffic, .. } => {
                 for index in traffic {
                     self.scale_traffic(*index, self.traffic_in_force(*index));
@@ -235,6 +239,11 @@ impl World<'_> {
             for index in self.pods_of(set) {
                 self.pods[index as usize].down_cause = cause;
                 self.stop_app(index);
+                // Of a proxy without an app, it is the proxy that ends: with its connections and calls.
+                if self.compiled.forwards(self.pods[index as usize].workload) {
+                    self.drop_calls(index);
+                    self.close_connections_from(index);
+                }
             }
             return;
         }

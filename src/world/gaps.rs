@@ -15,6 +15,7 @@ use super::compiled::{CompiledCall, CompiledStep};
 use super::event::Event;
 use super::pick::make_host;
 use super::sampling::Sampling;
+use super::security::Ends;
 use super::state::{NONE, Parent};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::queue::Ticket;
@@ -22,7 +23,7 @@ use crate::kernel::sampler::Sampler;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, Stream, name_hash};
 use crate::kernel::time::{Duration, Time};
-use crate::model::identity::handshake::{HandshakeResult, handshake};
+use crate::model::identity::handshake::handshake;
 use crate::model::sampling::demand::{Demand, Spread};
 use crate::plan::policy::Protocol;
 use crate::plan::universe::{ServiceId, WorkloadId};
@@ -198,6 +199,7 @@ impl World<'_> {
             return;
         }
         let (client, balancer) = (upstream.pod, policy.balancer);
+        let ends = Ends { client, cluster: upstream.cluster, server: pod };
         let (endpoints, workers) = (upstream.members.len(), upstream.turns.len());
         let spread = Spread { endpoints, workers, balancer };
         let Some(sampling) = &self.sampling else { return };
@@ -205,7 +207,7 @@ impl World<'_> {
         let gap_s = gap_ends.saturating_since(self.now).as_s();
         let is_seldom = |per_s: f64| per_s * gap_s < DEMAND_MIN;
         if is_seldom(upstream.demand.per_s_beyond_at_most(spread, connections))
-            || !self.would_connect(client, pod, self.now)
+            || !self.would_connect(ends, self.now)
         {
             return;
         }
@@ -218,7 +220,7 @@ impl World<'_> {
             .draw(sampling.gaps, purpose::DEMAND + u32::from(worker));
         let draw = Key(key ^ self.pods[pod as usize].hash).draw(connections, purpose::DEMAND);
         let at = self.now.saturating_add(wait(&sampling.unit, draw, per_s));
-        if gap_ends <= at || !self.would_connect(client, pod, at) {
+        if gap_ends <= at || !self.would_connect(ends, at) {
             return;
         }
         let Some(sampling) = &mut self.sampling else { return };
@@ -228,14 +230,10 @@ impl World<'_> {
     }
 
     /// Whether a connection would come about, by what is known now of both sides.
-    fn would_connect(&self, client: u32, server: u32, at: Time) -> bool {
-        let (ours, theirs) = (&self.pods[client as usize], &self.pods[server as usize]);
-        let is_mutual = ours.is_meshed && theirs.is_meshed;
-        let agrees = || {
-            handshake(at, ours.leaf.as_ref(), theirs.leaf.as_ref(), false)
-                == HandshakeResult::Established
-        };
-        self.is_client(client) && self.is_listening(server) && (!is_mutual || agrees())
+    fn would_connect(&self, ends: Ends, at: Time) -> bool {
+        self.is_client(ends.client)
+            && self.is_listening(ends.server)
+            && handshake(self.meeting(ends, at, false)).is_good()
     }
 
     /// A request that is not simulated would need a connection.
@@ -253,7 +251,8 @@ impl World<'_> {
         let slot = upstream.members[place];
         let host = upstream.hosts.get(slot as usize);
         let has = host.map_or(0, |host| host.pools[usize::from(worker)].connections);
-        let would_connect = self.would_connect(client, pod, self.now);
+        let ends = Ends { client, cluster: upstream.cluster, server: pod };
+        let would_connect = self.would_connect(ends, self.now);
         if !self.clock.is_stopped() || has != connections || !would_connect {
             return self.stale();
         }

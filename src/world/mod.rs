@@ -47,6 +47,7 @@ mod renewal;
 mod routing;
 mod sampling;
 mod scopes;
+mod security;
 mod settings;
 mod state;
 mod streams;
@@ -139,6 +140,7 @@ pub(crate) struct World<'p> {
     config: Config,
     control: ControlPlane,
     timeline: timeline::Timeline,
+    security: security::Security,
     /// Traffic time: the world's time, but in a sampled run.
     clock: Clock,
     sampling: Option<Box<sampling::Sampling>>,

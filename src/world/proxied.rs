@@ -53,7 +53,12 @@ impl World<'_> {
         if outcome.status == 0 {
             self.close_attempt(id);
         } else {
-            self.answer(id, Outcome::answer(outcome.status));
+            // Its worker may have handshakes to do first.
+            let workers = &mut self.pods[attempt.pod as usize].workers;
+            let worker = u32::from(attempt.server_worker);
+            let free = workers.run(worker, self.now, Duration::ZERO, Duration::ZERO);
+            let late = free.saturating_since(self.now);
+            self.answer_late(id, Outcome::answer(outcome.status), late);
         }
         self.check_shutdown(attempt.pod);
     }

@@ -8,6 +8,7 @@ use super::options::Options;
 use crate::kernel::time::Time;
 use crate::observe::run::{Partial, Run};
 use crate::plan::Plan;
+use crate::plan::tls::Tls;
 use crate::plan::universe::Universe;
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         traffic: Vec::new(),
         timeline: Vec::new(),
         assertions: Vec::new(),
+        tls: Tls::default(),
         sampling: None,
         ..*plan
     };

@@ -9,7 +9,7 @@ use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::{Duration, Time};
-use crate::model::identity::handshake::Ticket as SessionTicket;
+use crate::model::identity::ticket::Ticket as SessionTicket;
 use crate::model::proxy::breaker::Gauges;
 use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
@@ -216,6 +216,8 @@ pub(crate) struct Connection {
     pub is_draining: bool,
     /// The server has refused the client's certificate; the first request will learn it.
     pub is_rejected: bool,
+    /// It speaks TLS.
+    pub is_encrypted: bool,
     /// The server's pod and its incarnation.
     pub pod: u32,
     pub birth: u32,

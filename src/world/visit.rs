@@ -337,6 +337,12 @@ impl World<'_> {
     /// The pod answers: through its proxy, over the link.
     #[inline(always)]
     pub(super) fn answer(&mut self, id: Id<Attempt>, outcome: Outcome) {
+        self.answer_late(id, outcome, Duration::ZERO);
+    }
+
+    /// The same, so much later.
+    #[inline(always)]
+    pub(super) fn answer_late(&mut self, id: Id<Attempt>, outcome: Outcome, late: Duration) {
         let attempt = &mut self.attempts[id];
         attempt.outcome = outcome;
         attempt.phase = Phase::Answering;
@@ -345,12 +351,12 @@ impl World<'_> {
         let (arrived, workload) = ((attempt.arrived, attempt.batch), attempt.workload);
         let proxy = &self.plan.parameters.proxy;
         let pod = &mut self.pods[attempt.pod as usize];
-        let mut extra = Duration::ZERO;
+        let mut extra = late;
         let gone = attempt.call.is_none();
         if pod.is_meshed && !gone {
             let (worker, after) = (u32::from(attempt.server_worker), proxy.server_telemetry);
             let done = pod.workers.run(worker, self.now, proxy.server_response, after);
-            extra = done.since(self.now) + proxy.loopback;
+            extra += done.since(self.now) + proxy.loopback;
         }
         let latency = self.now.since(arrived.0) + extra;
         self.recorder.served(workload, arrived, latency, outcome.has_good_status());

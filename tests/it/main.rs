@@ -36,6 +36,9 @@ mod replies;
 /// Sampled runs against runs of every request.
 #[cfg(feature = "native")]
 mod sampling;
+/// Who speaks TLS with whom.
+#[cfg(feature = "native")]
+mod security;
 /// Random plans from a seed; only laws are checked.
 #[cfg(feature = "native")]
 mod swarm;

@@ -1,7 +1,7 @@
 //! The facts of a simulated run, from its access log.
 //!
 //! Source: the schema `envoy-lab/2`, its section on what is observed.
-//! Left out: what the server's proxy logs of a failed handshake; sizes; timelines of gauges.
+//! Left out: sizes; timelines of gauges.
 
 use super::facts::{Facts, Row, Span, Spread};
 use super::lower::Lowered;
@@ -14,7 +14,7 @@ use super::schema::words::Phase;
 use crate::kernel::time::Time;
 use crate::observe::access_log::{AccessLog, CallRecord, Counters};
 use crate::observe::run::Run;
-use crate::vocabulary::outcome::{Details, Outcome};
+use crate::vocabulary::outcome::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A run with what its ids are called.
@@ -42,9 +42,6 @@ fn phase(lowered: &Lowered, call: &CallRecord) -> Option<Phase> {
 /// Facts that a comparison asks for and that no run gives, in words.
 pub fn gaps(compare: &Compare) -> Vec<String> {
     let mut gaps = Vec::new();
-    if compare.server_transport_failure.is_some() {
-        gaps.push("compare.server_transport_failure".to_owned());
-    }
     let tolerance = &compare.tolerance;
     if compare.stats.is_some() {
         let lacks = |name: &&String| Counters::default().by_name(name).is_none();
@@ -79,6 +76,7 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
         hosts: tally(seen.requests.iter().map(|call| lowered.host(call.host).to_owned())),
         clusters: tally(seen.requests.iter().map(|call| lowered.cluster(call.cluster).to_owned())),
         transport_failures: tally(seen.requests.iter().flat_map(|call| failures(call))),
+        server_transport_failures: server_failures(&seen),
         burst: tally(burst.iter().map(|call| outcome(call.outcome))),
         hops: hops(&seen, Time::ZERO + run.warmup),
         gaps: back_offs(&seen.requests),
@@ -112,22 +110,19 @@ pub(super) fn ms(call: &CallRecord) -> f64 {
 
 /// The reasons for which connections of a request failed.
 fn failures(call: &CallRecord) -> BTreeSet<String> {
-    let reasons = call.tries.iter().filter_map(|one| reason(one.outcome.details));
-    reasons.map(str::to_owned).collect()
+    let reasons = call.tries.iter().filter_map(|one| one.outcome.details.transport_failure());
+    reasons.map(|reason| reason.text().to_owned()).collect()
 }
 
-fn reason(details: Details) -> Option<&'static str> {
-    match details {
-        Details::ConnectionRefused => Some("connection_refused"),
-        Details::ServerCertificateExpired => {
-            Some("CERTIFICATE_VERIFY_FAILED:certificate_has_expired:depth_0")
+/// The reasons that the proxies behind the entry log.
+fn server_failures(seen: &Seen<'_>) -> Counts {
+    let mut counts = Counts::new();
+    for ((workload, failure), count) in &seen.log.server_failures {
+        if *workload != seen.lowered.entry {
+            *counts.entry(failure.text().to_owned()).or_default() += *count as f64;
         }
-        Details::ServerCertificateUntrusted => {
-            Some("CERTIFICATE_VERIFY_FAILED:unable_to_get_local_issuer_certificate:depth_0")
-        }
-        Details::WrongVersionNumber => Some("WRONG_VERSION_NUMBER"),
-        _ => None,
     }
+    counts
 }
 
 /// Outcomes by proxy, of the calls that began after the warm-up.

@@ -4,3 +4,5 @@ pub mod certificate;
 pub mod handshake;
 pub mod residual;
 pub mod retry;
+pub mod ticket;
+pub mod verification;

@@ -126,15 +126,7 @@ impl Health {
     /// Failures of this side, counted apart.
     #[cold]
     fn record_local(&mut self, forms: &OutlierForms, outcome: Outcome, is_local: bool) -> Detected {
-        let connected = !matches!(
-            outcome.details,
-            Details::ConnectionRefused
-                | Details::ConnectionTimeout
-                | Details::ServerCertificateExpired
-                | Details::ServerCertificateUntrusted
-                | Details::NoSecret
-                | Details::WrongVersionNumber
-        );
+        let connected = !outcome.details.is_connect_failure();
         if connected {
             self.local_failures = 0;
         }

@@ -28,7 +28,17 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::ServerCertificateExpired
         | Details::ServerCertificateUntrusted
         | Details::NoSecret
-        | Details::WrongVersionNumber => {
+        | Details::WrongVersionNumber
+        | Details::ServerIssuerExpired
+        | Details::ServerCertificateNotYetValid
+        | Details::ServerIssuerNotYetValid
+        | Details::ServerNameMismatch
+        | Details::ClientCertificateExpired
+        | Details::ClientCertificateBad
+        | Details::ClientCertificateUntrusted
+        | Details::ClientNameMismatch
+        | Details::ClientCertificateMissing
+        | Details::NoCommonVersion => {
             any_failure.with(RetryOn::CONNECT_FAILURE).with(RetryOn::RESET_BEFORE_REQUEST)
         }
         Details::RemoteRefusedStream => any_failure.with(RetryOn::REFUSED_STREAM),

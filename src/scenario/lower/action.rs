@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, PodSet};
 use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 14] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 15] = [
     (
         "fail",
         &["share", "part"],
@@ -32,9 +32,10 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 14] = [
     ("endpoints", &["weight", "priority", "health"], &[], "service:NAME"),
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
+    ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 13] = [
+const ARGUMENTS: [&str; 14] = [
     "share",
     "part",
     "factor",
@@ -48,6 +49,7 @@ const ARGUMENTS: [&str; 13] = [
     "weight",
     "priority",
     "health",
+    "mode",
 ];
 
 /// An action and its label; none if something is wrong with it.
@@ -70,6 +72,7 @@ impl Lower<'_, '_, '_> {
                 return None;
             }
             (None, "note") => return Some((Action::Note, table.text("id")?.to_owned())),
+            (None, "peer_authentication") => return self.peer_authentication(table, None),
             (None, "traffic") => return self.scale_traffic(table, None),
             (None, _) => {
                 self.report(table.at, "`target` is missing", format!("`{does}` acts on {targets}"));
@@ -94,6 +97,9 @@ impl Lower<'_, '_, '_> {
             ("endpoints", Target::Service(name)) => self.endpoints(table, node.at, name),
             ("slow" | "errors" | "rollout" | "scale" | "behave", Target::Service(name)) => {
                 self.apps(table, node.at, does, name)
+            }
+            ("peer_authentication", Target::Service(name)) => {
+                self.peer_authentication(table, Some((node.at, name)))
             }
             ("route", Target::Service(name)) => self.reroute(table, node.at, name, route, tables),
             ("traffic", Target::Traffic(name)) => self.scale_traffic(table, Some((node.at, name))),

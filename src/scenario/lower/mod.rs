@@ -18,6 +18,7 @@ mod program;
 mod routes;
 mod sampling;
 mod scopes;
+mod security;
 mod services;
 mod timeline;
 mod traffic;
@@ -108,6 +109,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.events();
     let scopes = lower.scopes();
     let endpoints = lower.endpoint_settings().collect();
+    let tls = lower.security();
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
@@ -129,6 +131,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         universe: lower.universe,
         scopes,
         endpoints,
+        tls,
         traffic: lower.traffic,
         timeline: lower.timeline,
         assertions,

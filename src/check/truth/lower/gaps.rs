@@ -11,12 +11,9 @@ use std::collections::BTreeSet;
 /// A key, and whether a table uses it in a way that has no counterpart.
 type Keys<T> = &'static [(&'static str, fn(&T) -> bool)];
 
-const PROXY: Keys<Proxy> = &[
-    ("listener.tls", |proxy| proxy.listener.tls.is_some()),
-    ("listener.per_request_buffer_limit_bytes", |proxy| {
-        proxy.listener.per_request_buffer_limit_bytes.is_some()
-    }),
-];
+const PROXY: Keys<Proxy> = &[("listener.per_request_buffer_limit_bytes", |proxy| {
+    proxy.listener.per_request_buffer_limit_bytes.is_some()
+})];
 
 const ROUTE: Keys<Route> = &[
     ("route.cluster_not_found_status", |route| {
@@ -32,7 +29,6 @@ const CLUSTER: Keys<Cluster> = &[
     ("cluster.drop_overload_percent", |cluster| cluster.drop_overload_percent.is_some()),
     ("cluster.endpoint_stale_after_ms", |cluster| cluster.endpoint_stale_after_ms.is_some()),
     ("cluster.max_connection_duration_ms", |cluster| cluster.max_connection_duration_ms.is_some()),
-    ("cluster.tls", |cluster| cluster.tls.is_some()),
     ("cluster.health_checks", |cluster| !cluster.health_checks.is_empty()),
 ];
 
@@ -57,11 +53,8 @@ const STEP: Keys<Verb> = &[
     ("step.cds_modify", |verb| matches!(verb, Verb::CdsModify { .. })),
     ("step.lds_update", |verb| matches!(verb, Verb::LdsUpdate(_))),
     ("step.lds_remove", |verb| matches!(verb, Verb::LdsRemove)),
-    ("step.proxy_kill", |verb| matches!(verb, Verb::ProxyKill)),
-    ("step.proxy_sigterm", |verb| matches!(verb, Verb::ProxySigterm)),
     ("step.proxy_drain", |verb| matches!(verb, Verb::ProxyDrain)),
     ("step.proxy_healthcheck_fail", |verb| matches!(verb, Verb::ProxyHealthcheckFail)),
-    ("step.cert_rotate", |verb| matches!(verb, Verb::CertRotate { .. })),
     ("step.control_plane_down", |verb| matches!(verb, Verb::ControlPlaneDown)),
 ];
 
@@ -75,6 +68,12 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
         }
         proxy.routes.iter().for_each(|route| found.route(route));
         proxy.clusters.iter().for_each(|cluster| found.cluster(cluster));
+        if proxy.name == config.entry && proxy.listener.tls.is_some() {
+            found.add("listener.tls of the entry".to_owned());
+        }
+    }
+    if super::tls::meets_silence(config) {
+        found.add("cluster.tls to a host that does not answer".to_owned());
     }
     for host in &config.hosts {
         found.look(BEHAVIOUR, &host.behaviour);
@@ -82,6 +81,10 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
     config.load.iter().for_each(|load| found.look(LOAD, load));
     for step in &config.steps {
         found.look(STEP, &step.verb);
+        let ends = matches!(step.verb, Verb::ProxyKill | Verb::ProxySigterm);
+        if ends && step.target == config.entry {
+            found.add(format!("step.{} of the entry", step.word));
+        }
         if step.word.starts_with("host_") && config.hosts.iter().all(|one| one.name != step.target)
         {
             found.add(format!("step.{} of a proxy", step.word));

@@ -13,6 +13,8 @@ use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId};
 /// From an answer to the same client's next request, where it does not wait on purpose: 300 requests
 /// of 3 clients, of which 297 were refused at once, took the time of 3 answers of 20 ms (family e04).
 const TURNAROUND: Duration = Duration::from_us(100);
+/// A burst follows what other loads send at its instant: they go on as they would without it.
+const BURST_FOLLOWS: Duration = Duration::from_us(1);
 /// How long requests may still take after the last one was sent.
 const LINGER: Duration = Duration::from_s(120);
 /// How long a client that waits for answers may take with all its requests.
@@ -74,7 +76,9 @@ fn arrivals(load: &Load) -> Arrivals {
             let rate = load.rate_rps.unwrap_or(1.0);
             Arrivals::Replay((0..load.count).map(|i| at(load.at_s + i as f64 / rate)).collect())
         }
-        LoadKind::Burst => Arrivals::Replay((0..load.count).map(|_| from).collect()),
+        LoadKind::Burst => {
+            Arrivals::Replay((0..load.count).map(|_| from + BURST_FOLLOWS).collect())
+        }
         LoadKind::ClosedLoop => shared(load.concurrency.unwrap_or(1), load.think_ms),
         LoadKind::Sequential => shared(1, load.gap_ms),
     }

@@ -19,6 +19,7 @@ mod host;
 mod load;
 mod route;
 mod step;
+mod tls;
 
 use super::schema::config::{Config, Proxy};
 use super::schema::words::Phase;
@@ -150,6 +151,7 @@ pub fn lower(config: &Config) -> Lowering {
         universe,
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
+        tls: tls::tls(config, &ids),
         traffic,
         timeline,
         assertions: Vec::new(),
@@ -401,8 +403,8 @@ mod tests {
     #[test]
     fn a_key_without_counterpart_is_told_by_name() {
         let mut tls = case();
-        tls["proxies"][0]["clusters"][0]["tls"] = json!({});
-        assert_eq!(gaps(tls), ["cluster.tls"]);
+        tls["proxies"][0]["listener"]["tls"] = json!({});
+        assert_eq!(gaps(tls), ["listener.tls of the entry"]);
         let mut step = case();
         step["steps"] = json!([{"at_s": 1, "do": "cds_remove", "target": "svc"}]);
         step["load"][0]["abort_after_ms"] = json!(5);

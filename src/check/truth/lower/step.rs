@@ -5,7 +5,7 @@
 
 use super::super::schema::config::{Config, Endpoint};
 use super::super::schema::step::{Step, Verb};
-use super::{Ids, endpoint, event, number, route};
+use super::{Ids, endpoint, event, number, route, tls};
 use crate::kernel::time::Duration;
 use crate::plan::timeline::{Action, PodSet, TimelineEvent};
 use crate::plan::universe::{ClusterId, RouteId, ServiceId, Universe, WorkloadId};
@@ -62,6 +62,16 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
                 let frozen = resumed.map(|later| Duration::from_s_f64(later.at_s - step.at_s));
                 let pods = PodSet::One(ids.workload(&step.target), 0);
                 add(frozen, Action::FreezePods(pods));
+            }
+            // Without a drain, SIGTERM ends it as fast as SIGKILL does.
+            Verb::ProxyKill | Verb::ProxySigterm => {
+                let pods = PodSet::One(ids.workload(&step.target), 0);
+                add(None, Action::FailApps(pods));
+            }
+            Verb::CertRotate { .. } => {
+                if let Some(action) = tls::rotation(config, ids, step) {
+                    add(None, action);
+                }
             }
             // An invalid update changes nothing; the others are hosts', ends or gaps.
             _ => {}

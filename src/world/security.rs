@@ -1,0 +1,323 @@
+//! TLS as proxies have it now: what the two ends of a connection bring to its handshake.
+//!
+//! Most meshes say nothing of TLS: then proxies speak mutual TLS with each other, and everything else
+//! is in the clear. What is said stands in the plan, and events change it. A change of what a context is
+//! made of is a new context, which knows no old sessions; the connections that are open keep theirs.
+//!
+//! Source: `model::identity::handshake`; Istio's automatic mTLS looks at the endpoint's sidecar and at its
+//! `PeerAuthentication` (reference: istio `pilot/pkg/networking/core/cluster_tls.go:406`); Envoy's in-place
+//! filter chain update drains the connections of chains that are gone.
+//! Left out: the push of a changed `PeerAuthentication`, which counts at once; the end of the drain (45 s),
+//! since a connection that hears no request is then closed without anybody's noticing.
+
+use super::World;
+use super::state::{Connection, Link};
+use crate::kernel::time::{Duration, Time};
+use crate::model::identity::certificate::Leaf;
+use crate::model::identity::handshake::{Client, Meeting, Plaintext, Server};
+use crate::model::identity::ticket::Parties;
+use crate::model::identity::verification::{Flaw, flaw, version};
+use crate::plan::Plan;
+use crate::plan::policy::Protocol;
+use crate::plan::timeline::Action;
+use crate::plan::tls::{ClientContext, ClientTls, KeyType, ServerContext, ServerTls};
+use crate::plan::tls::{TlsContext, TlsVersion};
+use crate::plan::universe::{ClusterId, WorkloadId};
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::transport::TransportFailure;
+use std::collections::BTreeMap;
+
+/// What is said of TLS, and counts now.
+pub(super) struct Security {
+    /// Nothing is said.
+    is_automatic: bool,
+    /// With the number of their contexts.
+    clients: BTreeMap<ClusterId, (ClientTls, u32)>,
+    servers: BTreeMap<WorkloadId, (ServerTls, u32)>,
+    /// What made a workload accept what it does.
+    causes: BTreeMap<WorkloadId, CauseId>,
+}
+
+impl Security {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let (clients, servers) = (&plan.tls.clients, &plan.tls.servers);
+        Self {
+            is_automatic: plan.tls.is_empty(),
+            clients: clients.iter().map(|(id, one)| (*id, (one.clone(), 0))).collect(),
+            servers: servers.iter().map(|(id, one)| (*id, (one.clone(), 0))).collect(),
+            causes: BTreeMap::new(),
+        }
+    }
+
+    fn client(&self, cluster: ClusterId) -> (&ClientTls, u32) {
+        self.clients
+            .get(&cluster)
+            .map_or((&ClientTls::Automatic, 0), |(tls, generation)| (tls, *generation))
+    }
+
+    fn server(&self, workload: WorkloadId) -> (&ServerTls, u32) {
+        self.servers
+            .get(&workload)
+            .map_or((&ServerTls::Permissive, 0), |(tls, generation)| (tls, *generation))
+    }
+
+    /// What made a workload accept what it does, if an event did.
+    pub(super) fn cause(&self, workload: WorkloadId) -> Option<CauseId> {
+        self.causes.get(&workload).copied()
+    }
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    /// The client's pod.
+    pub client: u32,
+    pub cluster: ClusterId,
+    /// The server's pod.
+    pub server: u32,
+}
+
+/// What a client does with this endpoint.
+enum Asks<'a> {
+    Plaintext,
+    Mesh(Option<&'a Leaf>),
+    Own(&'a ClientContext, u32),
+}
+
+/// What a server takes.
+enum Takes<'a> {
+    Plaintext,
+    Mesh(Option<&'a Leaf>, Plaintext),
+    Own(&'a ServerContext, u32),
+}
+
+/// What a handshake takes.
+pub(super) struct Cost {
+    pub client: Duration,
+    pub server: Duration,
+    pub round_trips: u32,
+}
+
+impl World<'_> {
+    pub(super) fn ends(&self, connection: &Connection) -> Ends {
+        let upstream = &self.upstreams[connection.upstream as usize];
+        Ends { client: upstream.pod, cluster: upstream.cluster, server: connection.pod }
+    }
+
+    fn asks(&self, ends: Ends) -> Asks<'_> {
+        let (ours, theirs) = (&self.pods[ends.client as usize], &self.pods[ends.server as usize]);
+        if self.security.is_automatic {
+            let is_mutual = ours.is_meshed && theirs.is_meshed;
+            return if is_mutual { Asks::Mesh(ours.leaf.as_ref()) } else { Asks::Plaintext };
+        }
+        match self.security.client(ends.cluster) {
+            (ClientTls::Own(context), generation) => Asks::Own(context, generation),
+            (ClientTls::Mutual, _) if ours.is_meshed => Asks::Mesh(ours.leaf.as_ref()),
+            (ClientTls::Automatic, _)
+                if ours.is_meshed && matches!(self.takes(ends), Takes::Mesh(..)) =>
+            {
+                Asks::Mesh(ours.leaf.as_ref())
+            }
+            _ => Asks::Plaintext,
+        }
+    }
+
+    fn takes(&self, ends: Ends) -> Takes<'_> {
+        let pod = &self.pods[ends.server as usize];
+        let (mode, generation) = self.security.server(pod.workload);
+        match mode {
+            ServerTls::Own(context) => Takes::Own(context, generation),
+            ServerTls::Permissive if pod.is_meshed => {
+                Takes::Mesh(pod.leaf.as_ref(), Plaintext::Taken)
+            }
+            ServerTls::Strict if pod.is_meshed => {
+                Takes::Mesh(pod.leaf.as_ref(), Plaintext::Unmatched)
+            }
+            _ => Takes::Plaintext,
+        }
+    }
+
+    /// The handshake of the two at an instant, by what they have now.
+    pub(super) fn meeting(&self, ends: Ends, at: Time, resumed: bool) -> Meeting {
+        let (asks, takes) = (self.asks(ends), self.takes(ends));
+        let tls = &self.plan.tls;
+        let of_leaf = |leaf: &Leaf| (!leaf.is_valid(at)).then_some(Flaw::Expired);
+        // What one side trusts of its own and the other has from the mesh do not go together.
+        let look = |context: &TlsContext, by: Option<&TlsContext>| match (context.certificate, by) {
+            (Some(certificate), Some(by)) => flaw(tls, at, certificate, by),
+            _ => Some(Flaw::UnknownIssuer),
+        };
+        let client = match (&asks, &takes) {
+            (Asks::Plaintext, _) => {
+                let policy = &self.plan.universe.clusters[ends.cluster.index()].policy;
+                Client::Plaintext { is_h2: policy.pool.protocol == Protocol::Http2 }
+            }
+            (Asks::Mesh(None), _) => Client::NoSecret,
+            (Asks::Mesh(Some(_)), Takes::Own(..)) => Client::Certified(Some(Flaw::UnknownIssuer)),
+            (Asks::Mesh(Some(leaf)), _) => Client::Certified(of_leaf(leaf)),
+            (Asks::Own(own, _), _) if own.context.certificate.is_none() => Client::Anonymous,
+            (Asks::Own(own, _), Takes::Own(by, _)) => {
+                let is_asked = by.requires_client || !by.context.trusted.is_empty();
+                let found = look(&own.context, Some(&by.context));
+                Client::Certified(found.filter(|_| is_asked))
+            }
+            (Asks::Own(..), _) => Client::Certified(Some(Flaw::UnknownIssuer)),
+        };
+        let server = match (&takes, &asks) {
+            (Takes::Plaintext, _) => Server::Plaintext,
+            (Takes::Mesh(None, _), _) => Server::NoSecret,
+            (Takes::Mesh(Some(leaf), plaintext), _) => {
+                Server::Tls { flaw: of_leaf(leaf), requires_client: true, plaintext: *plaintext }
+            }
+            (Takes::Own(own, _), asks) => Server::Tls {
+                flaw: match asks {
+                    Asks::Own(by, _) => look(&own.context, Some(&by.context)),
+                    _ => look(&own.context, None),
+                },
+                requires_client: own.requires_client,
+                plaintext: Plaintext::Misread,
+            },
+        };
+        Meeting { client, server, version: version_of(&asks, &takes), resumed }
+    }
+
+    /// Between whom a session of these two would hold; none if they keep none.
+    pub(super) fn parties(&self, ends: Ends) -> Option<Parties> {
+        let server = &self.pods[ends.server as usize];
+        let endpoint = ends.server;
+        match (self.asks(ends), self.takes(ends)) {
+            (Asks::Mesh(ours), Takes::Mesh(Some(theirs), _)) => {
+                let is_on = self.plan.parameters.cert.session_resumption;
+                is_on.then_some(Parties {
+                    version: TlsVersion::Tls13,
+                    endpoint,
+                    server_generation: theirs.generation,
+                    client_generation: ours.map_or(0, |leaf| leaf.generation),
+                })
+            }
+            (Asks::Own(own, client_generation), Takes::Own(by, generation)) => {
+                let version = version(&own.context, &by.context)?;
+                let server_keeps = by.stateless || (by.stateful && version == TlsVersion::Tls12);
+                (own.resumes && server_keeps).then_some(Parties {
+                    version,
+                    endpoint,
+                    // A process that starts again has new keys for its tickets.
+                    server_generation: generation + (server.birth << 16),
+                    client_generation,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// What a handshake costs both sides; none if the client speaks in the clear.
+    pub(super) fn handshake_cost(&self, ends: Ends, resumed: bool) -> Option<Cost> {
+        let proxy = &self.plan.parameters.proxy;
+        let of_mesh = if resumed { proxy.handshake_resumed } else { proxy.handshake };
+        let of = |context: &TlsContext| {
+            let certificate = context.certificate.map(|id| id.0 as usize);
+            let key = certificate.map(|index| self.plan.tls.certificates[index].key);
+            // No signature is made in a resumed one, whatever the key.
+            if resumed {
+                proxy.handshake_resumed
+            } else {
+                key.unwrap_or(KeyType::EcP256).handshake()
+            }
+        };
+        let (asks, takes) = (self.asks(ends), self.takes(ends));
+        let client = match &asks {
+            Asks::Plaintext => return None,
+            Asks::Mesh(_) => of_mesh,
+            Asks::Own(own, _) => of(&own.context),
+        };
+        let server = match &takes {
+            Takes::Plaintext => {
+                return Some(Cost {
+                    client: Duration::ZERO,
+                    server: Duration::ZERO,
+                    round_trips: 1,
+                });
+            }
+            Takes::Mesh(..) => of_mesh,
+            Takes::Own(own, _) => of(&own.context),
+        };
+        let is_long = version_of(&asks, &takes) == Some(TlsVersion::Tls12) && !resumed;
+        Some(Cost { client, server, round_trips: if is_long { 2 } else { 1 } })
+    }
+
+    // === changes ===
+
+    /// What is said of TLS has changed: the plan's word, and over it that of the events in force.
+    pub(super) fn tell_security(&mut self) {
+        let mut next = Security::new(self.plan);
+        for (action, cause) in self.in_force() {
+            match action {
+                Action::PeerAuthentication { workloads, mode } => {
+                    for workload in workloads {
+                        next.servers.insert(*workload, (mode.clone(), 0));
+                        cause.map(|cause| next.causes.insert(*workload, cause));
+                    }
+                }
+                Action::RotateSecret { clusters, workloads, secret } => {
+                    for cluster in clusters {
+                        if let Some((ClientTls::Own(own), _)) = next.clients.get_mut(cluster) {
+                            own.context.rotate(secret);
+                        }
+                    }
+                    for workload in workloads {
+                        if let Some((ServerTls::Own(own), _)) = next.servers.get_mut(workload) {
+                            own.context.rotate(secret);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        next.is_automatic = next.clients.is_empty() && next.servers.is_empty();
+        for (cluster, (tls, generation)) in &mut next.clients {
+            let (before, number) = self.security.client(*cluster);
+            *generation = number + u32::from(tls != before);
+        }
+        for (workload, (tls, generation)) in &mut next.servers {
+            let (before, number) = self.security.server(*workload);
+            *generation = number + u32::from(tls != before);
+        }
+        self.security = next;
+    }
+
+    /// Workloads accept something else: connections of a kind that is taken no more are drained.
+    pub(super) fn tell_peer_authentication(&mut self, workloads: &[WorkloadId]) {
+        self.tell_security();
+        for workload in workloads {
+            let drains_encrypted = match self.security.server(*workload).0 {
+                ServerTls::Strict => false,
+                ServerTls::Disabled => true,
+                ServerTls::Permissive | ServerTls::Own(_) => continue,
+            };
+            for pod in self.workloads[workload.index()].members.all() {
+                for id in self.pods[pod as usize].serving.clone() {
+                    let connection = &mut self.connections[id];
+                    let is_open = connection.link == Link::Open;
+                    if is_open && connection.is_encrypted == drains_encrypted {
+                        self.drain_connection(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The proxy of a pod logs why a handshake failed.
+    pub(super) fn log_transport(&mut self, server: u32, failure: Option<TransportFailure>) {
+        let workload = self.pods[server as usize].workload;
+        if let (Some(log), Some(failure)) = (&mut self.access, failure) {
+            *log.server_failures.entry((workload, failure)).or_default() += 1;
+        }
+    }
+}
+
+fn version_of(asks: &Asks<'_>, takes: &Takes<'_>) -> Option<TlsVersion> {
+    match (asks, takes) {
+        (Asks::Own(own, _), Takes::Own(by, _)) => version(&own.context, &by.context),
+        _ => Some(TlsVersion::Tls13),
+    }
+}
