@@ -20,6 +20,8 @@ mod load;
 mod route;
 mod step;
 
+pub(super) use filter::hosts as authorization_hosts;
+
 use super::schema::config::{Config, Proxy};
 use super::schema::words::Phase;
 use crate::kernel::distribution::Distribution;
