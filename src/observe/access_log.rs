@@ -24,6 +24,8 @@ pub struct AccessLog {
     pub counters: BTreeMap<(WorkloadId, ClusterId), Counters>,
     /// What proxies log of handshakes that failed at their ports, by (workload, reason).
     pub server_failures: BTreeMap<(WorkloadId, TransportFailure), u64>,
+    /// The next call that ends was refused to wait for a connection.
+    pub is_refused_to_wait: bool,
     /// Tries of open calls that are over, by the call's number while it is open.
     open: BTreeMap<u32, Vec<TryRecord>>,
 }
@@ -73,8 +75,19 @@ pub struct EjectionRecord {
     pub proxy: WorkloadId,
     /// The endpoint's workload.
     pub host: WorkloadId,
-    /// Whether it is left out, else it comes back.
-    pub is_out: bool,
+    /// What became of it.
+    pub what: Ejected,
+}
+
+/// What outlier detection did with an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ejected {
+    /// It is left out.
+    Out,
+    /// It would have been, were detections of this kind enforced, or this one.
+    NotEnforced,
+    /// It comes back.
+    Back,
 }
 
 /// Counters of a cluster as a proxy sees it, with Envoy's meanings.

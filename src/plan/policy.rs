@@ -247,6 +247,8 @@ pub struct ClusterPolicy {
     pub pool: ConnectionPool,
     /// Below this healthy share (strictly) all endpoints are used; 0 for never.
     pub panic_threshold: f64,
+    /// Changes of health within this time of the last update are told together; 0 for at once.
+    pub merge_window: Duration,
     /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
     pub balancing: Option<Box<Balancing>>,
 }
@@ -269,12 +271,18 @@ impl fmt::Debug for ClusterPolicy {
             .field("outlier", &self.outlier)
             .field("pool", &self.pool)
             .field("panic_threshold", &self.panic_threshold);
+        if self.merge_window != MERGE_WINDOW {
+            fields.field("merge_window", &self.merge_window);
+        }
         if let Some(balancing) = &self.balancing {
             fields.field("balancing", balancing);
         }
         fields.finish()
     }
 }
+
+/// Envoy's `update_merge_window`, which no mesh changes.
+pub const MERGE_WINDOW: Duration = Duration::from_ms(1000);
 
 /// How a path is matched.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -125,6 +125,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
     key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
+    key("merge_window", Duration, Is("1s"), "changes of health within it are told together"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),

@@ -8,7 +8,7 @@
 use super::World;
 use super::state::{Call, Parent};
 use crate::kernel::slab::Id;
-use crate::observe::access_log::{CallRecord, Counters, EjectionRecord, TryRecord};
+use crate::observe::access_log::{CallRecord, Counters, Ejected, EjectionRecord, TryRecord};
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
@@ -43,8 +43,11 @@ impl World<'_> {
             Parent::Authorization(..) => return,
             Parent::Visit(..) | Parent::Proxied(_) | Parent::Unsimulated => None,
         };
-        // Neither a request that found no endpoint nor one that its breaker refused has a host.
-        let has_host = !matches!(outcome.details, Details::Overflow | Details::NoHealthyUpstream);
+        // Neither a request that found no endpoint has a host, nor one that was refused to wait for a
+        // connection to it.
+        let is_refused =
+            self.access.as_mut().is_some_and(|log| std::mem::take(&mut log.is_refused_to_wait));
+        let has_host = outcome.details != Details::NoHealthyUpstream && !is_refused;
         let record = CallRecord {
             proxy: pod.map(|pod| pod.workload),
             traffic,
@@ -95,12 +98,12 @@ impl World<'_> {
     /// A proxy leaves an endpoint out, or lets it back.
     #[cold]
     #[inline(never)]
-    pub(super) fn log_ejection(&mut self, client: u32, endpoint: u32, is_out: bool) {
+    pub(super) fn log_ejection(&mut self, client: u32, endpoint: u32, what: Ejected) {
         let workload = |pod: u32| self.pods[pod as usize].workload;
         let (proxy, host) = (workload(client), workload(endpoint));
         let at = self.now;
         if let Some(log) = &mut self.access {
-            log.ejections.push(EjectionRecord { at, proxy, host, is_out });
+            log.ejections.push(EjectionRecord { at, proxy, host, what });
         }
     }
 

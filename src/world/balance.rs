@@ -131,10 +131,11 @@ impl World<'_> {
         Some(Box::new(Balance::new(policy, sender, first_turns.into())))
     }
 
-    /// The endpoints of an upstream as its proxy knows them from now on.
-    pub(super) fn tell_balance(&mut self, index: u32) {
+    /// The endpoints of an upstream as its proxy knows them from now on; whether they are the same,
+    /// and only what is said of them has changed.
+    pub(super) fn tell_balance(&mut self, index: u32) -> bool {
         let upstream = &mut self.upstreams[index as usize];
-        let Some(mut balance) = upstream.balance.take() else { return };
+        let Some(mut balance) = upstream.balance.take() else { return false };
         let (cluster, version, client) = (upstream.cluster, upstream.version, upstream.pod);
         let pods = self.config.endpoints(cluster, version).to_vec();
         let balancing = self.plan.universe.clusters[cluster.index()].policy.balancing.as_deref();
@@ -167,8 +168,10 @@ impl World<'_> {
             })
         };
         let endpoints = pods.iter().map(endpoint).collect();
+        let are_same = balance.pods == pods;
         (balance.pods, balance.endpoints) = (pods, endpoints);
         self.upstreams[index as usize].balance = Some(balance);
+        are_same
     }
 
     /// Health of an upstream's endpoints changed, or all of them.
@@ -180,7 +183,7 @@ impl World<'_> {
         for (endpoint, slot) in endpoints.iter_mut().zip(&upstream.members) {
             if let Some(endpoint) = endpoint
                 && *slot != NONE
-                && upstream.hosts[*slot as usize].health.is_ejected()
+                && upstream.hosts[*slot as usize].is_left_out
             {
                 endpoint.health = EndpointHealth::Unhealthy;
             }

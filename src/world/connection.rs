@@ -94,7 +94,13 @@ impl World<'_> {
             }
             let attempt = pool.next_waiting().expect("somebody waits");
             upstream.gauges.pending -= 1;
-            self.attach(attempt, id);
+            if upstream.gauges.admits_request(&upstream.policy.breaker) {
+                self.attach(attempt, id);
+            } else {
+                let call = self.attempts[attempt].call;
+                self.close_attempt(attempt);
+                self.overflow(call, true);
+            }
         }
         let connection = &self.connections[id];
         if connection.is_draining || connection.streams != 0 {

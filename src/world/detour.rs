@@ -14,16 +14,27 @@ use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
-use crate::observe::access_log::Counters;
+
 use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
-    /// The breaker refuses a try: 503 UO, never retried.
+    /// The breaker refuses a try, which a connection would take or which would wait for one: 503 UO,
+    /// never retried.
     #[cold]
     #[inline(never)]
-    pub(super) fn overflow(&mut self, id: Id<Call>, add: impl FnOnce(&mut Counters)) {
-        self.count(self.calls[id].upstream, add);
+    pub(super) fn overflow(&mut self, id: Id<Call>, is_active: bool) {
+        self.count(self.calls[id].upstream, |counters| {
+            let count = if is_active {
+                &mut counters.active_overflow
+            } else {
+                &mut counters.pending_overflow
+            };
+            *count += 1;
+        });
+        if let Some(log) = &mut self.access {
+            log.is_refused_to_wait = !is_active;
+        }
         self.fail_try(id, Outcome::failure(Details::Overflow), None);
     }
 

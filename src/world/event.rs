@@ -96,6 +96,8 @@ events! {
     Churn = 20, "churn";
     /// The interval of an outlier detection.
     OutlierTick = 21, "outlier-tick";
+    /// Changes of health that were merged are told to a proxy's balancers.
+    HealthTold = 34, "health-told";
     /// A call's client has heard nothing for long.
     StreamIdle = 23, "stream-idle";
     /// A request that is not simulated would need a connection.

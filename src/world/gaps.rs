@@ -305,15 +305,15 @@ impl World<'_> {
     }
 
     /// A tick of outlier detection is due at `due` of the clock of traffic.
-    pub(super) fn put_tick_off(&mut self, upstream: u32, due: Time) {
+    pub(super) fn put_tick_off(&mut self, tick: Event, due: Time) {
         self.stale();
         match &mut self.sampling {
             Some(sampling) if self.clock.is_stopped() => {
-                sampling.ticks_parked.push((upstream, due));
+                sampling.ticks_parked.push((tick.pack(), due));
             }
             _ => {
                 let at = self.clock.instant(due);
-                self.queue.at(at, Event::OutlierTick(upstream).pack());
+                self.queue.at(at, tick.pack());
             }
         }
     }

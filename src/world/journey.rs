@@ -186,14 +186,12 @@ impl World<'_> {
         call.tried = [host, last, before, earlier];
         call.workload = Some(pod.workload);
         let policy = upstream.policy;
-        if !upstream.gauges.admits_request(&policy.breaker) {
-            return self.overflow(id, |counters| counters.active_overflow += 1);
-        }
         let checkout = endpoint.pools[call.worker as usize].checkout(&policy.pool);
-        if matches!(checkout, Checkout::Wait { .. })
-            && !upstream.gauges.admits_pending(&policy.breaker)
-        {
-            return self.overflow(id, |counters| counters.pending_overflow += 1);
+        // Who waits is counted as active when a connection takes it: `serve_waiting`.
+        let is_ready = matches!(checkout, Checkout::Ready(_));
+        let (gauges, limits) = (&upstream.gauges, &policy.breaker);
+        if !(if is_ready { gauges.admits_request(limits) } else { gauges.admits_pending(limits) }) {
+            return self.overflow(id, is_ready);
         }
         let attempt = self.attempts.insert(Attempt {
             key: Key(draws.draw(purpose::VISIT)),

@@ -30,6 +30,7 @@ mod journey;
 mod ledger;
 mod members;
 mod memory;
+mod merging;
 mod network;
 pub mod options;
 mod outlier;
@@ -289,6 +290,7 @@ impl World<'_> {
             Event::IdleTimeout(connection) => self.idle_timeout(connection),
             Event::Churn(connection) => self.churn(connection, ticket),
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
+            Event::HealthTold(upstream) => self.health_told(upstream),
             Event::Reopen(demand) => self.reopen(demand),
 
             Event::Renew(pod) => self.renew(pod, ticket),
@@ -357,7 +359,9 @@ impl World<'_> {
             | Event::Churn(connection) => {
                 self.connections.at(connection).map_or(0, |(_, connection)| connection.key.0)
             }
-            Event::OutlierTick(upstream) => pod(self.upstreams[upstream as usize].pod),
+            Event::OutlierTick(upstream) | Event::HealthTold(upstream) => {
+                pod(self.upstreams[upstream as usize].pod)
+            }
             Event::Shared(index)
             | Event::Renew(index)
             | Event::Issued(index)

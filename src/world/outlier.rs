@@ -1,7 +1,7 @@
 //! Outlier detection while running: what attempts show, who is ejected, who comes back.
 //!
 //! Source: `model::proxy::outlier`.
-//! Left out: what detections that are not enforced would be logged as.
+//! Left out: nothing.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -11,6 +11,7 @@ use super::state::NONE;
 use crate::kernel::stream::draw_at;
 use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::outlier::{Detected, may_eject, outliers, takes};
+use crate::observe::access_log::Ejected;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -33,20 +34,20 @@ impl World<'_> {
         }
     }
 
-    /// Failures in a row reached their number: the endpoint is ejected, if that is enforced.
+    /// Failures in a row reached their number: each detection may eject, and starts to count anew
+    /// whether it does or not.
     #[cold]
     fn detect(&mut self, index: u32, slot: u32, detected: Detected) {
         let Some(outlier) = &self.upstreams[index as usize].policy.outlier else { return };
         let mut draws = self.outlier_draws(index, slot);
-        if detected.is_enforced(&outlier.forms, &mut draws) {
-            self.eject(index, slot, &mut draws);
-        } else {
-            self.upstreams[index as usize].hosts[slot as usize].health.start_over(detected);
+        for enforcing in detected.enforcing(&outlier.forms) {
+            self.eject(index, slot, enforcing, &mut draws);
         }
+        self.upstreams[index as usize].hosts[slot as usize].health.start_over(detected);
     }
 
-    /// Ejects an endpoint, if its share of the endpoints allows it.
-    fn eject(&mut self, index: u32, slot: u32, draw: impl FnOnce() -> u64) {
+    /// Ejects an endpoint, if the share of ejected ones allows it, in the enforced share of cases.
+    fn eject(&mut self, index: u32, slot: u32, enforcing: f64, mut draw: impl FnMut() -> u64) {
         let now = self.clock.time(self.now);
         let upstream = &mut self.upstreams[index as usize];
         let Some(outlier) = &upstream.policy.outlier else { return };
@@ -58,12 +59,15 @@ impl World<'_> {
         if !may_eject(outlier, ejected, members) {
             return self.count(index, |counters| counters.ejections_overflow += 1);
         }
-        host.health.eject(&outlier.forms, now, draw);
         let (pod, client) = (host.pod, upstream.pod);
+        if !takes(enforcing, &mut draw) {
+            return self.log_ejection(client, pod, Ejected::NotEnforced);
+        }
+        host.health.eject(outlier, now, draw);
         self.expect_tick(index);
-        self.list_usable(index);
+        self.health_changed(index);
         self.count(index, |counters| counters.ejections += 1);
-        self.log_ejection(client, pod, true);
+        self.log_ejection(client, pod, Ejected::Out);
         let by = |world: &Self| format!("by {}", world.pod_name(client));
         self.fact_of(FactKind::EndpointEjected, pod, by);
     }
@@ -108,10 +112,8 @@ impl World<'_> {
             }
         }
         for (nth, enforcing) in outliers(&outlier.forms, &answers) {
-            let mut draws = self.outlier_draws(index, slots[nth]);
-            if takes(enforcing, &mut draws) {
-                self.eject(index, slots[nth], &mut draws);
-            }
+            let draws = self.outlier_draws(index, slots[nth]);
+            self.eject(index, slots[nth], enforcing, draws);
         }
     }
 
@@ -125,12 +127,13 @@ impl World<'_> {
         if self.clock.is_stopped() || !is_on_grid(now, outlier.interval) {
             // The clock of traffic has stood still meanwhile.
             upstream.has_tick = true;
-            return self.put_tick_off(index, next_on_grid(now, outlier.interval));
+            let next = next_on_grid(now, outlier.interval);
+            return self.put_tick_off(Event::OutlierTick(index), next);
         }
         let mut returned = Vec::new();
-        for host in upstream.hosts.iter_mut().filter(|host| host.pod != NONE) {
-            if host.health.needs_ticks() && host.health.tick(&outlier, now) {
-                returned.push(host.pod);
+        for (host, slot) in upstream.hosts.iter_mut().zip(0_usize..) {
+            if host.pod != NONE && host.health.needs_ticks() && host.health.tick(&outlier, now) {
+                returned.push((slot, host.pod));
             }
         }
         let counts_answers = upstream.counts_answers;
@@ -138,15 +141,17 @@ impl World<'_> {
             upstream.has_tick = true;
             self.queue.after(outlier.interval, Event::OutlierTick(index).pack());
         }
-        if !returned.is_empty() {
-            self.list_usable(index);
+        for (slot, _) in &returned {
+            // One by one: the first may be told at once, the others then wait.
+            self.upstreams[index as usize].hosts[*slot].health.come_back();
+            self.health_changed(index);
         }
         if counts_answers {
             self.compare_answers(index);
         }
         let client = self.upstreams[index as usize].pod;
-        for pod in returned {
-            self.log_ejection(client, pod, false);
+        for (_, pod) in returned {
+            self.log_ejection(client, pod, Ejected::Back);
             let by = |world: &Self| format!("by {}", world.pod_name(client));
             self.fact_of(FactKind::EndpointUnejected, pod, by);
         }

@@ -18,7 +18,7 @@ use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
 use crate::plan::Plan;
 
-/// An endpoint's state, at its first use: it is the nth of all, or of those not ejected.
+/// An endpoint's state, at its first use: it is the nth of all, or of those not left out.
 #[cold]
 pub(super) fn make_host(
     config: &mut Config,
@@ -32,6 +32,7 @@ pub(super) fn make_host(
     let host = Host {
         pod,
         is_member: true,
+        is_left_out: false,
         active: 0,
         health: Health::default(),
         pools: upstream.turns.iter().map(|_| Pool::default()).collect(),
@@ -46,7 +47,7 @@ pub(super) fn make_host(
     upstream.members[place] = slot;
     let pools = upstream.turns.len() * size_of::<Pool<Id<Connection>, Id<Attempt>>>();
     memory.grow(size_of::<Host>() + pools);
-    if upstream.ejected != 0 {
+    if upstream.left_out != 0 {
         upstream.list_usable();
     }
     slot
@@ -57,7 +58,7 @@ pub(super) fn make_host(
 pub(super) enum Pick {
     /// This endpoint.
     Host(u32),
-    /// One that was never used: the nth of all, or of those not ejected.
+    /// One that was never used: the nth of all, or of those not left out.
     New { all: bool, nth: usize },
     /// There is none.
     None,
@@ -133,7 +134,7 @@ fn pick(
     }
 }
 
-/// Somebody is ejected, or endpoints are not all alike.
+/// Somebody is left out, or endpoints are not all alike.
 #[cold]
 #[inline(never)]
 fn pick_uneven(
@@ -145,7 +146,7 @@ fn pick_uneven(
     turn: u32,
 ) -> Pick {
     let policy = upstream.policy;
-    let Upstream { hosts, members, usable, ejected, turns, balance, .. } = upstream;
+    let Upstream { hosts, members, usable, left_out, turns, balance, .. } = upstream;
     let active = |slot: u32| hosts.get(slot as usize).map_or(0, |host| host.active);
     if let Some(balance) = balance {
         let active = |place: usize| active(members[place]);
@@ -155,7 +156,7 @@ fn pick_uneven(
             Some(nth) => Pick::Host(members[nth]),
         };
     }
-    let count = members.len() - *ejected as usize;
+    let count = members.len() - *left_out as usize;
     // Enough are there if 1.4 times their share is all of the load.
     let panics = 140 * count < 100 * members.len()
         && (count as f64) < policy.panic_threshold * members.len() as f64;

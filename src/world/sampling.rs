@@ -244,9 +244,9 @@ impl World<'_> {
             let at = self.clock.instant(sampling.users_due[slot as usize]);
             self.queue.at(at.max(now), Event::UserReturns(slot).pack());
         }
-        for (upstream, due) in std::mem::take(&mut sampling.ticks_parked) {
+        for (tick, due) in std::mem::take(&mut sampling.ticks_parked) {
             let at = self.clock.instant(due);
-            self.queue.at(at.max(now), Event::OutlierTick(upstream).pack());
+            self.queue.at(at.max(now), tick);
         }
         for source in 0..u32::try_from(self.sources.len()).expect("few sources") {
             if self.is_sampled(source) {

@@ -11,6 +11,7 @@ use crate::kernel::stream::Key;
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::ticket::Ticket as SessionTicket;
 use crate::model::proxy::breaker::Gauges;
+use crate::model::proxy::merge_window::MergeWindow;
 use crate::model::proxy::outlier::Health;
 use crate::model::proxy::pool::Pool;
 use crate::model::sampling::demand::Demand;
@@ -242,6 +243,8 @@ pub(crate) struct Host {
     pub pod: u32,
     /// In the endpoint list that the proxy has.
     pub is_member: bool,
+    /// The balancer has been told that it is ejected.
+    pub is_left_out: bool,
     /// Attempts under way.
     pub active: u32,
     pub health: Health,
@@ -287,9 +290,13 @@ pub(crate) struct Upstream<'p> {
     pub members: Vec<u32>,
     /// Members that are ejected.
     pub ejected: u32,
-    /// While some are: those that are not.
+    /// What the balancer has been told of it, and when.
+    pub merge: MergeWindow,
+    /// Members that the balancer leaves out.
+    pub left_out: u32,
+    /// While it does: the others.
     pub usable: Vec<u32>,
-    /// Nobody is ejected and all are alike: there is no `balance`.
+    /// Nobody is left out and all are alike: there is no `balance`.
     pub is_plain: bool,
     /// The balancer, where endpoints are not all alike.
     pub balance: Option<Box<Balance>>,

@@ -14,6 +14,7 @@ use super::state::{Host, IdleTimeout, Life, NONE, Upstream};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::stream::{below, draw_at};
 use crate::model::proxy::breaker::Gauges;
+use crate::model::proxy::merge_window::MergeWindow;
 use crate::model::proxy::pool::Pool;
 use crate::model::sampling::demand::Demand;
 use crate::plan::universe::ClusterId;
@@ -58,6 +59,8 @@ impl World<'_> {
             free_hosts: Vec::new(),
             members: Vec::new(),
             ejected: 0,
+            merge: MergeWindow::default(),
+            left_out: 0,
             usable: Vec::new(),
             gauges: Gauges::default(),
             is_plain: balance.is_none(),
@@ -97,8 +100,18 @@ impl World<'_> {
             return;
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
-        self.tell_balance(index);
-        self.list_usable(index);
+        let are_same = self.tell_balance(index);
+        self.count_ejected(index);
+        if old == 0 {
+            // Envoy's first endpoints come before it begins to merge.
+            self.tell_health(index);
+        } else if are_same {
+            self.merge_health(index);
+        } else {
+            let now = self.clock.time(self.now);
+            self.upstreams[index as usize].merge.tell(now);
+            self.tell_health(index);
+        }
         // A list may have a hundred thousand endpoints: limits must hear of it soon.
         self.memory.grow(self.upstreams[index as usize].members.bytes());
         for slot in left {
@@ -169,15 +182,6 @@ impl World<'_> {
             upstream.free_hosts.push(slot);
         }
     }
-
-    /// Lists who is not ejected; the census counts those who are.
-    pub(super) fn list_usable(&mut self, index: u32) {
-        let upstream = &mut self.upstreams[index as usize];
-        let before = upstream.ejected;
-        upstream.list_usable();
-        self.census.ejected = self.census.ejected + upstream.ejected - before;
-        self.refresh_balance(index);
-    }
 }
 
 impl Upstream<'_> {
@@ -191,6 +195,8 @@ impl Upstream<'_> {
         self.free_hosts = Vec::new();
         self.members = Vec::new();
         self.ejected = 0;
+        self.merge = MergeWindow::default();
+        self.left_out = 0;
         self.usable = Vec::new();
         if let Some(balance) = &mut self.balance {
             balance.forget();
@@ -228,31 +234,35 @@ impl Upstream<'_> {
         left
     }
 
-    /// Counts who is ejected; lists who is not, while somebody is.
+    /// Counts who is left out; lists who is not, while somebody is.
     pub(super) fn list_usable(&mut self) {
-        self.ejected = self.recount_ejected();
+        self.left_out = self.count(|host| host.is_left_out);
         self.usable.clear();
-        if self.ejected != 0 {
+        if self.left_out != 0 {
             let Self { members, hosts, usable, .. } = self;
-            usable.extend(members.iter().filter(|slot| !is_ejected(hosts, **slot)));
+            usable.extend(members.iter().filter(|slot| !is_left_out(hosts, **slot)));
         }
-        self.is_plain = self.ejected == 0 && self.balance.is_none();
+        self.is_plain = self.left_out == 0 && self.balance.is_none();
     }
 
-    /// The place of the nth member that is not ejected.
+    /// The place of the nth member that is not left out.
     pub(super) fn place_of_usable(&self, nth: usize) -> usize {
         let all = self.members.iter().enumerate();
-        let mut usable = all.filter(|(_, slot)| !is_ejected(&self.hosts, **slot));
+        let mut usable = all.filter(|(_, slot)| !is_left_out(&self.hosts, **slot));
         usable.nth(nth).map(|(place, _)| place).expect("as many as are listed")
     }
 
     /// Members that are ejected, recounted.
     pub(super) fn recount_ejected(&self) -> u32 {
-        let ejected = self.members.iter().filter(|slot| is_ejected(&self.hosts, **slot));
-        u32::try_from(ejected.count()).expect("few endpoints")
+        self.count(|host| host.health.is_ejected())
+    }
+
+    fn count(&self, is_meant: impl Fn(&Host) -> bool) -> u32 {
+        let known = self.members.iter().filter_map(|slot| self.hosts.get(*slot as usize));
+        u32::try_from(known.filter(|host| is_meant(host)).count()).expect("few endpoints")
     }
 }
 
-fn is_ejected(hosts: &[Host], slot: u32) -> bool {
-    hosts.get(slot as usize).is_some_and(|host| host.health.is_ejected())
+fn is_left_out(hosts: &[Host], slot: u32) -> bool {
+    hosts.get(slot as usize).is_some_and(|host| host.is_left_out)
 }

@@ -9,7 +9,7 @@ use super::schema::config::Behaviour;
 use super::schema::observed::Counts;
 use super::schema::step::Verb;
 use super::schema::words::{HealthWord, HostKind, Phase};
-use crate::observe::access_log::CallRecord;
+use crate::observe::access_log::{CallRecord, Ejected};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The numbers that are made.
@@ -158,12 +158,15 @@ fn of_ejections(seen: &Seen<'_>, metrics: &mut Metrics) {
     let mut out = BTreeSet::new();
     let mut most = 0;
     for record in seen.log.ejections.iter().filter(|record| record.proxy == entry) {
-        if record.is_out {
-            firsts.entry(record.host).or_insert(record.at);
-            out.insert(record.host);
-            most = most.max(out.len());
-        } else {
-            out.remove(&record.host);
+        match record.what {
+            Ejected::Back => _ = out.remove(&record.host),
+            // Envoy logs a detection that is not enforced as an ejection, too.
+            Ejected::NotEnforced => _ = firsts.entry(record.host).or_insert(record.at),
+            Ejected::Out => {
+                firsts.entry(record.host).or_insert(record.at);
+                out.insert(record.host);
+                most = most.max(out.len());
+            }
         }
     }
     add(metrics, "max_ejected_at_once", most as f64);

@@ -4,7 +4,7 @@
 //! Left out: sizes; timelines of gauges.
 
 use super::facts::{Facts, Row, Span, Spread};
-use super::lower::Lowered;
+use super::lower::{self, Lowered};
 use super::metrics;
 use super::schema::compare::Compare;
 use super::schema::config::Config;
@@ -12,7 +12,7 @@ use super::schema::observed::{Counts, Observed, TimelineWhat};
 use super::schema::step::Verb;
 use super::schema::words::Phase;
 use crate::kernel::time::Time;
-use crate::observe::access_log::{AccessLog, CallRecord, Counters};
+use crate::observe::access_log::{AccessLog, CallRecord, Counters, Ejected};
 use crate::observe::run::Run;
 use crate::vocabulary::outcome::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,9 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
         roots.into_iter().partition(|call| phase(lowered, call) == Some(Phase::Burst));
     requests.sort_by_key(|call| call.began);
     let hits = run.stations.iter().map(|row| (row.workload.clone(), row.wait.count() as f64));
-    let hits: Counts = hits.filter(|(_, hits)| 0.0 < *hits).collect();
+    let asked = lower::authorization_hosts(config);
+    let is_app = |(host, hits): &(String, f64)| 0.0 < *hits && !asked.contains(host.as_str());
+    let hits: Counts = hits.filter(is_app).collect();
     let seen = Seen { config, lowered, log, requests, hits };
     let mut facts = Facts {
         accepted: true,
@@ -205,7 +207,10 @@ fn share_of_new_host(seen: &Seen<'_>, step: f64, last: f64, facts: &mut Facts) {
         let row = from + at..from + at + step;
         let all = seen.requests.iter().filter(|call| row.contains(&call.began.as_s()));
         let (new, all) = (all.clone().filter(is_new).count(), all.count());
-        facts.share_of_new_host.push((at, new as f64 / all.max(1) as f64));
+        // A row after the last request has no share.
+        if all != 0 {
+            facts.share_of_new_host.push((at, new as f64 / all as f64));
+        }
         at += step;
     }
 }
@@ -216,11 +221,17 @@ fn ejections(seen: &Seen<'_>, facts: &mut Facts) {
     let entry = seen.lowered.entry;
     for record in seen.log.ejections.iter().filter(|record| record.proxy == entry) {
         let (host, at) = (seen.lowered.host(Some(record.host)).to_owned(), record.at.as_s());
-        if record.is_out {
-            facts.first_ejected.entry(host.clone()).or_insert(at);
-            out.insert(host, at);
-        } else if let Some(since) = out.remove(&host) {
-            facts.ejections.entry(host).or_default().push(at - since);
+        match record.what {
+            Ejected::Out => {
+                facts.first_ejected.entry(host.clone()).or_insert(at);
+                out.insert(host, at);
+            }
+            Ejected::NotEnforced => {}
+            Ejected::Back => {
+                if let Some(since) = out.remove(&host) {
+                    facts.ejections.entry(host).or_default().push(at - since);
+                }
+            }
         }
     }
 }

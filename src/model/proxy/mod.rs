@@ -10,6 +10,7 @@ pub mod health_check;
 mod host_set;
 pub mod locality;
 pub mod maglev;
+pub mod merge_window;
 pub mod outlier;
 pub mod pool;
 pub mod priority;

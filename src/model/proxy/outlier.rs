@@ -16,9 +16,8 @@
 //! With failures of this side split from answers, a connection that came up is a success of this side
 //! at once: timeouts and resets on open connections then never make two failures in a row.
 //!
-//! Source: Envoy outlier docs and `outlier_detection.proto`; measured on Envoy 1.40 (family e05).
-//! Left out: success rates of this side's failures apart; detections that are logged only; that counting
-//! starts over, too, where the share of ejected endpoints is used up.
+//! Source: Envoy outlier docs, `outlier_detection.proto` and `DetectorImpl`; measured on Envoy 1.40 (family e05).
+//! Left out: success rates of this side's failures apart; when balancers hear of it (`merge_window`).
 
 use crate::kernel::stream::{below, uniform};
 use crate::kernel::time::{Duration, Time};
@@ -60,14 +59,14 @@ impl Detected {
         self.five_xx || self.gateway || self.local_origin
     }
 
-    /// Whether it ejects: each detection in its enforced share of cases, by a draw of its own.
-    pub fn is_enforced(self, forms: &OutlierForms, mut draw: impl FnMut() -> u64) -> bool {
+    /// The share of cases in which each detection is enforced, in Envoy's order.
+    pub fn enforcing(self, forms: &OutlierForms) -> impl Iterator<Item = f64> + use<> {
         let all = [
             (self.gateway, forms.enforcing_consecutive_gateway),
             (self.five_xx, forms.enforcing_consecutive_5xx),
             (self.local_origin, forms.enforcing_consecutive_local_origin),
         ];
-        all.iter().any(|(is_detected, share)| *is_detected && takes(*share, &mut draw))
+        all.into_iter().filter(|(is_detected, _)| *is_detected).map(|(_, share)| share)
     }
 }
 
@@ -136,7 +135,7 @@ impl Health {
         Detected { local_origin: local_origin && !self.is_ejected(), ..Detected::default() }
     }
 
-    /// What was detected is not enforced: counting starts over.
+    /// What was detected starts to count anew, whether it ejected or not.
     pub fn start_over(&mut self, detected: Detected) {
         let counts = [
             (&mut self.failures, detected.five_xx),
@@ -147,19 +146,28 @@ impl Health {
     }
 
     /// Leaves the endpoint out from now on; `draw` is for the jitter.
-    pub fn eject(&mut self, forms: &OutlierForms, now: Time, draw: impl FnOnce() -> u64) {
+    pub fn eject(&mut self, policy: &OutlierDetection, now: Time, draw: impl FnOnce() -> u64) {
         self.ejected_at = Some(now);
-        self.multiplier += 1;
-        self.failures = 0;
-        self.gateway_failures = 0;
-        self.local_failures = 0;
-        self.jitter = match usize::try_from(forms.max_ejection_jitter.ns()) {
+        // It stops to grow soon after the ejections do.
+        let grown = policy.base_ejection.ns().saturating_mul(u64::from(self.multiplier));
+        if grown < policy.max_ejection.ns().saturating_add(policy.base_ejection.ns()) {
+            self.multiplier += 1;
+        }
+        self.jitter = match usize::try_from(policy.forms.max_ejection_jitter.ns()) {
             Ok(0) | Err(_) => Duration::ZERO,
             Ok(most) => Duration::from_ns(below(draw(), most) as u64),
         };
     }
 
-    /// The interval's tick; whether the endpoint comes back.
+    /// The endpoint comes back: what its balancers, not told yet, let it fail is forgotten.
+    pub fn come_back(&mut self) {
+        self.ejected_at = None;
+        self.failures = 0;
+        self.gateway_failures = 0;
+        self.local_failures = 0;
+    }
+
+    /// The interval's tick; whether the endpoint is to come back.
     #[must_use]
     pub fn tick(&mut self, policy: &OutlierDetection, now: Time) -> bool {
         let Some(since) = self.ejected_at else {
@@ -169,11 +177,7 @@ impl Health {
         let limit = policy.max_ejection.max(policy.base_ejection);
         let length =
             (policy.base_ejection.ns().saturating_mul(u64::from(self.multiplier))).min(limit.ns());
-        if now < since + Duration::from_ns(length) + self.jitter {
-            return false;
-        }
-        self.ejected_at = None;
-        true
+        since + Duration::from_ns(length) + self.jitter <= now
     }
 
     /// The answers of the interval that ended and the good ones among them; counting starts over.
@@ -257,11 +261,13 @@ mod tests {
     fn an_ejection_ends_on_the_grid_and_the_next_one_is_longer() {
         let (policy, at) = (policy(), |s: f64| Time::ZERO + Duration::from_s_f64(s));
         let mut health = Health::default();
-        health.eject(&policy.forms, at(0.3), || 0);
+        health.eject(&policy, at(0.3), || 0);
         assert_eq!([1.0, 2.0, 3.0].map(|s| health.tick(&policy, at(s))), [false, false, true]);
-        health.eject(&policy.forms, at(3.2), || 0);
+        health.come_back();
+        health.eject(&policy, at(3.2), || 0);
         let ticks = [4.0, 5.0, 6.0, 7.0, 8.0].map(|s| health.tick(&policy, at(s)));
         assert_eq!(ticks, [false, false, false, false, true]);
+        health.come_back();
         assert!(health.needs_ticks());
         // Two healthy intervals forget both ejections.
         let _ = [health.tick(&policy, at(9.0)), health.tick(&policy, at(10.0))];
@@ -294,10 +300,10 @@ mod tests {
             enforcing_consecutive_5xx: five_xx,
             ..OutlierForms::default()
         };
-        assert!(!detected.is_enforced(&forms(0.0, 0.0), || 0));
-        assert!(detected.is_enforced(&forms(0.0, 1.0), || u64::MAX));
-        assert!(detected.is_enforced(&forms(0.0, 0.5), || u64::MAX / 4));
-        assert!(!detected.is_enforced(&forms(0.0, 0.5), || u64::MAX / 4 * 3));
+        let shares: Vec<f64> = detected.enforcing(&forms(0.0, 0.5)).collect();
+        assert_eq!(shares, [0.0, 0.5]);
+        assert!(takes(1.0, || u64::MAX) && !takes(0.0, || 0));
+        assert!(takes(0.5, || u64::MAX / 4) && !takes(0.5, || u64::MAX / 4 * 3));
     }
 
     /// Family e05, `one_refusing_split_local_5` and its default.
@@ -330,9 +336,11 @@ mod tests {
         };
         let at = |s: f64| Time::ZERO + Duration::from_s_f64(s);
         let returns = |policy: &OutlierDetection, health: &mut Health, from: f64, draw: u64| {
-            health.eject(&policy.forms, at(from), || draw);
+            health.eject(policy, at(from), || draw);
             let mut ticks = (1..99).map(|n| libm::floor(from) + f64::from(n));
-            ticks.find(|s| health.tick(policy, at(*s))).expect("it comes back") - from
+            let back = ticks.find(|s| health.tick(policy, at(*s))).expect("it comes back");
+            health.come_back();
+            back - from
         };
         let (policy, mut health) = (of(3, 0), Health::default());
         for (from, measured) in [(0.13, 1.842), (2.11, 2.861), (5.11, 3.862), (9.1, 3.872)] {
@@ -342,6 +350,23 @@ mod tests {
         let jitter = of(1, 2);
         let shown = [0, u64::MAX].map(|draw| returns(&jitter, &mut Health::default(), 0.5, draw));
         assert!((shown[0] - 1.5).abs() < 1e-9 && (shown[1] - 3.5).abs() < 1e-9, "{shown:?}");
+    }
+
+    /// `DetectorImpl::ejectHost`: the multiplier grows while base × k < max + base.
+    #[test]
+    fn forgetting_takes_no_longer_than_the_longest_ejection_deserves() {
+        let policy = OutlierDetection { max_ejection: Duration::from_s(4), ..policy() };
+        let mut health = Health::default();
+        for _ in 0..20 {
+            health.eject(&policy, Time::ZERO, || 0);
+            health.come_back();
+        }
+        let mut forgotten = 0;
+        while health.needs_ticks() {
+            let _ = health.tick(&policy, Time::ZERO);
+            forgotten += 1;
+        }
+        assert_eq!(forgotten, 3);
     }
 
     /// Family e05, `success_rate_stdev1900`: mean 91, threshold 63, the weak one at 58.

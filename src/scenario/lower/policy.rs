@@ -10,8 +10,8 @@ use crate::kernel::time::Duration;
 use crate::plan::outlier::{FailurePercentage, OutlierForms, SuccessRate};
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{
-    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
-    RetryLimit, RetryOn, RetryPolicy,
+    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, MERGE_WINDOW, OutlierDetection,
+    Protocol, RetryLimit, RetryOn, RetryPolicy,
 };
 
 /// Sets every parameter that a key of `table` or of the tables below stands for.
@@ -84,6 +84,7 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
             churn_per_s: own.connections.churn.0,
         },
         panic_threshold: cluster.panic_threshold,
+        merge_window: service.duration("merge_window").unwrap_or(MERGE_WINDOW),
         balancing: None,
     }
 }

@@ -114,6 +114,7 @@ fn the_rich_example_becomes_what_it_says() {
     let budget = RetryLimit::Budget { share: 0.25, min_concurrency: 3 };
     assert_eq!(reviews.policy.breaker.retries, budget);
     assert!(reviews.policy.outlier.is_some());
+    assert_eq!(reviews.policy.merge_window, Duration::from_s(2));
     let service = plan.universe.services.iter().find(|s| s.name == "reviews").expect("reviews");
     let table = &plan.universe.routes[service.route.index()];
     assert_eq!(table.rules.len(), 2);

@@ -10,8 +10,8 @@ use crate::kernel::time::Duration;
 use crate::plan::balancing::{Balancing, HashOn, Locality, LocalityWeights, SlowStart};
 use crate::plan::outlier::{FailurePercentage, OutlierForms, SuccessRate};
 use crate::plan::policy::{
-    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, OutlierDetection, Protocol,
-    RetryLimit,
+    CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, MERGE_WINDOW, OutlierDetection,
+    Protocol, RetryLimit,
 };
 use crate::plan::universe::ZoneId;
 
@@ -59,6 +59,7 @@ pub(super) fn policy(
             churn_per_s: 0.0,
         },
         panic_threshold: cluster.healthy_panic_threshold_percent.unwrap_or(50.0) / 100.0,
+        merge_window: MERGE_WINDOW,
         balancing: balancing(cluster, hash_on, zones),
     }
 }
@@ -134,8 +135,9 @@ fn outlier(outlier: &Outlier) -> OutlierDetection {
             ),
             split_local_origin: outlier.split_external_local_origin_errors == Some(true),
             consecutive_local_origin: outlier.consecutive_local_origin_failure.unwrap_or(5),
-            success_rate: (0.0 < success_rate.enforcing).then_some(success_rate),
-            failure_percentage: (0.0 < failure_percentage.enforcing).then_some(failure_percentage),
+            // What is not enforced is detected all the same, and logged and counted.
+            success_rate: Some(success_rate),
+            failure_percentage: Some(failure_percentage),
             max_ejection_jitter: ms(outlier.max_ejection_time_jitter_ms.unwrap_or(0.0)),
             ..OutlierForms::default()
         },

@@ -11,6 +11,7 @@ use crate::plan::filter::{
 };
 use crate::plan::policy::{Destination, RouteRule, RouteTable};
 use crate::plan::universe::{ServiceId, Universe};
+use std::collections::BTreeSet;
 
 /// The filters of a proxy, in order.
 pub(super) fn filters(proxy: &Proxy, ids: &Ids) -> Vec<Filter> {
@@ -78,6 +79,14 @@ fn authz(config: &Config) -> impl Iterator<Item = (&Proxy, &Given)> {
 pub(super) fn services(config: &Config) -> impl Iterator<Item = String> {
     authz(config)
         .map(|(proxy, one)| service(&proxy.name, one.cluster.as_deref().unwrap_or_default()))
+}
+
+/// The hosts that are asked for authorization; they are no applications.
+pub(in super::super) fn hosts(config: &Config) -> BTreeSet<&str> {
+    let clusters = authz(config).filter_map(|(proxy, one)| {
+        proxy.clusters.iter().find(|cluster| Some(&cluster.name) == one.cluster.as_ref())
+    });
+    clusters.flat_map(|cluster| cluster.endpoints.iter().flatten()).map(|one| &*one.host).collect()
 }
 
 /// The route table of such a service.

@@ -21,6 +21,8 @@ mod route;
 mod step;
 mod tls;
 
+pub(super) use filter::hosts as authorization_hosts;
+
 use super::schema::config::{Config, Proxy};
 use super::schema::words::Phase;
 use crate::kernel::distribution::Distribution;
