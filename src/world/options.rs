@@ -16,11 +16,19 @@ pub struct Options {
     pub max_events: Option<u64>,
     /// End when the world is estimated to hold more bytes.
     pub max_memory: Option<u64>,
+    /// Where every round robin starts; drawn for each proxy if none.
+    pub round_robin_start: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { recorders: true, access_log: false, max_events: None, max_memory: None }
+        Self {
+            recorders: true,
+            access_log: false,
+            max_events: None,
+            max_memory: None,
+            round_robin_start: None,
+        }
     }
 }
 

@@ -37,7 +37,8 @@ impl World<'_> {
         // Envoy's round robin starts anywhere.
         let draw = draw_at(self.seed, "round robin", self.pods[pod as usize].hash, 0)
             ^ self.compiled.clusters[cluster.index()].hash;
-        let turn = u32::try_from(below(draw, 1 << 20)).unwrap_or(0);
+        let drawn = u32::try_from(below(draw, 1 << 20)).unwrap_or(0);
+        let turn = self.options.round_robin_start.unwrap_or(drawn);
         let is_in_full = self.is_in_full(pod, cluster);
         let lanes = &self.compiled.clusters[cluster.index()];
         let idle_timeout = match (lanes.idle_timeout, lanes.idle_timeout_of_traffic) {

@@ -11,6 +11,7 @@ use super::observe;
 use super::schema::compare::Compare;
 use super::schema::config::Config;
 use super::schema::observed::Observed;
+use super::schema::words::Lb;
 use super::schema::{Case, Configs};
 use crate::world;
 use crate::world::options::{Go, Options};
@@ -19,6 +20,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Runs of each configuration: enough that the sampling error of a share is well below its
 /// tolerance, which allows for two or three repetitions.
 const SEEDS: u64 = 12;
+/// Where round robin may have started: as many places as two, three, four, six or twelve endpoints
+/// can tell apart.
+const STARTS: u32 = 12;
 /// More events than any case needs.
 const EVENTS_MAX: u64 = 50_000_000;
 
@@ -89,14 +93,14 @@ fn together(verdicts: &[(Verdict, String)]) -> (Verdict, String) {
 fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) -> (Verdict, String) {
     let lowered = lower(config);
     let mut gaps = rules.map(observe::gaps).unwrap_or_default();
-    let mut simulated = match lowered {
+    let simulated = match &lowered {
         Lowering::NotModelled(keys) => {
-            gaps.extend(keys);
+            gaps.extend(keys.iter().cloned());
             Vec::new()
         }
         Lowering::Rejected => vec![Facts::default()],
         Lowering::Plan(_) if !gaps.is_empty() => Vec::new(),
-        Lowering::Plan(lowered) => match simulate(config, &lowered, observed) {
+        Lowering::Plan(lowered) => match simulate(config, lowered, observed, None) {
             Ok(simulated) => simulated,
             Err(why) => return (Verdict::Fail, why),
         },
@@ -107,10 +111,33 @@ fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) ->
     let Some(rules) = rules else { return (Verdict::Pass, String::new()) };
     let mut measured: Vec<Facts> = observed.iter().map(Facts::from).collect();
     let alike = alike(config);
-    measured.iter_mut().chain(&mut simulated).for_each(|facts| tell_apart(facts, &alike));
-    let differences = compare(rules, &measured, &simulated);
-    let verdict = if differences.is_empty() { Verdict::Pass } else { Verdict::Fail };
-    (verdict, differences.join("; "))
+    measured.iter_mut().for_each(|facts| tell_apart(facts, &alike));
+    let differences = |mut simulated: Vec<Facts>| {
+        simulated.iter_mut().for_each(|facts| tell_apart(facts, &alike));
+        compare(rules, &measured, &simulated)
+    };
+    let found = differences(simulated);
+    if found.is_empty() {
+        return (Verdict::Pass, String::new());
+    }
+    // Envoy drew where round robin started when the case was measured, and did not say it.
+    if let (Lowering::Plan(lowered), true) = (&lowered, takes_turns(config)) {
+        for start in 0..STARTS {
+            let played = simulate(config, lowered, observed, Some(start));
+            if played.is_ok_and(|simulated| differences(simulated).is_empty()) {
+                return (Verdict::Pass, String::new());
+            }
+        }
+    }
+    (Verdict::Fail, found.join("; "))
+}
+
+/// Whether a proxy takes several endpoints in turn.
+fn takes_turns(config: &Config) -> bool {
+    config.proxies.iter().flat_map(|proxy| &proxy.clusters).any(|cluster| {
+        let endpoints = cluster.endpoints.as_ref().map_or(0, Vec::len);
+        cluster.lb_policy == Lb::RoundRobin && 1 < endpoints
+    })
 }
 
 /// The facts of every seed; a broken law, or a run that does not end, in words.
@@ -118,8 +145,14 @@ fn simulate(
     config: &Config,
     lowered: &Lowered,
     observed: &[Observed],
+    round_robin_start: Option<u32>,
 ) -> Result<Vec<Facts>, String> {
-    let options = Options { access_log: true, max_events: Some(EVENTS_MAX), ..Options::default() };
+    let options = Options {
+        access_log: true,
+        max_events: Some(EVENTS_MAX),
+        round_robin_start,
+        ..Options::default()
+    };
     let one = |seed: u64| {
         let run = catch_unwind(AssertUnwindSafe(|| {
             world::simulate(&lowered.plan, seed, options, &mut |_| Go::On)
