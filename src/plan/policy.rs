@@ -3,6 +3,7 @@
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
 //! Left out: filters, subsets by arbitrary labels.
 
+use super::pattern::Pattern;
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
 use crate::plan::outlier::OutlierForms;
@@ -291,6 +292,37 @@ pub enum PathMatch {
     Exact(String),
     /// Its beginning, at segment boundaries or not, as Envoy's plain prefix.
     Prefix(String),
+    /// All of it, by a regular expression or a template.
+    Pattern(Pattern),
+}
+
+/// What a header must be like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeaderMatch {
+    /// In lower case.
+    pub name: String,
+    /// Its value.
+    pub value: ValueMatch,
+    /// It must not be like that. A header that is not there is like nothing, inverted or not; but
+    /// one that must not be present must not be there.
+    pub invert: bool,
+}
+
+/// What a value must be like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ValueMatch {
+    /// Whatever it is.
+    Present,
+    /// The whole of it.
+    Exact(String),
+    /// Its beginning.
+    Prefix(String),
+    /// Its end.
+    Suffix(String),
+    /// Some of it.
+    Contains(String),
+    /// All of it, by a regular expression.
+    Regex(Pattern),
 }
 
 /// A condition on a request. All that is set must hold.
@@ -300,8 +332,12 @@ pub struct RouteMatch {
     pub path: Option<PathMatch>,
     /// Method, in capitals.
     pub method: Option<String>,
-    /// Headers that must have exactly these values; names in lower case.
-    pub headers: Vec<(String, String)>,
+    /// Whom the request is for.
+    pub authority: Option<String>,
+    /// Headers that all must match.
+    pub headers: Vec<HeaderMatch>,
+    /// Parameters of the query that must have exactly these values.
+    pub query: Vec<(String, String)>,
 }
 
 /// Where a share of the requests goes.

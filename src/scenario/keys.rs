@@ -6,6 +6,7 @@
 mod app;
 mod assertion;
 mod filter;
+mod matching;
 pub(crate) mod security;
 
 use super::schema::Default::{Is, None, Parameter, Required};
@@ -19,6 +20,7 @@ use crate::plan::balancing::EndpointSettings;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
+use matching::MATCH;
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -265,13 +267,6 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     key("retries", Table(ROUTE_RETRIES), None, "retries; the service's if not given"),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
     key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
-]);
-
-const MATCH: Keys = Fixed(&[
-    key("path", Text, None, "the whole path"),
-    key("prefix", Text, None, "the beginning of the path"),
-    key("method", Text, None, "the method"),
-    key("headers", Labels, None, "headers and their exact values"),
 ]);
 
 const WORKLOAD: Keys = Fixed(&[

@@ -2,14 +2,18 @@
 //! start, one more for each event that changes routes.
 //!
 //! Source: Istio's `VirtualService`, the first match wins; a version that is not there is a cluster that is not there.
-//! Left out: regular expressions, mirrors, faults, rewrites.
+//! Left out: mirrors, rewrites; faults stand with the filters.
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
 use super::policy::{overridden, retry_policy};
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
-use crate::plan::policy::{Destination, PathMatch, RouteMatch, RouteRule, RouteTable};
+use crate::plan::matching::fits;
+use crate::plan::pattern::Pattern;
+use crate::plan::policy::{
+    Destination, HeaderMatch, PathMatch, RouteMatch, RouteRule, RouteTable, ValueMatch,
+};
 use crate::plan::universe::{ClusterId, RequestClass, ServiceId};
 
 /// The status that a rule answers itself, if it does.
@@ -67,9 +71,11 @@ impl Lower<'_, '_, '_> {
         name: String,
         rules: Vec<RouteRule>,
     ) -> RouteTable {
+        let authority = &self.universe.services[service.index()].name;
         let rule_of = |class: &RequestClass| {
             let first = rules.iter().position(|rule| {
-                rule.matches.is_empty() || rule.matches.iter().any(|one| fits(one, class))
+                let fits = |one: &RouteMatch| fits(one, class, authority);
+                rule.matches.is_empty() || rule.matches.iter().any(fits)
             });
             first.and_then(|index| u16::try_from(index).ok())
         };
@@ -118,36 +124,80 @@ impl Lower<'_, '_, '_> {
     }
 
     fn one_match(&mut self, table: &Node) -> RouteMatch {
-        let text = |key| table.get(key).and_then(|node| Some((node.at, node.as_text()?)));
-        let slash = |lower: &mut Self, (at, text): (At, &str)| {
-            if !text.starts_with('/') {
-                lower.report(at, "a path begins with `/`", "such as \"/cart\"");
-            }
-            text.to_owned()
-        };
-        let path = match (text("path"), text("prefix")) {
-            (Some(_), Some((at, _))) => {
-                self.report(at, "`path` and `prefix` exclude each other", "keep one of them");
-                None
-            }
-            (Some(path), None) => Some(PathMatch::Exact(slash(self, path))),
-            (None, Some(prefix)) => Some(PathMatch::Prefix(slash(self, prefix))),
-            (None, None) => None,
-        };
+        let query = table.get("query").map(|node| node.entries()).unwrap_or_default();
         RouteMatch {
-            path,
+            path: self.path_match(table),
             method: table.text("method").map(str::to_uppercase),
-            headers: headers(table),
+            authority: table.text("authority").map(str::to_owned),
+            headers: self.header_matches(table),
+            query: query
+                .iter()
+                .filter_map(|entry| Some((entry.key.clone(), entry.node.as_text()?.to_owned())))
+                .collect(),
         }
     }
-}
 
-fn fits(rule: &RouteMatch, class: &RequestClass) -> bool {
-    let path = match &rule.path {
-        Some(PathMatch::Exact(path)) => class.path == *path,
-        Some(PathMatch::Prefix(prefix)) => class.path.starts_with(prefix.as_str()),
-        None => true,
-    };
-    let method = rule.method.as_ref().is_none_or(|method| class.method == *method);
-    path && method && rule.headers.iter().all(|header| class.headers.contains(header))
+    fn path_match(&mut self, table: &Node) -> Option<PathMatch> {
+        let kinds = ["path", "prefix", "regex", "template"];
+        let given = kinds.into_iter().filter_map(|key| Some((key, table.get(key)?)));
+        let given: Vec<_> =
+            given.filter_map(|(key, node)| Some((key, node, node.as_text()?))).collect();
+        if let [(first, ..), (second, node, _), ..] = given[..] {
+            let what = format!("`{first}` and `{second}` exclude each other");
+            self.report(node.at, what, "keep one of them");
+            return None;
+        }
+        let (key, node, text) = *given.first()?;
+        if matches!(key, "path" | "prefix") && !text.starts_with('/') {
+            self.report(node.at, "a path begins with `/`", "such as \"/cart\"");
+        }
+        let pattern = match key {
+            "path" => return Some(PathMatch::Exact(text.to_owned())),
+            "prefix" => return Some(PathMatch::Prefix(text.to_owned())),
+            "regex" => Pattern::regex(text),
+            _ => Pattern::template(text),
+        };
+        self.pattern(node.at, pattern).map(PathMatch::Pattern)
+    }
+
+    fn pattern(&mut self, at: At, pattern: Result<Pattern, String>) -> Option<Pattern> {
+        pattern.map_err(|why| self.report(at, why, "Envoy refuses it, too")).ok()
+    }
+
+    /// Headers with their exact values, and those with more to say.
+    fn header_matches(&mut self, table: &Node) -> Vec<HeaderMatch> {
+        let exact =
+            |(name, value)| HeaderMatch { name, value: ValueMatch::Exact(value), invert: false };
+        let mut all: Vec<HeaderMatch> = headers(table).into_iter().map(exact).collect();
+        for node in table.list("header").iter().filter(|node| node.is_table()) {
+            let Some(name) = node.text("name") else { continue };
+            let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
+            let given = kinds.into_iter().filter_map(|key| Some((key, node.get(key)?)));
+            let given: Vec<_> =
+                given.filter_map(|(key, node)| Some((key, node, node.as_text()?))).collect();
+            if let [(first, ..), (second, node, _), ..] = given[..] {
+                let what = format!("`{first}` and `{second}` exclude each other");
+                self.report(
+                    node.at,
+                    what,
+                    "two headers of the same name, both of which must match",
+                );
+                continue;
+            }
+            let text = |text: &str| text.to_owned();
+            let value = match given.first() {
+                None => Some(ValueMatch::Present),
+                Some(("exact", _, value)) => Some(ValueMatch::Exact(text(value))),
+                Some(("prefix", _, value)) => Some(ValueMatch::Prefix(text(value))),
+                Some(("suffix", _, value)) => Some(ValueMatch::Suffix(text(value))),
+                Some(("contains", _, value)) => Some(ValueMatch::Contains(text(value))),
+                Some((_, node, value)) => {
+                    self.pattern(node.at, Pattern::regex(value)).map(ValueMatch::Regex)
+                }
+            };
+            let (name, invert) = (name.to_lowercase(), node.flag("invert").unwrap_or(false));
+            all.extend(value.map(|value| HeaderMatch { name, value, invert }));
+        }
+        all
+    }
 }

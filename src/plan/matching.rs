@@ -1,0 +1,115 @@
+//! Whether a request matches a rule of a route table.
+//!
+//! All parts of a match must hold. Paths are compared without their query.
+//!
+//! Source: Envoy's `RouteMatch`, `HeaderMatcher` and `QueryParameterMatcher`: a header that is not
+//! there never matches, inverted or not, unless its presence itself is asked for.
+//! Left out: ranges, runtime fractions, gRPC and TLS contexts; case-insensitive paths.
+
+use super::policy::{HeaderMatch, PathMatch, RouteMatch, ValueMatch};
+use super::universe::RequestClass;
+
+/// Whether it does; `authority` is whom requests are for that have no `host` header.
+#[must_use]
+pub fn fits(rule: &RouteMatch, class: &RequestClass, authority: &str) -> bool {
+    let (path, query) = class.path.split_once('?').unwrap_or((&class.path, ""));
+    let path = match &rule.path {
+        Some(PathMatch::Exact(wanted)) => path == wanted,
+        Some(PathMatch::Prefix(wanted)) => path.starts_with(wanted.as_str()),
+        Some(PathMatch::Pattern(pattern)) => pattern.matches(path),
+        None => true,
+    };
+    let value = |name: &str| {
+        let found = class.headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let host = value("host").unwrap_or(authority);
+    let has = |(name, wanted): &(String, String)| {
+        query.split('&').any(|one| one.split_once('=').unwrap_or((one, "")) == (name, wanted))
+    };
+    path && rule.method.as_ref().is_none_or(|method| class.method == *method)
+        && rule.authority.as_ref().is_none_or(|wanted| host == wanted)
+        && rule.headers.iter().all(|header| is_like(header, value(&header.name)))
+        && rule.query.iter().all(has)
+}
+
+fn is_like(wanted: &HeaderMatch, value: Option<&str>) -> bool {
+    let Some(value) = value else {
+        return wanted.value == ValueMatch::Present && wanted.invert;
+    };
+    let is_like = match &wanted.value {
+        ValueMatch::Present => true,
+        ValueMatch::Exact(text) => value == text,
+        ValueMatch::Prefix(text) => value.starts_with(text.as_str()),
+        ValueMatch::Suffix(text) => value.ends_with(text.as_str()),
+        ValueMatch::Contains(text) => value.contains(text.as_str()),
+        ValueMatch::Regex(pattern) => pattern.matches(value),
+    };
+    is_like != wanted.invert
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::pattern::Pattern;
+
+    fn class(path: &str, headers: &[(&str, &str)]) -> RequestClass {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        RequestClass {
+            method: "GET".into(),
+            path: path.into(),
+            headers: headers.collect(),
+            defect: None,
+        }
+    }
+
+    fn by_path(path: PathMatch, asked: &str) -> bool {
+        fits(&RouteMatch { path: Some(path), ..RouteMatch::default() }, &class(asked, &[]), "cart")
+    }
+
+    #[test]
+    fn paths_are_compared_without_their_query() {
+        assert!(by_path(PathMatch::Exact("/cart".into()), "/cart?user=1"));
+        assert!(!by_path(PathMatch::Exact("/cart".into()), "/cart/"));
+        assert!(by_path(PathMatch::Prefix("/ca".into()), "/cart?user=1"));
+        let pattern = Pattern::regex("/c.*t").expect("a pattern");
+        assert!(by_path(PathMatch::Pattern(pattern.clone()), "/cart?user=1"));
+        assert!(!by_path(PathMatch::Pattern(pattern), "/cart/1"));
+    }
+
+    #[test]
+    fn a_header_that_is_not_there_matches_only_where_its_absence_is_asked_for() {
+        let of = |value: ValueMatch, invert, headers: &[(&str, &str)]| {
+            let header = HeaderMatch { name: "x-user".into(), value, invert };
+            let rule = RouteMatch { headers: vec![header], ..RouteMatch::default() };
+            fits(&rule, &class("/", headers), "cart")
+        };
+        let anna = &[("x-user", "anna")][..];
+        let exact = || ValueMatch::Exact("anna".into());
+        assert!(of(exact(), false, anna) && !of(exact(), true, anna));
+        assert!(!of(exact(), false, &[]) && !of(exact(), true, &[]));
+        assert!(of(exact(), true, &[("x-user", "otto")]));
+        assert!(of(ValueMatch::Present, false, anna) && of(ValueMatch::Present, true, &[]));
+        assert!(!of(ValueMatch::Present, true, anna));
+        assert!(of(ValueMatch::Prefix("an".into()), false, anna));
+        assert!(of(ValueMatch::Suffix("na".into()), false, anna));
+        assert!(of(ValueMatch::Contains("nn".into()), false, anna));
+        let regex = ValueMatch::Regex(Pattern::regex("a.*").expect("a pattern"));
+        assert!(of(regex.clone(), false, anna) && !of(regex, false, &[("x-user", "hanna")]));
+    }
+
+    #[test]
+    fn authority_and_query_are_compared_whole() {
+        let rule = RouteMatch {
+            authority: Some("shop.example".into()),
+            query: vec![("page".into(), "2".into())],
+            ..RouteMatch::default()
+        };
+        let of = |path: &str, host: &str| fits(&rule, &class(path, &[("host", host)]), "cart");
+        assert!(of("/?page=2&user=1", "shop.example"));
+        assert!(!of("/?page=22", "shop.example") && !of("/", "shop.example"));
+        assert!(!of("/?page=2", "other.example"));
+        let own = RouteMatch { authority: Some("cart".into()), ..RouteMatch::default() };
+        assert!(fits(&own, &class("/", &[]), "cart"), "without a host header it is the service");
+    }
+}

@@ -1,0 +1,37 @@
+//! Keys of what a route matches.
+//!
+//! Source: Istio's `HTTPMatchRequest` and Envoy's `RouteMatch`; as in [`super`].
+//! Left out: what `plan::matching` leaves out.
+
+use super::super::schema::Default::{Is, None, Required};
+use super::super::schema::Keys;
+use super::super::schema::Keys::Fixed;
+use super::super::schema::Kind::{Bool, Labels, Tables, Text};
+use super::key;
+
+pub(super) const MATCH: Keys = Fixed(&[
+    key("path", Text, None, "the whole path"),
+    key("prefix", Text, None, "the beginning of the path"),
+    key("regex", Text, None, "a regular expression for the whole path"),
+    key("template", Text, None, "a template for the whole path: /carts/{id}/*, /static/**"),
+    key("method", Text, None, "the method"),
+    key("authority", Text, None, "the host header; the service's name where there is none"),
+    key("headers", Labels, None, "headers and their exact values"),
+    key("header", Tables(HEADER, ""), None, "headers and what their values are like"),
+    key("query", Labels, None, "parameters of the query and their exact values"),
+]);
+
+const HEADER: Keys = Fixed(&[
+    key("name", Text, Required, "the header; with nothing else it must be there"),
+    key("exact", Text, None, "its value"),
+    key("prefix", Text, None, "the beginning of its value"),
+    key("suffix", Text, None, "the end of its value"),
+    key("contains", Text, None, "a part of its value"),
+    key("regex", Text, None, "a regular expression for its whole value"),
+    key(
+        "invert",
+        Bool,
+        Is("false"),
+        "it must not be like that; one that is missing is like nothing",
+    ),
+]);
