@@ -5,6 +5,7 @@
 
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
+use crate::plan::health_check::HealthCheck;
 use crate::plan::outlier::OutlierForms;
 use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
@@ -247,6 +248,8 @@ pub struct ClusterPolicy {
     pub pool: ConnectionPool,
     /// Below this healthy share (strictly) all endpoints are used; 0 for never.
     pub panic_threshold: f64,
+    /// Active health, if asked for.
+    pub health_check: Option<Box<HealthCheck>>,
     /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
     pub balancing: Option<Box<Balancing>>,
 }
@@ -271,6 +274,9 @@ impl fmt::Debug for ClusterPolicy {
             .field("panic_threshold", &self.panic_threshold);
         if let Some(balancing) = &self.balancing {
             fields.field("balancing", balancing);
+        }
+        if let Some(health_check) = &self.health_check {
+            fields.field("health_check", health_check);
         }
         fields.finish()
     }

@@ -6,6 +6,7 @@
 mod app;
 mod assertion;
 mod filter;
+mod health;
 pub(crate) mod security;
 
 use super::schema::Default::{Is, None, Parameter, Required};
@@ -19,6 +20,7 @@ use crate::plan::balancing::EndpointSettings;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
+use health::HEALTH_CHECKS;
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -125,6 +127,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
     key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
+    key("health_checks", Switch(HEALTH_CHECKS), None, "proxies ask endpoints how they are"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),

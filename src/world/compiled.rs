@@ -4,6 +4,7 @@
 //! Left out: anything that changes while running.
 
 use super::balance::{is_even, uneven};
+use super::checks::checked_by;
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -36,6 +37,7 @@ impl Samplers {
 }
 
 /// Tables made from the plan once.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Compiled {
     /// By workload.
     pub programs: Vec<Vec<CompiledStep>>,
@@ -57,6 +59,10 @@ pub(crate) struct Compiled {
     pub has_filters: bool,
     /// Some sidecar has filters for what it receives.
     pub has_inbound_filters: bool,
+    /// Some cluster's endpoints are checked by proxies.
+    pub has_checks: bool,
+    /// By workload: the clusters that its proxies check.
+    pub checked_by: Vec<Vec<ClusterId>>,
     /// Some cluster has a limit on streams.
     pub has_max_stream: bool,
     /// The edges of authorization calls, by workload and service.
@@ -176,7 +182,10 @@ impl Compiled {
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
+        let checked_by = checked_by(plan);
         Self {
+            has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),
+            checked_by,
             has_max_stream: {
                 let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
                 pools.any(|pool| !pool.max_stream_duration.is_zero())

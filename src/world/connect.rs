@@ -190,7 +190,7 @@ impl World<'_> {
     }
 
     /// What becomes of connections to a pod: its sidecar takes them, whatever the app does.
-    fn port_of(&self, pod: u32) -> Port {
+    pub(super) fn port_of(&self, pod: u32) -> Port {
         let pod = &self.pods[pod as usize];
         if pod.is_meshed {
             Port::Listens

@@ -10,6 +10,7 @@ mod backlog;
 mod balance;
 mod build;
 mod census;
+mod checks;
 mod client;
 mod cluster;
 mod compiled;
@@ -132,6 +133,7 @@ pub(crate) struct World<'p> {
     /// By pod: what its filters remember.
     filters: BTreeMap<u32, filters::FilterState>,
     upstreams: Vec<Upstream<'p>>,
+    checks: checks::Checks,
 
     network: Network,
     nodes: Nodes,
@@ -290,6 +292,7 @@ impl World<'_> {
             Event::Churn(connection) => self.churn(connection, ticket),
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
             Event::Reopen(demand) => self.reopen(demand),
+            Event::HealthCheck(check) => self.health_check(check, ticket),
 
             Event::Renew(pod) => self.renew(pod, ticket),
             Event::Issued(pod) => self.issued(pod, ticket),
@@ -356,6 +359,10 @@ impl World<'_> {
             | Event::IdleTimeout(connection)
             | Event::Churn(connection) => {
                 self.connections.at(connection).map_or(0, |(_, connection)| connection.key.0)
+            }
+            Event::HealthCheck(check) => {
+                let check = self.checks.all.at(check);
+                check.map_or(0, |(_, check)| pod(self.upstreams[check.upstream as usize].pod))
             }
             Event::OutlierTick(upstream) => pod(self.upstreams[upstream as usize].pod),
             Event::Shared(index)

@@ -5,7 +5,7 @@
 //! when they are done.
 //!
 //! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
-//! Left out: state shared between clusters; health checks.
+//! Left out: state shared between clusters.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -66,6 +66,7 @@ impl World<'_> {
             has_tick: false,
             counts_answers: policy.counts_answers(),
             session: None,
+            checks: Vec::new(),
             connections: Vec::new(),
             gone: (0, 0),
             opened: 0,
@@ -98,6 +99,7 @@ impl World<'_> {
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
         self.tell_balance(index);
+        self.follow_checks(index);
         self.list_usable(index);
         // A list may have a hundred thousand endpoints: limits must hear of it soon.
         self.memory.grow(self.upstreams[index as usize].members.bytes());

@@ -29,7 +29,6 @@ const CLUSTER: Keys<Cluster> = &[
     ("cluster.drop_overload_percent", |cluster| cluster.drop_overload_percent.is_some()),
     ("cluster.endpoint_stale_after_ms", |cluster| cluster.endpoint_stale_after_ms.is_some()),
     ("cluster.max_connection_duration_ms", |cluster| cluster.max_connection_duration_ms.is_some()),
-    ("cluster.health_checks", |cluster| !cluster.health_checks.is_empty()),
 ];
 
 const ENDPOINT: Keys<Endpoint> =

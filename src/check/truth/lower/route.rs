@@ -17,13 +17,16 @@ use std::net::Ipv4Addr;
 pub(super) fn is_accepted(config: &Config) -> bool {
     config.proxies.iter().all(|proxy| {
         let validates = proxy.listener.validate_clusters.unwrap_or(proxy.dynamic.is_empty());
+        // Envoy takes no more than one health check a cluster.
+        let checks_twice = proxy.clusters.iter().any(|cluster| 1 < cluster.health_checks.len());
         let known = |name: &str| proxy.clusters.iter().any(|cluster| cluster.name == name);
-        proxy.routes.iter().all(|route| {
-            let split = split(proxy, route);
-            let has_weight =
-                route.weighted_clusters.is_none() || split.iter().any(|(_, weight)| 0 < *weight);
-            has_weight && (!validates || split.iter().all(|(name, _)| known(name)))
-        })
+        !checks_twice
+            && proxy.routes.iter().all(|route| {
+                let split = split(proxy, route);
+                let has_weight = route.weighted_clusters.is_none()
+                    || split.iter().any(|(_, weight)| 0 < *weight);
+                has_weight && (!validates || split.iter().all(|(name, _)| known(name)))
+            })
     })
 }
 
