@@ -248,6 +248,8 @@ pub struct ClusterPolicy {
     pub pool: ConnectionPool,
     /// Below this healthy share (strictly) all endpoints are used; 0 for never.
     pub panic_threshold: f64,
+    /// Share of the requests that are dropped, 0 to 1 (Envoy's `drop_overloads`).
+    pub drop_overload: f64,
     /// Active health, if asked for.
     pub health_check: Option<Box<HealthCheck>>,
     /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
@@ -274,6 +276,9 @@ impl fmt::Debug for ClusterPolicy {
             .field("panic_threshold", &self.panic_threshold);
         if let Some(balancing) = &self.balancing {
             fields.field("balancing", balancing);
+        }
+        if 0.0 < self.drop_overload {
+            fields.field("drop_overload", &self.drop_overload);
         }
         if let Some(health_check) = &self.health_check {
             fields.field("health_check", health_check);
@@ -312,7 +317,7 @@ pub enum Destination {
 }
 
 /// A rule: match to weighted clusters, with its time-out and retries.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct RouteRule {
     /// Any of these; empty matches everything.
     pub matches: Vec<RouteMatch>,
@@ -321,6 +326,8 @@ pub struct RouteRule {
     /// The status that the proxy answers itself, without an upstream: a direct response, or a
     /// redirect.
     pub direct: Option<u16>,
+    /// The status of a request whose cluster is not there; none for Envoy's 503.
+    pub missing_status: Option<u16>,
     /// Limit on the whole request with its retries; zero for none.
     pub timeout: Duration,
     /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
@@ -328,6 +335,24 @@ pub struct RouteRule {
     pub idle_timeout: Duration,
     /// Retries.
     pub retry: RetryPolicy,
+}
+
+impl fmt::Debug for RouteRule {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("RouteRule");
+        fields
+            .field("matches", &self.matches)
+            .field("split", &self.split)
+            .field("direct", &self.direct)
+            .field("timeout", &self.timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("retry", &self.retry);
+        if let Some(status) = &self.missing_status {
+            fields.field("missing_status", status);
+        }
+        fields.finish()
+    }
 }
 
 /// One revision of how requests to a service are routed.

@@ -166,6 +166,13 @@ pub enum Action {
         /// The workloads whose ready pods are the endpoints.
         workloads: Vec<WorkloadId>,
     },
+    /// The control plane tells another definition of a cluster. At time zero: how it begins.
+    DefineCluster {
+        /// The cluster that routes name.
+        cluster: ClusterId,
+        /// The one that stands for it from now on; none if it is not there.
+        definition: Option<ClusterId>,
+    },
     /// The control plane says something else of endpoints; what is not given stays.
     DescribeEndpoints {
         /// Those of these workloads.

@@ -78,6 +78,7 @@ impl<'p> World<'p> {
                 Scopes::new(plan),
                 universe.services.iter().map(|service| service.route).collect(),
                 super::settings::initial(plan),
+                super::definitions::initial(plan),
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),

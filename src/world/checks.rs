@@ -115,6 +115,8 @@ impl<'p> World<'p> {
         if record.is_meshed || role == Role::Gateway {
             for place in 0..self.compiled.checked_by[workload.index()].len() {
                 let cluster = self.compiled.checked_by[workload.index()][place];
+                let seen = self.seen(pod).cds;
+                let Some(cluster) = self.config.definition(cluster, seen) else { continue };
                 let upstream = self.upstream(pod, cluster);
                 self.catch_up(upstream);
             }
@@ -126,14 +128,15 @@ impl<'p> World<'p> {
         for place in 0..self.checks.upstreams.len() {
             let index = self.checks.upstreams[place];
             let pod = self.upstreams[index as usize].pod;
-            if of.is_none_or(|of| of == pod) && self.is_client(pod) {
+            let is_left = self.upstreams[index as usize].is_left;
+            if !is_left && of.is_none_or(|of| of == pod) && self.is_client(pod) {
                 self.catch_up(index);
             }
         }
     }
 
     /// The endpoints of an upstream are another list from now on.
-    pub(super) fn follow_checks(&mut self, index: u32) {
+    pub(super) fn follow_checks(&mut self, index: u32, is_first: bool) {
         let upstream = &mut self.upstreams[index as usize];
         if upstream.policy.health_check.is_none() {
             return;
@@ -150,7 +153,7 @@ impl<'p> World<'p> {
         for pod in list {
             let id = match old.binary_search_by_key(&pod, |(pod, _)| *pod) {
                 Ok(place) => old[place].1,
-                Err(_) => self.check_anew(index, pod),
+                Err(_) => self.check_anew(index, pod, is_first),
             };
             checks.push((pod, id));
         }
@@ -161,8 +164,8 @@ impl<'p> World<'p> {
         }
     }
 
-    /// An endpoint is checked from now on.
-    fn check_anew(&mut self, index: u32, pod: u32) -> Id<Check> {
+    /// An endpoint is checked from now on; with the first list it has been, while the cluster warmed.
+    fn check_anew(&mut self, index: u32, pod: u32, is_first: bool) -> Id<Check> {
         let id = self.checks.all.insert(Check {
             upstream: index,
             pod,
@@ -174,12 +177,16 @@ impl<'p> World<'p> {
         });
         let Some(policy) = self.check_policy(index) else { return id };
         let key = self.check_key(id);
-        let first = if self.now == Time::ZERO {
+        let first = if is_first {
             let (answer, _) = self.ask(id, policy);
             self.conclude(id, policy, answer);
             // A moment ago: less than an interval.
-            let gone = Duration::from_ns(below_of(policy.interval, key.draw(0, PHASE)));
-            let has_traffic = self.plan.start == Start::Stationary;
+            let gone = if self.now == Time::ZERO {
+                Duration::from_ns(below_of(policy.interval, key.draw(0, PHASE)))
+            } else {
+                Duration::ZERO
+            };
+            let has_traffic = self.now == Time::ZERO && self.plan.start == Start::Stationary;
             let wait = wait(policy, has_traffic, key.draw(0, INTERVAL));
             Duration::from_ns(wait.ns().saturating_sub(gone.ns()))
         } else {

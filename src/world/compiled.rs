@@ -5,6 +5,7 @@
 
 use super::balance::{is_even, uneven};
 use super::checks::checked_by;
+use super::definitions::originals;
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -15,7 +16,7 @@ use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::filter::Filter;
 use crate::plan::policy::Destination;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::universe::{CallSite, ClassId, Cluster, ClusterId, ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -59,6 +60,10 @@ pub(crate) struct Compiled {
     pub has_filters: bool,
     /// Some sidecar has filters for what it receives.
     pub has_inbound_filters: bool,
+    /// By cluster that stands for another: that one.
+    pub originals: BTreeMap<ClusterId, ClusterId>,
+    /// Clusters come and go, or drop a share of their requests.
+    pub has_cluster_rules: bool,
     /// Some cluster's endpoints are checked by proxies.
     pub has_checks: bool,
     /// By workload: the clusters that its proxies check.
@@ -183,7 +188,11 @@ impl Compiled {
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
         let checked_by = checked_by(plan);
+        let originals = originals(plan);
+        let drops = |cluster: &Cluster| 0.0 < cluster.policy.drop_overload;
         Self {
+            has_cluster_rules: !originals.is_empty() || universe.clusters.iter().any(drops),
+            originals,
             has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),
             checked_by,
             has_max_stream: {

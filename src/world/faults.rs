@@ -78,6 +78,7 @@ impl World<'_> {
                 self.list_endpoints(*cluster);
                 self.schedule_watch();
             }
+            Action::DefineCluster { cluster, .. } => self.redefine(*cluster, cause),
             Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
             Action::PeerAuthentication { workloads, .. } => {
                 self.tell_peer_authentication(workloads);

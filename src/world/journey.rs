@@ -13,7 +13,7 @@ use super::compiled::Target;
 use super::event::Event;
 use super::network::{Links, Transit};
 use super::pick::{Pick, make_host, pick_endpoint};
-use super::routing::weighted;
+use super::routing::{missing, weighted};
 use super::state::{Attempt, Call, Connection, Held, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
@@ -131,9 +131,16 @@ impl World<'_> {
             match weighted(&rule.split, lanes.weights, key.draw(0, purpose::SPLIT)) {
                 Destination::Cluster(cluster) => *cluster,
                 Destination::Missing(_) => {
-                    return self.end_early(id, Outcome::failure(Details::ClusterNotFound));
+                    return self.end_early(id, missing(rule));
                 }
             }
+        };
+        let (cluster, lanes) = if self.compiled.has_cluster_rules {
+            let missing = missing(&plan.universe.routes[route.index()].rules[rule as usize]);
+            let Some(found) = self.find_cluster(id, cluster, missing) else { return };
+            (found, &self.compiled.rules[route.index()][rule as usize])
+        } else {
+            (cluster, lanes)
         };
         let timeout = match lanes.timeout {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),

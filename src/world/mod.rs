@@ -18,6 +18,7 @@ mod config;
 mod connect;
 mod connection;
 mod control;
+mod definitions;
 mod detour;
 pub mod estimate;
 pub mod event;

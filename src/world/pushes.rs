@@ -22,6 +22,7 @@ impl World<'_> {
     pub(super) fn watch(&mut self) {
         self.config.watch();
         if self.control.replicas.is_empty() {
+            self.tell_definitions(None);
             self.tell_checks(None);
         }
         for index in 0..self.control.replicas.len() {
@@ -116,6 +117,7 @@ impl World<'_> {
         self.set_pushing(index, None);
         self.recount(index);
         self.leave_gone_endpoints(index);
+        self.tell_definitions(Some(index));
         self.tell_checks(Some(index));
         self.control.counts.pushes += 1;
         if let Some(since) = stale_since

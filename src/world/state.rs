@@ -301,6 +301,8 @@ pub(crate) struct Upstream<'p> {
     /// Outlier detection compares endpoints by their answers.
     pub counts_answers: bool,
     pub session: Option<SessionTicket>,
+    /// Its proxy was told that the cluster is gone, or another one.
+    pub is_left: bool,
     /// By endpoint, in pod order: its active health checks.
     pub checks: Vec<(u32, Id<Check>)>,
     /// Connections open or being opened.

@@ -86,6 +86,9 @@ impl World<'_> {
     /// The back-off is over.
     pub(super) fn backed_off(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
+            if self.compiled.has_cluster_rules && !self.find_cluster_again(id) {
+                return;
+            }
             self.catch_up(self.calls[id].upstream);
             self.log_retry(id);
             self.try_endpoint(id);

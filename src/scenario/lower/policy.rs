@@ -84,6 +84,7 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
             churn_per_s: own.connections.churn.0,
         },
         panic_threshold: cluster.panic_threshold,
+        drop_overload: 0.0,
         health_check: None,
         balancing: None,
     }

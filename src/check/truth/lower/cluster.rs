@@ -60,6 +60,7 @@ pub(super) fn policy(
             churn_per_s: 0.0,
         },
         panic_threshold: cluster.healthy_panic_threshold_percent.unwrap_or(50.0) / 100.0,
+        drop_overload: cluster.drop_overload_percent.unwrap_or(0.0) / 100.0,
         health_check: cluster.health_checks.first().map(|one| Box::new(health_check(one))),
         balancing: balancing(cluster, hash_on, zones),
     }

@@ -5,7 +5,6 @@
 
 use super::super::schema::config::{Behaviour, Cluster, Config, Endpoint, Load, Proxy, Route};
 use super::super::schema::step::Verb;
-use super::super::schema::words::Discovery;
 use std::collections::BTreeSet;
 
 /// A key, and whether a table uses it in a way that has no counterpart.
@@ -16,20 +15,13 @@ const PROXY: Keys<Proxy> = &[("listener.per_request_buffer_limit_bytes", |proxy|
 })];
 
 const ROUTE: Keys<Route> = &[
-    ("route.cluster_not_found_status", |route| {
-        route.cluster_not_found_status.is_some_and(|status| status != 503)
-    }),
     ("route.hedge_on_per_try_timeout", |route| route.hedge_on_per_try_timeout == Some(true)),
     ("route.mirror", |route| route.mirror.is_some()),
 ];
 
-const CLUSTER: Keys<Cluster> = &[
-    ("cluster.discovery=eds_rest", |cluster| cluster.discovery == Some(Discovery::EdsRest)),
-    ("cluster without endpoints", |cluster| cluster.endpoints.is_none()),
-    ("cluster.drop_overload_percent", |cluster| cluster.drop_overload_percent.is_some()),
-    ("cluster.endpoint_stale_after_ms", |cluster| cluster.endpoint_stale_after_ms.is_some()),
-    ("cluster.max_connection_duration_ms", |cluster| cluster.max_connection_duration_ms.is_some()),
-];
+const CLUSTER: Keys<Cluster> = &[("cluster.max_connection_duration_ms", |cluster| {
+    cluster.max_connection_duration_ms.is_some()
+})];
 
 const ENDPOINT: Keys<Endpoint> =
     &[("endpoint.connect_delay_ms", |endpoint| endpoint.connect_delay_ms.is_some())];
@@ -47,14 +39,10 @@ const LOAD: Keys<Load> = &[
 ];
 
 const STEP: Keys<Verb> = &[
-    ("step.cds_add", |verb| matches!(verb, Verb::CdsAdd(_))),
-    ("step.cds_remove", |verb| matches!(verb, Verb::CdsRemove)),
-    ("step.cds_modify", |verb| matches!(verb, Verb::CdsModify { .. })),
     ("step.lds_update", |verb| matches!(verb, Verb::LdsUpdate(_))),
     ("step.lds_remove", |verb| matches!(verb, Verb::LdsRemove)),
     ("step.proxy_drain", |verb| matches!(verb, Verb::ProxyDrain)),
     ("step.proxy_healthcheck_fail", |verb| matches!(verb, Verb::ProxyHealthcheckFail)),
-    ("step.control_plane_down", |verb| matches!(verb, Verb::ControlPlaneDown)),
 ];
 
 /// The keys of a configuration for which there is nothing, in the order of their names.
@@ -95,6 +83,8 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
                 }
             }
             Verb::RdsSwitch(routes) => routes.iter().for_each(|route| found.route(route)),
+            Verb::CdsAdd(cluster) => found.cluster(cluster),
+            Verb::CdsModify { set, .. } => found.cluster(set),
             Verb::HostBehaviour(behaviour) => found.look(BEHAVIOUR, behaviour),
             _ => {}
         }

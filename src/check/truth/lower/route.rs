@@ -159,6 +159,7 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
             (None, Some(_)) => Some(301),
             (None, None) => None,
         },
+        missing_status: route.cluster_not_found_status,
         // Envoy's defaults are 15 s and 5 min.
         timeout: ms(route.timeout_ms.unwrap_or(15_000.0)),
         idle_timeout: ms(idle_ms.unwrap_or(300_000.0)),

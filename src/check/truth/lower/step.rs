@@ -1,38 +1,25 @@
-//! Steps that change proxies and what they are told; those that change hosts stand in `host`.
+//! Steps that change proxies and what they are told; those that change hosts stand in `host`, those that
+//! change clusters and their endpoints in `discovery`.
 //!
 //! Source: the schema `envoy-lab/2`.
 //! Left out: what `gaps` lists.
 
-use super::super::schema::config::{Config, Endpoint};
+use super::super::schema::config::Config;
 use super::super::schema::step::{Step, Verb};
 use super::{Ids, endpoint, event, number, route, tls};
 use crate::kernel::time::Duration;
 use crate::plan::timeline::{Action, PodSet, TimelineEvent};
-use crate::plan::universe::{ClusterId, RouteId, ServiceId, Universe, WorkloadId};
-use std::collections::BTreeMap;
+use crate::plan::universe::{RouteId, ServiceId, Universe};
 
 /// The timeline of all steps; new route tables go into the universe.
 pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> Vec<TimelineEvent> {
     let mut events = Vec::new();
-    let mut told: BTreeMap<ClusterId, Vec<WorkloadId>> = BTreeMap::new();
     for (index, step) in config.steps.iter().enumerate() {
         let mut add = |lasts: Option<Duration>, action: Action| {
             let id = format!("step {index}: {} {}", step.word, step.target);
             events.push(event(id, step.at_s, lasts, action));
         };
         match &step.verb {
-            Verb::EdsRemove(_) | Verb::EdsAdd(_) | Verb::EdsSet(_) => {
-                for ((_, name), cluster) in &ids.clusters {
-                    if *name == step.target {
-                        let list = told.entry(*cluster).or_insert_with(|| {
-                            universe.clusters[cluster.index()].workloads.clone()
-                        });
-                        change(list, &step.verb, ids);
-                        let (cluster, workloads) = (*cluster, list.clone());
-                        add(None, Action::SetEndpoints { cluster, workloads });
-                    }
-                }
-            }
             Verb::EdsSetHealth(endpoints) => {
                 for one in endpoints {
                     let said = endpoint::of(one);
@@ -82,21 +69,4 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
 
 fn resumes(later: &Step, freeze: &Step) -> bool {
     matches!(later.verb, Verb::ProxyResume) && later.target == freeze.target
-}
-
-/// A list of endpoints after a step.
-fn change(list: &mut Vec<WorkloadId>, verb: &Verb, ids: &Ids) {
-    let hosts = |endpoints: &[Endpoint]| -> Vec<WorkloadId> {
-        endpoints.iter().map(|one| ids.workload(&one.host)).collect()
-    };
-    match verb {
-        Verb::EdsRemove(names) => {
-            list.retain(|id| !names.iter().any(|name| ids.workload(name) == *id));
-        }
-        Verb::EdsAdd(endpoints) => list.extend(hosts(endpoints)),
-        Verb::EdsSet(endpoints) => *list = hosts(endpoints),
-        _ => {}
-    }
-    list.sort_unstable();
-    list.dedup();
 }
