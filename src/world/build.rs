@@ -68,6 +68,8 @@ impl<'p> World<'p> {
             filters: BTreeMap::new(),
             upstreams: Vec::new(),
             checks: super::checks::Checks::default(),
+            listeners: BTreeMap::new(),
+            drains: BTreeMap::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
             // No more than there are: a vector that doubles wastes up to half of it.

@@ -62,6 +62,8 @@ pub(crate) struct Compiled {
     pub has_inbound_filters: bool,
     /// By cluster that stands for another: that one.
     pub originals: BTreeMap<ClusterId, ClusterId>,
+    /// The connections of clients matter.
+    pub has_listeners: bool,
     /// Clusters come and go, or drop a share of their requests.
     pub has_cluster_rules: bool,
     /// Some cluster's endpoints are checked by proxies.
@@ -191,6 +193,7 @@ impl Compiled {
         let originals = originals(plan);
         let drops = |cluster: &Cluster| 0.0 < cluster.policy.drop_overload;
         Self {
+            has_listeners: super::listeners::matter(plan),
             has_cluster_rules: !originals.is_empty() || universe.clusters.iter().any(drops),
             originals,
             has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),

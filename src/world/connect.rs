@@ -169,7 +169,9 @@ impl World<'_> {
             return self.resend_syn(id);
         }
         let is_same = self.pods[connection.pod as usize].birth == connection.birth;
-        let accepts = port == Port::Listens && self.is_listening(connection.pod);
+        let accepts = port == Port::Listens
+            && self.is_listening(connection.pod)
+            && !self.is_shut(connection.pod);
         // A pod that came back listens for connections that were meant for it before.
         let record = &mut self.connections[id];
         record.birth =

@@ -107,12 +107,16 @@ impl World<'_> {
         class: ClassId,
         key: Key,
     ) {
+        if self.compiled.has_listeners && !self.enter_listener(id) {
+            return;
+        }
         if self.compiled.has_filters && !self.pass_filters(id) {
             return;
         }
         let version = self.seen(pod).rds;
         let plan = self.plan;
-        let rule = self.config.route(service, version).and_then(|route| {
+        let own = if self.compiled.has_listeners { self.routes_of_chain(id) } else { None };
+        let rule = own.or_else(|| self.config.route(service, version)).and_then(|route| {
             let table = &plan.universe.routes[route.index()];
             Some((route, table.rule_of_class[class.index()]?))
         });

@@ -30,6 +30,7 @@ mod gaps;
 mod gauges;
 mod journey;
 mod ledger;
+mod listeners;
 mod members;
 mod memory;
 mod network;
@@ -135,6 +136,9 @@ pub(crate) struct World<'p> {
     filters: BTreeMap<u32, filters::FilterState>,
     upstreams: Vec<Upstream<'p>>,
     checks: checks::Checks,
+    /// By pod: listeners whose clients matter, and proxies that drain.
+    listeners: BTreeMap<u32, listeners::Listener>,
+    drains: BTreeMap<u32, listeners::Drain>,
 
     network: Network,
     nodes: Nodes,
@@ -389,10 +393,5 @@ impl World<'_> {
             Event::Reopen(demand) => self.demand_hash(demand),
             Event::Watch(_) | Event::Interval(_) | Event::ReadGauges(_) | Event::Window(_) => 0,
         }
-    }
-
-    /// The event concerns something that is gone.
-    fn stale(&mut self) {
-        self.is_stale = true;
     }
 }

@@ -51,6 +51,8 @@ pub(crate) enum Held {
     Delay,
     /// An authorization service is asked.
     Authorization,
+    /// Its client could not connect: its proxy knows nothing of it.
+    AtDoor,
 }
 
 /// A request as its client proxy sees it; ends exactly once.

@@ -111,6 +111,9 @@ impl World<'_> {
         let cause = if sample.is_ok { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
+        if self.compiled.has_listeners {
+            self.leave_listener(id);
+        }
         self.close_call(id);
         self.recorder.ended(self.now, ended);
         match parent {

@@ -38,12 +38,7 @@ const LOAD: Keys<Load> = &[
     ("load.abort_after_ms", |load| load.abort_after_ms.is_some()),
 ];
 
-const STEP: Keys<Verb> = &[
-    ("step.lds_update", |verb| matches!(verb, Verb::LdsUpdate(_))),
-    ("step.lds_remove", |verb| matches!(verb, Verb::LdsRemove)),
-    ("step.proxy_drain", |verb| matches!(verb, Verb::ProxyDrain)),
-    ("step.proxy_healthcheck_fail", |verb| matches!(verb, Verb::ProxyHealthcheckFail)),
-];
+const STEP: Keys<Verb> = &[];
 
 /// The keys of a configuration for which there is nothing, in the order of their names.
 pub(super) fn gaps(config: &Config) -> Vec<String> {
@@ -82,7 +77,11 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
                     found.endpoint(endpoint);
                 }
             }
-            Verb::RdsSwitch(routes) => routes.iter().for_each(|route| found.route(route)),
+            Verb::RdsSwitch(routes) | Verb::LdsUpdate(routes) => {
+                for route in routes {
+                    found.route(route);
+                }
+            }
             Verb::CdsAdd(cluster) => found.cluster(cluster),
             Verb::CdsModify { set, .. } => found.cluster(set),
             Verb::HostBehaviour(behaviour) => found.look(BEHAVIOUR, behaviour),

@@ -8,7 +8,7 @@ use super::super::schema::config::Config;
 use super::super::schema::step::{Step, Verb};
 use super::{Ids, endpoint, event, number, route, tls};
 use crate::kernel::time::Duration;
-use crate::plan::timeline::{Action, PodSet, TimelineEvent};
+use crate::plan::timeline::{Action, Listening, PodSet, TimelineEvent};
 use crate::plan::universe::{RouteId, ServiceId, Universe};
 
 /// The timeline of all steps; new route tables go into the universe.
@@ -44,6 +44,17 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
                 let service = ids.services.get(&config.entry).copied().unwrap_or(ServiceId(0));
                 add(None, Action::SetRoutes { service, route });
             }
+            Verb::LdsUpdate(_) | Verb::LdsRemove => {
+                if let Some(action) = listener(config, ids, universe, &step.verb) {
+                    add(None, action);
+                }
+            }
+            Verb::ProxyDrain | Verb::ProxyHealthcheckFail => {
+                let pods = PodSet::One(ids.workload(&step.target), 0);
+                let is_drain = matches!(step.verb, Verb::ProxyDrain);
+                let drain = is_drain.then(|| drain_time(config, &step.target));
+                add(None, Action::DrainProxies { pods, drain });
+            }
             Verb::ProxyFreeze => {
                 let resumed = config.steps[index..].iter().find(|later| resumes(later, step));
                 let frozen = resumed.map(|later| Duration::from_s_f64(later.at_s - step.at_s));
@@ -65,6 +76,26 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
         }
     }
     events
+}
+
+/// What LDS does to the listener of the entry.
+fn listener(config: &Config, ids: &Ids, universe: &mut Universe, verb: &Verb) -> Option<Action> {
+    let proxy = config.proxies.iter().find(|one| one.name == config.entry)?;
+    let listening = match verb {
+        Verb::LdsUpdate(routes) => {
+            universe.routes.push(route::table(proxy, routes, ids, &universe.classes));
+            Listening::Routes(RouteId(number(universe.routes.len() - 1)))
+        }
+        _ => Listening::Gone,
+    };
+    let drain = drain_time(config, &proxy.name);
+    Some(Action::SetListener { workload: ids.workload(&proxy.name), listening, drain })
+}
+
+/// How long a proxy drains: Envoy's `--drain-time-s` is 600 by default.
+fn drain_time(config: &Config, proxy: &str) -> Duration {
+    let proxy = config.proxies.iter().find(|one| one.name == proxy);
+    Duration::from_s_f64(proxy.and_then(|one| one.drain_time_s).unwrap_or(600.0))
 }
 
 fn resumes(later: &Step, freeze: &Step) -> bool {
