@@ -3,16 +3,12 @@
 //! Source: the schema `envoy-lab/2`, key by key, against `plan`.
 //! Left out: keys that change nothing that is compared (names, `drain_time_s` without a drain).
 
-use super::super::schema::config::{Behaviour, Cluster, Config, Endpoint, Load, Proxy, Route};
+use super::super::schema::config::{Behaviour, Cluster, Config, Endpoint, Load, Route};
 use super::super::schema::step::Verb;
 use std::collections::BTreeSet;
 
 /// A key, and whether a table uses it in a way that has no counterpart.
 type Keys<T> = &'static [(&'static str, fn(&T) -> bool)];
-
-const PROXY: Keys<Proxy> = &[("listener.per_request_buffer_limit_bytes", |proxy| {
-    proxy.listener.per_request_buffer_limit_bytes.is_some()
-})];
 
 const ROUTE: Keys<Route> = &[
     ("route.hedge_on_per_try_timeout", |route| route.hedge_on_per_try_timeout == Some(true)),
@@ -44,7 +40,6 @@ const STEP: Keys<Verb> = &[];
 pub(super) fn gaps(config: &Config) -> Vec<String> {
     let mut found = Found::default();
     for proxy in &config.proxies {
-        found.look(PROXY, proxy);
         if config.proxies.iter().any(|other| other.workers != proxy.workers) {
             found.add("proxy.workers that differ".to_owned());
         }

@@ -374,6 +374,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_body_that_is_not_kept_is_not_sent_again() {
+        let retries = |limit: Option<u64>, body: u64| {
+            let mut case = case();
+            case["proxies"][0]["routes"][0]["retry_policy"] =
+                json!({"retry_on": ["5xx"], "num_retries": 2});
+            if let Some(limit) = limit {
+                case["proxies"][0]["listener"]["per_request_buffer_limit_bytes"] = json!(limit);
+            }
+            case["load"][0]["body_bytes"] = json!(body);
+            let Lowering::Plan(lowered) = lowered(case) else { panic!("a plan") };
+            let table = &lowered.plan.universe.routes[0];
+            table.rule(crate::plan::universe::ClassId(0)).map(|rule| rule.retry.retries)
+        };
+        assert_eq!(retries(Some(1000), 1000), Some(2));
+        assert_eq!(retries(Some(1000), 1001), Some(0));
+        assert_eq!(retries(None, 1_048_576), Some(2));
+        assert_eq!(retries(None, 2_000_000), Some(0));
+    }
+
     /// What stands for `svc` and the sizes of lists of endpoints, in time's order.
     fn discovered(cluster: &Value, steps: &Value) -> Vec<String> {
         let mut case = case();

@@ -5,7 +5,7 @@
 
 use super::super::schema::config::{Config, Proxy, RetryPolicy as Retry, Route};
 use super::super::schema::words::Predicate;
-use super::{Ids, ms};
+use super::{Ids, load, ms};
 use crate::kernel::time::Duration;
 use crate::plan::policy::{Destination, PathMatch, RetryOn, RetryPolicy, RouteMatch};
 use crate::plan::policy::{RouteRule, RouteTable};
@@ -74,6 +74,10 @@ pub(super) fn table(
     }
 }
 
+/// How much of a request Envoy keeps for its retries by default
+/// (`per_connection_buffer_limit_bytes`).
+const BUFFER_LIMIT: u64 = 1 << 20;
+
 /// The rule of a class whose headers choose the cluster or change the policy; none if they do not.
 fn overridden(
     proxy: &Proxy,
@@ -114,6 +118,13 @@ fn overridden(
         if let Some(retries) = header("x-envoy-max-retries").and_then(|text| text.parse().ok()) {
             own.retry.retries = retries;
         }
+    }
+    // A body that is too long to be kept is not sent again (`retry_or_shadow_abandoned`).
+    let length = header(load::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+    let kept = proxy.listener.per_request_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT);
+    if length.is_some_and(|length| kept < length) && own.retry != no_retry() {
+        let RetryPolicy { per_try_timeout, per_try_idle_timeout, .. } = own.retry;
+        own.retry = RetryPolicy { per_try_timeout, per_try_idle_timeout, ..no_retry() };
     }
     (own != *rule).then_some(own)
 }
