@@ -4,6 +4,8 @@
 //! Left out: TCP and gRPC checks, jitter in percent, `always_log`, connections kept between checks.
 
 use crate::kernel::time::Duration;
+use crate::plan::universe::Behaviour;
+use std::fmt;
 
 /// How endpoints are asked.
 #[derive(Clone, PartialEq, Debug)]
@@ -14,6 +16,8 @@ pub struct HealthCheck {
     pub interval: Duration,
     /// A draw below this is added to `interval`.
     pub interval_jitter: Duration,
+    /// The first check of an endpoint that joins waits for a draw below this.
+    pub initial_jitter: Duration,
     /// The same before its first request; Envoy's default is 60 s.
     pub no_traffic_interval: Duration,
     /// Failures in a row after which a healthy endpoint is unhealthy, at least 1.
@@ -23,4 +27,29 @@ pub struct HealthCheck {
     /// Statuses that count towards the threshold, from first to last; other bad ones do not wait
     /// for it.
     pub retriable_statuses: Vec<(u16, u16)>,
+}
+
+/// What active health checks of an endpoint get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CheckReply {
+    /// A status; none for that of other requests.
+    pub status: Option<u16>,
+    /// After this; none for the time of other requests.
+    pub delay: Option<Duration>,
+}
+
+impl fmt::Debug for Behaviour {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Behaviour");
+        fields
+            .field("port", &self.port)
+            .field("reply", &self.reply)
+            .field("has_body", &self.has_body)
+            .field("closes", &self.closes);
+        if let Some(check) = &self.check {
+            fields.field("check", check);
+        }
+        fields.finish()
+    }
 }

@@ -1,4 +1,4 @@
-//! Whether a request matches a rule of a route table.
+//! What a rule of a route table matches, and whether a request does.
 //!
 //! All parts of a match must hold. Paths are compared without their query.
 //!
@@ -6,8 +6,63 @@
 //! there never matches, inverted or not, unless its presence itself is asked for.
 //! Left out: ranges, runtime fractions, gRPC and TLS contexts; case-insensitive paths.
 
-use super::policy::{HeaderMatch, PathMatch, RouteMatch, ValueMatch};
+use super::pattern::Pattern;
 use super::universe::RequestClass;
+
+/// How a path is matched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Its beginning, at segment boundaries or not, as Envoy's plain prefix.
+    Prefix(String),
+    /// All of it, by a regular expression or a template.
+    Pattern(Pattern),
+}
+
+/// What a header must be like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeaderMatch {
+    /// In lower case.
+    pub name: String,
+    /// Its value.
+    pub value: ValueMatch,
+    /// It must not be like that. A header that is not there is like nothing, inverted or not; but
+    /// one that must not be present must not be there.
+    pub invert: bool,
+}
+
+/// What a value must be like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ValueMatch {
+    /// Whatever it is.
+    Present,
+    /// The whole of it.
+    Exact(String),
+    /// Its beginning.
+    Prefix(String),
+    /// Its end.
+    Suffix(String),
+    /// Some of it.
+    Contains(String),
+    /// All of it, by a regular expression.
+    Regex(Pattern),
+}
+
+/// A condition on a request. All that is set must hold.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RouteMatch {
+    /// Path.
+    pub path: Option<PathMatch>,
+    /// Method, in capitals.
+    pub method: Option<String>,
+    /// Whom the request is for.
+    pub authority: Option<String>,
+    /// Headers that all must match.
+    pub headers: Vec<HeaderMatch>,
+    /// Parameters of the query that must have exactly these values.
+    pub query: Vec<(String, String)>,
+}
 
 /// Whether it does; `authority` is whom requests are for that have no `host` header.
 #[must_use]
@@ -51,7 +106,6 @@ fn is_like(wanted: &HeaderMatch, value: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::pattern::Pattern;
 
     fn class(path: &str, headers: &[(&str, &str)]) -> RequestClass {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));

@@ -3,9 +3,10 @@
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
 //! Left out: filters, subsets by arbitrary labels.
 
-use super::pattern::Pattern;
+use super::matching::RouteMatch;
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
+use crate::plan::health_check::HealthCheck;
 use crate::plan::outlier::OutlierForms;
 use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
@@ -250,6 +251,10 @@ pub struct ClusterPolicy {
     pub panic_threshold: f64,
     /// Changes of health within this time of the last update are told together; 0 for at once.
     pub merge_window: Duration,
+    /// Share of the requests that are dropped, 0 to 1 (Envoy's `drop_overloads`).
+    pub drop_overload: f64,
+    /// Active health, if asked for.
+    pub health_check: Option<Box<HealthCheck>>,
     /// What few clusters ask for beyond the balancer; none for Envoy's defaults.
     pub balancing: Option<Box<Balancing>>,
 }
@@ -278,67 +283,18 @@ impl fmt::Debug for ClusterPolicy {
         if let Some(balancing) = &self.balancing {
             fields.field("balancing", balancing);
         }
+        if 0.0 < self.drop_overload {
+            fields.field("drop_overload", &self.drop_overload);
+        }
+        if let Some(health_check) = &self.health_check {
+            fields.field("health_check", health_check);
+        }
         fields.finish()
     }
 }
 
 /// Envoy's `update_merge_window`, which no mesh changes.
 pub const MERGE_WINDOW: Duration = Duration::from_ms(1000);
-
-/// How a path is matched.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PathMatch {
-    /// The whole path.
-    Exact(String),
-    /// Its beginning, at segment boundaries or not, as Envoy's plain prefix.
-    Prefix(String),
-    /// All of it, by a regular expression or a template.
-    Pattern(Pattern),
-}
-
-/// What a header must be like.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HeaderMatch {
-    /// In lower case.
-    pub name: String,
-    /// Its value.
-    pub value: ValueMatch,
-    /// It must not be like that. A header that is not there is like nothing, inverted or not; but
-    /// one that must not be present must not be there.
-    pub invert: bool,
-}
-
-/// What a value must be like.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ValueMatch {
-    /// Whatever it is.
-    Present,
-    /// The whole of it.
-    Exact(String),
-    /// Its beginning.
-    Prefix(String),
-    /// Its end.
-    Suffix(String),
-    /// Some of it.
-    Contains(String),
-    /// All of it, by a regular expression.
-    Regex(Pattern),
-}
-
-/// A condition on a request. All that is set must hold.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct RouteMatch {
-    /// Path.
-    pub path: Option<PathMatch>,
-    /// Method, in capitals.
-    pub method: Option<String>,
-    /// Whom the request is for.
-    pub authority: Option<String>,
-    /// Headers that all must match.
-    pub headers: Vec<HeaderMatch>,
-    /// Parameters of the query that must have exactly these values.
-    pub query: Vec<(String, String)>,
-}
 
 /// Where a share of the requests goes.
 #[derive(Clone, PartialEq, Debug)]
@@ -350,7 +306,7 @@ pub enum Destination {
 }
 
 /// A rule: match to weighted clusters, with its time-out and retries.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct RouteRule {
     /// Any of these; empty matches everything.
     pub matches: Vec<RouteMatch>,
@@ -359,6 +315,8 @@ pub struct RouteRule {
     /// The status that the proxy answers itself, without an upstream: a direct response, or a
     /// redirect.
     pub direct: Option<u16>,
+    /// The status of a request whose cluster is not there; none for Envoy's 503.
+    pub missing_status: Option<u16>,
     /// Limit on the whole request with its retries; zero for none.
     pub timeout: Duration,
     /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
@@ -366,6 +324,24 @@ pub struct RouteRule {
     pub idle_timeout: Duration,
     /// Retries.
     pub retry: RetryPolicy,
+}
+
+impl fmt::Debug for RouteRule {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("RouteRule");
+        fields
+            .field("matches", &self.matches)
+            .field("split", &self.split)
+            .field("direct", &self.direct)
+            .field("timeout", &self.timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("retry", &self.retry);
+        if let Some(status) = &self.missing_status {
+            fields.field("missing_status", status);
+        }
+        fields.finish()
+    }
 }
 
 /// One revision of how requests to a service are routed.

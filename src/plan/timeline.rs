@@ -74,6 +74,15 @@ pub enum PodSet {
     Of(Vec<WorkloadId>, f64),
 }
 
+/// What new connections to a gateway find.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listening {
+    /// A filter chain with these routes.
+    Routes(RouteId),
+    /// Nothing.
+    Gone,
+}
+
 /// What an event does.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
@@ -165,6 +174,30 @@ pub enum Action {
         cluster: ClusterId,
         /// The workloads whose ready pods are the endpoints.
         workloads: Vec<WorkloadId>,
+    },
+    /// The control plane tells another definition of a cluster. At time zero: how it begins.
+    DefineCluster {
+        /// The cluster that routes name.
+        cluster: ClusterId,
+        /// The one that stands for it from now on; none if it is not there.
+        definition: Option<ClusterId>,
+    },
+    /// A gateway's listener changes: new connections find the new one, the old ones are drained.
+    SetListener {
+        /// The gateway.
+        workload: WorkloadId,
+        /// What new connections find.
+        listening: Listening,
+        /// How long the old ones are drained.
+        drain: Duration,
+    },
+    /// Proxies drain: their answers close connections.
+    DrainProxies {
+        /// Those of these pods.
+        pods: PodSet,
+        /// So long, more and more, and then they take no new connections; none for all answers from
+        /// now on, as of a proxy that fails its health check.
+        drain: Option<Duration>,
     },
     /// The control plane says something else of endpoints; what is not given stays.
     DescribeEndpoints {

@@ -9,6 +9,7 @@
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
 use crate::plan::filter::Filter;
+use crate::plan::health_check::CheckReply;
 use crate::plan::policy::{ClusterPolicy, Protocol, RouteTable};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -269,7 +270,7 @@ pub struct Errors {
 }
 
 /// How an app behaves towards those who connect to it: its port, its answers, its connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Behaviour {
     /// What becomes of connections to it.
     pub port: Port,
@@ -279,6 +280,8 @@ pub struct Behaviour {
     pub has_body: bool,
     /// Whether it closes the connection after each answer.
     pub closes: bool,
+    /// What health checks get; none for what other requests get.
+    pub check: Option<CheckReply>,
 }
 
 impl Behaviour {

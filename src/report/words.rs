@@ -48,6 +48,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::MaxStreamDuration => "the stream lasted longer than the cluster allows",
         Details::DirectResponse => "the route itself answered",
         Details::FaultAbort => "a fault was injected",
+        Details::DropOverload => "the control plane has a share of requests dropped",
         Details::LocalRateLimited => "the rate limit had no token left",
         Details::RbacNoMatch => "no policy lets the request pass",
         Details::RbacMatched => "a policy denies the request",

@@ -6,6 +6,7 @@
 mod app;
 mod assertion;
 mod filter;
+mod health;
 mod matching;
 pub(crate) mod security;
 
@@ -20,6 +21,7 @@ use crate::plan::balancing::EndpointSettings;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
+use health::HEALTH_CHECKS;
 use matching::MATCH;
 
 /// Sections that the documentation names and this version does not read.
@@ -128,6 +130,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
     key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
     key("merge_window", Duration, Is("1s"), "changes of health within it are told together"),
+    key("health_checks", Switch(HEALTH_CHECKS), None, "proxies ask endpoints how they are"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),

@@ -45,13 +45,17 @@ pub enum FactKind {
     EndpointEjected,
     /// An ejected endpoint came back.
     EndpointUnejected,
+    /// An endpoint failed its active health checks.
+    EndpointUnhealthy,
+    /// An endpoint passes its active health checks.
+    EndpointHealthy,
     /// A rolling update finished.
     RolloutFinished,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -69,6 +73,8 @@ impl FactKind {
         Self::PodGone,
         Self::EndpointEjected,
         Self::EndpointUnejected,
+        Self::EndpointUnhealthy,
+        Self::EndpointHealthy,
         Self::RolloutFinished,
     ];
 }

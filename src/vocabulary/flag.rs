@@ -57,12 +57,14 @@ pub enum ResponseFlag {
     NFCF,
     /// Upstream max stream duration reached.
     UMSDR,
+    /// Dropped, because the control plane says so of a share.
+    DO,
 }
 
 use ResponseFlag as F;
 
 /// All flags in print order, with the spelling of Envoy's access log.
-const ALL: [(F, &str); 23] = [
+const ALL: [(F, &str); 24] = [
     (F::DI, "DI"),
     (F::FI, "FI"),
     (F::URX, "URX"),
@@ -86,6 +88,7 @@ const ALL: [(F, &str); 23] = [
     (F::DT, "DT"),
     (F::NFCF, "NFCF"),
     (F::UMSDR, "UMSDR"),
+    (F::DO, "DO"),
 ];
 
 /// A set of response flags.

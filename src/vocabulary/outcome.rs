@@ -100,6 +100,8 @@ pub enum Details {
     AppError,
     /// A call below failed and the app passed that on.
     AppCallFailed,
+    /// Of the share of requests to the cluster that are dropped.
+    DropOverload,
 }
 
 impl Details {
@@ -189,6 +191,7 @@ impl Details {
             Self::DirectResponse => "direct_response",
             Self::FaultAbort => "fault_filter_abort",
             Self::LocalRateLimited => "local_rate_limited",
+            Self::DropOverload => "drop_overload",
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -297,6 +300,7 @@ impl Outcome {
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
             Details::FaultAbort => (503, Flags::of(F::FI)),
             Details::LocalRateLimited => (429, Flags::of(F::RL)),
+            Details::DropOverload => (503, Flags::of(F::DO)),
             Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
             Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),
             Details::MissingHost => (400, Flags::NONE),

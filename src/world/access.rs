@@ -6,7 +6,7 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 use super::World;
-use super::state::{Call, Parent};
+use super::state::{Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::observe::access_log::{CallRecord, Counters, Ejected, EjectionRecord, TryRecord};
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -35,6 +35,9 @@ impl World<'_> {
     #[inline(never)]
     fn write_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = &self.calls[id];
+        if call.held == Held::AtDoor {
+            return;
+        }
         let pod = self.pods.get(call.pod as usize);
         let upstream = self.upstreams.get(call.upstream as usize);
         let traffic = match call.parent {

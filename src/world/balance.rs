@@ -98,8 +98,9 @@ pub(super) fn bytes_ahead(policy: &ClusterPolicy, endpoints: f64, workers: f64) 
 /// Whether the endpoints of a cluster are all alike, now and later; `uneven` are workloads of whose
 /// endpoints anything is said.
 pub(super) fn is_even(cluster: &Cluster, uneven: &BTreeSet<WorkloadId>) -> bool {
-    let ClusterPolicy { balancer, balancing, .. } = &cluster.policy;
+    let ClusterPolicy { balancer, balancing, health_check, .. } = &cluster.policy;
     balancing.is_none()
+        && health_check.is_none()
         && !balancer.hashes()
         && !cluster.workloads.iter().any(|one| uneven.contains(one))
 }
@@ -186,6 +187,15 @@ impl World<'_> {
                 && upstream.hosts[*slot as usize].is_left_out
             {
                 endpoint.health = EndpointHealth::Unhealthy;
+            }
+        }
+        if !upstream.checks.is_empty() {
+            for (endpoint, pod) in endpoints.iter_mut().zip(&balance.pods) {
+                if let Some(endpoint) = endpoint
+                    && self.fails_checks(index, *pod)
+                {
+                    endpoint.health = EndpointHealth::Unhealthy;
+                }
             }
         }
         let Balance { balancer, pods, zones, .. } = &mut *balance;

@@ -67,6 +67,9 @@ impl<'p> World<'p> {
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),
             filters: BTreeMap::new(),
             upstreams: Vec::new(),
+            checks: super::checks::Checks::default(),
+            listeners: BTreeMap::new(),
+            drains: BTreeMap::new(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
             // No more than there are: a vector that doubles wastes up to half of it.
@@ -77,6 +80,7 @@ impl<'p> World<'p> {
                 Scopes::new(plan),
                 universe.services.iter().map(|service| service.route).collect(),
                 super::settings::initial(plan),
+                super::definitions::initial(plan),
             ),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
@@ -98,6 +102,9 @@ impl<'p> World<'p> {
         // A replica's context and the push that it prepares are of the first version.
         (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
+        if world.compiled.has_checks {
+            world.begin_checks();
+        }
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
         world.start_recording();

@@ -4,6 +4,8 @@
 //! Left out: anything that changes while running.
 
 use super::balance::{is_even, uneven};
+use super::checks::checked_by;
+use super::definitions::originals;
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -14,7 +16,7 @@ use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::filter::Filter;
 use crate::plan::policy::Destination;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::universe::{CallSite, ClassId, Cluster, ClusterId, ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -36,6 +38,7 @@ impl Samplers {
 }
 
 /// Tables made from the plan once.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Compiled {
     /// By workload.
     pub programs: Vec<Vec<CompiledStep>>,
@@ -57,6 +60,16 @@ pub(crate) struct Compiled {
     pub has_filters: bool,
     /// Some sidecar has filters for what it receives.
     pub has_inbound_filters: bool,
+    /// By cluster that stands for another: that one.
+    pub originals: BTreeMap<ClusterId, ClusterId>,
+    /// The connections of clients matter.
+    pub has_listeners: bool,
+    /// Clusters come and go, or drop a share of their requests.
+    pub has_cluster_rules: bool,
+    /// Some cluster's endpoints are checked by proxies.
+    pub has_checks: bool,
+    /// By workload: the clusters that its proxies check.
+    pub checked_by: Vec<Vec<ClusterId>>,
     /// Some cluster has a limit on streams.
     pub has_max_stream: bool,
     /// The edges of authorization calls, by workload and service.
@@ -176,7 +189,15 @@ impl Compiled {
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
+        let checked_by = checked_by(plan);
+        let originals = originals(plan);
+        let drops = |cluster: &Cluster| 0.0 < cluster.policy.drop_overload;
         Self {
+            has_listeners: super::listeners::matter(plan),
+            has_cluster_rules: !originals.is_empty() || universe.clusters.iter().any(drops),
+            originals,
+            has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),
+            checked_by,
             has_max_stream: {
                 let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
                 pools.any(|pool| !pool.max_stream_duration.is_zero())

@@ -9,6 +9,7 @@
 //! Left out: versions of one type pushed alone.
 
 use super::World;
+use super::definitions::Definitions;
 use super::scopes::Scopes;
 use super::settings::Settings;
 use super::state::Pod;
@@ -25,6 +26,7 @@ pub(super) enum Thing {
     Endpoints(ClusterId),
     Route(ServiceId),
     Settings(WorkloadId),
+    Definition(ClusterId),
 }
 
 /// Values with the versions from which they hold, in order.
@@ -66,6 +68,8 @@ pub(crate) struct Config {
     routes: Vec<History<RouteId>>,
     /// What is said of endpoints.
     pub(super) settings: Settings,
+    /// Of clusters that are ever defined anew.
+    pub(super) definitions: Definitions,
     pub scopes: Scopes,
     /// When the newest version came.
     pub(super) newest_at: Time,
@@ -80,12 +84,14 @@ impl Config {
         scopes: Scopes,
         routes: Vec<RouteId>,
         settings: Settings,
+        definitions: Definitions,
     ) -> Self {
         let cluster = |index| ClusterId(u32::try_from(index).expect("fewer than 2^32 clusters"));
         let service = |index| ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
         let things = (0..clusters).map(|index| Thing::Endpoints(cluster(index)));
         let things = things.chain((0..routes.len()).map(|index| Thing::Route(service(index))));
         let things = things.chain(settings.keys().map(|workload| Thing::Settings(*workload)));
+        let things = things.chain(definitions.keys().map(|cluster| Thing::Definition(*cluster)));
         let versions = Versions::new(things);
         let mut lists = Snapshots::default();
         Self {
@@ -93,6 +99,7 @@ impl Config {
             endpoints: (0..clusters).map(|_| vec![(1, lists.add(&[], None))]).collect(),
             routes: routes.into_iter().map(|route| vec![(1, route)]).collect(),
             settings,
+            definitions,
             lists,
             scopes,
             newest_at: Time::ZERO,
@@ -202,7 +209,7 @@ impl Config {
 
     /// A holder leaves a version.
     fn release(&mut self, version: u32) {
-        let Self { versions, lists, endpoints, routes, settings, .. } = self;
+        let Self { versions, lists, endpoints, routes, settings, definitions, .. } = self;
         versions.release(version, |thing| match thing {
             Thing::Endpoints(cluster) => {
                 lists.release(take(&mut endpoints[cluster.index()], version));
@@ -212,6 +219,9 @@ impl Config {
             }
             Thing::Settings(workload) => {
                 settings.get_mut(&workload).map(|history| take(history, version));
+            }
+            Thing::Definition(cluster) => {
+                definitions.get_mut(&cluster).map(|history| take(history, version));
             }
         });
     }
@@ -317,8 +327,8 @@ impl World<'_> {
 
     /// Holders and histories, recounted.
     pub(super) fn audit_config(&self) {
-        let Config { versions, lists, endpoints, routes, settings, scopes, watched, .. } =
-            &self.config;
+        let Config { versions, lists, endpoints, routes, scopes, watched, .. } = &self.config;
+        let (settings, definitions) = (&self.config.settings, &self.config.definitions);
         let mut holders = Vec::with_capacity(6 * self.pods.len());
         for pod in &self.pods {
             holders.extend(pod.seen.versions());
@@ -363,6 +373,7 @@ impl World<'_> {
         }
         assert!(routes.iter().all(|one| is_needed(one, &holders)), "a route, too");
         assert!(settings.values().all(|one| is_needed(one, &holders)), "settings, too");
+        assert!(definitions.values().all(|one| is_needed(one, &holders)), "definitions, too");
         for (_, base) in lists.bases() {
             if let Some(base) = base {
                 used(base);
@@ -381,12 +392,4 @@ fn is_needed<T>(history: &History<T>, held: &[u32]) -> bool {
         let first = held.partition_point(|version| version < from);
         held.get(first).is_some_and(|version| *version < until)
     })
-}
-
-impl Pod {
-    /// Whether it has a proxy of the mesh that is up.
-    pub(crate) fn has_live_proxy(&self) -> bool {
-        use super::state::Life;
-        self.proxy_is_up && self.is_meshed && !matches!(self.life, Life::Down | Life::Gone)
-    }
 }

@@ -169,7 +169,9 @@ impl World<'_> {
             return self.resend_syn(id);
         }
         let is_same = self.pods[connection.pod as usize].birth == connection.birth;
-        let accepts = port == Port::Listens && self.is_listening(connection.pod);
+        let accepts = port == Port::Listens
+            && self.is_listening(connection.pod)
+            && !self.is_shut(connection.pod);
         // A pod that came back listens for connections that were meant for it before.
         let record = &mut self.connections[id];
         record.birth =
@@ -190,7 +192,7 @@ impl World<'_> {
     }
 
     /// What becomes of connections to a pod: its sidecar takes them, whatever the app does.
-    fn port_of(&self, pod: u32) -> Port {
+    pub(super) fn port_of(&self, pod: u32) -> Port {
         let pod = &self.pods[pod as usize];
         if pod.is_meshed {
             Port::Listens

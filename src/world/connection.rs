@@ -257,6 +257,7 @@ impl World<'_> {
                 self.forget_connection(id);
             }
             self.census.ejected -= self.upstreams[index as usize].ejected;
+            self.stop_checks(index);
             self.upstreams[index as usize].forget();
         }
     }

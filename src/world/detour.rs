@@ -19,6 +19,11 @@ use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
+    /// The event concerns something that is gone.
+    pub(super) fn stale(&mut self) {
+        self.is_stale = true;
+    }
+
     /// The breaker refuses a try, which a connection would take or which would wait for one: 503 UO,
     /// never retried.
     #[cold]

@@ -141,6 +141,9 @@ events! {
     /// A lost node's pods are evicted.
     Evict = 43, "evict";
 
+    /// A proxy's check of an endpoint's health begins or ends.
+    HealthCheck = 46, "health-check";
+
     /// A timeline event begins.
     Begin = 48, "begin";
     /// A timeline event ends.

@@ -73,11 +73,8 @@ impl World<'_> {
                 self.config.set_route(*service, route);
                 self.schedule_watch();
             }
-            Action::SetEndpoints { cluster, .. } => {
-                self.config.begin_version(self.now, cause);
-                self.list_endpoints(*cluster);
-                self.schedule_watch();
-            }
+            Action::SetEndpoints { cluster, .. } => self.tell_endpoints(*cluster, cause),
+            Action::DefineCluster { cluster, .. } => self.redefine(*cluster, cause),
             Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
             Action::PeerAuthentication { workloads, .. } => {
                 self.tell_peer_authentication(workloads);
@@ -88,8 +85,17 @@ impl World<'_> {
                     self.scale_traffic(*index, self.traffic_in_force(*index));
                 }
             }
+            Action::SetListener { .. } | Action::DrainProxies { .. } => {
+                self.apply_to_listeners(action, begins);
+            }
             Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
         }
+    }
+
+    fn tell_endpoints(&mut self, cluster: ClusterId, cause: Option<CauseId>) {
+        self.config.begin_version(self.now, cause);
+        self.list_endpoints(cluster);
+        self.schedule_watch();
     }
 
     /// The replicas that the last event in force wants; else those of the plan.
@@ -177,7 +183,7 @@ impl World<'_> {
     }
 
     /// The pods that a set means now, in order.
-    fn pods_of(&self, set: &PodSet) -> Vec<u32> {
+    pub(super) fn pods_of(&self, set: &PodSet) -> Vec<u32> {
         let alive = |workload: &WorkloadId| self.workloads[workload.index()].members.all();
         match set {
             PodSet::One(workload, ordinal) => {

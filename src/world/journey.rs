@@ -13,7 +13,7 @@ use super::compiled::Target;
 use super::event::Event;
 use super::network::{Links, Transit};
 use super::pick::{Pick, make_host, pick_endpoint};
-use super::routing::weighted;
+use super::routing::{missing, weighted};
 use super::state::{Attempt, Call, Connection, Held, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
@@ -107,12 +107,16 @@ impl World<'_> {
         class: ClassId,
         key: Key,
     ) {
+        if self.compiled.has_listeners && !self.enter_listener(id) {
+            return;
+        }
         if self.compiled.has_filters && !self.pass_filters(id) {
             return;
         }
         let version = self.seen(pod).rds;
         let plan = self.plan;
-        let rule = self.config.route(service, version).and_then(|route| {
+        let own = if self.compiled.has_listeners { self.routes_of_chain(id) } else { None };
+        let rule = own.or_else(|| self.config.route(service, version)).and_then(|route| {
             let table = &plan.universe.routes[route.index()];
             Some((route, table.rule_of_class[class.index()]?))
         });
@@ -131,9 +135,16 @@ impl World<'_> {
             match weighted(&rule.split, lanes.weights, key.draw(0, purpose::SPLIT)) {
                 Destination::Cluster(cluster) => *cluster,
                 Destination::Missing(_) => {
-                    return self.end_early(id, Outcome::failure(Details::ClusterNotFound));
+                    return self.end_early(id, missing(rule));
                 }
             }
+        };
+        let (cluster, lanes) = if self.compiled.has_cluster_rules {
+            let missing = missing(&plan.universe.routes[route.index()].rules[rule as usize]);
+            let Some(found) = self.find_cluster(id, cluster, missing) else { return };
+            (found, &self.compiled.rules[route.index()][rule as usize])
+        } else {
+            (cluster, lanes)
         };
         let timeout = match lanes.timeout {
             Some(lane) => self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack()),

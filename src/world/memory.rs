@@ -9,6 +9,7 @@
 
 use super::World;
 use super::cluster::WorkloadState;
+use super::options::Options;
 use super::state::{Host, Pod, Upstream};
 use crate::kernel::bytes::Bytes as _;
 use crate::model::proxy::pool::Pool;
@@ -51,6 +52,18 @@ impl Memory {
 }
 
 impl World<'_> {
+    /// The limit that is reached, if one is.
+    pub(super) fn limit(&mut self) -> Option<&'static str> {
+        let Options { max_events, max_memory, .. } = self.options;
+        if max_events.is_some_and(|max| max <= self.events + self.stale) {
+            Some("max-events")
+        } else if max_memory.is_some_and(|max| max <= self.memory()) {
+            Some("max-memory")
+        } else {
+            None
+        }
+    }
+
     /// Bytes that the world holds.
     pub(super) fn memory(&mut self) -> u64 {
         let seen = self.events + self.stale;

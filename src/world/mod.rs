@@ -10,6 +10,7 @@ mod backlog;
 mod balance;
 mod build;
 mod census;
+mod checks;
 mod client;
 mod cluster;
 mod compiled;
@@ -17,6 +18,7 @@ mod config;
 mod connect;
 mod connection;
 mod control;
+mod definitions;
 mod detour;
 pub mod estimate;
 pub mod event;
@@ -28,6 +30,7 @@ mod gaps;
 mod gauges;
 mod journey;
 mod ledger;
+mod listeners;
 mod members;
 mod memory;
 mod merging;
@@ -133,6 +136,10 @@ pub(crate) struct World<'p> {
     /// By pod: what its filters remember.
     filters: BTreeMap<u32, filters::FilterState>,
     upstreams: Vec<Upstream<'p>>,
+    checks: checks::Checks,
+    /// By pod: listeners whose clients matter, and proxies that drain.
+    listeners: BTreeMap<u32, listeners::Listener>,
+    drains: BTreeMap<u32, listeners::Drain>,
 
     network: Network,
     nodes: Nodes,
@@ -224,18 +231,6 @@ impl World<'_> {
         }
     }
 
-    /// The limit that is reached, if one is.
-    fn limit(&mut self) -> Option<&'static str> {
-        let Options { max_events, max_memory, .. } = self.options;
-        if max_events.is_some_and(|max| max <= self.events + self.stale) {
-            Some("max-events")
-        } else if max_memory.is_some_and(|max| max <= self.memory()) {
-            Some("max-memory")
-        } else {
-            None
-        }
-    }
-
     /// One event: what happens.
     #[inline(always)]
     fn step(&mut self, ticket: Ticket, what: u32) {
@@ -292,6 +287,7 @@ impl World<'_> {
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
             Event::HealthTold(upstream) => self.health_told(upstream),
             Event::Reopen(demand) => self.reopen(demand),
+            Event::HealthCheck(check) => self.health_check(check, ticket),
 
             Event::Renew(pod) => self.renew(pod, ticket),
             Event::Issued(pod) => self.issued(pod, ticket),
@@ -362,6 +358,10 @@ impl World<'_> {
             Event::OutlierTick(upstream) | Event::HealthTold(upstream) => {
                 pod(self.upstreams[upstream as usize].pod)
             }
+            Event::HealthCheck(check) => {
+                let check = self.checks.all.at(check);
+                check.map_or(0, |(_, check)| pod(self.upstreams[check.upstream as usize].pod))
+            }
             Event::Shared(index)
             | Event::Renew(index)
             | Event::Issued(index)
@@ -385,10 +385,5 @@ impl World<'_> {
             Event::Reopen(demand) => self.demand_hash(demand),
             Event::Watch(_) | Event::Interval(_) | Event::ReadGauges(_) | Event::Window(_) => 0,
         }
-    }
-
-    /// The event concerns something that is gone.
-    fn stale(&mut self) {
-        self.is_stale = true;
     }
 }

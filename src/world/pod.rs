@@ -111,3 +111,10 @@ pub(crate) struct Pod {
     /// What took it down.
     pub down_cause: Option<CauseId>,
 }
+
+impl Pod {
+    /// Whether it has a proxy of the mesh that is up.
+    pub(crate) fn has_live_proxy(&self) -> bool {
+        self.proxy_is_up && self.is_meshed && !matches!(self.life, Life::Down | Life::Gone)
+    }
+}

@@ -160,6 +160,7 @@ impl World<'_> {
         let workload = pod.workload;
         self.enter_service(index);
         self.recount(index);
+        self.start_checks(index);
         self.fact_of(FactKind::PodReady, index, |_| String::new());
         let cause = self.workloads[workload.index()].cause;
         self.endpoints_changed(workload, cause);

@@ -192,6 +192,9 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let behaviour = self.workloads[attempt.workload.index()].behaviour;
         let outcome = attempt.outcome;
+        if self.is_drained(&attempt) {
+            self.retire_connection(attempt.connection);
+        }
         if behaviour.is_plain() {
             return self.finish_attempt(id, &attempt, outcome, true);
         }

@@ -21,6 +21,10 @@ impl World<'_> {
     /// The watchers know one change more.
     pub(super) fn watch(&mut self) {
         self.config.watch();
+        if self.control.replicas.is_empty() {
+            self.tell_definitions(None);
+            self.tell_checks(None);
+        }
         for index in 0..self.control.replicas.len() {
             let replica = &mut self.control.replicas[index];
             if replica.down == 0
@@ -113,6 +117,8 @@ impl World<'_> {
         self.set_pushing(index, None);
         self.recount(index);
         self.leave_gone_endpoints(index);
+        self.tell_definitions(Some(index));
+        self.tell_checks(Some(index));
         self.control.counts.pushes += 1;
         if let Some(since) = stale_since
             && old < version

@@ -7,6 +7,7 @@ use super::state::Call;
 use crate::kernel::stream::below;
 use crate::plan::Plan;
 use crate::plan::policy::{Destination, RouteRule};
+use crate::vocabulary::outcome::{Details, Outcome};
 
 /// The rule that a call follows.
 pub(super) fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {
@@ -23,4 +24,11 @@ pub(super) fn weighted(split: &[(Destination, u32)], sum: u64, draw: u64) -> &De
         }
     }
     unreachable!("a point below the sum of the weights")
+}
+
+/// How a request ends whose cluster is not there.
+#[cold]
+pub(super) fn missing(rule: &RouteRule) -> Outcome {
+    let outcome = Outcome::failure(Details::ClusterNotFound);
+    Outcome { status: rule.missing_status.unwrap_or(outcome.status), ..outcome }
 }

@@ -4,6 +4,7 @@
 //! Left out: anything that can be derived.
 
 use super::balance::Balance;
+use super::checks::Check;
 pub(crate) use super::pod::{Life, Pod};
 use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
@@ -51,6 +52,8 @@ pub(crate) enum Held {
     Delay,
     /// An authorization service is asked.
     Authorization,
+    /// Its client could not connect: its proxy knows nothing of it.
+    AtDoor,
 }
 
 /// A request as its client proxy sees it; ends exactly once.
@@ -307,6 +310,10 @@ pub(crate) struct Upstream<'p> {
     /// Outlier detection compares endpoints by their answers.
     pub counts_answers: bool,
     pub session: Option<SessionTicket>,
+    /// Its proxy was told that the cluster is gone, or another one.
+    pub is_left: bool,
+    /// By endpoint, in pod order: its active health checks.
+    pub checks: Vec<(u32, Id<Check>)>,
     /// Connections open or being opened.
     pub connections: Vec<Id<Connection>>,
     /// The first and the last version without an endpoint to which it has connections; 0 if there

@@ -86,6 +86,9 @@ impl World<'_> {
     /// The back-off is over.
     pub(super) fn backed_off(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
+            if self.compiled.has_cluster_rules && !self.find_cluster_again(id) {
+                return;
+            }
             self.catch_up(self.calls[id].upstream);
             self.log_retry(id);
             self.try_endpoint(id);
@@ -108,6 +111,9 @@ impl World<'_> {
         let cause = if sample.is_ok { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
+        if self.compiled.has_listeners {
+            self.leave_listener(id);
+        }
         self.close_call(id);
         self.recorder.ended(self.now, ended);
         match parent {

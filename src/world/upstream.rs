@@ -5,7 +5,7 @@
 //! when they are done.
 //!
 //! Source: Envoy's cluster manager; ARCHITECTURE.md on state at first use.
-//! Left out: state shared between clusters; health checks.
+//! Left out: state shared between clusters.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -70,6 +70,8 @@ impl World<'_> {
             has_tick: false,
             counts_answers: policy.counts_answers(),
             session: None,
+            is_left: false,
+            checks: Vec::new(),
             connections: Vec::new(),
             gone: (0, 0),
             opened: 0,
@@ -96,12 +98,14 @@ impl World<'_> {
     #[inline(never)]
     fn apply_endpoints(&mut self, index: u32, seen: u32) {
         let upstream = &mut self.upstreams[index as usize];
+        upstream.is_left = false;
         let old = std::mem::replace(&mut upstream.version, seen);
         if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
             return;
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
         let are_same = self.tell_balance(index);
+        self.follow_checks(index, old == 0);
         self.count_ejected(index);
         if old == 0 {
             // Envoy's first endpoints come before it begins to merge.
@@ -122,7 +126,7 @@ impl World<'_> {
 
     /// An endpoint is no longer in the list: its idle connections close, its busy ones when they
     /// are done.
-    fn leave_endpoint(&mut self, index: u32, slot: u32) {
+    pub(super) fn leave_endpoint(&mut self, index: u32, slot: u32) {
         for worker in 0..self.upstreams[index as usize].turns.len() {
             let pool = &self.upstreams[index as usize].hosts[slot as usize].pools[worker];
             let ready = pool.ready().to_vec();
@@ -215,7 +219,7 @@ impl Upstream<'_> {
 
     /// The endpoints are those of `list` from now on; who left, if it was ever used. Both lists
     /// are in pod order, so one merge does it; what was never used costs nothing but its place.
-    fn follow(&mut self, list: &[u32]) -> Vec<u32> {
+    pub(super) fn follow(&mut self, list: &[u32]) -> Vec<u32> {
         let mut left = Vec::new();
         let hosts = &self.hosts;
         let used = std::mem::replace(&mut self.members, vec![NONE; list.len()]);

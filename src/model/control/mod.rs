@@ -7,3 +7,4 @@ pub mod push;
 pub mod slots;
 pub mod snapshots;
 pub mod versions;
+pub mod warming;

@@ -12,7 +12,7 @@
 //! Source: Envoy's health checking docs; measured on Envoy 1.40 (family e11): refused connections count
 //! to the threshold, a 503 ejects at once, and with the default `no_traffic_interval` five seconds of
 //! 503 are never seen.
-//! Left out: the world: nothing asks yet. Edge intervals, degraded answers, immediate failure headers.
+//! Left out: edge intervals, degraded answers, immediate failure headers.
 
 use crate::kernel::stream::below;
 use crate::kernel::time::Duration;
@@ -93,6 +93,7 @@ mod tests {
             timeout: Duration::from_ms(300),
             interval: Duration::from_ms(500),
             interval_jitter: Duration::ZERO,
+            initial_jitter: Duration::ZERO,
             no_traffic_interval: Duration::from_ms(500),
             unhealthy_threshold: 3,
             healthy_threshold: 2,

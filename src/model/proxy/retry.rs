@@ -61,6 +61,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::DirectResponse
         | Details::FaultAbort
         | Details::LocalRateLimited
+        | Details::DropOverload
         | Details::RbacNoMatch
         | Details::RbacMatched
         | Details::ExtAuthzDenied

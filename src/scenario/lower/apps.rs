@@ -90,6 +90,7 @@ impl Lower<'_, '_, '_> {
             reply,
             has_body: is_split || table.flag("body").unwrap_or(false),
             closes: table.flag("connection_close").unwrap_or(false),
+            check: super::health::check_reply(table),
         }
     }
 }

@@ -11,6 +11,7 @@ mod apps;
 mod assertions;
 mod balancing;
 mod filters;
+mod health;
 mod limits;
 mod places;
 mod policy;

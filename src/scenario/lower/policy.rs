@@ -85,6 +85,8 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
         },
         panic_threshold: cluster.panic_threshold,
         merge_window: service.duration("merge_window").unwrap_or(MERGE_WINDOW),
+        drop_overload: 0.0,
+        health_check: None,
         balancing: None,
     }
 }

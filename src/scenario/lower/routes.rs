@@ -9,11 +9,9 @@ use super::super::keys::{ROUTE, SERVICE};
 use super::policy::{overridden, retry_policy};
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
-use crate::plan::matching::fits;
+use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
 use crate::plan::pattern::Pattern;
-use crate::plan::policy::{
-    Destination, HeaderMatch, PathMatch, RouteMatch, RouteRule, RouteTable, ValueMatch,
-};
+use crate::plan::policy::{Destination, RouteRule, RouteTable};
 use crate::plan::universe::{ClusterId, RequestClass, ServiceId};
 
 /// The status that a rule answers itself, if it does.
@@ -43,6 +41,7 @@ impl Lower<'_, '_, '_> {
                     matches: self.matches(route),
                     split,
                     direct: direct(route),
+                    missing_status: None,
                     timeout: of_route.route.timeout,
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
                     retry: retry_policy(&of_route, [table, route]),
@@ -53,6 +52,7 @@ impl Lower<'_, '_, '_> {
                     matches: Vec::new(),
                     split: vec![(self.whole(service), 1)],
                     direct: None,
+                    missing_status: None,
                     timeout: own.route.timeout,
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
                     retry: retry_policy(&own, [table, table]),

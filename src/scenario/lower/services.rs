@@ -275,6 +275,7 @@ impl<'d> Lower<'_, '_, 'd> {
             }
             let mut policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
             self.balance(table, &mut policy);
+            policy.health_check = self.health_check(table);
             let mut cluster = |name: String, workloads| {
                 let (service, policy) = (ServiceId(id(index)), policy.clone());
                 clusters.push(Cluster { name, service, workloads, policy });

@@ -3,11 +3,12 @@
 //! Source: Envoy 1.40's defaults, where a key is absent.
 //! Left out: what `gaps` lists.
 
-use super::super::schema::config::{Cluster, OutlierDetection as Outlier};
+use super::super::schema::config::{Cluster, HealthCheck as Check, OutlierDetection as Outlier};
 use super::super::schema::words::{Http, Lb};
 use super::ms;
 use crate::kernel::time::Duration;
 use crate::plan::balancing::{Balancing, HashOn, Locality, LocalityWeights, SlowStart};
+use crate::plan::health_check::HealthCheck;
 use crate::plan::outlier::{FailurePercentage, OutlierForms, SuccessRate};
 use crate::plan::policy::{
     CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, MERGE_WINDOW, OutlierDetection,
@@ -60,6 +61,8 @@ pub(super) fn policy(
         },
         panic_threshold: cluster.healthy_panic_threshold_percent.unwrap_or(50.0) / 100.0,
         merge_window: MERGE_WINDOW,
+        drop_overload: cluster.drop_overload_percent.unwrap_or(0.0) / 100.0,
+        health_check: cluster.health_checks.first().map(|one| Box::new(health_check(one))),
         balancing: balancing(cluster, hash_on, zones),
     }
 }
@@ -94,6 +97,20 @@ fn balancing(
         ..usual.clone()
     };
     (balancing != usual).then(|| Box::new(balancing))
+}
+
+/// Envoy takes one health check a cluster.
+fn health_check(check: &Check) -> HealthCheck {
+    HealthCheck {
+        timeout: ms(check.timeout_ms),
+        interval: ms(check.interval_ms),
+        interval_jitter: ms(check.interval_jitter_ms),
+        initial_jitter: ms(check.initial_jitter_ms),
+        no_traffic_interval: ms(check.no_traffic_interval_ms),
+        unhealthy_threshold: check.unhealthy_threshold,
+        healthy_threshold: check.healthy_threshold,
+        retriable_statuses: check.retriable_statuses.iter().map(|[a, b]| (*a, *b)).collect(),
+    }
 }
 
 fn outlier(outlier: &Outlier) -> OutlierDetection {

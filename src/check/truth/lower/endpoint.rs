@@ -18,6 +18,8 @@ pub(super) fn all(config: &Config) -> impl Iterator<Item = &Endpoint> {
     let given = clusters.flat_map(|cluster| cluster.endpoints.iter().flatten());
     let told = config.steps.iter().flat_map(|step| match &step.verb {
         Verb::EdsAdd(endpoints) | Verb::EdsSet(endpoints) => &endpoints[..],
+        Verb::CdsAdd(cluster) => cluster.endpoints.as_deref().unwrap_or_default(),
+        Verb::CdsModify { set, .. } => set.endpoints.as_deref().unwrap_or_default(),
         _ => &[],
     });
     given.chain(told)

@@ -11,6 +11,7 @@ use super::super::schema::words::HostKind;
 use super::{Ids, bare_workload, event, ms};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
+use crate::plan::health_check::CheckReply;
 use crate::plan::timeline::{Action, PodSet, TimelineEvent};
 use crate::plan::universe::{Behaviour as Plan, Errors, Port, Reply, Role, Step, Workload};
 use std::collections::BTreeMap;
@@ -100,7 +101,17 @@ fn behaviour(host: &Behaviour) -> Plan {
         HostKind::Blackhole => (Port::Swallows, Reply::Whole),
     };
     let closes = host.kind == HostKind::RespondAndClose;
-    Plan { port, reply, has_body: host.body_bytes.is_some_and(|bytes| bytes != 0), closes }
+    let check = CheckReply {
+        status: host.health_check_status,
+        delay: host.health_check_delay_ms.map(work),
+    };
+    Plan {
+        port,
+        reply,
+        has_body: host.body_bytes.is_some_and(|bytes| bytes != 0),
+        closes,
+        check: (check != CheckReply::default()).then_some(check),
+    }
 }
 
 /// The time until an answer. The measured hosts slept by timers of whole milliseconds, which fire

@@ -20,6 +20,8 @@ const LINGER: Duration = Duration::from_s(120);
 /// How long a client that waits for answers may take with all its requests.
 const CLOSED_LOOP: Duration = Duration::from_s(600);
 
+/// The header with the size of a request's body.
+pub(super) const CONTENT_LENGTH: &str = "content-length";
 /// Bytes of all headers that Envoy takes by default (`max_request_headers_kb`).
 const HEADERS_MAX: u64 = 60 * 1024;
 
@@ -33,10 +35,17 @@ pub(super) fn classes(config: &Config) -> Vec<RequestClass> {
 
 fn class(load: &Load) -> RequestClass {
     let header = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
+    let mut headers: Vec<(String, String)> = load.headers.iter().map(header).collect();
+    // What the body's size decides is decided by what its header says.
+    let has_length = headers.iter().any(|(name, _)| name == CONTENT_LENGTH);
+    if let Some(bytes) = load.body_bytes.filter(|bytes| *bytes != 0 && !has_length) {
+        headers.push((CONTENT_LENGTH.to_owned(), bytes.to_string()));
+        headers.sort();
+    }
     RequestClass {
         method: load.method.map_or("GET", |method| method.text()).to_owned(),
         path: load.path.clone().unwrap_or_else(|| "/".to_owned()),
-        headers: load.headers.iter().map(header).collect(),
+        headers,
         defect: defect(load),
     }
 }

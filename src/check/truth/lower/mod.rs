@@ -12,6 +12,7 @@
 //! Left out: what `gaps` lists; the sizes of bodies and headers.
 
 mod cluster;
+mod discovery;
 mod endpoint;
 mod filter;
 mod gaps;
@@ -121,7 +122,8 @@ pub fn lower(config: &Config) -> Lowering {
         workload.nodes = NodeList(vec![NodeId(number(node.unwrap_or(0)))].into());
         universe.workloads.push(workload);
     }
-    universe.clusters = clusters(config, &ids);
+    let definitions = discovery::definitions(config, &ids);
+    universe.clusters = clusters(config, &ids, &definitions);
     for name in ids.services.keys() {
         universe.services.push(Service {
             name: name.clone(),
@@ -136,6 +138,7 @@ pub fn lower(config: &Config) -> Lowering {
         universe.routes.push(table.unwrap_or_else(|| filter::table(config, name, &ids, &universe)));
     }
     let mut timeline = hosts.timeline;
+    timeline.extend(discovery::timeline(config, &ids));
     timeline.extend(step::timeline(config, &ids, &mut universe));
     let traffic = load::traffic(config, &ids, &universe.classes);
     let (warmup, duration) = load::clock(config);
@@ -163,7 +166,7 @@ pub fn lower(config: &Config) -> Lowering {
         plan,
         entry: ids.workload(&config.entry),
         workloads: ids.workloads.keys().cloned().collect(),
-        clusters: ids.clusters.keys().map(|(_, name)| name.clone()).collect(),
+        clusters: definitions.iter().map(|one| one.cluster.name.clone()).collect(),
         phases: config.load.iter().map(|load| load.phase).collect(),
     }))
 }
@@ -182,7 +185,8 @@ impl Ids {
         let hosts = config.hosts.iter().map(|host| host.name.clone());
         let of = |proxy: &Proxy| -> Vec<(String, String)> {
             let pair = |cluster: &str| (proxy.name.clone(), cluster.to_owned());
-            proxy.clusters.iter().map(|cluster| pair(&cluster.name)).collect()
+            let all = proxy.clusters.iter().chain(discovery::added(config, proxy));
+            all.map(|cluster| pair(&cluster.name)).collect()
         };
         Self {
             workloads: numbered(proxies.clone().chain(hosts), WorkloadId),
@@ -292,24 +296,21 @@ fn bare_workload(name: &str, role: Role) -> Workload {
     }
 }
 
-fn clusters(config: &Config, ids: &Ids) -> Vec<Cluster> {
-    let mut clusters = Vec::new();
-    for (proxy, name) in ids.clusters.keys() {
-        let of = config.proxies.iter().find(|one| one.name == *proxy);
-        let found = of.and_then(|one| one.clusters.iter().find(|one| one.name == *name));
-        let (Some(service), Some(found)) = (ids.services.get(proxy), found) else { continue };
-        let mut workloads: Vec<WorkloadId> =
-            found.endpoints.iter().flatten().map(|one| ids.workload(&one.host)).collect();
-        workloads.sort_unstable();
-        workloads.dedup();
-        clusters.push(Cluster {
-            name: format!("{proxy}/{name}"),
-            service: *service,
-            workloads,
-            policy: cluster::policy(found, hash_on(of, name), &zones(config)),
-        });
-    }
-    clusters
+fn clusters(config: &Config, ids: &Ids, definitions: &[discovery::Definition<'_>]) -> Vec<Cluster> {
+    let zones = zones(config);
+    let one = |definition: &discovery::Definition| {
+        let (proxy, cluster) = (definition.proxy, &*definition.cluster);
+        // What stands for another has a name of its own, and with it draws of its own.
+        let is_first = definition.id == definition.original;
+        let again = if is_first { String::new() } else { format!("@{}", definition.id.0) };
+        Cluster {
+            name: format!("{}/{}{again}", proxy.name, cluster.name),
+            service: ids.services.get(&proxy.name).copied().unwrap_or(ServiceId(0)),
+            workloads: definition.endpoints_at_first(config, ids),
+            policy: cluster::policy(cluster, hash_on(Some(proxy), &cluster.name), &zones),
+        }
+    };
+    definitions.iter().map(one).collect()
 }
 
 fn parameters(config: &Config) -> Parameters {
@@ -376,6 +377,75 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_not_kept_is_not_sent_again() {
+        let retries = |limit: Option<u64>, body: u64| {
+            let mut case = case();
+            case["proxies"][0]["routes"][0]["retry_policy"] =
+                json!({"retry_on": ["5xx"], "num_retries": 2});
+            if let Some(limit) = limit {
+                case["proxies"][0]["listener"]["per_request_buffer_limit_bytes"] = json!(limit);
+            }
+            case["load"][0]["body_bytes"] = json!(body);
+            let Lowering::Plan(lowered) = lowered(case) else { panic!("a plan") };
+            let table = &lowered.plan.universe.routes[0];
+            table.rule(crate::plan::universe::ClassId(0)).map(|rule| rule.retry.retries)
+        };
+        assert_eq!(retries(Some(1000), 1000), Some(2));
+        assert_eq!(retries(Some(1000), 1001), Some(0));
+        assert_eq!(retries(None, 1_048_576), Some(2));
+        assert_eq!(retries(None, 2_000_000), Some(0));
+    }
+
+    /// What stands for `svc` and the sizes of lists of endpoints, in time's order.
+    fn discovered(cluster: &Value, steps: &Value) -> Vec<String> {
+        let mut case = case();
+        let svc = case["proxies"][0]["clusters"][0].as_object_mut().expect("a table");
+        svc.extend(cluster.as_object().expect("a table").clone());
+        case["proxies"][0]["dynamic"] = json!(["cds", "rds"]);
+        case["steps"] = steps.clone();
+        let Lowering::Plan(lowered) = lowered(case) else { panic!("a plan") };
+        let at = |event: &TimelineEvent| match event.trigger {
+            Trigger::At { first, .. } => first.as_s(),
+            Trigger::When { .. } => 0.0,
+        };
+        let word = |event: &TimelineEvent| match &event.action {
+            Action::SetEndpoints { cluster, workloads } => {
+                Some(format!("{} s: {} has {}", at(event), cluster.0, workloads.len()))
+            }
+            Action::DefineCluster { definition, .. } => {
+                Some(format!("{} s: is {:?}", at(event), definition.map(|one| one.0)))
+            }
+            _ => None,
+        };
+        lowered.plan.timeline.iter().filter_map(word).collect()
+    }
+
+    #[test]
+    fn a_cluster_is_used_when_it_is_warm_and_its_endpoints_may_get_stale() {
+        let stale = json!({"discovery": "eds", "endpoint_stale_after_ms": 3000});
+        let renewed = json!([{"at_s": 2, "do": "eds_remove", "target": "svc",
+            "args": {"endpoints": ["b"]}}]);
+        assert_eq!(discovered(&stale, &renewed), ["2 s: 0 has 1", "5 s: 0 has 0"]);
+        let rest = json!({"discovery": "eds_rest", "initial_fetch_timeout_ms": 3000});
+        let modified = |up: f64| {
+            json!([
+                {"at_s": 2, "do": "control_plane_down", "target": "eds"},
+                {"at_s": 2.5, "do": "cds_modify", "target": "svc",
+                    "args": {"set": {"connect_timeout_ms": 2000}}},
+                {"at_s": up, "do": "control_plane_up", "target": "eds"},
+            ])
+        };
+        assert_eq!(discovered(&rest, &modified(7.5)), ["5.5 s: is Some(1)", "7.5 s: 1 has 2"]);
+        assert_eq!(discovered(&rest, &modified(3.0)), ["3 s: 1 has 2", "3 s: is Some(1)"]);
+        let back = json!([
+            {"at_s": 1, "do": "cds_remove", "target": "svc"},
+            {"at_s": 2, "do": "cds_add", "target": "svc", "args": {"cluster": {"name": "svc",
+                "lb_policy": "RANDOM", "connect_timeout_ms": 1, "http": "http1"}}},
+        ]);
+        assert_eq!(discovered(&json!({}), &back), ["1 s: is None", "2 s: is Some(1)"]);
+    }
+
+    #[test]
     fn a_case_becomes_a_plan_with_envoys_defaults() {
         let Lowering::Plan(lowered) = lowered(case()) else { panic!("a plan") };
         assert_eq!(lowered.workloads, ["a", "b", "envoy"]);
@@ -408,8 +478,8 @@ mod tests {
         tls["proxies"][0]["listener"]["tls"] = json!({});
         assert_eq!(gaps(tls), ["listener.tls of the entry"]);
         let mut step = case();
-        step["steps"] = json!([{"at_s": 1, "do": "cds_remove", "target": "svc"}]);
+        step["steps"] = json!([{"at_s": 1, "do": "proxy_kill", "target": "envoy"}]);
         step["load"][0]["abort_after_ms"] = json!(5);
-        assert_eq!(gaps(step), ["load.abort_after_ms", "step.cds_remove"]);
+        assert_eq!(gaps(step), ["load.abort_after_ms", "step.proxy_kill of the entry"]);
     }
 }

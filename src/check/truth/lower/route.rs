@@ -5,9 +5,10 @@
 
 use super::super::schema::config::{Config, Proxy, RetryPolicy as Retry, Route};
 use super::super::schema::words::Predicate;
-use super::{Ids, ms};
+use super::{Ids, load, ms};
 use crate::kernel::time::Duration;
-use crate::plan::policy::{Destination, PathMatch, RetryOn, RetryPolicy, RouteMatch};
+use crate::plan::matching::{PathMatch, RouteMatch};
+use crate::plan::policy::{Destination, RetryOn, RetryPolicy};
 use crate::plan::policy::{RouteRule, RouteTable};
 use crate::plan::universe::{RequestClass, ServiceId};
 use std::net::Ipv4Addr;
@@ -17,13 +18,16 @@ use std::net::Ipv4Addr;
 pub(super) fn is_accepted(config: &Config) -> bool {
     config.proxies.iter().all(|proxy| {
         let validates = proxy.listener.validate_clusters.unwrap_or(proxy.dynamic.is_empty());
+        // Envoy takes no more than one health check a cluster.
+        let checks_twice = proxy.clusters.iter().any(|cluster| 1 < cluster.health_checks.len());
         let known = |name: &str| proxy.clusters.iter().any(|cluster| cluster.name == name);
-        proxy.routes.iter().all(|route| {
-            let split = split(proxy, route);
-            let has_weight =
-                route.weighted_clusters.is_none() || split.iter().any(|(_, weight)| 0 < *weight);
-            has_weight && (!validates || split.iter().all(|(name, _)| known(name)))
-        })
+        !checks_twice
+            && proxy.routes.iter().all(|route| {
+                let split = split(proxy, route);
+                let has_weight = route.weighted_clusters.is_none()
+                    || split.iter().any(|(_, weight)| 0 < *weight);
+                has_weight && (!validates || split.iter().all(|(name, _)| known(name)))
+            })
     })
 }
 
@@ -71,6 +75,10 @@ pub(super) fn table(
     }
 }
 
+/// How much of a request Envoy keeps for its retries by default
+/// (`per_connection_buffer_limit_bytes`).
+const BUFFER_LIMIT: u64 = 1 << 20;
+
 /// The rule of a class whose headers choose the cluster or change the policy; none if they do not.
 fn overridden(
     proxy: &Proxy,
@@ -111,6 +119,13 @@ fn overridden(
         if let Some(retries) = header("x-envoy-max-retries").and_then(|text| text.parse().ok()) {
             own.retry.retries = retries;
         }
+    }
+    // A body that is too long to be kept is not sent again (`retry_or_shadow_abandoned`).
+    let length = header(load::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+    let kept = proxy.listener.per_request_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT);
+    if length.is_some_and(|length| kept < length) && own.retry != no_retry() {
+        let RetryPolicy { per_try_timeout, per_try_idle_timeout, .. } = own.retry;
+        own.retry = RetryPolicy { per_try_timeout, per_try_idle_timeout, ..no_retry() };
     }
     (own != *rule).then_some(own)
 }
@@ -156,6 +171,7 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
             (None, Some(_)) => Some(301),
             (None, None) => None,
         },
+        missing_status: route.cluster_not_found_status,
         // Envoy's defaults are 15 s and 5 min.
         timeout: ms(route.timeout_ms.unwrap_or(15_000.0)),
         idle_timeout: ms(idle_ms.unwrap_or(300_000.0)),

@@ -1,38 +1,25 @@
-//! Steps that change proxies and what they are told; those that change hosts stand in `host`.
+//! Steps that change proxies and what they are told; those that change hosts stand in `host`, those that
+//! change clusters and their endpoints in `discovery`.
 //!
 //! Source: the schema `envoy-lab/2`.
 //! Left out: what `gaps` lists.
 
-use super::super::schema::config::{Config, Endpoint};
+use super::super::schema::config::Config;
 use super::super::schema::step::{Step, Verb};
 use super::{Ids, endpoint, event, number, route, tls};
 use crate::kernel::time::Duration;
-use crate::plan::timeline::{Action, PodSet, TimelineEvent};
-use crate::plan::universe::{ClusterId, RouteId, ServiceId, Universe, WorkloadId};
-use std::collections::BTreeMap;
+use crate::plan::timeline::{Action, Listening, PodSet, TimelineEvent};
+use crate::plan::universe::{RouteId, ServiceId, Universe};
 
 /// The timeline of all steps; new route tables go into the universe.
 pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> Vec<TimelineEvent> {
     let mut events = Vec::new();
-    let mut told: BTreeMap<ClusterId, Vec<WorkloadId>> = BTreeMap::new();
     for (index, step) in config.steps.iter().enumerate() {
         let mut add = |lasts: Option<Duration>, action: Action| {
             let id = format!("step {index}: {} {}", step.word, step.target);
             events.push(event(id, step.at_s, lasts, action));
         };
         match &step.verb {
-            Verb::EdsRemove(_) | Verb::EdsAdd(_) | Verb::EdsSet(_) => {
-                for ((_, name), cluster) in &ids.clusters {
-                    if *name == step.target {
-                        let list = told.entry(*cluster).or_insert_with(|| {
-                            universe.clusters[cluster.index()].workloads.clone()
-                        });
-                        change(list, &step.verb, ids);
-                        let (cluster, workloads) = (*cluster, list.clone());
-                        add(None, Action::SetEndpoints { cluster, workloads });
-                    }
-                }
-            }
             Verb::EdsSetHealth(endpoints) => {
                 for one in endpoints {
                     let said = endpoint::of(one);
@@ -57,6 +44,17 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
                 let service = ids.services.get(&config.entry).copied().unwrap_or(ServiceId(0));
                 add(None, Action::SetRoutes { service, route });
             }
+            Verb::LdsUpdate(_) | Verb::LdsRemove => {
+                if let Some(action) = listener(config, ids, universe, &step.verb) {
+                    add(None, action);
+                }
+            }
+            Verb::ProxyDrain | Verb::ProxyHealthcheckFail => {
+                let pods = PodSet::One(ids.workload(&step.target), 0);
+                let is_drain = matches!(step.verb, Verb::ProxyDrain);
+                let drain = is_drain.then(|| drain_time(config, &step.target));
+                add(None, Action::DrainProxies { pods, drain });
+            }
             Verb::ProxyFreeze => {
                 let resumed = config.steps[index..].iter().find(|later| resumes(later, step));
                 let frozen = resumed.map(|later| Duration::from_s_f64(later.at_s - step.at_s));
@@ -80,23 +78,26 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
     events
 }
 
-fn resumes(later: &Step, freeze: &Step) -> bool {
-    matches!(later.verb, Verb::ProxyResume) && later.target == freeze.target
+/// What LDS does to the listener of the entry.
+fn listener(config: &Config, ids: &Ids, universe: &mut Universe, verb: &Verb) -> Option<Action> {
+    let proxy = config.proxies.iter().find(|one| one.name == config.entry)?;
+    let listening = match verb {
+        Verb::LdsUpdate(routes) => {
+            universe.routes.push(route::table(proxy, routes, ids, &universe.classes));
+            Listening::Routes(RouteId(number(universe.routes.len() - 1)))
+        }
+        _ => Listening::Gone,
+    };
+    let drain = drain_time(config, &proxy.name);
+    Some(Action::SetListener { workload: ids.workload(&proxy.name), listening, drain })
 }
 
-/// A list of endpoints after a step.
-fn change(list: &mut Vec<WorkloadId>, verb: &Verb, ids: &Ids) {
-    let hosts = |endpoints: &[Endpoint]| -> Vec<WorkloadId> {
-        endpoints.iter().map(|one| ids.workload(&one.host)).collect()
-    };
-    match verb {
-        Verb::EdsRemove(names) => {
-            list.retain(|id| !names.iter().any(|name| ids.workload(name) == *id));
-        }
-        Verb::EdsAdd(endpoints) => list.extend(hosts(endpoints)),
-        Verb::EdsSet(endpoints) => *list = hosts(endpoints),
-        _ => {}
-    }
-    list.sort_unstable();
-    list.dedup();
+/// How long a proxy drains: Envoy's `--drain-time-s` is 600 by default.
+fn drain_time(config: &Config, proxy: &str) -> Duration {
+    let proxy = config.proxies.iter().find(|one| one.name == proxy);
+    Duration::from_s_f64(proxy.and_then(|one| one.drain_time_s).unwrap_or(600.0))
+}
+
+fn resumes(later: &Step, freeze: &Step) -> bool {
+    matches!(later.verb, Verb::ProxyResume) && later.target == freeze.target
 }

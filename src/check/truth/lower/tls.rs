@@ -7,7 +7,7 @@
 use super::super::schema::config::{Config, Tls as Given};
 use super::super::schema::step::{Secret as Replaced, Step, Verb};
 use super::super::schema::words::{HostKind, KeyKind, TlsVersion as Word};
-use super::{Ids, at, number};
+use super::{Ids, at, discovery, number};
 use crate::kernel::time::Time;
 use crate::plan::timeline::Action;
 use crate::plan::tls::{Certificate, CertificateId, ClientContext, ClientTls, KeyType, Secret};
@@ -19,11 +19,16 @@ struct Names(BTreeMap<String, CertificateId>);
 
 impl Names {
     fn new(config: &Config) -> Self {
+        let told = config.steps.iter().filter_map(|step| match &step.verb {
+            Verb::CdsAdd(cluster) | Verb::CdsModify { set: cluster, .. } => cluster.tls.as_ref(),
+            _ => None,
+        });
         let contexts = config.proxies.iter().flat_map(|proxy| {
             let clusters = proxy.clusters.iter().filter_map(|cluster| cluster.tls.as_ref());
             proxy.listener.tls.iter().chain(clusters)
         });
-        let named = contexts.flat_map(|tls| tls.certificate.iter().chain(&tls.trusted_ca));
+        let named =
+            contexts.chain(told).flat_map(|tls| tls.certificate.iter().chain(&tls.trusted_ca));
         let described = config.certificates.iter();
         let described = described.flat_map(|one| [Some(&one.name), one.issuer.as_ref()]);
         let rotated = config.steps.iter().flat_map(|step| match &step.verb {
@@ -64,15 +69,13 @@ pub(super) fn tls(config: &Config, ids: &Ids) -> Tls {
         certificates: names.0.keys().map(|name| certificate(config, &names, name)).collect(),
         ..Tls::default()
     };
+    for definition in discovery::definitions(config, ids) {
+        let Some(given) = &definition.cluster.tls else { continue };
+        let (context, resumes) = (names.context(given), given.max_session_keys != Some(0));
+        let own = ClientTls::Own(Box::new(ClientContext { context, resumes }));
+        tls.clients.insert(definition.id, own);
+    }
     for proxy in &config.proxies {
-        for cluster in &proxy.clusters {
-            let (Some(given), Some(id)) = (&cluster.tls, ids.cluster(&proxy.name, &cluster.name))
-            else {
-                continue;
-            };
-            let (context, resumes) = (names.context(given), given.max_session_keys != Some(0));
-            tls.clients.insert(id, ClientTls::Own(Box::new(ClientContext { context, resumes })));
-        }
         if let Some(given) = &proxy.listener.tls {
             let own = ServerContext {
                 context: names.context(given),
@@ -107,9 +110,10 @@ pub(super) fn rotation(config: &Config, ids: &Ids, step: &Step) -> Option<Action
     let Verb::CertRotate { secret, certificates } = &step.verb else { return None };
     let names = Names::new(config);
     let new = names.all(certificates);
-    let clusters = ids.clusters.iter().filter(|((proxy, _), _)| *proxy == step.target);
+    let definitions = discovery::definitions(config, ids);
+    let clusters = definitions.iter().filter(|one| one.proxy.name == step.target);
     Some(Action::RotateSecret {
-        clusters: clusters.map(|(_, id)| *id).collect(),
+        clusters: clusters.map(|one| one.id).collect(),
         workloads: vec![ids.workload(&step.target)],
         secret: match secret {
             Replaced::Certificate => Secret::Certificate(new.first().copied()),

@@ -6,7 +6,7 @@
 use super::config::{Behaviour, Cluster, Endpoint, Route};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// A step of a case.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,10 +39,12 @@ pub enum Verb {
     CdsAdd(Box<Cluster>),
     /// The cluster goes.
     CdsRemove,
-    /// A field of the cluster changes.
+    /// Fields of the cluster change.
     CdsModify {
-        /// Its new connect timeout.
-        connect_timeout_ms: f64,
+        /// Which.
+        keys: Vec<String>,
+        /// A cluster that has them as they are from now on.
+        set: Box<Cluster>,
     },
     /// The whole new list of routes.
     RdsSwitch(Vec<Route>),
@@ -179,9 +181,22 @@ impl Verb {
             "eds_invalid" => Self::EdsInvalid(argument!(args, word, reason: InvalidReason)),
             "cds_add" => Self::CdsAdd(argument!(args, word, cluster: Box<Cluster>)),
             "cds_modify" => {
-                let set = argument!(args, word, set: Value);
-                let timeout = argument!(Some(set), word, connect_timeout_ms: f64);
-                Self::CdsModify { connect_timeout_ms: timeout }
+                let set = argument!(args, word, set: Map<String, Value>);
+                let mut cluster = json!({
+                    "name": "", "lb_policy": "ROUND_ROBIN", "connect_timeout_ms": 0, "http": "http1",
+                });
+                let keys: Vec<String> = set.keys().cloned().collect();
+                if let Some(fields) = cluster.as_object_mut() {
+                    fields.extend(set);
+                }
+                let own: Cluster = arguments(Some(cluster), word)?;
+                let mut tried = own.clone();
+                for key in &keys {
+                    if !set_field(&mut tried, key, &own) {
+                        return Err(format!("{word}: `{key}` does not change"));
+                    }
+                }
+                Self::CdsModify { keys, set: Box::new(own) }
             }
             "rds_switch" => Self::RdsSwitch(argument!(args, word, routes: Vec<Route>)),
             "lds_update" => Self::LdsUpdate(argument!(args, word, routes: Vec<Route>)),
@@ -228,6 +243,34 @@ impl Verb {
                 | Self::CertRotate { .. }
         )
     }
+}
+
+/// A cluster of which these fields are as they are in `set`.
+pub fn modified(cluster: &Cluster, keys: &[String], set: &Cluster) -> Cluster {
+    let mut cluster = cluster.clone();
+    for key in keys {
+        set_field(&mut cluster, key, set);
+    }
+    cluster
+}
+
+/// Takes one field from another cluster; false if there is none of that name that may change.
+fn set_field(cluster: &mut Cluster, key: &str, from: &Cluster) -> bool {
+    macro_rules! fields {
+        ($($field:ident)+) => {
+            match key {
+                $(stringify!($field) => cluster.$field.clone_from(&from.$field),)+
+                _ => return false,
+            }
+        };
+    }
+    fields! {
+        lb_policy connect_timeout_ms http endpoints locality_weights lb_config
+        healthy_panic_threshold_percent drop_overload_percent endpoint_stale_after_ms
+        max_connection_duration_ms max_stream_duration_ms max_requests_per_connection
+        outlier_detection tls circuit_breakers health_checks
+    }
+    true
 }
 
 fn arguments<T: DeserializeOwned>(args: Option<Value>, word: &str) -> Result<T, String> {
