@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod balancing;
+pub mod client;
 pub mod filter;
 pub mod health_check;
 pub mod outlier;
@@ -22,6 +23,7 @@ use crate::kernel::digest::Digest;
 use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
 use balancing::EndpointSettings;
+use client::Client;
 use parameter::Parameters;
 use sampling::Sampling;
 use std::collections::BTreeMap;
@@ -59,8 +61,14 @@ pub struct Plan {
     pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
     /// What the control plane says of the endpoints of workloads; nothing of those not here.
     pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
+    /// By how much each request in service, the new one included, lengthens a request's first piece
+    /// of local work; not at all at workloads not here.
+    pub crowding: BTreeMap<WorkloadId, Duration>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
+    /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
+    /// ever and send once.
+    pub clients: BTreeMap<u32, Client>,
     /// What changes and breaks, in the order of the file.
     pub timeline: Vec<TimelineEvent>,
     /// What must hold, in the order of the file.
@@ -97,6 +105,12 @@ impl Plan {
         }
         if !self.endpoints.is_empty() {
             fold(&mut digest, &self.endpoints);
+        }
+        if !self.crowding.is_empty() {
+            fold(&mut digest, &self.crowding);
+        }
+        if !self.clients.is_empty() {
+            fold(&mut digest, &self.clients);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

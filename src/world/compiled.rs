@@ -36,6 +36,7 @@ impl Samplers {
 }
 
 /// Tables made from the plan once.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Compiled {
     /// By workload.
     pub programs: Vec<Vec<CompiledStep>>,
@@ -57,6 +58,8 @@ pub(crate) struct Compiled {
     pub has_filters: bool,
     /// Some sidecar has filters for what it receives.
     pub has_inbound_filters: bool,
+    /// Some client leaves or sends again.
+    pub has_clients: bool,
     /// Some cluster has a limit on streams.
     pub has_max_stream: bool,
     /// The edges of authorization calls, by workload and service.
@@ -177,6 +180,7 @@ impl Compiled {
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
         Self {
+            has_clients: !plan.clients.is_empty(),
             has_max_stream: {
                 let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
                 pools.any(|pool| !pool.max_stream_duration.is_zero())

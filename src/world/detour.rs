@@ -82,7 +82,11 @@ impl World<'_> {
         let latency = self.now.since(call.began);
         let sample = call.sample(latency, outcome);
         let cause = self.pod_cause(call.pod);
-        self.recorder.ended(self.now, Ended { edge: call.edge, sample, cause });
+        let ended = Ended { edge: call.edge, sample, cause };
+        if let Parent::Sent(request) = call.parent {
+            return self.send_ended(request, ended);
+        }
+        self.recorder.ended(self.now, ended);
         self.ledger.root_ended(self.now, latency);
         if let Parent::User(source, user) = call.parent {
             self.user_thinks(source, user, Some(call.key));

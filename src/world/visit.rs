@@ -209,7 +209,11 @@ impl World<'_> {
         let attempt = &mut self.attempts[id];
         let pod = &mut self.pods[attempt.pod as usize];
         let state = &self.workloads[attempt.workload.index()];
-        let work = if state.is_disturbed { state.disturbed(work) } else { work };
+        let work = if state.is_disturbed {
+            state.disturbed(work, attempt.step, pod.station.busy())
+        } else {
+            work
+        };
         attempt.step += 1;
         attempt.phase = Phase::Working;
         if pod.station.is_shared() {

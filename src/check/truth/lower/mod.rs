@@ -150,6 +150,8 @@ pub fn lower(config: &Config) -> Lowering {
         universe,
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
+        crowding: BTreeMap::new(),
+        clients: load::clients(config),
         traffic,
         timeline,
         assertions: Vec::new(),
