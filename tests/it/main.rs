@@ -21,6 +21,9 @@ mod determinism;
 /// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
 #[cfg(feature = "native")]
 mod docs;
+/// Published experiments on retries and metastable failures (release only).
+#[cfg(feature = "native")]
+mod experiments;
 /// Filters of a gateway.
 #[cfg(feature = "native")]
 mod filters;
