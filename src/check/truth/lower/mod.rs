@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(gaps(tls), ["cluster.tls"]);
         let mut step = case();
         step["steps"] = json!([{"at_s": 1, "do": "cds_remove", "target": "svc"}]);
-        step["load"][0]["abort_after_ms"] = json!(5);
-        assert_eq!(gaps(step), ["load.abort_after_ms", "step.cds_remove"]);
+        step["load"][0]["header_sequence"] = json!({"x-key": "k"});
+        assert_eq!(gaps(step), ["load.header_sequence", "step.cds_remove"]);
     }
 }
