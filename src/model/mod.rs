@@ -2,6 +2,7 @@
 //! are told `now` and given their random numbers, and answer with a small value.
 
 pub mod app;
+pub mod client;
 pub mod cluster;
 pub mod control;
 pub mod identity;

@@ -303,6 +303,13 @@ impl Recorder {
         }
     }
 
+    /// A client sends a request again.
+    pub fn sent_again(&mut self, now: Time, batch: u32) {
+        if self.counts(now, batch) {
+            self.series.sent_again();
+        }
+    }
+
     /// A pod answered an attempt.
     #[inline(always)]
     pub fn served(

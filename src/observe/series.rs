@@ -85,6 +85,11 @@ impl Series {
         self.retries += u64::from(is_retry);
     }
 
+    /// The next attempt is one of a request that its client sends again.
+    pub fn sent_again(&mut self) {
+        self.retries += 1;
+    }
+
     /// The interval ends, and the next begins with `readings`.
     pub fn close(&mut self, now: Time, readings: Readings) {
         self.set_recording(now, self.recording_since.is_some());

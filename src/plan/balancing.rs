@@ -130,6 +130,8 @@ pub struct Balancing {
     pub ring_size: (u32, u32),
     /// Maglev: places of its table, a prime.
     pub table_size: u32,
+    /// Least request: how often active requests are read; zero for always.
+    pub load_refresh: Duration,
     /// Slow start of round robin and least request.
     pub slow_start: Option<SlowStart>,
     /// Places; none if they do not matter.
@@ -146,6 +148,7 @@ impl Default for Balancing {
             hash_on: None,
             ring_size: (1024, 8 * 1024 * 1024),
             table_size: 65_537,
+            load_refresh: Duration::ZERO,
             slow_start: None,
             locality: None,
             overprovisioning: 140,

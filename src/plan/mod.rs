@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod balancing;
+pub mod client;
 pub mod filter;
 pub mod health_check;
 pub mod matching;
@@ -25,6 +26,7 @@ use crate::kernel::digest::Digest;
 use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
 use balancing::EndpointSettings;
+use client::Client;
 use parameter::Parameters;
 use sampling::Sampling;
 use std::collections::BTreeMap;
@@ -65,8 +67,14 @@ pub struct Plan {
     pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
     /// TLS where it is not what the mesh arranges by itself.
     pub tls: Tls,
+    /// By how much each request in service, the new one included, lengthens a request's first piece
+    /// of local work; not at all at workloads not here.
+    pub crowding: BTreeMap<WorkloadId, Duration>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
+    /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
+    /// ever and send once.
+    pub clients: BTreeMap<u32, Client>,
     /// What changes and breaks, in the order of the file.
     pub timeline: Vec<TimelineEvent>,
     /// What must hold, in the order of the file.
@@ -106,6 +114,12 @@ impl Plan {
         }
         if !self.tls.is_empty() {
             fold(&mut digest, &self.tls);
+        }
+        if !self.crowding.is_empty() {
+            fold(&mut digest, &self.crowding);
+        }
+        if !self.clients.is_empty() {
+            fold(&mut digest, &self.clients);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

@@ -9,12 +9,13 @@ mod filter;
 mod health;
 mod matching;
 pub(crate) mod security;
+mod traffic;
 
 use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Mesh};
 use super::schema::Kind::{
-    Arrivals, Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number,
-    OneOrMany, Rate, Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
+    Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number, OneOrMany, Rate,
+    Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
 };
 use super::schema::{Default, Key, Keys, Kind};
 use crate::plan::balancing::EndpointSettings;
@@ -23,6 +24,7 @@ use assertion::ASSERT;
 use filter::FILTER;
 use health::HEALTH_CHECKS;
 use matching::MATCH;
+use traffic::TRAFFIC;
 
 /// Sections that the documentation names and this version does not read.
 pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
@@ -120,6 +122,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     like("balancer", "cluster.balancer", "how an endpoint is chosen"),
     key("choice_count", Count(2, ANY), Is("2"), "least_request: draws, the least loaded wins"),
     key("active_request_bias", Number, Is("1"), "least_request: weight / (active + 1) ^ this"),
+    key("load_refresh", Duration, Is("0s"), "least_request: loads are read so often; 0 for always"),
     key("hash_on", Table(HASH_ON), None, "ring_hash, maglev: what is hashed; a draw if not given"),
     key("minimum_ring_size", Count(1, RING_MAX), Is("1024"), "ring_hash: points at least"),
     key("maximum_ring_size", Count(1, RING_MAX), Is("8388608"), "ring_hash: points at most"),
@@ -283,6 +286,12 @@ const WORKLOAD: Keys = Fixed(&[
     key("queue", Count(0, ANY), None, "requests that may wait in a pod; no limit if not given"),
     key("discipline", Word(&["fifo", "ps"]), Is("fifo"), "order of service"),
     key("time", Distribution, Required, "local work for a request"),
+    key(
+        "time_per_request",
+        Duration,
+        None,
+        "and so much more for each in service, itself included",
+    ),
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
@@ -305,25 +314,6 @@ const CALL: Keys = Fixed(&[
     key("method", Text, Is("GET"), "the method"),
     key("headers", Labels, None, "headers"),
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
-]);
-
-/// What is wrong with a request.
-const DEFECTS: &[&str] = &["missing_host", "headers_too_large", "codec_error"];
-
-const TRAFFIC: Keys = Fixed(&[
-    key("id", Text, Required, "names it"),
-    key("from", Text, Required, "ingress, a service, or service/version"),
-    key("to", Text, Required, "the service called"),
-    key("path", Text, Is("/"), "the path"),
-    key("method", Text, Is("GET"), "the method"),
-    key("headers", Labels, None, "headers"),
-    key(
-        "malformed",
-        Word(DEFECTS),
-        None,
-        "what is wrong with its requests, so that no proxy takes them",
-    ),
-    key("arrivals", Arrivals, Required, "when requests come"),
 ]);
 
 /// What events do.

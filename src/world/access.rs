@@ -42,6 +42,7 @@ impl World<'_> {
         let upstream = self.upstreams.get(call.upstream as usize);
         let traffic = match call.parent {
             Parent::Traffic(source) | Parent::User(source, _) => Some(source),
+            Parent::Sent(request) => Some(self.sends.requests[request].source),
             // A filter's own request is no line of the access log.
             Parent::Authorization(..) => return,
             Parent::Visit(..) | Parent::Proxied(_) | Parent::Unsimulated => None,

@@ -19,6 +19,7 @@ use super::ledger::Ledger;
 use super::network::Nodes;
 use super::options::Options;
 use super::scopes::Scopes;
+use super::sends::Sends;
 use super::streams::XdsStream;
 use super::timeline::Timeline;
 use crate::kernel::digest::{Digest, Ladder};
@@ -42,8 +43,11 @@ impl<'p> World<'p> {
         let mut queue = Queue::new();
         let mut samplers = Samplers::default();
         let compiled = Compiled::new(plan, &mut queue, &mut samplers);
+        let sends = Sends::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
-        let workloads = universe.workloads.iter().map(|one| WorkloadState::new(one, seed));
+        let crowding = |id: &WorkloadId| plan.crowding.get(id).copied().unwrap_or_default();
+        let workloads = (universe.workloads.iter().zip(0..))
+            .map(|(one, id)| WorkloadState::new(one, crowding(&WorkloadId(id)), seed));
         let mut world = Self {
             plan,
             seed,
@@ -64,6 +68,7 @@ impl<'p> World<'p> {
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
             proxied: BTreeMap::new(),
+            sends,
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),
             filters: BTreeMap::new(),
             upstreams: Vec::new(),

@@ -322,7 +322,9 @@ impl<'p> World<'p> {
         steps.fold(Duration::ZERO, |sum, (step, n)| match step {
             CompiledStep::Work(time) => {
                 let work = time.sample(key.draw(number, purpose::WORK + n));
-                sum + if state.is_disturbed { state.disturbed(work) } else { work }
+                // Beside the app's queue: nobody else is in service.
+                let step = u16::try_from(n).unwrap_or(u16::MAX);
+                sum + if state.is_disturbed { state.disturbed(work, step, 1) } else { work }
             }
             CompiledStep::Calls { .. } | CompiledStep::Forward { .. } => sum,
         })

@@ -52,9 +52,13 @@ pub(crate) mod purpose {
     /// Whether a fault filter aborts.
     pub(crate) const FAULT_ABORT: u32 = 240;
     /// Whether it is of the share that is dropped.
-    pub(crate) const DROP_OVERLOAD: u32 = 241;
+    pub(crate) const DROP_OVERLOAD: u32 = 243;
     /// Whether an answer of a proxy that drains closes its connection.
-    pub(crate) const DRAIN: u32 = 242;
+    pub(crate) const DRAIN: u32 = 244;
+    /// How long a client waits before it sends again.
+    pub(crate) const CLIENT_BACKOFF: u32 = 241;
+    /// Which client of an open loop.
+    pub(crate) const WHICH_CLIENT: u32 = 242;
     /// Which number of a range in a header.
     pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.
@@ -206,7 +210,13 @@ impl World<'_> {
         let target = self.compiled.traffic_targets[index as usize];
         self.ledger.root_began(self.now);
         let client = self.client_pod(self.sources[index as usize].from, key);
-        self.begin_call(key, parent, self.batch_of(index), client, target);
+        let batch = self.batch_of(index);
+        let parent = if self.compiled.has_clients {
+            self.begin_request(index, key, parent, batch)
+        } else {
+            parent
+        };
+        self.begin_call(key, parent, batch, client, target);
     }
 
     /// A ready pod of the workload; [`NONE`] if there is none.

@@ -14,6 +14,7 @@ use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Stream, name_hash};
 use crate::kernel::time::Duration;
+use crate::model::app::crowd::slowed;
 use crate::model::cluster::deployment::{Change, Deployment};
 use crate::model::identity::retry::{Law, RetryLoop};
 use crate::plan::parameter::FailurePolicy;
@@ -51,6 +52,8 @@ pub(crate) struct WorkloadState {
     pub behaviour: Behaviour,
     /// Each step of local work takes so long, whatever the program says.
     pub work: Option<Duration>,
+    /// Each request in service lengthens a request's first piece of work by this.
+    pub crowding: Duration,
     start_times: Stream,
 }
 
@@ -60,7 +63,11 @@ impl WorkloadState {
         self.ready.bytes() + self.members.bytes()
     }
 
-    pub(crate) fn new(workload: &crate::plan::universe::Workload, seed: u64) -> Self {
+    pub(crate) fn new(
+        workload: &crate::plan::universe::Workload,
+        crowding: Duration,
+        seed: u64,
+    ) -> Self {
         Self {
             hash: name_hash(&workload.name),
             ready: Vec::new(),
@@ -76,20 +83,25 @@ impl WorkloadState {
             cause: None,
             is_rolling: false,
             slow: 1.0,
-            is_disturbed: false,
+            is_disturbed: !crowding.is_zero(),
             errors: workload.errors,
             error_cause: None,
             behaviour: workload.behaviour,
             work: None,
+            crowding,
             start_times: Stream::new(seed, "pod start", &workload.name),
         }
     }
 }
 
 impl WorkloadState {
-    /// How long a step of local work takes that the program says takes `work`.
-    pub(super) fn disturbed(&self, work: Duration) -> Duration {
-        self.work.unwrap_or(work).scale(self.slow)
+    /// How long the nth step of local work takes, of which the program says `work`, while so many
+    /// requests are in service.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn disturbed(&self, work: Duration, step: u16, in_service: u32) -> Duration {
+        let per_request = if step == 0 { self.crowding } else { Duration::ZERO };
+        slowed(self.work.unwrap_or(work), per_request, in_service).scale(self.slow)
     }
 }
 

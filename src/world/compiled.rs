@@ -70,6 +70,8 @@ pub(crate) struct Compiled {
     pub has_checks: bool,
     /// By workload: the clusters that its proxies check.
     pub checked_by: Vec<Vec<ClusterId>>,
+    /// Some client leaves or sends again.
+    pub has_clients: bool,
     /// Some cluster has a limit on streams.
     pub has_max_stream: bool,
     /// The edges of authorization calls, by workload and service.
@@ -198,6 +200,7 @@ impl Compiled {
             originals,
             has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),
             checked_by,
+            has_clients: !plan.clients.is_empty(),
             has_max_stream: {
                 let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
                 pools.any(|pool| !pool.max_stream_duration.is_zero())

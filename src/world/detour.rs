@@ -10,7 +10,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Parent, Phase};
+use super::state::{Attempt, Call, Life, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -98,7 +98,11 @@ impl World<'_> {
         let latency = self.now.since(call.began);
         let sample = call.sample(latency, outcome);
         let cause = self.pod_cause(call.pod);
-        self.recorder.ended(self.now, Ended { edge: call.edge, sample, cause });
+        let ended = Ended { edge: call.edge, sample, cause };
+        if let Parent::Sent(request) = call.parent {
+            return self.send_ended(request, ended);
+        }
+        self.recorder.ended(self.now, ended);
         self.ledger.root_ended(self.now, latency);
         if let Parent::User(source, user) = call.parent {
             self.user_thinks(source, user, Some(call.key));
@@ -257,6 +261,13 @@ impl World<'_> {
     }
 
     // === what goes wrong at the endpoint ===
+
+    /// Whether the pod's port takes connections and requests.
+    pub(super) fn is_listening(&self, pod: u32) -> bool {
+        let pod = &self.pods[pod as usize];
+        let is_up = if pod.is_meshed { pod.proxy_is_up } else { pod.app_is_up };
+        is_up && !matches!(pod.life, Life::Starting | Life::Down | Life::Gone)
+    }
 
     /// The pod has died under an attempt: the client hears of it by a reset.
     pub(super) fn break_attempt(&mut self, id: Id<Attempt>) {

@@ -84,6 +84,11 @@ events! {
     /// A proxy hears that the client of an attempt has left.
     Leave = 15, "leave";
 
+    /// A client has no answer in time, and leaves.
+    ClientTimeout = 56, "client-timeout";
+    /// A client sends again what failed.
+    SendAgain = 57, "send-again";
+
     /// A connection's SYN reaches the endpoint.
     Syn = 16, "syn";
     /// A connection is ready at its client, or refused.

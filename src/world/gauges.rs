@@ -45,6 +45,7 @@ impl World<'_> {
                 ages.push(now.since(call.began));
             }
         }
+        ages.extend(self.sends.requests.iter().map(|(_, request)| now.since(request.began)));
         self.ledger.check_little(now, ages.into_iter());
         let ledger = &self.ledger;
         assert_eq!(ledger.calls_began, ledger.calls_ended + open, "calls begun, ended, open");

@@ -82,6 +82,7 @@ impl World<'_> {
         let quick = self.calls.bytes()
             + self.attempts.bytes()
             + self.connections.bytes()
+            + self.sends.bytes()
             + self.queue.bytes()
             + self.pods.bytes()
             + self.upstreams.bytes();

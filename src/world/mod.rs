@@ -52,6 +52,7 @@ mod routing;
 mod sampling;
 mod scopes;
 mod security;
+mod sends;
 mod settings;
 mod state;
 mod streams;
@@ -131,6 +132,8 @@ pub(crate) struct World<'p> {
     connections: Slab<Connection>,
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    /// Requests of clients that leave and send again.
+    sends: sends::Sends,
     /// Some app does not answer as a whole, or has done so: see `proxied`.
     has_odd_apps: bool,
     /// By pod: what its filters remember.
@@ -273,6 +276,8 @@ impl World<'_> {
             Event::UserReturns(call) => self.user_returns(call),
             Event::Shared(pod) => self.shared(pod, ticket),
             Event::RouteTimeout(call) => self.route_timeout(call),
+            Event::ClientTimeout(request) => self.client_timeout(request),
+            Event::SendAgain(request) => self.send_again(request),
             Event::PerTryTimeout(attempt) => self.per_try_timeout(attempt),
             Event::StreamIdle(call) => self.stream_idle(call),
             Event::RareCall(call) => self.rare_call(call, ticket),
@@ -361,6 +366,9 @@ impl World<'_> {
             Event::HealthCheck(check) => {
                 let check = self.checks.all.at(check);
                 check.map_or(0, |(_, check)| pod(self.upstreams[check.upstream as usize].pod))
+            }
+            Event::ClientTimeout(request) | Event::SendAgain(request) => {
+                self.sends.requests.at(request).map_or(0, |(_, request)| request.owner())
             }
             Event::Shared(index)
             | Event::Renew(index)

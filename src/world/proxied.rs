@@ -101,22 +101,20 @@ impl World<'_> {
             let attempt = &self.attempts[id];
             self.upstreams[attempt.upstream as usize].policy.pool.protocol
         };
-        self.cancel_call(
-            call,
-            match protocol {
-                Protocol::Http1 => Details::DownstreamDisconnect,
-                Protocol::Http2 => Details::DownstreamReset,
-            },
-        );
+        let details = match protocol {
+            Protocol::Http1 => Details::DownstreamDisconnect,
+            Protocol::Http2 => Details::DownstreamReset,
+        };
+        self.cancel_call(call, Outcome::failure(details));
     }
 
     /// Whoever asked for a call has left.
-    pub(super) fn cancel_call(&mut self, id: Id<Call>, details: Details) {
+    pub(super) fn cancel_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let Some(call) = self.calls.get(id) else { return };
         if call.is_over {
             return;
         }
-        let (attempt, outcome) = (call.attempt, Outcome::failure(details));
+        let attempt = call.attempt;
         self.end_delay(id);
         if !attempt.is_none() {
             self.abandon(attempt, outcome);

@@ -6,6 +6,7 @@
 use super::balance::Balance;
 use super::checks::Check;
 pub(crate) use super::pod::{Life, Pod};
+use super::sends::Request;
 use crate::kernel::queue::{LaneId, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -39,6 +40,8 @@ pub(crate) enum Parent {
     Proxied(Id<Attempt>),
     /// A call that waits for its authorization; whether it passes if that cannot be had.
     Authorization(Id<Call>, bool),
+    /// A request whose client may leave and send again.
+    Sent(Id<Request>),
     /// A request that is not simulated: rare calls are, between the windows of a sampled run.
     Unsimulated,
 }

@@ -103,6 +103,9 @@ impl World<'_> {
     /// The end: told to whoever asked, exactly once.
     #[inline(always)]
     fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
+        if self.compiled.has_clients && matches!(self.calls[id].parent, Parent::Sent(_)) {
+            return self.end_send(id, outcome);
+        }
         let call = &self.calls[id];
         let flags = if self.compiled.has_filters { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
@@ -125,7 +128,7 @@ impl World<'_> {
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
-            Parent::Unsimulated => {}
+            Parent::Sent(_) | Parent::Unsimulated => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use super::client::purpose;
 use super::compiled::CompiledStep;
 use super::event::Event;
 use super::network::{Links, Transit};
-use super::state::{Attempt, Life, NONE, Parent, Phase};
+use super::state::{Attempt, NONE, Parent, Phase};
 use crate::kernel::queue::Ticket;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
@@ -209,7 +209,11 @@ impl World<'_> {
         let attempt = &mut self.attempts[id];
         let pod = &mut self.pods[attempt.pod as usize];
         let state = &self.workloads[attempt.workload.index()];
-        let work = if state.is_disturbed { state.disturbed(work) } else { work };
+        let work = if state.is_disturbed {
+            state.disturbed(work, attempt.step, pod.station.busy())
+        } else {
+            work
+        };
         attempt.step += 1;
         attempt.phase = Phase::Working;
         if pod.station.is_shared() {
@@ -384,14 +388,5 @@ impl World<'_> {
             }
             Transit::Swallowed => self.send_later(id, Event::Return(id.index())),
         }
-    }
-
-    // === what goes wrong at the endpoint ===
-
-    /// Whether the pod's port takes connections and requests.
-    pub(super) fn is_listening(&self, pod: u32) -> bool {
-        let pod = &self.pods[pod as usize];
-        let is_up = if pod.is_meshed { pod.proxy_is_up } else { pod.app_is_up };
-        is_up && !matches!(pod.life, Life::Starting | Life::Down | Life::Gone)
     }
 }

@@ -9,6 +9,9 @@ mod behaviour;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;
+/// Clients that leave and send again.
+#[cfg(feature = "native")]
+mod clients;
 /// Active health checks.
 #[cfg(feature = "native")]
 mod configuration;
@@ -21,6 +24,9 @@ mod determinism;
 /// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
 #[cfg(feature = "native")]
 mod docs;
+/// Published experiments on retries and metastable failures (release only).
+#[cfg(feature = "native")]
+mod experiments;
 /// Filters of a gateway.
 #[cfg(feature = "native")]
 mod filters;

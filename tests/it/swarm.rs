@@ -459,10 +459,25 @@ impl Author {
         }
     }
 
+    /// Half of the others have clients that leave and send again.
+    fn clients(&mut self) {
+        if self.chance(0.5) {
+            let client = *self.pick(&[
+                "{ timeout = \"20ms\" }",
+                "{ timeout = \"100ms\", attempts = 2 }",
+                "{ attempts = 3, backoff_base = \"5ms\", jitter = \"decorrelated\" }",
+                "{ timeout = \"50ms\", attempts = 9, bucket = { size = 10 } }",
+                "{ timeout = \"5ms\", attempts = 2, breaker = { share = 0.2, window = \"1s\" } }",
+            ]);
+            self.text =
+                self.text.replace("arrivals = {", &format!("client = {client}\narrivals = {{"));
+        }
+    }
+
     /// A third of the plans are sampled, with windows and strata as short as their runs.
     fn sampling(&mut self) {
         if !self.chance(0.35) {
-            return;
+            return self.clients();
         }
         let every = *self.pick(&["800ms", "1s", "1500ms"]);
         let window = *self.pick(&["100ms", "200ms"]);

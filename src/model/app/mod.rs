@@ -1,3 +1,4 @@
 //! Apps: what a pod does for a request.
 
+pub mod crowd;
 pub mod station;

@@ -23,6 +23,7 @@ use super::maglev::Maglev;
 use super::priority::{Level, Loads};
 use super::ring_hash::Ring;
 use super::slow_start::factor;
+use super::stale_load::StaleLoad;
 use crate::kernel::time::Time;
 use crate::plan::balancing::{Balancing, EndpointHealth};
 use crate::plan::policy::LoadBalancer;
@@ -86,6 +87,8 @@ pub struct ClusterBalancer {
     endpoints: Vec<Endpoint>,
     levels: Vec<HostSet>,
     loads: Loads,
+    /// Where active requests are not always known.
+    stale: Option<StaleLoad>,
 }
 
 impl ClusterBalancer {
@@ -96,7 +99,9 @@ impl ClusterBalancer {
         panic_threshold: f64,
         first_turns: Box<[u32]>,
     ) -> Self {
+        let every = balancing.load_refresh;
         Self {
+            stale: (!every.is_zero()).then(|| StaleLoad::new(every)),
             balancer,
             balancing,
             panic_threshold,
@@ -125,6 +130,7 @@ impl ClusterBalancer {
             since: Time::ZERO,
         };
         self.endpoints = endpoints.iter().map(|one| one.unwrap_or(nothing)).collect();
+        self.stale.iter_mut().for_each(StaleLoad::forget);
         let known = || endpoints.iter().flatten();
         let count = known().map(|one| one.level + 1).max().unwrap_or(0);
         let zone_count = match zones {
@@ -155,7 +161,10 @@ impl ClusterBalancer {
         }
         let (level, availability) = self.loads.choose(request.draw)?;
         let draw = next_bits(request.draw);
-        let Self { balancer, balancing, turns, endpoints, levels, .. } = self;
+        let Self { balancer, balancing, turns, endpoints, levels, stale, .. } = self;
+        let count = endpoints.len();
+        let believed = stale.as_mut().map(|stale| stale.counts(request.now, count, &active));
+        let active = |place: usize| believed.map_or_else(|| active(place), |all| all[place]);
         let group = levels[level].group(availability, request.worker, draw);
         let schedule = group.schedules.get_mut(request.worker);
         if let Some(schedule) = schedule {

@@ -17,4 +17,5 @@ pub mod priority;
 pub mod retry;
 pub mod ring_hash;
 pub mod slow_start;
+pub mod stale_load;
 pub mod workers;

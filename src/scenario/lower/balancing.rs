@@ -21,7 +21,7 @@ use crate::plan::universe::{WorkloadId, ZoneId};
 type OfBalancer = (&'static str, &'static str, fn(LoadBalancer) -> bool);
 
 /// Keys at which other balancers do not look.
-const OF_BALANCERS: [OfBalancer; 7] = [
+const OF_BALANCERS: [OfBalancer; 8] = [
     ("choice_count", "least_request", is_least_request),
     ("active_request_bias", "least_request", is_least_request),
     ("hash_on", "ring_hash or maglev", LoadBalancer::hashes),
@@ -29,10 +29,17 @@ const OF_BALANCERS: [OfBalancer; 7] = [
     ("maximum_ring_size", "ring_hash", is_ring_hash),
     ("maglev_table_size", "maglev", is_maglev),
     ("slow_start", "round_robin or least_request", takes_turns),
+    ("load_refresh", "least_request", compares),
 ];
 
 fn is_least_request(balancer: LoadBalancer) -> bool {
     matches!(balancer, LoadBalancer::LeastRequest { .. })
+}
+
+/// Whether it looks at active requests.
+fn compares(balancer: LoadBalancer) -> bool {
+    use LoadBalancer::{LeastRequestDistinct, LeastRequestFullScan};
+    is_least_request(balancer) || matches!(balancer, LeastRequestDistinct | LeastRequestFullScan)
 }
 
 fn is_ring_hash(balancer: LoadBalancer) -> bool {
@@ -70,6 +77,7 @@ impl Lower<'_, '_, '_> {
             hash_on: service.get("hash_on").and_then(|node| self.hash_on(node)),
             ring_size: self.ring_size(service, plain.ring_size),
             table_size: self.table_size(service, plain.table_size),
+            load_refresh: service.duration("load_refresh").unwrap_or(plain.load_refresh),
             slow_start: service.get("slow_start").and_then(|node| self.slow_start(node)),
             locality: service.get("locality").and_then(|node| self.locality(node, policy)),
             overprovisioning: self.overprovisioning(service, plain.overprovisioning),

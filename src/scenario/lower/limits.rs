@@ -202,7 +202,10 @@ impl Lower<'_, '_, '_> {
                 _ => None,
             });
             let factor = factor.fold(1.0, f64::max);
-            wanted[traffic.to.index()] += factor * self.requests(&traffic.arrivals);
+            // Each of them may be sent so often; very many more would be a mistake of another kind.
+            let client = self.clients.get(&super::id(index));
+            let sends = client.map_or(1.0, |client| 1.0 + f64::from(client.attempts.min(10)));
+            wanted[traffic.to.index()] += factor * sends * self.requests(&traffic.arrivals);
         }
         let mut calls = 0.0;
         for group in groups {

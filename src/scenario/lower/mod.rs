@@ -10,6 +10,7 @@ mod action;
 mod apps;
 mod assertions;
 mod balancing;
+mod clients;
 mod filters;
 mod health;
 mod limits;
@@ -31,6 +32,7 @@ use super::expression::Names;
 use super::merge::BEGIN;
 use super::units::{default_interval, parameter_text};
 use crate::kernel::time::Duration;
+use crate::plan::client::Client;
 use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
 use crate::plan::timeline::TimelineEvent;
@@ -66,7 +68,9 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     /// has none.
     workloads: BTreeMap<String, WorkloadId>,
     drafts: Vec<Option<(ServiceId, &'d Node)>>,
+    crowding: BTreeMap<WorkloadId, Duration>,
     traffic: Vec<Traffic>,
+    clients: BTreeMap<u32, Client>,
     timeline: Vec<TimelineEvent>,
     names: Names,
     counted: Counted,
@@ -90,7 +94,9 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         service_nodes: Vec::new(),
         workloads: BTreeMap::new(),
         drafts: Vec::new(),
+        crowding: BTreeMap::new(),
         traffic: Vec::new(),
+        clients: BTreeMap::new(),
         timeline: Vec::new(),
         names: Names::default(),
         counted,
@@ -133,7 +139,9 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         scopes,
         endpoints,
         tls,
+        crowding: lower.crowding,
         traffic: lower.traffic,
+        clients: lower.clients,
         timeline: lower.timeline,
         assertions,
         sampling,

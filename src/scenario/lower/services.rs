@@ -105,6 +105,10 @@ impl<'d> Lower<'_, '_, 'd> {
                     placements += own.len();
                     let nodes =
                         if own.is_empty() { everywhere.clone() } else { NodeList(own.into()) };
+                    if let Some(per_request) = self.time_per_request(node) {
+                        let id = WorkloadId(id(self.universe.workloads.len()));
+                        self.crowding.insert(id, per_request);
+                    }
                     self.workload(name, service, node, nodes)
                 }
                 None => self.gateway(everywhere.clone()),

@@ -34,6 +34,9 @@ impl<'d> Lower<'_, '_, 'd> {
                 let hint = "give them some time to think, or the workload some work";
                 self.report(at, "these users neither think nor wait for any work", hint);
             }
+            if let Some(client) = self.client(table, &arrivals) {
+                self.clients.insert(super::id(self.traffic.len()), client);
+            }
             self.traffic.push(Traffic {
                 id: id.to_owned(),
                 from,

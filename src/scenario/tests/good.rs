@@ -285,3 +285,25 @@ fn a_cycle_that_ends_is_allowed() {
     );
     good(&text);
 }
+
+#[test]
+fn clients_and_crowded_apps_read_with_their_defaults() {
+    use crate::plan::client::{Backoff, Client, Jitter, RetryBreaker, RetryBucket};
+    let client = r#"client = { timeout = "3s", attempts = 2, backoff_base = "1s", bucket = { size = 5 }, breaker = { share = "10%" }, clients = 100 }"#;
+    let arrivals = "arrivals = { poisson = \"100rps\" }";
+    let text = NORMATIVE
+        .replace(arrivals, &format!("{arrivals}\n{client}"))
+        .replace("workers = 8", "workers = 8\ntime_per_request = \"1ms\"");
+    let plan = good(&text).plan;
+    let (s, ms) = (Duration::from_s, Duration::from_ms);
+    let expected = Client {
+        count: 100,
+        timeout: s(3),
+        attempts: 2,
+        backoff: Backoff { jitter: Jitter::Full, base: s(1), max: s(10) },
+        bucket: Some(RetryBucket { size: 5.0, deposit: 0.1, cost: 1.0 }),
+        breaker: Some(RetryBreaker { share: 0.1, window: Duration::ZERO }),
+    };
+    assert_eq!(plan.clients.into_iter().collect::<Vec<_>>(), [(0, expected)]);
+    assert_eq!(plan.crowding.into_iter().collect::<Vec<_>>(), [(WorkloadId(3), ms(1))]);
+}

@@ -29,10 +29,7 @@ const BEHAVIOUR: Keys<Behaviour> = &[
     }),
 ];
 
-const LOAD: Keys<Load> = &[
-    ("load.header_sequence", |load| !load.header_sequence.is_empty()),
-    ("load.abort_after_ms", |load| load.abort_after_ms.is_some()),
-];
+const LOAD: Keys<Load> = &[("load.header_sequence", |load| !load.header_sequence.is_empty())];
 
 const STEP: Keys<Verb> = &[];
 

@@ -7,8 +7,10 @@ use super::super::schema::config::{Config, Load};
 use super::super::schema::words::{LoadKind, Malformed, Phase};
 use super::{Ids, at, ms, number};
 use crate::kernel::time::{Duration, Time};
+use crate::plan::client::{Backoff, Client, Jitter};
 use crate::plan::traffic::{Arrivals, Traffic};
 use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId};
+use std::collections::BTreeMap;
 
 /// From an answer to the same client's next request, where it does not wait on purpose: 300 requests
 /// of 3 clients, of which 297 were refused at once, took the time of 3 answers of 20 ms (family e04).
@@ -72,6 +74,22 @@ pub(super) fn traffic(config: &Config, ids: &Ids, classes: &[RequestClass]) -> V
         arrivals: arrivals(load),
     };
     config.load.iter().enumerate().map(source).collect()
+}
+
+/// Clients that leave, by place of their source.
+pub(super) fn clients(config: &Config) -> BTreeMap<u32, Client> {
+    let client = |(index, load): (u32, &Load)| {
+        let client = Client {
+            count: 1,
+            timeout: ms(load.abort_after_ms?),
+            attempts: 0,
+            backoff: Backoff { jitter: Jitter::None, base: Duration::ZERO, max: Duration::ZERO },
+            bucket: None,
+            breaker: None,
+        };
+        Some((index, client))
+    };
+    (0..).zip(&config.load).filter_map(client).collect()
 }
 
 fn arrivals(load: &Load) -> Arrivals {

@@ -157,6 +157,8 @@ pub fn lower(config: &Config) -> Lowering {
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
         tls: tls::tls(config, &ids),
+        crowding: BTreeMap::new(),
+        clients: load::clients(config),
         traffic,
         timeline,
         assertions: Vec::new(),
@@ -479,7 +481,7 @@ mod tests {
         assert_eq!(gaps(tls), ["listener.tls of the entry"]);
         let mut step = case();
         step["steps"] = json!([{"at_s": 1, "do": "proxy_kill", "target": "envoy"}]);
-        step["load"][0]["abort_after_ms"] = json!(5);
-        assert_eq!(gaps(step), ["load.abort_after_ms", "step.proxy_kill of the entry"]);
+        step["load"][0]["header_sequence"] = json!({"x-key": "k"});
+        assert_eq!(gaps(step), ["load.header_sequence", "step.proxy_kill of the entry"]);
     }
 }

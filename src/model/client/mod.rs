@@ -1,0 +1,4 @@
+//! What clients do by themselves.
+
+pub mod backoff;
+pub mod budget;

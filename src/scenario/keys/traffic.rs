@@ -1,0 +1,61 @@
+//! Keys of sources of requests, and of what their clients do by themselves.
+//!
+//! Source: as in [`super`].
+//! Left out: calls of apps, whose clients wait for ever and send once.
+
+use super::super::schema::Default::{Is, None, Required};
+use super::super::schema::Keys;
+use super::super::schema::Keys::Fixed;
+use super::super::schema::Kind::{
+    Arrivals, Count, Duration, Labels, Number, Share, Table, Text, Word,
+};
+use super::key;
+
+/// How often a client may send again.
+const ATTEMPTS_MAX: i64 = 1_000;
+/// Clients of one source.
+const CLIENTS_MAX: i64 = 1_000_000;
+/// How chance spreads back-offs.
+const JITTERS: &[&str] = &["none", "equal", "full", "decorrelated"];
+
+/// What is wrong with a request.
+const DEFECTS: &[&str] = &["missing_host", "headers_too_large", "codec_error"];
+
+pub(super) const TRAFFIC: Keys = Fixed(&[
+    key("id", Text, Required, "names it"),
+    key("from", Text, Required, "ingress, a service, or service/version"),
+    key("to", Text, Required, "the service called"),
+    key("path", Text, Is("/"), "the path"),
+    key("method", Text, Is("GET"), "the method"),
+    key("headers", Labels, None, "headers"),
+    key(
+        "malformed",
+        Word(DEFECTS),
+        None,
+        "what is wrong with its requests, so that no proxy takes them",
+    ),
+    key("arrivals", Arrivals, Required, "when requests come"),
+    key("client", Table(CLIENT), None, "what clients do by themselves; wait, and send once"),
+]);
+
+const CLIENT: Keys = Fixed(&[
+    key("timeout", Duration, None, "it leaves without a whole answer; waits for ever if not given"),
+    key("attempts", Count(0, ATTEMPTS_MAX), Is("0"), "sends after the first, of what failed"),
+    key("backoff_base", Duration, Is("0s"), "limit of the first wait to send again; doubles"),
+    key("backoff_max", Duration, None, "longest wait; 10 × the base if not given"),
+    key("jitter", Word(JITTERS), Is("full"), "how chance spreads these waits"),
+    key("bucket", Table(BUCKET), None, "tokens that sends after the first cost"),
+    key("breaker", Table(BREAKER), None, "nothing is sent again while too much fails"),
+    key("clients", Count(1, CLIENTS_MAX), Is("1"), "so many, with a bucket and a breaker each"),
+]);
+
+const BUCKET: Keys = Fixed(&[
+    key("size", Number, Required, "tokens at most, and at first"),
+    key("deposit", Number, Is("0.1"), "tokens that each request brings"),
+    key("cost", Number, Is("1"), "tokens of a send after the first"),
+]);
+
+const BREAKER: Keys = Fixed(&[
+    key("share", Share, Required, "failed sends for each request above which it is open"),
+    key("window", Duration, None, "counts begin anew after this; never if not given"),
+]);
