@@ -45,9 +45,6 @@ impl<'p> World<'p> {
         let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let sends = Sends::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
-        let crowding = |id: &WorkloadId| plan.crowding.get(id).copied().unwrap_or_default();
-        let workloads = (universe.workloads.iter().zip(0..))
-            .map(|(one, id)| WorkloadState::new(one, crowding(&WorkloadId(id)), seed));
         let mut world = Self {
             plan,
             seed,
@@ -79,7 +76,7 @@ impl<'p> World<'p> {
             nodes: Nodes::new(universe),
             // No more than there are: a vector that doubles wastes up to half of it.
             pods: Vec::with_capacity(super::estimate::pods_ever(plan)),
-            workloads: workloads.collect(),
+            workloads: workload_states(plan, seed),
             config: Config::new(
                 universe.clusters.len(),
                 Scopes::new(plan),
@@ -180,4 +177,11 @@ impl<'p> World<'p> {
             None => self.recount(index),
         }
     }
+}
+
+/// The state of each workload at time zero.
+fn workload_states(plan: &Plan, seed: u64) -> Vec<WorkloadState> {
+    let crowding = |id: u32| plan.crowding.get(&WorkloadId(id)).copied().unwrap_or_default();
+    let workloads = plan.universe.workloads.iter().zip(0..);
+    workloads.map(|(one, id)| WorkloadState::new(one, crowding(id), seed)).collect()
 }

@@ -152,11 +152,8 @@ impl Compiled {
         let universe = &plan.universe;
         let mut edges = Edges::default();
         let traffic_target = |traffic: &crate::plan::traffic::Traffic, edges: &mut Edges| {
-            let source = if traffic.external {
-                traffic.id.clone()
-            } else {
-                universe.workloads[traffic.from.index()].app.clone()
-            };
+            let app = &universe.workloads[traffic.from.index()].app;
+            let source = if traffic.external { &traffic.id } else { app }.clone();
             let to = universe.services[traffic.to.index()].name.clone();
             let edge = edges.number(source, to, Some(traffic.id.clone()));
             Target { to: traffic.to, class: traffic.class, edge }

@@ -12,8 +12,12 @@ const WITHOUT_TRAFFIC: f64 = 0.10;
 const WITH_TRAFFIC: f64 = 0.40;
 /// CPU seconds are rough.
 const CPU: f64 = 1.5;
-/// Nearly all of its events are retries.
-const STORM: (&str, Option<&str>) = ("retry-storm", None);
+/// Nearly all of their events are retries.
+const STORMS: [(&str, Option<&str>); 3] = [
+    ("retry-storm", None),
+    ("retry-amplification", None),
+    ("retry-amplification", Some("at-the-edge-alone")),
+];
 
 /// What is wrong with the forecast of a plan, if anything is.
 fn wrong(plan: &Plan) -> Option<String> {
@@ -26,14 +30,18 @@ fn wrong(plan: &Plan) -> Option<String> {
     let real = baseline["events"].as_f64().expect("a number of events");
     let off = estimate(plan).events / real - 1.0;
     let most = if plan.traffic.is_empty() { WITHOUT_TRAFFIC } else { WITH_TRAFFIC };
-    let is_wrong = most < off.abs() && STORM != (&plan.name, plan.variant.as_deref());
+    let is_storm = STORMS.contains(&(&plan.name, plan.variant.as_deref()));
+    let is_wrong = most < off.abs() && !is_storm;
     is_wrong.then(|| format!("{name}: {real} events, the dry run is {:+.1} % off", 100.0 * off))
 }
 
 #[test]
 fn events_are_what_the_dry_run_says_within_a_bound() {
     let scenarios = files_of("scenarios", ".toml");
-    let shipped = scenarios.iter().filter(|path| !path.starts_with("scenarios/base/"));
+    // What most requests of a runbook's scenario meet is that they fail at their first proxy.
+    let left_out = ["scenarios/base/", "scenarios/five-oh-three/"];
+    let is_left_out = |path: &String| left_out.iter().any(|folder| path.starts_with(folder));
+    let shipped = scenarios.iter().filter(|path| !is_left_out(path));
     let (mut found, mut quiet, mut busy) = (Vec::new(), 0, 0);
     for path in shipped {
         let loaded = load(&Tree, path, &[], None).expect("it reads");

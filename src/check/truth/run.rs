@@ -111,9 +111,13 @@ fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) ->
     let Some(rules) = rules else { return (Verdict::Pass, String::new()) };
     let mut measured: Vec<Facts> = observed.iter().map(Facts::from).collect();
     let alike = alike(config);
-    measured.iter_mut().for_each(|facts| tell_apart(facts, &alike));
+    for facts in &mut measured {
+        tell_apart(facts, &alike);
+    }
     let differences = |mut simulated: Vec<Facts>| {
-        simulated.iter_mut().for_each(|facts| tell_apart(facts, &alike));
+        for facts in &mut simulated {
+            tell_apart(facts, &alike);
+        }
         compare(rules, &measured, &simulated)
     };
     let found = differences(simulated);

@@ -6,7 +6,7 @@
 //! Source: Envoy's protos of the filters and their validation rules.
 //! Left out: what `plan::filter` leaves out.
 
-use super::super::document::{At, Node};
+use super::super::document::Node;
 use super::Lower;
 use crate::kernel::time::Duration;
 use crate::plan::filter::{
@@ -151,9 +151,7 @@ impl Lower<'_, '_, '_> {
 
     fn principal(&mut self, policy: &Node, is_inbound: bool) -> Option<Principal> {
         let text = |key| policy.get(key).and_then(|node| Some((node.at, node.as_text()?)));
-        let (header, source): (Option<(At, &str)>, Option<(At, &str)>) =
-            (text("header"), text("source"));
-        match (header, source) {
+        match (text("header"), text("source")) {
             (None, None) => Some(Principal::Any),
             (Some((_, header)), None) => Some(Principal::HeaderPresent(header.to_lowercase())),
             (Some(_), Some((at, _))) => {

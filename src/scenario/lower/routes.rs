@@ -124,7 +124,7 @@ impl Lower<'_, '_, '_> {
     }
 
     fn one_match(&mut self, table: &Node) -> RouteMatch {
-        let query = table.get("query").map(|node| node.entries()).unwrap_or_default();
+        let query = table.get("query").map(Node::entries).unwrap_or_default();
         RouteMatch {
             path: self.path_match(table),
             method: table.text("method").map(str::to_uppercase),

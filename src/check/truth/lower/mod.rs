@@ -124,19 +124,7 @@ pub fn lower(config: &Config) -> Lowering {
     }
     let definitions = discovery::definitions(config, &ids);
     universe.clusters = clusters(config, &ids, &definitions);
-    for name in ids.services.keys() {
-        universe.services.push(Service {
-            name: name.clone(),
-            selector: BTreeMap::new(),
-            workloads: Vec::new(),
-            protocol: crate::plan::policy::Protocol::Http1,
-            route: RouteId(number(universe.services.len())),
-        });
-        let proxy = config.proxies.iter().find(|proxy| proxy.name == *name);
-        let table = proxy.map(|proxy| route::table(proxy, &proxy.routes, &ids, &universe.classes));
-        // An authorization service has routes of its own.
-        universe.routes.push(table.unwrap_or_else(|| filter::table(config, name, &ids, &universe)));
-    }
+    services(config, &ids, &mut universe);
     let mut timeline = hosts.timeline;
     timeline.extend(discovery::timeline(config, &ids));
     timeline.extend(step::timeline(config, &ids, &mut universe));
@@ -171,6 +159,24 @@ pub fn lower(config: &Config) -> Lowering {
         clusters: definitions.iter().map(|one| one.cluster.name.clone()).collect(),
         phases: config.load.iter().map(|load| load.phase).collect(),
     }))
+}
+
+/// A service for each proxy, with its routes.
+fn services(config: &Config, ids: &Ids, universe: &mut Universe) {
+    for name in ids.services.keys() {
+        universe.services.push(Service {
+            name: name.clone(),
+            selector: BTreeMap::new(),
+            workloads: Vec::new(),
+            protocol: crate::plan::policy::Protocol::Http1,
+            route: RouteId(number(universe.services.len())),
+        });
+        let proxy = config.proxies.iter().find(|proxy| proxy.name == *name);
+        let table = proxy.map(|proxy| route::table(proxy, &proxy.routes, ids, &universe.classes));
+        // An authorization service has routes of its own.
+        let table = table.unwrap_or_else(|| filter::table(config, name, ids, universe));
+        universe.routes.push(table);
+    }
 }
 
 /// Ids by name; all maps are in the order of ids.
