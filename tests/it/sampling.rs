@@ -572,7 +572,7 @@ fn every_file_of_a_result_says_that_a_run_was_sampled() {
     let full = LOSSY.split("[sampling]").next().unwrap_or_default();
     let (sampled, full) = (result(LOSSY, &sets, head), result(full, &sets, head));
     // Ended early there are no estimates, but the run is no less sampled.
-    let early = result(LOSSY, &sets, &["--max-events", "20000"]);
+    let early = result(LOSSY, &sets, &["--max-events", "8000"]);
     assert_eq!(sampled.len(), 12, "{:?}", sampled.keys());
     for (folder, says_so) in [(&sampled, true), (&early, true), (&full, false)] {
         for (file, bytes) in folder {
