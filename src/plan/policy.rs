@@ -1,7 +1,7 @@
 //! Policies of the data plane: routes, retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
-//! Left out: filters, subsets by arbitrary labels.
+//! Left out: subsets by arbitrary labels.
 
 use super::matching::RouteMatch;
 use crate::kernel::time::Duration;

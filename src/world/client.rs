@@ -51,14 +51,14 @@ pub(crate) mod purpose {
     pub(crate) const FAULT_DELAY: u32 = 15;
     /// Whether a fault filter aborts.
     pub(crate) const FAULT_ABORT: u32 = 240;
-    /// Whether it is of the share that is dropped.
-    pub(crate) const DROP_OVERLOAD: u32 = 243;
-    /// Whether an answer of a proxy that drains closes its connection.
-    pub(crate) const DRAIN: u32 = 244;
     /// How long a client waits before it sends again.
     pub(crate) const CLIENT_BACKOFF: u32 = 241;
     /// Which client of an open loop.
     pub(crate) const WHICH_CLIENT: u32 = 242;
+    /// Whether it is of the share that is dropped.
+    pub(crate) const DROP_OVERLOAD: u32 = 243;
+    /// Whether an answer of a proxy that drains closes its connection.
+    pub(crate) const DRAIN: u32 = 244;
     /// Which number of a range in a header.
     pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.

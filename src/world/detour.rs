@@ -14,7 +14,6 @@ use super::state::{Attempt, Call, Life, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
-
 use crate::observe::recorder::Ended;
 use crate::vocabulary::outcome::{Details, Outcome};
 

@@ -11,6 +11,7 @@ use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
+use super::security::Ends;
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
@@ -175,7 +176,9 @@ impl World<'_> {
     /// Why a sidecar's access control does not let a request pass, if it does not.
     fn refusal(&self, policy: &Rbac, attempt: &Attempt) -> Option<Details> {
         let universe = &self.plan.universe;
-        let client = self.pods.get(attempt.client as usize).filter(|pod| pod.is_meshed);
+        let cluster = self.upstreams[attempt.upstream as usize].cluster;
+        let ends = Ends { client: attempt.client, cluster, server: attempt.pod };
+        let client = self.pods.get(attempt.client as usize).filter(|_| self.is_mutual(ends));
         let source = client.map(|pod| universe.workloads[pod.workload.index()].app.as_str());
         let class = self.calls.get(attempt.call).map(|call| call.class);
         let headers = class.map_or(&[][..], |class| &universe.classes[class.index()].headers);

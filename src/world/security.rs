@@ -137,6 +137,11 @@ impl World<'_> {
         }
     }
 
+    /// Whether they speak the mesh's mutual TLS, so that each knows who the other is.
+    pub(super) fn is_mutual(&self, ends: Ends) -> bool {
+        matches!((self.asks(ends), self.takes(ends)), (Asks::Mesh(_), Takes::Mesh(..)))
+    }
+
     /// The handshake of the two at an instant, by what they have now.
     pub(super) fn meeting(&self, ends: Ends, at: Time, resumed: bool) -> Meeting {
         let (asks, takes) = (self.asks(ends), self.takes(ends));

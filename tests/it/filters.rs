@@ -148,6 +148,11 @@ fn filters_are_passed_in_order() {
 
 /// A gateway, a caller and a callee with sidecars, and these filters; the ledger of an edge.
 fn meshed(filters: &str, edge: (&str, &str)) -> String {
+    meshed_with(filters, edge, &[])
+}
+
+/// The same with other settings.
+fn meshed_with(filters: &str, edge: (&str, &str), sets: &[&str]) -> String {
     let text = format!(
         r#"
 [scenario]
@@ -180,7 +185,7 @@ target = "traffic:users"
 factor = 0
 "#
     );
-    ledger(&play(&plan_with(&text, &[]), Options::default()), edge.0, edge.1)
+    ledger(&play(&plan_with(&text, sets), Options::default()), edge.0, edge.1)
 }
 
 #[test]
@@ -208,6 +213,11 @@ fn access_control_knows_a_caller_by_its_certificate() {
     assert_eq!(of("allow", r#"{ name = "p", source = "ingress" }"#), "403 -: 400");
     assert_eq!(of("deny", r#"{ name = "p", source = "caller" }"#), "403 -: 400");
     assert_eq!(of("deny", r#"{ name = "p", header = "X-Role" }"#), "403 -: 400");
+    // In plaintext nobody knows who it is.
+    let by_source = "[[filter]]\nat = \"callee\"\n\
+                     rbac = { policy = [{ name = \"p\", source = \"caller\" }] }";
+    let plain = meshed_with(by_source, ("caller", "callee"), &["service.callee.tls=disable"]);
+    assert_eq!(plain, "403 -: 400");
     // Nobody matches: nobody passes.
     assert_eq!(of("allow", ""), "403 -: 400");
 }

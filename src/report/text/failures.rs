@@ -1,4 +1,5 @@
-//! Why requests failed: the most frequent failures, in the mesh's words, back to their root.
+//! Why requests failed or were refused: the most frequent ways, in the mesh's words, back to their
+//! root. A limit's 429 and a delay that was injected are no failures, and worth a line all the same.
 //!
 //! Source: Envoy's status and flags; the causes that the world kept.
 //! Left out: rare failures; `outcomes.csv` has all.
@@ -10,16 +11,24 @@ use crate::report::sampled::about;
 use crate::report::words::{chain, plural, reason, short};
 use crate::vocabulary::outcome::Details;
 
-/// Failures that are told.
+/// Ways that are told.
 const FAILURES_MAX: usize = 3;
 
-/// Up to three failures; nothing if none failed.
+/// Whether there is something to say of how requests ended.
+fn is_told(row: &OutcomeRow) -> bool {
+    !row.outcome.is_ok() || !row.outcome.flags.is_empty() || 400 <= row.outcome.status
+}
+
+/// Up to three ways in which requests ended otherwise than well, failures first.
 pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
-    let failed = run.outcomes.iter().filter(|row| !row.outcome.is_ok());
+    let failed = run.outcomes.iter().filter(|row| is_told(row));
     // A failure that an app only passed on explains nothing: the call below it does.
     let passed_on = |row: &&OutcomeRow| row.outcome.details == Details::AppCallFailed;
     let (passed_on, mut failed): (Vec<_>, Vec<_>) = failed.partition(passed_on);
-    failed.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    failed.sort_by(|a, b| {
+        let are_ok = a.outcome.is_ok().cmp(&b.outcome.is_ok());
+        are_ok.then(size(b).total_cmp(&size(a)))
+    });
     let (told, rest) = failed.split_at(failed.len().min(FAILURES_MAX));
     // A chain of causes is told once.
     let is_known = |index: usize| {
@@ -31,7 +40,9 @@ pub(super) fn lines(run: &Run, paint: Paint) -> Vec<String> {
         all.flat_map(|(index, row)| failure(run, row, is_known(index), paint)).collect();
     if !rest.is_empty() {
         let ways = plural(rest.len() as u64, "other way");
-        lines.push(format!("  … and {} in {ways}", times(rest, "failure")));
+        let all_failed = rest.iter().all(|row| !row.outcome.is_ok());
+        let what = if all_failed { "failure" } else { "request" };
+        lines.push(format!("  … and {} in {ways}", times(rest, what)));
     }
     if !passed_on.is_empty() {
         let times = times(&passed_on, "time");

@@ -52,6 +52,13 @@ impl Lower<'_, '_, '_> {
             };
             return Some((vec![*gateway], false));
         }
+        if !self.services.contains_key(text.split('/').next().unwrap_or(text))
+            && self.counted.members(text).is_none()
+        {
+            let names: Vec<&str> = self.services.keys().copied().chain(["ingress"]).collect();
+            self.missing(at.at, "service", text, names);
+            return None;
+        }
         let (_, workloads) = self.service_or_version(at.at, text)?;
         let is_bare = |id: &WorkloadId| !self.universe.workloads[id.index()].meshed;
         if workloads.iter().any(is_bare) || self.profile == "none" {

@@ -137,17 +137,31 @@ impl Lower<'_, '_, '_> {
         }
     }
 
+    /// The one text that a table has of several that exclude each other, if it has any.
+    fn one_of<'n>(
+        &mut self,
+        table: &'n Node,
+        keys: &[&'static str],
+        hint: &str,
+    ) -> Result<Option<(&'static str, &'n Node, &'n str)>, ()> {
+        let text = |key: &&'static str| {
+            let node = table.get(key)?;
+            Some((*key, node, node.as_text()?))
+        };
+        let mut given = keys.iter().filter_map(text);
+        let first = given.next();
+        if let (Some((first, ..)), Some((second, node, _))) = (first, given.next()) {
+            let what = format!("`{first}` and `{second}` exclude each other");
+            self.report(node.at, what, hint);
+            return Err(());
+        }
+        Ok(first)
+    }
+
     fn path_match(&mut self, table: &Node) -> Option<PathMatch> {
         let kinds = ["path", "prefix", "regex", "template"];
-        let given = kinds.into_iter().filter_map(|key| Some((key, table.get(key)?)));
-        let given: Vec<_> =
-            given.filter_map(|(key, node)| Some((key, node, node.as_text()?))).collect();
-        if let [(first, ..), (second, node, _), ..] = given[..] {
-            let what = format!("`{first}` and `{second}` exclude each other");
-            self.report(node.at, what, "keep one of them");
-            return None;
-        }
-        let (key, node, text) = *given.first()?;
+        let given = self.one_of(table, &kinds, "keep one of them").ok()?;
+        let (key, node, text) = given?;
         if matches!(key, "path" | "prefix") && !text.starts_with('/') {
             self.report(node.at, "a path begins with `/`", "such as \"/cart\"");
         }
@@ -172,20 +186,10 @@ impl Lower<'_, '_, '_> {
         for node in table.list("header").iter().filter(|node| node.is_table()) {
             let Some(name) = node.text("name") else { continue };
             let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
-            let given = kinds.into_iter().filter_map(|key| Some((key, node.get(key)?)));
-            let given: Vec<_> =
-                given.filter_map(|(key, node)| Some((key, node, node.as_text()?))).collect();
-            if let [(first, ..), (second, node, _), ..] = given[..] {
-                let what = format!("`{first}` and `{second}` exclude each other");
-                self.report(
-                    node.at,
-                    what,
-                    "two headers of the same name, both of which must match",
-                );
-                continue;
-            }
+            let hint = "two headers of the same name, both of which must match";
+            let Ok(given) = self.one_of(node, &kinds, hint) else { continue };
             let text = |text: &str| text.to_owned();
-            let value = match given.first() {
+            let value = match given {
                 None => Some(ValueMatch::Present),
                 Some(("exact", _, value)) => Some(ValueMatch::Exact(text(value))),
                 Some(("prefix", _, value)) => Some(ValueMatch::Prefix(text(value))),
