@@ -8,7 +8,7 @@
 use super::World;
 use super::compiled::Samplers;
 use super::event::Event;
-use super::state::{Life, NONE, Parent};
+use super::state::{NONE, Parent};
 use crate::kernel::queue::Ticket;
 use crate::kernel::sampler::Sampler;
 use crate::kernel::stream::{Key, Stream, below};
@@ -297,7 +297,6 @@ impl World<'_> {
 
     /// Whether the pod can make calls.
     pub(super) fn is_client(&self, pod: u32) -> bool {
-        let pod = &self.pods[pod as usize];
-        pod.proxy_is_up && matches!(pod.life, Life::Ready | Life::Terminating)
+        self.pods[pod as usize].is_client()
     }
 }

@@ -56,8 +56,9 @@ pub(crate) struct Compiled {
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
     pub traffic_targets: Vec<Target>,
-    /// Some proxy has filters, or has requests to refuse.
-    pub has_filters: bool,
+    /// Some proxy looks at requests before it routes them: it has filters or listeners that count, or
+    /// requests to refuse.
+    pub has_gates: bool,
     /// Some sidecar has filters for what it receives.
     pub has_inbound_filters: bool,
     /// By cluster that stands for another: that one.
@@ -189,10 +190,11 @@ impl Compiled {
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
         let checked_by = checked_by(plan);
+        let has_listeners = super::listeners::matter(plan);
         let originals = originals(plan);
         let drops = |cluster: &Cluster| 0.0 < cluster.policy.drop_overload;
         Self {
-            has_listeners: super::listeners::matter(plan),
+            has_listeners,
             has_cluster_rules: !originals.is_empty() || universe.clusters.iter().any(drops),
             originals,
             has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),
@@ -202,7 +204,8 @@ impl Compiled {
                 let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
                 pools.any(|pool| !pool.max_stream_duration.is_zero())
             },
-            has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty())
+            has_gates: has_listeners
+                || universe.workloads.iter().any(|one| !one.filters.is_empty())
                 || universe.classes.iter().any(|class| class.defect.is_some()),
             has_inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
             authz_edges,

@@ -10,7 +10,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Life, Parent, Phase};
+use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -44,8 +44,7 @@ impl World<'_> {
 
     /// The client learns that its connection is gone.
     pub(super) fn reset(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Broken) else { return };
-        let attempt = self.attempts[id];
+        let Some((id, attempt)) = self.live_attempt(slot, Phase::Broken) else { return };
         if self.calls.get(attempt.call).is_none() {
             return self.close_attempt(id);
         }
@@ -131,14 +130,19 @@ impl World<'_> {
         }
     }
 
-    /// The attempt that an event names, if the event still means something to it.
+    /// The attempt that an event names, as it is now, if the event still means something to it.
     #[inline]
-    pub(super) fn live_attempt(&mut self, slot: u32, phase: Phase) -> Option<Id<Attempt>> {
+    pub(super) fn live_attempt(
+        &mut self,
+        slot: u32,
+        phase: Phase,
+    ) -> Option<(Id<Attempt>, Attempt)> {
         let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
         attempt.pending -= 1;
+        let attempt = *attempt;
         self.owner = self.pods[attempt.pod as usize].hash;
         if attempt.phase == phase {
-            return Some(id);
+            return Some((id, attempt));
         }
         if attempt.phase == Phase::Over && attempt.pending == 0 {
             self.attempts.remove(id);
@@ -263,9 +267,7 @@ impl World<'_> {
 
     /// Whether the pod's port takes connections and requests.
     pub(super) fn is_listening(&self, pod: u32) -> bool {
-        let pod = &self.pods[pod as usize];
-        let is_up = if pod.is_meshed { pod.proxy_is_up } else { pod.app_is_up };
-        is_up && !matches!(pod.life, Life::Starting | Life::Down | Life::Gone)
+        self.pods[pod as usize].is_listening()
     }
 
     /// The pod has died under an attempt: the client hears of it by a reset.

@@ -45,9 +45,15 @@ enum Pass {
 }
 
 impl World<'_> {
-    /// Takes a call through the filters of its pod's proxy; whether it is to be routed now.
+    /// Takes a call through the listener and the filters of its pod's proxy; whether it is to be
+    /// routed now.
     #[cold]
-    pub(super) fn pass_filters(&mut self, id: Id<Call>) -> bool {
+    #[inline(never)]
+    pub(super) fn pass_gates(&mut self, id: Id<Call>) -> bool {
+        (!self.compiled.has_listeners || self.enter_listener(id)) && self.pass_filters(id)
+    }
+
+    fn pass_filters(&mut self, id: Id<Call>) -> bool {
         let plan = self.plan;
         if let Some(defect) = plan.universe.classes[self.calls[id].class.index()].defect {
             self.end_early(id, Outcome::failure(refused(defect)));

@@ -107,10 +107,7 @@ impl World<'_> {
         class: ClassId,
         key: Key,
     ) {
-        if self.compiled.has_listeners && !self.enter_listener(id) {
-            return;
-        }
-        if self.compiled.has_filters && !self.pass_filters(id) {
+        if self.compiled.has_gates && !self.pass_gates(id) {
             return;
         }
         let version = self.seen(pod).rds;
@@ -299,8 +296,7 @@ impl World<'_> {
 
     /// The answer reaches the client proxy.
     pub(super) fn returned(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Answering) else { return };
-        let attempt = self.attempts[id];
+        let Some((id, attempt)) = self.live_attempt(slot, Phase::Answering) else { return };
         if attempt.is_held {
             return self.send_answer(id, Duration::ZERO);
         }

@@ -113,6 +113,19 @@ pub(crate) struct Pod {
 }
 
 impl Pod {
+    /// Whether its port takes connections and requests.
+    #[inline]
+    pub(crate) fn is_listening(&self) -> bool {
+        let is_up = if self.is_meshed { self.proxy_is_up } else { self.app_is_up };
+        is_up && !matches!(self.life, Life::Starting | Life::Down | Life::Gone)
+    }
+
+    /// Whether it can make calls.
+    #[inline]
+    pub(crate) fn is_client(&self) -> bool {
+        self.proxy_is_up && matches!(self.life, Life::Ready | Life::Terminating)
+    }
+
     /// Whether it has a proxy of the mesh that is up.
     pub(crate) fn has_live_proxy(&self) -> bool {
         self.proxy_is_up && self.is_meshed && !matches!(self.life, Life::Down | Life::Gone)

@@ -215,8 +215,7 @@ impl World<'_> {
 
     /// The rest of an answer has come, or will never.
     pub(super) fn body(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Streaming) else { return };
-        let attempt = self.attempts[id];
+        let Some((id, attempt)) = self.live_attempt(slot, Phase::Streaming) else { return };
         let workload = &self.workloads[attempt.workload.index()];
         if let Reply::HeadersThenReset(_) = workload.behaviour.reply {
             let status = attempt.outcome.status;

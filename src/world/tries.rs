@@ -107,7 +107,7 @@ impl World<'_> {
             return self.end_send(id, outcome);
         }
         let call = &self.calls[id];
-        let flags = if self.compiled.has_filters { call.flags } else { Flags::NONE };
+        let flags = if self.compiled.has_gates { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let sample = call.sample(latency, outcome);

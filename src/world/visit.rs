@@ -15,8 +15,9 @@ use super::state::{Attempt, NONE, Parent, Phase};
 use crate::kernel::queue::Ticket;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
-use crate::kernel::time::Duration;
+use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Arrival;
+use crate::observe::recorder::Recorder;
 use crate::plan::universe::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -25,8 +26,7 @@ use std::ops::Range;
 impl World<'_> {
     /// The request reaches the endpoint's pod.
     pub(super) fn reach(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Sent) else { return };
-        let attempt = self.attempts[id];
+        let Some((id, attempt)) = self.live_attempt(slot, Phase::Sent) else { return };
         if attempt.is_held {
             return self.send(id);
         }
@@ -35,7 +35,7 @@ impl World<'_> {
             self.ledger.lost += 1;
             return self.swallow(id);
         }
-        let is_there = pod.birth == attempt.birth && self.is_listening(attempt.pod);
+        let is_there = pod.birth == attempt.birth && pod.is_listening();
         if let (true, Some(later)) = (is_there, self.thaws_at(attempt.pod, false)) {
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Reach(slot).pack());
@@ -62,13 +62,13 @@ impl World<'_> {
 
     /// The server proxy hands the request to the app.
     pub(super) fn enter(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Inbound) else { return };
-        if let Some(later) = self.thaws_at(self.attempts[id].pod, true) {
+        let Some((id, attempt)) = self.live_attempt(slot, Phase::Inbound) else { return };
+        if let Some(later) = self.thaws_at(attempt.pod, true) {
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Enter(slot).pack());
             return self.stale();
         }
-        let Attempt { pod, workload, .. } = self.attempts[id];
+        let Attempt { pod, workload, .. } = attempt;
         self.pods[pod as usize].inbound -= 1;
         if self.compiled.has_inbound_filters && !self.pass_inbound(id) {
             return;
@@ -92,7 +92,8 @@ impl World<'_> {
         match pod.station.arrive(self.now, id, false) {
             Arrival::Served => {
                 attempt.present = true;
-                self.begin_service(id);
+                take_up(&mut self.recorder, attempt, self.now);
+                self.advance(id);
             }
             Arrival::Waiting => {
                 self.census.queued += 1;
@@ -119,19 +120,14 @@ impl World<'_> {
     /// A worker takes the request up, for the first time or after calls.
     #[inline(always)]
     fn begin_service(&mut self, id: Id<Attempt>) {
-        let attempt = &mut self.attempts[id];
-        attempt.holds_worker = true;
-        if attempt.step == 0 {
-            let (entered, batch) = (attempt.entered, attempt.batch);
-            self.recorder.waited(attempt.workload, (entered, batch), self.now.since(entered));
-        }
+        take_up(&mut self.recorder, &mut self.attempts[id], self.now);
         self.advance(id);
     }
 
     /// The app has done a step of local work.
     pub(super) fn worked(&mut self, slot: u32) {
-        let Some(id) = self.live_attempt(slot, Phase::Working) else { return };
-        if let Some(later) = self.thaws_at(self.attempts[id].pod, true) {
+        let Some((id, attempt)) = self.live_attempt(slot, Phase::Working) else { return };
+        if let Some(later) = self.thaws_at(attempt.pod, true) {
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Worked(slot).pack());
             return self.stale();
@@ -388,5 +384,15 @@ impl World<'_> {
             }
             Transit::Swallowed => self.send_later(id, Event::Return(id.index())),
         }
+    }
+}
+
+/// A worker is the request's from now on; at first it is told how long it waited for that.
+#[inline(always)]
+fn take_up(recorder: &mut Recorder, attempt: &mut Attempt, now: Time) {
+    attempt.holds_worker = true;
+    if attempt.step == 0 {
+        let (entered, batch) = (attempt.entered, attempt.batch);
+        recorder.waited(attempt.workload, (entered, batch), now.since(entered));
     }
 }
