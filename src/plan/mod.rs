@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod balancing;
+pub mod behaviour;
 pub mod filter;
 pub mod health_check;
 pub mod outlier;

@@ -216,7 +216,7 @@ pub enum Protocol {
 }
 
 /// The connection pool of one proxy worker to one endpoint.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct ConnectionPool {
     /// Protocol.
     pub protocol: Protocol,
@@ -232,6 +232,27 @@ pub struct ConnectionPool {
     pub max_stream_duration: Duration,
     /// Rate at which each open connection is closed for reasons outside the mesh, per second.
     pub churn_per_s: f64,
+    /// Age at which an open connection is drained (Envoy's `max_connection_duration`); zero for none.
+    pub max_duration: Duration,
+}
+
+impl fmt::Debug for ConnectionPool {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("ConnectionPool");
+        fields
+            .field("protocol", &self.protocol)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_requests", &self.max_requests)
+            .field("max_streams", &self.max_streams)
+            .field("max_stream_duration", &self.max_stream_duration)
+            .field("churn_per_s", &self.churn_per_s);
+        if !self.max_duration.is_zero() {
+            fields.field("max_duration", &self.max_duration);
+        }
+        fields.finish()
+    }
 }
 
 /// What a proxy knows about how to treat a cluster.

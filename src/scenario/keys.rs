@@ -254,6 +254,7 @@ const CONNECTIONS: Keys = Fixed(&[
         Is("0s"),
         "limit on an attempt with its answer; 0 for none",
     ),
+    key("max_duration", Duration, Is("0s"), "age at which a connection is drained; 0 for none"),
 ]);
 
 pub(crate) const ROUTE: Keys = Fixed(&[

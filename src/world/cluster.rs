@@ -16,8 +16,9 @@ use crate::kernel::stream::{Stream, name_hash};
 use crate::kernel::time::Duration;
 use crate::model::cluster::deployment::{Change, Deployment};
 use crate::model::identity::retry::{Law, RetryLoop};
+use crate::plan::behaviour::Behaviour;
 use crate::plan::parameter::FailurePolicy;
-use crate::plan::universe::{Behaviour, ClusterId, Errors, Role, WorkloadId};
+use crate::plan::universe::{ClusterId, Errors, Role, WorkloadId};
 use crate::vocabulary::cause::{CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
 

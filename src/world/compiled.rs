@@ -127,6 +127,8 @@ pub(crate) struct CompiledCluster {
     pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
+    /// Age at which a connection is drained; zero for none.
+    pub max_duration: Duration,
     /// Its endpoints are all alike, now and later.
     pub is_even: bool,
 }
@@ -164,6 +166,7 @@ impl Compiled {
                 idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
                     .then(|| queue.pausable_lane(pool.idle_timeout)),
                 churn,
+                max_duration: pool.max_duration,
                 is_even: is_even(cluster, &uneven),
             }
         });

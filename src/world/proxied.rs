@@ -16,8 +16,9 @@ use super::network::Transit;
 use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
+use crate::plan::behaviour::Reply;
 use crate::plan::policy::{ConnectionPool, Protocol};
-use crate::plan::universe::{Reply, ServiceId};
+use crate::plan::universe::ServiceId;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {

@@ -17,7 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::Duration;
 use crate::model::app::station::Arrival;
-use crate::plan::universe::Port;
+use crate::plan::behaviour::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::ops::Range;

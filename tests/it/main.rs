@@ -30,6 +30,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// How long connections live, and how long they take to open.
+#[cfg(feature = "native")]
+mod pools;
 /// Apps that do not answer as a whole, and proxies that send requests on.
 #[cfg(feature = "native")]
 mod replies;

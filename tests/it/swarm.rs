@@ -278,6 +278,8 @@ impl Author {
                 "{ max_streams = 2, idle_timeout = \"5ms\", churn = \"20rps\" }",
                 "{ connect_timeout = \"1ms\" }",
                 "{ connect_timeout = \"300us\", max_requests = 2 }",
+                "{ max_duration = \"30ms\" }",
+                "{ max_duration = \"1s\", churn = \"1rps\" }",
             ],
         );
         self.routes(service);

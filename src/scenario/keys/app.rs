@@ -19,6 +19,12 @@ pub(super) const BEHAVIOUR: Keys = Fixed(&[
     key("reply", Word(REPLIES), Is("whole"), "how it answers when its work is done"),
     key("body_delay", Duration, None, "from the headers to what follows them"),
     key("body", Bool, Is("false"), "whether answers have a body; HTTP/1.1: a retry costs it"),
+    key(
+        "connect_delay",
+        Duration,
+        Is("0s"),
+        "a connection to its pods takes so much longer to open",
+    ),
     key("connection_close", Bool, Is("false"), "whether it closes after each answer"),
 ]);
 /// What becomes of connections to an app.

@@ -53,6 +53,8 @@ pub(super) fn overridden(base: &Parameters, table: &Node, keys: Keys) -> Paramet
 pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy {
     let cluster = &own.cluster;
     let budget = service.get("retries").and_then(|retries| retries.get("budget"));
+    let connections = service.get("connections");
+    let limit = |key: &str| connections.and_then(|one| one.duration(key)).unwrap_or(Duration::ZERO);
     ClusterPolicy {
         balancer: cluster.balancer,
         breaker: CircuitBreaker {
@@ -72,16 +74,11 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
             protocol: protocol(service),
             connect_timeout: cluster.connect_timeout,
             idle_timeout: cluster.idle_timeout,
-            max_requests: service
-                .get("connections")
-                .and_then(|connections| connections.count("max_requests"))
-                .unwrap_or(0),
+            max_requests: connections.and_then(|one| one.count("max_requests")).unwrap_or(0),
             max_streams: cluster.max_streams,
-            max_stream_duration: service
-                .get("connections")
-                .and_then(|connections| connections.duration("max_stream_duration"))
-                .unwrap_or(Duration::ZERO),
+            max_stream_duration: limit("max_stream_duration"),
             churn_per_s: own.connections.churn.0,
+            max_duration: limit("max_duration"),
         },
         panic_threshold: cluster.panic_threshold,
         merge_window: service.duration("merge_window").unwrap_or(MERGE_WINDOW),

@@ -3,7 +3,7 @@
 //! Source: the schema `envoy-lab/2`, key by key, against `plan`.
 //! Left out: keys that change nothing that is compared (names, `drain_time_s` without a drain).
 
-use super::super::schema::config::{Behaviour, Cluster, Config, Endpoint, Load, Proxy, Route};
+use super::super::schema::config::{Behaviour, Cluster, Config, Load, Proxy, Route};
 use super::super::schema::step::Verb;
 use super::super::schema::words::Discovery;
 use std::collections::BTreeSet;
@@ -28,12 +28,8 @@ const CLUSTER: Keys<Cluster> = &[
     ("cluster without endpoints", |cluster| cluster.endpoints.is_none()),
     ("cluster.drop_overload_percent", |cluster| cluster.drop_overload_percent.is_some()),
     ("cluster.endpoint_stale_after_ms", |cluster| cluster.endpoint_stale_after_ms.is_some()),
-    ("cluster.max_connection_duration_ms", |cluster| cluster.max_connection_duration_ms.is_some()),
     ("cluster.health_checks", |cluster| !cluster.health_checks.is_empty()),
 ];
-
-const ENDPOINT: Keys<Endpoint> =
-    &[("endpoint.connect_delay_ms", |endpoint| endpoint.connect_delay_ms.is_some())];
 
 const BEHAVIOUR: Keys<Behaviour> = &[
     ("host.idle_close_ms", |host| host.idle_close_ms.is_some()),
@@ -90,11 +86,6 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
             found.add(format!("step.{} of a proxy", step.word));
         }
         match &step.verb {
-            Verb::EdsAdd(endpoints) | Verb::EdsSet(endpoints) => {
-                for endpoint in endpoints {
-                    found.endpoint(endpoint);
-                }
-            }
             Verb::RdsSwitch(routes) => routes.iter().for_each(|route| found.route(route)),
             Verb::HostBehaviour(behaviour) => found.look(BEHAVIOUR, behaviour),
             _ => {}
@@ -126,12 +117,5 @@ impl Found {
 
     fn cluster(&mut self, cluster: &Cluster) {
         self.look(CLUSTER, cluster);
-        for endpoint in cluster.endpoints.iter().flatten() {
-            self.endpoint(endpoint);
-        }
-    }
-
-    fn endpoint(&mut self, endpoint: &Endpoint) {
-        self.look(ENDPOINT, endpoint);
     }
 }

@@ -28,11 +28,12 @@ use super::schema::words::Phase;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::balancing::HashOn;
+use crate::plan::behaviour::Behaviour;
 use crate::plan::parameter::Parameters;
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::universe::{
-    Behaviour, Cluster, ClusterId, Discipline, Errors, Node, NodeId, NodeList, Role, Rollout,
-    RouteId, Service, ServiceId, Shutdown, Station, Step, Universe, Workload, WorkloadId, ZoneId,
+    Cluster, ClusterId, Discipline, Errors, Node, NodeId, NodeList, Role, Rollout, RouteId,
+    Service, ServiceId, Shutdown, Station, Step, Universe, Workload, WorkloadId, ZoneId,
 };
 use crate::plan::{Plan, Start};
 use crate::vocabulary::outcome::Outcome;
@@ -236,6 +237,7 @@ fn gateway(config: &Config, name: &str, ids: &Ids) -> Workload {
     }
     if name != config.entry {
         workload.meshed = false;
+        workload.behaviour.connect_delay = endpoint::connect_delay(config, name);
         workload.program.extend(ids.services.get(name).map(|service| Step::Forward(*service)));
     }
     workload
