@@ -14,6 +14,7 @@ pub mod parameter;
 pub mod policy;
 pub mod problem;
 pub mod profile;
+pub mod route;
 pub mod sampling;
 pub mod timeline;
 pub mod tls;

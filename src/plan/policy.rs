@@ -1,4 +1,4 @@
-//! Policies of the data plane: routes, retries, balancing, breakers, outlier detection, pools.
+//! Policies of the data plane: retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
 //! Left out: filters, subsets by arbitrary labels.
@@ -6,7 +6,6 @@
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
 use crate::plan::outlier::OutlierForms;
-use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
 
 /// Conditions under which an attempt is retried, as Envoy's `retry_on` spells them.
@@ -76,7 +75,7 @@ impl fmt::Debug for RetryOn {
 }
 
 /// When and how an attempt is retried.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Retries after the first attempt (Envoy's `num_retries`); 0 turns retries off.
     pub retries: u32,
@@ -97,6 +96,30 @@ pub struct RetryPolicy {
     pub previous_hosts: bool,
     /// How many more picks are made to avoid them (`host_selection_retry_max_attempts`).
     pub host_attempts: u32,
+    /// After a per-try timeout another try goes out and the first goes on; the first good answer
+    /// wins (Envoy's `hedge_on_per_try_timeout`).
+    pub hedges: bool,
+}
+
+impl fmt::Debug for RetryPolicy {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("RetryPolicy");
+        fields
+            .field("retries", &self.retries)
+            .field("on", &self.on)
+            .field("statuses", &self.statuses)
+            .field("per_try_timeout", &self.per_try_timeout)
+            .field("per_try_idle_timeout", &self.per_try_idle_timeout)
+            .field("backoff_base", &self.backoff_base)
+            .field("backoff_max", &self.backoff_max)
+            .field("previous_hosts", &self.previous_hosts)
+            .field("host_attempts", &self.host_attempts);
+        if self.hedges {
+            fields.field("hedges", &self.hedges);
+        }
+        fields.finish()
+    }
 }
 
 /// How many retries may be under way at once to a cluster from one proxy.
@@ -304,71 +327,3 @@ impl fmt::Debug for ClusterPolicy {
 
 /// Envoy's `update_merge_window`, which no mesh changes.
 pub const MERGE_WINDOW: Duration = Duration::from_ms(1000);
-
-/// How a path is matched.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PathMatch {
-    /// The whole path.
-    Exact(String),
-    /// Its beginning, at segment boundaries or not, as Envoy's plain prefix.
-    Prefix(String),
-}
-
-/// A condition on a request. All that is set must hold.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct RouteMatch {
-    /// Path.
-    pub path: Option<PathMatch>,
-    /// Method, in capitals.
-    pub method: Option<String>,
-    /// Headers that must have exactly these values; names in lower case.
-    pub headers: Vec<(String, String)>,
-}
-
-/// Where a share of the requests goes.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Destination {
-    /// A cluster of the universe.
-    Cluster(ClusterId),
-    /// A name that leads nowhere (`reviews/v9`): real meshes accept it and answer NC.
-    Missing(String),
-}
-
-/// A rule: match to weighted clusters, with its time-out and retries.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RouteRule {
-    /// Any of these; empty matches everything.
-    pub matches: Vec<RouteMatch>,
-    /// Destinations with relative weights; their sum is above 0.
-    pub split: Vec<(Destination, u32)>,
-    /// The status that the proxy answers itself, without an upstream: a direct response, or a
-    /// redirect.
-    pub direct: Option<u16>,
-    /// Limit on the whole request with its retries; zero for none.
-    pub timeout: Duration,
-    /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
-    /// none.
-    pub idle_timeout: Duration,
-    /// Retries.
-    pub retry: RetryPolicy,
-}
-
-/// One revision of how requests to a service are routed.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RouteTable {
-    /// The service.
-    pub service: ServiceId,
-    /// What made it: `routes of reviews`, or the id of the timeline event.
-    pub name: String,
-    /// Rules; the first that matches wins.
-    pub rules: Vec<RouteRule>,
-    /// For each class of requests the first rule that matches, computed once.
-    pub rule_of_class: Vec<Option<u16>>,
-}
-
-impl RouteTable {
-    /// The rule for a class of requests; none means NR.
-    pub fn rule(&self, class: ClassId) -> Option<&RouteRule> {
-        self.rule_of_class[class.0 as usize].map(|index| &self.rules[index as usize])
-    }
-}

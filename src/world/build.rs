@@ -64,6 +64,7 @@ impl<'p> World<'p> {
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
             proxied: BTreeMap::new(),
+            hedged: BTreeMap::new(),
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),
             filters: BTreeMap::new(),
             upstreams: Vec::new(),

@@ -13,8 +13,8 @@ use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::filter::Filter;
-use crate::plan::policy::Destination;
-use crate::plan::universe::{CallSite, ClassId, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::route::{Destination, RouteRule};
+use crate::plan::universe::{CallSite, ClassId, ClusterId, RouteId, ServiceId, Step, WorkloadId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -36,6 +36,7 @@ impl Samplers {
 }
 
 /// Tables made from the plan once.
+#[expect(clippy::struct_excessive_bools, reason = "what plans seldom have, each asked alone")]
 pub(crate) struct Compiled {
     /// By workload.
     pub programs: Vec<Vec<CompiledStep>>,
@@ -59,6 +60,16 @@ pub(crate) struct Compiled {
     pub has_inbound_filters: bool,
     /// Some cluster has a limit on streams.
     pub has_max_stream: bool,
+    /// Some rule hedges.
+    pub has_hedging: bool,
+    /// Some rule has copies.
+    pub has_mirrors: bool,
+    /// Calls may have flags of their own.
+    pub has_flags: bool,
+    /// Some source has requests of several classes in turn.
+    pub has_turns: bool,
+    /// The edges of copies, by the edge of their call and their route table.
+    mirror_edges: BTreeMap<(u32, RouteId), u32>,
     /// The edges of authorization calls, by workload and service.
     authz_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
     pub watch_delay: LaneId,
@@ -179,13 +190,19 @@ impl Compiled {
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
+        let mirror_edges = mirror_edges(plan, &mut edges);
+        let has_filters = universe.workloads.iter().any(|one| !one.filters.is_empty())
+            || universe.classes.iter().any(|class| class.defect.is_some());
+        let has_hedging = some_rule(plan, |rule| rule.retry.hedges);
         Self {
-            has_max_stream: {
-                let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
-                pools.any(|pool| !pool.max_stream_duration.is_zero())
-            },
-            has_filters: universe.workloads.iter().any(|one| !one.filters.is_empty())
-                || universe.classes.iter().any(|class| class.defect.is_some()),
+            has_hedging,
+            has_mirrors: some_rule(plan, |rule| !rule.mirrors.is_empty()),
+            has_flags: has_filters || has_hedging,
+            has_turns: plan.traffic.iter().any(|one| !one.turns.is_empty()),
+            mirror_edges,
+            has_max_stream: (universe.clusters.iter())
+                .any(|cluster| !cluster.policy.pool.max_stream_duration.is_zero()),
+            has_filters,
             has_inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
             authz_edges,
             programs,
@@ -204,6 +221,11 @@ impl Compiled {
     /// The edge of the calls of a workload's authorization filter.
     pub(crate) fn authz_edge(&self, workload: WorkloadId, service: ServiceId) -> u32 {
         self.authz_edges[&(workload, service)]
+    }
+
+    /// The edge of the copies of an edge's calls by a route table.
+    pub(crate) fn mirror_edge(&self, edge: u32, route: RouteId) -> Option<u32> {
+        self.mirror_edges.get(&(edge, route)).copied()
     }
 
     /// Whether a workload is a proxy that sends requests on.
@@ -236,7 +258,7 @@ impl Compiled {
 fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
     let mut rules = Vec::new();
     for table in &plan.universe.routes {
-        let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
+        let rule = |rule: &RouteRule| CompiledRule {
             only: match rule.split.as_slice() {
                 [(Destination::Cluster(cluster), _)] if rule.direct.is_none() => Some(*cluster),
                 _ => None,
@@ -263,6 +285,29 @@ fn optional(queue: &mut Queue, delay: Duration) -> Option<LaneId> {
 /// The shorter of two limits, of which zero is none.
 pub(super) fn shorter(one: Duration, other: Duration) -> Duration {
     if one.is_zero() || (!other.is_zero() && other < one) { other } else { one }
+}
+
+fn some_rule(plan: &Plan, is: impl Fn(&RouteRule) -> bool) -> bool {
+    plan.universe.routes.iter().any(|table| table.rules.iter().any(&is))
+}
+
+/// The edges of the copies of calls.
+fn mirror_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(u32, RouteId), u32> {
+    let universe = &plan.universe;
+    let mut all = BTreeMap::new();
+    let tables = universe.routes.iter();
+    for table in tables.filter(|one| one.rules.iter().any(|rule| !rule.mirrors.is_empty())) {
+        let name = &universe.services[table.service.index()].name;
+        for (edge, number) in edges.all.clone().iter().zip(0..).filter(|(edge, _)| edge.1 == *name)
+        {
+            for mirror in table.rules.iter().flat_map(|rule| &rule.mirrors) {
+                let to = universe.routes[mirror.route.index()].service;
+                let to = universe.services[to.index()].name.clone();
+                all.insert((number, mirror.route), edges.number(edge.0.clone(), to, None));
+            }
+        }
+    }
+    all
 }
 
 /// The edges of the calls that authorization filters make.

@@ -3,7 +3,7 @@
 //! the end in `tries`, how connections open and close in `connect`.
 //!
 //! Source: Envoy's outbound path as listed in the model page; rules measured on Envoy 1.40.
-//! Left out: filters, mirrors, hedging.
+//! Left out: filters, copies and hedged tries, which stand in `filters`, `mirror` and `hedging`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -20,7 +20,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
-use crate::plan::policy::Destination;
+use crate::plan::route::Destination;
 use crate::plan::universe::{ClassId, RouteId, ServiceId};
 use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -119,6 +119,20 @@ impl World<'_> {
         let Some((route, rule)) = rule else {
             return self.end_early(id, Outcome::failure(Details::RouteNotFound));
         };
+        self.follow_rule(id, pod, route, rule, key);
+    }
+
+    /// By a rule to a cluster, with the rule's limits.
+    #[inline(always)]
+    pub(super) fn follow_rule(
+        &mut self,
+        id: Id<Call>,
+        pod: u32,
+        route: RouteId,
+        rule: u16,
+        key: Key,
+    ) {
+        let plan = self.plan;
         let lanes = &self.compiled.rules[route.index()][rule as usize];
         let cluster = if let Some(only) = lanes.only {
             only
@@ -153,6 +167,9 @@ impl World<'_> {
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
         (call.per_try, call.takes_success) = (per_try, takes_success);
+        if self.compiled.has_mirrors {
+            self.mirror(id);
+        }
         self.try_endpoint(id);
     }
 
@@ -319,6 +336,9 @@ impl World<'_> {
         is_complete: bool,
     ) {
         self.detach(id, outcome, is_complete);
+        if self.compiled.has_hedging && self.is_passed_over(id, outcome) {
+            return;
+        }
         let call = &mut self.calls[attempt.call];
         call.outcome = outcome;
         call.cause = attempt.cause;

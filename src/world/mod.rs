@@ -26,11 +26,13 @@ mod finish;
 mod forecast;
 mod gaps;
 mod gauges;
+mod hedging;
 mod journey;
 mod ledger;
 mod members;
 mod memory;
 mod merging;
+mod mirror;
 mod network;
 pub mod options;
 mod outlier;
@@ -128,6 +130,8 @@ pub(crate) struct World<'p> {
     connections: Slab<Connection>,
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.
+    hedged: BTreeMap<Id<Call>, hedging::Hedge>,
     /// Some app does not answer as a whole, or has done so: see `proxied`.
     has_odd_apps: bool,
     /// By pod: what its filters remember.

@@ -181,6 +181,9 @@ impl World<'_> {
     /// reset.
     pub(super) fn stream_body(&mut self, id: Id<Attempt>, after: Duration) {
         self.heard(id);
+        if self.compiled.has_hedging {
+            self.reset_tries(self.attempts[id].call, id);
+        }
         let attempt = &mut self.attempts[id];
         attempt.phase = Phase::Streaming;
         attempt.pending += 1;

@@ -6,7 +6,7 @@
 use super::state::Call;
 use crate::kernel::stream::below;
 use crate::plan::Plan;
-use crate::plan::policy::{Destination, RouteRule};
+use crate::plan::route::{Destination, RouteRule};
 
 /// The rule that a call follows.
 pub(super) fn rule<'p>(plan: &'p Plan, call: &Call) -> &'p RouteRule {

@@ -38,6 +38,8 @@ pub(crate) enum Parent {
     Proxied(Id<Attempt>),
     /// A call that waits for its authorization; whether it passes if that cannot be had.
     Authorization(Id<Call>, bool),
+    /// A copy of another call, whose end interests nobody.
+    Mirrored,
     /// A request that is not simulated: rare calls are, between the windows of a sampled run.
     Unsimulated,
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: measured on Envoy 1.40 (families e02, e04): the slot of the retry breaker is taken at the
 //! decision and held through the back-off.
-//! Left out: hedging.
+//! Left out: several tries at once, which stand in `hedging`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -21,6 +21,9 @@ use crate::vocabulary::outcome::{Details, Outcome};
 impl World<'_> {
     /// A try ended without an answer.
     pub(super) fn fail_try(&mut self, id: Id<Call>, outcome: Outcome, cause: Option<CauseId>) {
+        if self.compiled.has_hedging && self.waits_for_others(id, outcome) {
+            return;
+        }
         let call = &mut self.calls[id];
         call.attempt = Id::NONE;
         call.outcome = outcome;
@@ -86,6 +89,9 @@ impl World<'_> {
     /// The back-off is over.
     pub(super) fn backed_off(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
+            if self.compiled.has_hedging && !self.is_still_wanted(id) {
+                return self.stale();
+            }
             self.catch_up(self.calls[id].upstream);
             self.log_retry(id);
             self.try_endpoint(id);
@@ -101,7 +107,7 @@ impl World<'_> {
     #[inline(always)]
     fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = &self.calls[id];
-        let flags = if self.compiled.has_filters { call.flags } else { Flags::NONE };
+        let flags = if self.compiled.has_flags { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let sample = call.sample(latency, outcome);
@@ -119,7 +125,7 @@ impl World<'_> {
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
-            Parent::Unsimulated => {}
+            Parent::Mirrored | Parent::Unsimulated => {}
         }
     }
 }

@@ -9,6 +9,9 @@ mod behaviour;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;
+/// Hedged tries, and copies of requests.
+#[cfg(feature = "native")]
+mod copies;
 /// A changed default is named by the comparison with a baseline.
 #[cfg(feature = "native")]
 mod defaults;

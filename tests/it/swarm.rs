@@ -244,6 +244,8 @@ impl Author {
             "{ attempts = 2, on = [\"reset\"], per_try_timeout = \"3ms\", previous_hosts = false }",
             "{ attempts = 4, on = [\"5xx\"], budget = { share = \"10%\", min_concurrency = 1 } }",
             "{ attempts = 2, on = [\"retriable-status-codes\"], statuses = [503, 500] }",
+            "{ attempts = 3, on = [\"5xx\"], per_try_timeout = \"2ms\", hedge_on_per_try_timeout = true }",
+            "{ attempts = 9, on = [\"5xx\", \"reset\"], per_try_timeout = \"4ms\", backoff_base = \"1ms\", hedge_on_per_try_timeout = true }",
         ]);
         self.maybe(
             0.3,
@@ -345,6 +347,10 @@ impl Author {
         let weights = self.weights(service);
         self.line(&format!("[[service.route]]\nname = \"rest\"\nweights = {weights}"));
         self.maybe(0.2, "match", &["{ prefix = \"/b\" }"]);
+        // Calls go to later services: copies to the last one make no circle.
+        let last = self.services.len() - 1;
+        let mirror = format!("{{ to = \"s{last}\", share = \"30%\" }}");
+        self.maybe(0.3, "mirror", &[&mirror]);
     }
 
     fn workload(&mut self, service: usize, version: usize) {

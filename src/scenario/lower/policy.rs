@@ -98,6 +98,7 @@ pub(super) fn protocol(service: &Node) -> Protocol {
 pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy {
     let retry = &own.retry;
     let idle = |table: &&Node| table.get("retries")?.duration("per_try_idle_timeout");
+    let hedges = |table: &&Node| table.get("retries")?.flag("hedge_on_per_try_timeout");
     RetryPolicy {
         retries: retry.attempts,
         // Istio leaves the policy out: with one of no retries, Envoy would still log URX.
@@ -110,6 +111,7 @@ pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy 
         // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
         previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
         host_attempts: retry.host_attempts,
+        hedges: tables.iter().rev().find_map(hedges).unwrap_or(false),
     }
 }
 

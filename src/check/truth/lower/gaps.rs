@@ -15,13 +15,9 @@ const PROXY: Keys<Proxy> = &[("listener.per_request_buffer_limit_bytes", |proxy|
     proxy.listener.per_request_buffer_limit_bytes.is_some()
 })];
 
-const ROUTE: Keys<Route> = &[
-    ("route.cluster_not_found_status", |route| {
-        route.cluster_not_found_status.is_some_and(|status| status != 503)
-    }),
-    ("route.hedge_on_per_try_timeout", |route| route.hedge_on_per_try_timeout == Some(true)),
-    ("route.mirror", |route| route.mirror.is_some()),
-];
+const ROUTE: Keys<Route> = &[("route.cluster_not_found_status", |route| {
+    route.cluster_not_found_status.is_some_and(|status| status != 503)
+})];
 
 const CLUSTER: Keys<Cluster> = &[
     ("cluster.discovery=eds_rest", |cluster| cluster.discovery == Some(Discovery::EdsRest)),
@@ -38,10 +34,7 @@ const BEHAVIOUR: Keys<Behaviour> = &[
     }),
 ];
 
-const LOAD: Keys<Load> = &[
-    ("load.header_sequence", |load| !load.header_sequence.is_empty()),
-    ("load.abort_after_ms", |load| load.abort_after_ms.is_some()),
-];
+const LOAD: Keys<Load> = &[("load.abort_after_ms", |load| load.abort_after_ms.is_some())];
 
 const STEP: Keys<Verb> = &[
     ("step.cds_add", |verb| matches!(verb, Verb::CdsAdd(_))),

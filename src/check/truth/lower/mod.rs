@@ -136,6 +136,7 @@ pub fn lower(config: &Config) -> Lowering {
         // An authorization service has routes of its own.
         universe.routes.push(table.unwrap_or_else(|| filter::table(config, name, &ids, &universe)));
     }
+    universe.routes.extend(route::tables_of_copies(&ids, universe.classes.len()));
     let mut timeline = hosts.timeline;
     timeline.extend(step::timeline(config, &ids, &mut universe));
     let traffic = load::traffic(config, &ids, &universe.classes);
@@ -175,6 +176,8 @@ struct Ids {
     services: BTreeMap<String, ServiceId>,
     /// By (proxy, cluster).
     clusters: BTreeMap<(String, String), ClusterId>,
+    /// Copies, whose tables follow those of the services.
+    copies: Vec<route::Copies>,
 }
 
 impl Ids {
@@ -189,6 +192,7 @@ impl Ids {
             workloads: numbered(proxies.clone().chain(hosts), WorkloadId),
             services: numbered(proxies.chain(filter::services(config)), ServiceId),
             clusters: numbered(config.proxies.iter().flat_map(of), ClusterId),
+            copies: route::all_copies(config),
         }
     }
 
@@ -332,7 +336,8 @@ fn parameters(config: &Config) -> Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::policy::{Destination, RetryLimit};
+    use crate::plan::policy::RetryLimit;
+    use crate::plan::route::Destination;
     use crate::plan::timeline::PodSet;
     use serde_json::{Value, json};
 
