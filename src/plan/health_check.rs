@@ -4,8 +4,6 @@
 //! Left out: TCP and gRPC checks, jitter in percent, `always_log`, connections kept between checks.
 
 use crate::kernel::time::Duration;
-use crate::plan::universe::Behaviour;
-use std::fmt;
 
 /// How endpoints are asked.
 #[derive(Clone, PartialEq, Debug)]
@@ -36,20 +34,4 @@ pub struct CheckReply {
     pub status: Option<u16>,
     /// After this; none for the time of other requests.
     pub delay: Option<Duration>,
-}
-
-impl fmt::Debug for Behaviour {
-    /// The plan's digest is made from this: what is not asked for does not show.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("Behaviour");
-        fields
-            .field("port", &self.port)
-            .field("reply", &self.reply)
-            .field("has_body", &self.has_body)
-            .field("closes", &self.closes);
-        if let Some(check) = &self.check {
-            fields.field("check", check);
-        }
-        fields.finish()
-    }
 }

@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod balancing;
+pub mod behaviour;
 pub mod client;
 pub mod filter;
 pub mod health_check;
@@ -16,6 +17,7 @@ pub mod pattern;
 pub mod policy;
 pub mod problem;
 pub mod profile;
+pub mod route;
 pub mod sampling;
 pub mod timeline;
 pub mod tls;

@@ -1,14 +1,12 @@
-//! Policies of the data plane: routes, retries, balancing, breakers, outlier detection, pools.
+//! Policies of the data plane: retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
 //! Left out: subsets by arbitrary labels.
 
-use super::matching::RouteMatch;
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
 use crate::plan::health_check::HealthCheck;
 use crate::plan::outlier::OutlierForms;
-use crate::plan::universe::{ClassId, ClusterId, ServiceId};
 use std::fmt;
 
 /// Conditions under which an attempt is retried, as Envoy's `retry_on` spells them.
@@ -78,7 +76,7 @@ impl fmt::Debug for RetryOn {
 }
 
 /// When and how an attempt is retried.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Retries after the first attempt (Envoy's `num_retries`); 0 turns retries off.
     pub retries: u32,
@@ -99,6 +97,30 @@ pub struct RetryPolicy {
     pub previous_hosts: bool,
     /// How many more picks are made to avoid them (`host_selection_retry_max_attempts`).
     pub host_attempts: u32,
+    /// After a per-try timeout another try goes out and the first goes on; the first good answer
+    /// wins (Envoy's `hedge_on_per_try_timeout`).
+    pub hedges: bool,
+}
+
+impl fmt::Debug for RetryPolicy {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("RetryPolicy");
+        fields
+            .field("retries", &self.retries)
+            .field("on", &self.on)
+            .field("statuses", &self.statuses)
+            .field("per_try_timeout", &self.per_try_timeout)
+            .field("per_try_idle_timeout", &self.per_try_idle_timeout)
+            .field("backoff_base", &self.backoff_base)
+            .field("backoff_max", &self.backoff_max)
+            .field("previous_hosts", &self.previous_hosts)
+            .field("host_attempts", &self.host_attempts);
+        if self.hedges {
+            fields.field("hedges", &self.hedges);
+        }
+        fields.finish()
+    }
 }
 
 /// How many retries may be under way at once to a cluster from one proxy.
@@ -218,7 +240,7 @@ pub enum Protocol {
 }
 
 /// The connection pool of one proxy worker to one endpoint.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct ConnectionPool {
     /// Protocol.
     pub protocol: Protocol,
@@ -234,6 +256,27 @@ pub struct ConnectionPool {
     pub max_stream_duration: Duration,
     /// Rate at which each open connection is closed for reasons outside the mesh, per second.
     pub churn_per_s: f64,
+    /// Age at which an open connection is drained (Envoy's `max_connection_duration`); zero for none.
+    pub max_duration: Duration,
+}
+
+impl fmt::Debug for ConnectionPool {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("ConnectionPool");
+        fields
+            .field("protocol", &self.protocol)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_requests", &self.max_requests)
+            .field("max_streams", &self.max_streams)
+            .field("max_stream_duration", &self.max_stream_duration)
+            .field("churn_per_s", &self.churn_per_s);
+        if !self.max_duration.is_zero() {
+            fields.field("max_duration", &self.max_duration);
+        }
+        fields.finish()
+    }
 }
 
 /// What a proxy knows about how to treat a cluster.
@@ -295,71 +338,3 @@ impl fmt::Debug for ClusterPolicy {
 
 /// Envoy's `update_merge_window`, which no mesh changes.
 pub const MERGE_WINDOW: Duration = Duration::from_ms(1000);
-
-/// Where a share of the requests goes.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Destination {
-    /// A cluster of the universe.
-    Cluster(ClusterId),
-    /// A name that leads nowhere (`reviews/v9`): real meshes accept it and answer NC.
-    Missing(String),
-}
-
-/// A rule: match to weighted clusters, with its time-out and retries.
-#[derive(Clone, PartialEq)]
-pub struct RouteRule {
-    /// Any of these; empty matches everything.
-    pub matches: Vec<RouteMatch>,
-    /// Destinations with relative weights; their sum is above 0.
-    pub split: Vec<(Destination, u32)>,
-    /// The status that the proxy answers itself, without an upstream: a direct response, or a
-    /// redirect.
-    pub direct: Option<u16>,
-    /// The status of a request whose cluster is not there; none for Envoy's 503.
-    pub missing_status: Option<u16>,
-    /// Limit on the whole request with its retries; zero for none.
-    pub timeout: Duration,
-    /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
-    /// none.
-    pub idle_timeout: Duration,
-    /// Retries.
-    pub retry: RetryPolicy,
-}
-
-impl fmt::Debug for RouteRule {
-    /// The plan's digest is made from this: what is not asked for does not show.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut fields = f.debug_struct("RouteRule");
-        fields
-            .field("matches", &self.matches)
-            .field("split", &self.split)
-            .field("direct", &self.direct)
-            .field("timeout", &self.timeout)
-            .field("idle_timeout", &self.idle_timeout)
-            .field("retry", &self.retry);
-        if let Some(status) = &self.missing_status {
-            fields.field("missing_status", status);
-        }
-        fields.finish()
-    }
-}
-
-/// One revision of how requests to a service are routed.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RouteTable {
-    /// The service.
-    pub service: ServiceId,
-    /// What made it: `routes of reviews`, or the id of the timeline event.
-    pub name: String,
-    /// Rules; the first that matches wins.
-    pub rules: Vec<RouteRule>,
-    /// For each class of requests the first rule that matches, computed once.
-    pub rule_of_class: Vec<Option<u16>>,
-}
-
-impl RouteTable {
-    /// The rule for a class of requests; none means NR.
-    pub fn rule(&self, class: ClassId) -> Option<&RouteRule> {
-        self.rule_of_class[class.0 as usize].map(|index| &self.rules[index as usize])
-    }
-}

@@ -9,8 +9,9 @@
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
 use crate::plan::balancing::EndpointHealth;
+use crate::plan::behaviour::Behaviour;
 use crate::plan::tls::{Secret, ServerTls};
-use crate::plan::universe::{Behaviour, ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
 /// Something that happens.
 #[derive(Clone, PartialEq, Debug)]

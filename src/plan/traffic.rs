@@ -6,9 +6,10 @@
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::{ClassId, ServiceId, WorkloadId};
+use std::fmt;
 
 /// A source of requests.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct Traffic {
     /// Names it; the source of external traffic in `outcomes.csv`.
     pub id: String,
@@ -20,8 +21,28 @@ pub struct Traffic {
     pub to: ServiceId,
     /// The class of its requests.
     pub class: ClassId,
+    /// Classes that its requests have in turn instead, from the first on; empty for none.
+    pub turns: Vec<ClassId>,
     /// When they come.
     pub arrivals: Arrivals,
+}
+
+impl fmt::Debug for Traffic {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Traffic");
+        fields
+            .field("id", &self.id)
+            .field("from", &self.from)
+            .field("external", &self.external)
+            .field("to", &self.to)
+            .field("class", &self.class);
+        if !self.turns.is_empty() {
+            fields.field("turns", &self.turns);
+        }
+        fields.field("arrivals", &self.arrivals);
+        fields.finish()
+    }
 }
 
 /// When requests come.

@@ -8,9 +8,10 @@
 
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
+use crate::plan::behaviour::Behaviour;
 use crate::plan::filter::Filter;
-use crate::plan::health_check::CheckReply;
-use crate::plan::policy::{ClusterPolicy, Protocol, RouteTable};
+use crate::plan::policy::{ClusterPolicy, Protocol};
+use crate::plan::route::RouteTable;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
@@ -267,76 +268,6 @@ pub struct Errors {
     pub share: f64,
     /// The status of those.
     pub status: u16,
-}
-
-/// How an app behaves towards those who connect to it: its port, its answers, its connections.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Behaviour {
-    /// What becomes of connections to it.
-    pub port: Port,
-    /// How it answers when its program is done.
-    pub reply: Reply,
-    /// Whether its answers have a body. Over HTTP/1.1 one that is retried costs its connection.
-    pub has_body: bool,
-    /// Whether it closes the connection after each answer.
-    pub closes: bool,
-    /// What health checks get; none for what other requests get.
-    pub check: Option<CheckReply>,
-}
-
-impl Behaviour {
-    /// Whether it listens, answers as a whole, and leaves connections as they are.
-    #[inline]
-    pub const fn is_plain(&self) -> bool {
-        matches!((self.reply, self.port), (Reply::Whole, Port::Listens))
-            && !self.has_body
-            && !self.closes
-    }
-
-    /// What an app of this kind does: "refuses connections".
-    pub const fn words(&self) -> &'static str {
-        match (self.port, self.reply) {
-            (Port::Refuses, _) => "refuses connections",
-            (Port::Swallows, _) => "swallows connections",
-            (Port::Listens, Reply::SlowBody(_)) => "sends its bodies late",
-            (Port::Listens, Reply::HeadersThenReset(_)) => "breaks off after its headers",
-            (Port::Listens, Reply::Closes) => "closes connections instead of answering",
-            (Port::Listens, Reply::Resets) => "resets streams instead of answering",
-            (Port::Listens, Reply::Never) => "never answers",
-            (Port::Listens, Reply::Whole) if self.closes => "closes connections after its answers",
-            (Port::Listens, Reply::Whole) => "answers as usual",
-        }
-    }
-}
-
-/// What becomes of connections to an app.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Port {
-    /// They are accepted.
-    #[default]
-    Listens,
-    /// They are refused.
-    Refuses,
-    /// Nothing ever answers.
-    Swallows,
-}
-
-/// How an app answers a request when its program is done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Reply {
-    /// At once, as a whole.
-    #[default]
-    Whole,
-    /// Headers at once, the body so much later.
-    SlowBody(Duration),
-    /// Headers at once, a reset instead of the body so much later.
-    HeadersThenReset(Duration),
-    /// The connection is closed, by FIN or RST, before any answer.
-    Closes,
-    /// Its HTTP/2 stream is reset before any answer; over HTTP/1.1 the connection is closed.
-    Resets,
-    /// Never.
-    Never,
 }
 
 /// How a deployment replaces its pods.

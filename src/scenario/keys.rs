@@ -189,6 +189,12 @@ macro_rules! retries {
         like("backoff_max", "retry.backoff_max", "longest back-off; 10 × a base given here"),
         like("previous_hosts", "retry.previous_hosts", "whether endpoints tried are avoided"),
         like("host_attempts", "retry.host_attempts", "more picks to avoid them"),
+        key(
+            "hedge_on_per_try_timeout",
+            Bool,
+            Is("false"),
+            "a try that times out goes on beside the next; the first good answer wins"
+        ),
         $($more),*
     ]) };
 }
@@ -262,6 +268,7 @@ const CONNECTIONS: Keys = Fixed(&[
         Is("0s"),
         "limit on an attempt with its answer; 0 for none",
     ),
+    key("max_duration", Duration, Is("0s"), "age at which a connection is drained; 0 for none"),
 ]);
 
 pub(crate) const ROUTE: Keys = Fixed(&[
@@ -271,10 +278,15 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("retries", Table(ROUTE_RETRIES), None, "retries; the service's if not given"),
+    key("mirror", Table(MIRROR), None, "a share of the requests is sent to another service, too"),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
     key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
 ]);
 
+const MIRROR: Keys = Fixed(&[
+    key("to", Text, Required, "a service, or service/version; its answers are ignored"),
+    key("share", Share, Is("100%"), "share of the requests"),
+]);
 const WORKLOAD: Keys = Fixed(&[
     key("version", Text, None, "the version; names the workload service-version"),
     key("labels", Labels, None, "more labels than app and version"),

@@ -43,8 +43,8 @@ impl World<'_> {
         let traffic = match call.parent {
             Parent::Traffic(source) | Parent::User(source, _) => Some(source),
             Parent::Sent(request) => Some(self.sends.requests[request].source),
-            // A filter's own request is no line of the access log.
-            Parent::Authorization(..) => return,
+            // Neither a filter's own request nor a copy is a line of the access log.
+            Parent::Authorization(..) | Parent::Mirrored => return,
             Parent::Visit(..) | Parent::Proxied(_) | Parent::Unsimulated => None,
         };
         // Neither a request that found no endpoint has a host, nor one that was refused to wait for a

@@ -10,7 +10,7 @@ use super::World;
 use super::census::Census;
 use super::client::Source;
 use super::cluster::WorkloadState;
-use super::compiled::{Compiled, Samplers};
+use super::compiled::Compiled;
 use super::config::Config;
 use super::config::Seen;
 use super::control::ControlPlane;
@@ -18,7 +18,7 @@ use super::event::Event;
 use super::ledger::Ledger;
 use super::network::Nodes;
 use super::options::Options;
-use super::scopes::Scopes;
+use super::samplers::Samplers;
 use super::sends::Sends;
 use super::streams::XdsStream;
 use super::timeline::Timeline;
@@ -66,6 +66,7 @@ impl<'p> World<'p> {
             connections: Slab::with_capacity(1024),
             proxied: BTreeMap::new(),
             sends,
+            hedged: BTreeMap::new(),
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),
             filters: BTreeMap::new(),
             upstreams: Vec::new(),
@@ -77,13 +78,7 @@ impl<'p> World<'p> {
             // No more than there are: a vector that doubles wastes up to half of it.
             pods: Vec::with_capacity(super::estimate::pods_ever(plan)),
             workloads: workload_states(plan, seed),
-            config: Config::new(
-                universe.clusters.len(),
-                Scopes::new(plan),
-                universe.services.iter().map(|service| service.route).collect(),
-                super::settings::initial(plan),
-                super::definitions::initial(plan),
-            ),
+            config: Config::new(plan),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
             security: super::security::Security::new(plan),
@@ -104,7 +99,7 @@ impl<'p> World<'p> {
         // A replica's context and the push that it prepares are of the first version.
         (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
-        if world.compiled.has_checks {
+        if world.compiled.has.checks {
             world.begin_checks();
         }
         // Events of one instant happen in this order: the timeline before traffic.

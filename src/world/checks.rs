@@ -26,10 +26,11 @@ use crate::kernel::stream::{Key, below, uniform};
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::handshake::{HandshakeResult, handshake};
 use crate::model::proxy::health_check::{Check as Answer, Checked, wait};
+use crate::plan::behaviour::{Port, Reply};
 use crate::plan::filter::Filter;
 use crate::plan::health_check::HealthCheck;
-use crate::plan::policy::Destination;
-use crate::plan::universe::{ClusterId, Port, Reply, Role, ServiceId, Step, WorkloadId};
+use crate::plan::route::Destination;
+use crate::plan::universe::{ClusterId, Role, ServiceId, Step, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::fact::FactKind;
 use std::collections::BTreeSet;
@@ -106,7 +107,7 @@ impl<'p> World<'p> {
 
     /// A proxy is up: it checks what it can be routed to.
     pub(super) fn start_checks(&mut self, pod: u32) {
-        if !self.compiled.has_checks {
+        if !self.compiled.has.checks {
             return;
         }
         let record = &self.pods[pod as usize];

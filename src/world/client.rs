@@ -6,8 +6,8 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 use super::World;
-use super::compiled::Samplers;
 use super::event::Event;
+use super::samplers::Samplers;
 use super::state::{NONE, Parent};
 use crate::kernel::queue::Ticket;
 use crate::kernel::sampler::Sampler;
@@ -15,7 +15,7 @@ use crate::kernel::stream::{Key, Stream, below};
 use crate::kernel::time::{Duration, Time};
 use crate::model::traffic::source::{Gaps, RateProfile};
 use crate::plan::traffic::{Arrivals, Traffic};
-use crate::plan::universe::WorkloadId;
+use crate::plan::universe::{ClassId, WorkloadId};
 
 /// What a key is drawn for. Written numbers: part of every golden.
 pub(crate) mod purpose {
@@ -59,6 +59,8 @@ pub(crate) mod purpose {
     pub(crate) const DROP_OVERLOAD: u32 = 243;
     /// Whether an answer of a proxy that drains closes its connection.
     pub(crate) const DRAIN: u32 = 244;
+    /// Whether a request is mirrored; the number of the copy is added.
+    pub(crate) const MIRROR: u32 = 512;
     /// Which number of a range in a header.
     pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.
@@ -76,6 +78,8 @@ pub(crate) struct Source {
     keys: Stream,
     kind: Kind,
     next: Ticket,
+    /// Requests so far, where they are of several classes in turn.
+    turn: usize,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one a source of traffic, and most are open")]
@@ -118,6 +122,7 @@ impl Source {
             keys: Stream::new(seed, "request keys", &traffic.id),
             kind,
             next: Ticket::NONE,
+            turn: 0,
         }
     }
 }
@@ -207,16 +212,29 @@ impl World<'_> {
 
     #[inline(always)]
     fn begin_root(&mut self, index: u32, key: Key, parent: Parent) {
-        let target = self.compiled.traffic_targets[index as usize];
+        let mut target = self.compiled.traffic_targets[index as usize];
+        if self.compiled.has.turns {
+            target.class = self.class_in_turn(index, target.class);
+        }
         self.ledger.root_began(self.now);
         let client = self.client_pod(self.sources[index as usize].from, key);
         let batch = self.batch_of(index);
-        let parent = if self.compiled.has_clients {
+        let parent = if self.compiled.has.clients {
             self.begin_request(index, key, parent, batch)
         } else {
             parent
         };
         self.begin_call(key, parent, batch, client, target);
+    }
+
+    /// The class of a source's next request.
+    #[cold]
+    fn class_in_turn(&mut self, index: u32, only: ClassId) -> ClassId {
+        let turns = &self.plan.traffic[index as usize].turns;
+        let source = &mut self.sources[index as usize];
+        let turn = source.turn;
+        source.turn += 1;
+        turns.get(turn % turns.len().max(1)).copied().unwrap_or(only)
     }
 
     /// A ready pod of the workload; [`NONE`] if there is none.

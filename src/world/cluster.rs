@@ -17,8 +17,9 @@ use crate::kernel::time::Duration;
 use crate::model::app::crowd::slowed;
 use crate::model::cluster::deployment::{Change, Deployment};
 use crate::model::identity::retry::{Law, RetryLoop};
+use crate::plan::behaviour::Behaviour;
 use crate::plan::parameter::FailurePolicy;
-use crate::plan::universe::{Behaviour, ClusterId, Errors, Role, WorkloadId};
+use crate::plan::universe::{ClusterId, Errors, Role, WorkloadId};
 use crate::vocabulary::cause::{CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
 

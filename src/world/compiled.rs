@@ -6,6 +6,8 @@
 use super::balance::{is_even, uneven};
 use super::checks::checked_by;
 use super::definitions::originals;
+use super::has::Has;
+use super::samplers::Samplers;
 use super::state::NONE;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::distribution::Distribution;
@@ -15,30 +17,14 @@ use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::filter::Filter;
-use crate::plan::policy::Destination;
-use crate::plan::universe::{CallSite, ClassId, Cluster, ClusterId, ServiceId, Step, WorkloadId};
+use crate::plan::route::{Destination, RouteRule};
+use crate::plan::universe::{
+    CallSite, ClassId, Cluster, ClusterId, RouteId, ServiceId, Step, WorkloadId,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Samplers of distributions. Equal ones are shared: a table has 80 KiB.
-#[derive(Default)]
-pub(crate) struct Samplers(BTreeMap<String, Sampler>);
-
-impl Samplers {
-    /// The sampler of a distribution.
-    pub(crate) fn of(&mut self, distribution: &Distribution) -> Sampler {
-        let known = self.0.entry(format!("{distribution:?}"));
-        known.or_insert_with(|| distribution.sampler()).clone()
-    }
-
-    /// Bytes of their tables.
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.values().map(Sampler::bytes).sum()
-    }
-}
-
 /// Tables made from the plan once.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Compiled {
     /// By workload.
     pub programs: Vec<Vec<CompiledStep>>,
@@ -56,25 +42,14 @@ pub(crate) struct Compiled {
     pub edges: Vec<(String, String, Option<String>)>,
     /// By source of traffic.
     pub traffic_targets: Vec<Target>,
-    /// Some proxy looks at requests before it routes them: it has filters or listeners that count, or
-    /// requests to refuse.
-    pub has_gates: bool,
-    /// Some sidecar has filters for what it receives.
-    pub has_inbound_filters: bool,
+    /// What it has that plans seldom have.
+    pub has: Has,
     /// By cluster that stands for another: that one.
     pub originals: BTreeMap<ClusterId, ClusterId>,
-    /// The connections of clients matter.
-    pub has_listeners: bool,
-    /// Clusters come and go, or drop a share of their requests.
-    pub has_cluster_rules: bool,
-    /// Some cluster's endpoints are checked by proxies.
-    pub has_checks: bool,
     /// By workload: the clusters that its proxies check.
     pub checked_by: Vec<Vec<ClusterId>>,
-    /// Some client leaves or sends again.
-    pub has_clients: bool,
-    /// Some cluster has a limit on streams.
-    pub has_max_stream: bool,
+    /// The edges of copies, by the edge of their call and their route table.
+    mirror_edges: BTreeMap<(u32, RouteId), u32>,
     /// The edges of authorization calls, by workload and service.
     authz_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
     pub watch_delay: LaneId,
@@ -143,8 +118,36 @@ pub(crate) struct CompiledCluster {
     pub idle_timeout_of_traffic: Option<LaneId>,
     /// Time to the churn of a connection; none without churn.
     pub churn: Option<Sampler>,
+    /// Age at which a connection is drained; zero for none.
+    pub max_duration: Duration,
     /// Its endpoints are all alike, now and later.
     pub is_even: bool,
+}
+
+impl CompiledCluster {
+    fn new(
+        cluster: &Cluster,
+        is_sampled: bool,
+        is_even: bool,
+        (queue, samplers): (&mut Queue, &mut Samplers),
+    ) -> Self {
+        let pool = &cluster.policy.pool;
+        let churn = (0.0 < pool.churn_per_s).then(|| {
+            let mean = Duration::from_s_f64(1.0 / pool.churn_per_s);
+            samplers.of(&Distribution::Exponential { mean })
+        });
+        Self {
+            hash: name_hash(&cluster.name),
+            connect_timeout: queue.lane(pool.connect_timeout),
+            max_stream: optional(queue, pool.max_stream_duration),
+            idle_timeout: optional(queue, pool.idle_timeout),
+            idle_timeout_of_traffic: (is_sampled && !pool.idle_timeout.is_zero())
+                .then(|| queue.pausable_lane(pool.idle_timeout)),
+            churn,
+            max_duration: pool.max_duration,
+            is_even,
+        }
+    }
 }
 
 impl Compiled {
@@ -164,21 +167,12 @@ impl Compiled {
         let rules = rules(plan, queue);
         let uneven = uneven(plan);
         let clusters = universe.clusters.iter().map(|cluster| {
-            let pool = &cluster.policy.pool;
-            let churn = (0.0 < pool.churn_per_s).then(|| {
-                let mean = Duration::from_s_f64(1.0 / pool.churn_per_s);
-                samplers.of(&Distribution::Exponential { mean })
-            });
-            CompiledCluster {
-                hash: name_hash(&cluster.name),
-                connect_timeout: queue.lane(pool.connect_timeout),
-                max_stream: optional(queue, pool.max_stream_duration),
-                idle_timeout: optional(queue, pool.idle_timeout),
-                idle_timeout_of_traffic: (plan.sampling.is_some() && !pool.idle_timeout.is_zero())
-                    .then(|| queue.pausable_lane(pool.idle_timeout)),
-                churn,
-                is_even: is_even(cluster, &uneven),
-            }
+            CompiledCluster::new(
+                cluster,
+                plan.sampling.is_some(),
+                is_even(cluster, &uneven),
+                (queue, samplers),
+            )
         });
         let clusters = clusters.collect();
         let mut clusters_of = vec![Vec::new(); universe.workloads.len()];
@@ -189,25 +183,12 @@ impl Compiled {
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
         let authz_edges = authz_edges(plan, &mut edges);
-        let checked_by = checked_by(plan);
-        let has_listeners = super::listeners::matter(plan);
-        let originals = originals(plan);
-        let drops = |cluster: &Cluster| 0.0 < cluster.policy.drop_overload;
+        let mirror_edges = mirror_edges(plan, &mut edges);
         Self {
-            has_listeners,
-            has_cluster_rules: !originals.is_empty() || universe.clusters.iter().any(drops),
-            originals,
-            has_checks: checked_by.iter().any(|clusters| !clusters.is_empty()),
-            checked_by,
-            has_clients: !plan.clients.is_empty(),
-            has_max_stream: {
-                let mut pools = universe.clusters.iter().map(|cluster| &cluster.policy.pool);
-                pools.any(|pool| !pool.max_stream_duration.is_zero())
-            },
-            has_gates: has_listeners
-                || universe.workloads.iter().any(|one| !one.filters.is_empty())
-                || universe.classes.iter().any(|class| class.defect.is_some()),
-            has_inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
+            has: Has::new(plan),
+            originals: originals(plan),
+            checked_by: checked_by(plan),
+            mirror_edges,
             authz_edges,
             programs,
             calls,
@@ -225,6 +206,11 @@ impl Compiled {
     /// The edge of the calls of a workload's authorization filter.
     pub(crate) fn authz_edge(&self, workload: WorkloadId, service: ServiceId) -> u32 {
         self.authz_edges[&(workload, service)]
+    }
+
+    /// The edge of the copies of an edge's calls by a route table.
+    pub(crate) fn mirror_edge(&self, edge: u32, route: RouteId) -> Option<u32> {
+        self.mirror_edges.get(&(edge, route)).copied()
     }
 
     /// Whether a workload is a proxy that sends requests on.
@@ -257,7 +243,7 @@ impl Compiled {
 fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
     let mut rules = Vec::new();
     for table in &plan.universe.routes {
-        let rule = |rule: &crate::plan::policy::RouteRule| CompiledRule {
+        let rule = |rule: &RouteRule| CompiledRule {
             only: match rule.split.as_slice() {
                 [(Destination::Cluster(cluster), _)] if rule.direct.is_none() => Some(*cluster),
                 _ => None,
@@ -284,6 +270,29 @@ fn optional(queue: &mut Queue, delay: Duration) -> Option<LaneId> {
 /// The shorter of two limits, of which zero is none.
 pub(super) fn shorter(one: Duration, other: Duration) -> Duration {
     if one.is_zero() || (!other.is_zero() && other < one) { other } else { one }
+}
+
+pub(crate) fn some_rule(plan: &Plan, is: impl Fn(&RouteRule) -> bool) -> bool {
+    plan.universe.routes.iter().any(|table| table.rules.iter().any(&is))
+}
+
+/// The edges of the copies of calls.
+fn mirror_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(u32, RouteId), u32> {
+    let universe = &plan.universe;
+    let mut all = BTreeMap::new();
+    let tables = universe.routes.iter();
+    for table in tables.filter(|one| one.rules.iter().any(|rule| !rule.mirrors.is_empty())) {
+        let name = &universe.services[table.service.index()].name;
+        for (edge, number) in edges.all.clone().iter().zip(0..).filter(|(edge, _)| edge.1 == *name)
+        {
+            for mirror in table.rules.iter().flat_map(|rule| &rule.mirrors) {
+                let to = universe.routes[mirror.route.index()].service;
+                let to = universe.services[to.index()].name.clone();
+                all.insert((number, mirror.route), edges.number(edge.0.clone(), to, None));
+            }
+        }
+    }
+    all
 }
 
 /// The edges of the calls that authorization filters make.

@@ -17,6 +17,7 @@ use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
+use crate::plan::Plan;
 use crate::plan::universe::{ClusterId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
@@ -78,14 +79,12 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Version 1: no endpoints yet, and these routes, at time zero.
-    pub(crate) fn new(
-        clusters: usize,
-        scopes: Scopes,
-        routes: Vec<RouteId>,
-        settings: Settings,
-        definitions: Definitions,
-    ) -> Self {
+    /// Version 1: no endpoints yet, and the routes at time zero.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let clusters = plan.universe.clusters.len();
+        let routes: Vec<RouteId> = plan.universe.services.iter().map(|one| one.route).collect();
+        let settings = super::settings::initial(plan);
+        let definitions = super::definitions::initial(plan);
         let cluster = |index| ClusterId(u32::try_from(index).expect("fewer than 2^32 clusters"));
         let service = |index| ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
         let things = (0..clusters).map(|index| Thing::Endpoints(cluster(index)));
@@ -101,7 +100,7 @@ impl Config {
             settings,
             definitions,
             lists,
-            scopes,
+            scopes: Scopes::new(plan),
             newest_at: Time::ZERO,
             watched: 1,
         }

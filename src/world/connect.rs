@@ -19,7 +19,7 @@ use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{Client, HandshakeResult, handshake};
 use crate::model::identity::ticket::Ticket as SessionTicket;
-use crate::plan::universe::Port;
+use crate::plan::behaviour::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -184,6 +184,8 @@ impl World<'_> {
             serving.push(id);
         }
         let extra = if accepts { self.handshake_time(id, client) } else { Duration::ZERO };
+        let workload = self.pods[connection.pod as usize].workload;
+        let extra = extra + self.workloads[workload.index()].behaviour.connect_delay;
         let key = connection.key;
         let (from, to) = (self.pods[connection.pod as usize].node, self.pods[client as usize].node);
         let path = self.network.path(from, to);
@@ -249,8 +251,12 @@ impl World<'_> {
         record.is_rejected = matches!(result, HandshakeResult::Rejected { .. });
         self.ledger.connections_open += 1;
         record.timer = TimerId::NONE;
-        if let Some(churn) = &self.compiled.clusters[cluster.index()].churn {
-            let at = self.now.saturating_add(churn.sample(connection.key.draw(0, purpose::CHURN)));
+        let compiled = &self.compiled.clusters[cluster.index()];
+        let churn = compiled.churn.as_ref();
+        let churned = churn.map(|churn| churn.sample(connection.key.draw(0, purpose::CHURN)));
+        let aged = (!compiled.max_duration.is_zero()).then_some(compiled.max_duration);
+        if let Some(life) = churned.into_iter().chain(aged).min() {
+            let at = self.now.saturating_add(life);
             if at < self.end {
                 record.churn = self.queue.at(at, Event::Churn(slot).pack());
             }

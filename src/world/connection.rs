@@ -139,7 +139,8 @@ impl World<'_> {
         self.close_connection(id);
     }
 
-    /// Something outside the mesh closes the connection.
+    /// The connection has reached its age, or something outside the mesh closes it. Envoy's
+    /// `ActiveClient::onConnectionDurationTimeout` closes a client without streams, and drains others.
     pub(super) fn churn(&mut self, slot: u32, ticket: Ticket) {
         match self.connections.at(slot) {
             Some((id, connection)) if connection.churn == ticket => {

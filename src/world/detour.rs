@@ -60,7 +60,12 @@ impl World<'_> {
     pub(super) fn may_call(&self, index: u32) -> bool {
         let pod = &self.pods[index as usize];
         let is_source = self.sources.iter().any(|source| source.from == pod.workload);
-        pod.visits != 0 || pod.has_orphans || is_source || self.makes_rare_calls(pod.workload)
+        let may_copy = self.compiled.has.mirrors;
+        pod.visits != 0
+            || pod.has_orphans
+            || is_source
+            || may_copy
+            || self.makes_rare_calls(pod.workload)
     }
 
     /// A pod's calls end with it. Most pods that end have none: no look at all calls then.
@@ -88,8 +93,10 @@ impl World<'_> {
         let outcome = Outcome::failure(Details::ConnectionTermination);
         self.log_dropped(id, outcome);
         self.close_call(id);
-        if matches!(call.parent, Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..))
-        {
+        if matches!(
+            call.parent,
+            Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..) | Parent::Mirrored
+        ) {
             // Nobody inside is left to be told.
             return;
         }
@@ -111,6 +118,9 @@ impl World<'_> {
     #[inline(always)]
     pub(super) fn close_call(&mut self, id: Id<Call>) {
         self.ledger.calls_ended += 1;
+        if self.compiled.has.hedging {
+            self.close_hedge(id);
+        }
         let call = &mut self.calls[id];
         assert!(!call.is_over, "a call ends once");
         let timeout = std::mem::replace(&mut call.timeout, TimerId::NONE);

@@ -97,7 +97,7 @@ events! {
     ConnectTimeout = 18, "connect-timeout";
     /// A connection was idle for long.
     IdleTimeout = 19, "idle-timeout";
-    /// A connection is closed for reasons outside the mesh.
+    /// A connection is closed for its age, or for reasons outside the mesh.
     Churn = 20, "churn";
     /// The interval of an outlier detection.
     OutlierTick = 21, "outlier-tick";

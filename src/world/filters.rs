@@ -50,7 +50,7 @@ impl World<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn pass_gates(&mut self, id: Id<Call>) -> bool {
-        (!self.compiled.has_listeners || self.enter_listener(id)) && self.pass_filters(id)
+        (!self.compiled.has.listeners || self.enter_listener(id)) && self.pass_filters(id)
     }
 
     fn pass_filters(&mut self, id: Id<Call>) -> bool {

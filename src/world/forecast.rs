@@ -24,7 +24,7 @@ use crate::kernel::slab::Id;
 use crate::model::proxy::pool::Pool;
 use crate::observe::recorder::{Edge, EdgeRow, Served};
 use crate::plan::Plan;
-use crate::plan::policy::Protocol;
+use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::Step;
 
@@ -167,6 +167,12 @@ fn tables(plan: &Plan, calls: &Calls) -> f64 {
         + SLAB_MIN * (size::<Call>() + size::<Attempt>() + size::<Connection>() + 3.0 * PLACE)
 }
 
+/// The rate at which an open connection is churned or reaches its age.
+fn closed_per_s(pool: &ConnectionPool) -> f64 {
+    let age_s = pool.max_duration.as_s();
+    pool.churn_per_s + if 0.0 < age_s { 1.0 / age_s } else { 0.0 }
+}
+
 /// Upstreams, endpoints and connections of the pairs that meet, and the requests under way; and
 /// connections that are opened again.
 fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
@@ -191,7 +197,7 @@ fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
         let Some((policy, is_balanced)) = policies[*service] else { continue };
         let clients = f64::from(universe.workloads[*caller].replicas);
         let endpoints = pods(*service);
-        let (idle_s, churn) = (policy.pool.idle_timeout.as_s(), policy.pool.churn_per_s);
+        let (idle_s, churn) = (policy.pool.idle_timeout.as_s(), closed_per_s(&policy.pool));
         let busiest = most(*under_way).min(clients * f64::from(policy.breaker.max_requests));
         // While a connection lives, that many calls come.
         let lives_s =

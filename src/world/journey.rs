@@ -3,7 +3,8 @@
 //! the end in `tries`, how connections open and close in `connect`.
 //!
 //! Source: Envoy's outbound path as listed in the model page; rules measured on Envoy 1.40.
-//! Left out: mirrors, hedging. What proxies do before they route stands in `filters`.
+//! Left out: copies and hedged tries, which stand in `mirror` and `hedging`; what proxies do before
+//! they route stands in `filters`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -20,7 +21,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::proxy::pool::Checkout;
-use crate::plan::policy::Destination;
+use crate::plan::route::Destination;
 use crate::plan::universe::{ClassId, RouteId, ServiceId};
 use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -107,12 +108,12 @@ impl World<'_> {
         class: ClassId,
         key: Key,
     ) {
-        if self.compiled.has_gates && !self.pass_gates(id) {
+        if self.compiled.has.gates && !self.pass_gates(id) {
             return;
         }
         let version = self.seen(pod).rds;
         let plan = self.plan;
-        let own = if self.compiled.has_listeners { self.routes_of_chain(id) } else { None };
+        let own = if self.compiled.has.listeners { self.routes_of_chain(id) } else { None };
         let rule = own.or_else(|| self.config.route(service, version)).and_then(|route| {
             let table = &plan.universe.routes[route.index()];
             Some((route, table.rule_of_class[class.index()]?))
@@ -120,6 +121,20 @@ impl World<'_> {
         let Some((route, rule)) = rule else {
             return self.end_early(id, Outcome::failure(Details::RouteNotFound));
         };
+        self.follow_rule(id, pod, route, rule, key);
+    }
+
+    /// By a rule to a cluster, with the rule's limits.
+    #[inline(always)]
+    pub(super) fn follow_rule(
+        &mut self,
+        id: Id<Call>,
+        pod: u32,
+        route: RouteId,
+        rule: u16,
+        key: Key,
+    ) {
+        let plan = self.plan;
         let lanes = &self.compiled.rules[route.index()][rule as usize];
         let cluster = if let Some(only) = lanes.only {
             only
@@ -136,7 +151,7 @@ impl World<'_> {
                 }
             }
         };
-        let (cluster, lanes) = if self.compiled.has_cluster_rules {
+        let (cluster, lanes) = if self.compiled.has.cluster_rules {
             let missing = missing(&plan.universe.routes[route.index()].rules[rule as usize]);
             let Some(found) = self.find_cluster(id, cluster, missing) else { return };
             (found, &self.compiled.rules[route.index()][rule as usize])
@@ -148,7 +163,7 @@ impl World<'_> {
             None => TimerId::NONE,
         };
         let (mut per_try, takes_success) = (lanes.per_try, lanes.takes_success);
-        if self.compiled.has_max_stream
+        if self.compiled.has.max_stream
             && let Some(lane) = self.compiled.clusters[cluster.index()].max_stream
         {
             per_try = Some(self.shorter_lane(per_try, lane));
@@ -161,6 +176,9 @@ impl World<'_> {
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
         (call.per_try, call.takes_success) = (per_try, takes_success);
+        if self.compiled.has.mirrors {
+            self.mirror(id);
+        }
         self.try_endpoint(id);
     }
 
@@ -326,6 +344,9 @@ impl World<'_> {
         is_complete: bool,
     ) {
         self.detach(id, outcome, is_complete);
+        if self.compiled.has.hedging && self.is_passed_over(id, outcome) {
+            return;
+        }
         let call = &mut self.calls[attempt.call];
         call.outcome = outcome;
         call.cause = attempt.cause;

@@ -16,8 +16,9 @@ use super::network::Transit;
 use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
+use crate::plan::behaviour::Reply;
 use crate::plan::policy::{ConnectionPool, Protocol};
-use crate::plan::universe::{Reply, ServiceId};
+use crate::plan::universe::ServiceId;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
@@ -178,6 +179,9 @@ impl World<'_> {
     /// reset.
     pub(super) fn stream_body(&mut self, id: Id<Attempt>, after: Duration) {
         self.heard(id);
+        if self.compiled.has.hedging {
+            self.reset_tries(self.attempts[id].call, id);
+        }
         let attempt = &mut self.attempts[id];
         attempt.phase = Phase::Streaming;
         attempt.pending += 1;

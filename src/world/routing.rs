@@ -6,7 +6,7 @@
 use super::state::Call;
 use crate::kernel::stream::below;
 use crate::plan::Plan;
-use crate::plan::policy::{Destination, RouteRule};
+use crate::plan::route::{Destination, RouteRule};
 use crate::vocabulary::outcome::{Details, Outcome};
 
 /// The rule that a call follows.

@@ -42,6 +42,8 @@ pub(crate) enum Parent {
     Authorization(Id<Call>, bool),
     /// A request whose client may leave and send again.
     Sent(Id<Request>),
+    /// A copy of another call, whose end interests nobody.
+    Mirrored,
     /// A request that is not simulated: rare calls are, between the windows of a sampled run.
     Unsimulated,
 }

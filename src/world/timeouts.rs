@@ -62,6 +62,9 @@ impl World<'_> {
             self.abandon(id, outcome);
             return self.end_early(attempt.call, outcome);
         }
+        if self.compiled.has.hedging && self.hedges(id, outcome) {
+            return;
+        }
         self.abandon(id, outcome);
         self.fail_try(attempt.call, outcome, attempt.cause);
     }

@@ -2,7 +2,7 @@
 //!
 //! Source: measured on Envoy 1.40 (families e02, e04): the slot of the retry breaker is taken at the
 //! decision and held through the back-off.
-//! Left out: hedging.
+//! Left out: several tries at once, which stand in `hedging`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -21,6 +21,9 @@ use crate::vocabulary::outcome::{Details, Outcome};
 impl World<'_> {
     /// A try ended without an answer.
     pub(super) fn fail_try(&mut self, id: Id<Call>, outcome: Outcome, cause: Option<CauseId>) {
+        if self.compiled.has.hedging && self.waits_for_others(id, outcome) {
+            return;
+        }
         let call = &mut self.calls[id];
         call.attempt = Id::NONE;
         call.outcome = outcome;
@@ -86,7 +89,10 @@ impl World<'_> {
     /// The back-off is over.
     pub(super) fn backed_off(&mut self, slot: u32) {
         if let Some(id) = self.live_call(slot, Event::BackedOff(slot)) {
-            if self.compiled.has_cluster_rules && !self.find_cluster_again(id) {
+            if self.compiled.has.hedging && !self.is_still_wanted(id) {
+                return self.stale();
+            }
+            if self.compiled.has.cluster_rules && !self.find_cluster_again(id) {
                 return;
             }
             self.catch_up(self.calls[id].upstream);
@@ -103,18 +109,18 @@ impl World<'_> {
     /// The end: told to whoever asked, exactly once.
     #[inline(always)]
     fn end_call(&mut self, id: Id<Call>, outcome: Outcome) {
-        if self.compiled.has_clients && matches!(self.calls[id].parent, Parent::Sent(_)) {
+        if self.compiled.has.clients && matches!(self.calls[id].parent, Parent::Sent(_)) {
             return self.end_send(id, outcome);
         }
         let call = &self.calls[id];
-        let flags = if self.compiled.has_gates { call.flags } else { Flags::NONE };
+        let flags = if self.compiled.has.flags { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let sample = call.sample(latency, outcome);
         let cause = if sample.is_ok { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
-        if self.compiled.has_listeners {
+        if self.compiled.has.listeners {
             self.leave_listener(id);
         }
         self.close_call(id);
@@ -128,7 +134,7 @@ impl World<'_> {
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
-            Parent::Sent(_) | Parent::Unsimulated => {}
+            Parent::Sent(_) | Parent::Mirrored | Parent::Unsimulated => {}
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Arrival;
 use crate::observe::recorder::Recorder;
-use crate::plan::universe::Port;
+use crate::plan::behaviour::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::ops::Range;
@@ -70,7 +70,7 @@ impl World<'_> {
         }
         let Attempt { pod, workload, .. } = attempt;
         self.pods[pod as usize].inbound -= 1;
-        if self.compiled.has_inbound_filters && !self.pass_inbound(id) {
+        if self.compiled.has.inbound_filters && !self.pass_inbound(id) {
             return;
         }
         // A sidecar whose app takes no connection answers for it.

@@ -15,6 +15,9 @@ mod clients;
 /// Active health checks.
 #[cfg(feature = "native")]
 mod configuration;
+/// Hedged tries, and copies of requests.
+#[cfg(feature = "native")]
+mod copies;
 /// A changed default is named by the comparison with a baseline.
 #[cfg(feature = "native")]
 mod defaults;
@@ -39,6 +42,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// How long connections live, and how long they take to open.
+#[cfg(feature = "native")]
+mod pools;
 /// Apps that do not answer as a whole, and proxies that send requests on.
 #[cfg(feature = "native")]
 mod replies;

@@ -6,7 +6,7 @@
 use crate::support::{ledger, plan_with, play, run, run_with};
 use meshsim::observe::run::Run;
 use meshsim::plan::Plan;
-use meshsim::plan::policy::Destination;
+use meshsim::plan::route::Destination;
 use meshsim::plan::universe::{Role, ServiceId, Step, WorkloadId};
 use meshsim::world::options::Options;
 

@@ -244,6 +244,8 @@ impl Author {
             "{ attempts = 2, on = [\"reset\"], per_try_timeout = \"3ms\", previous_hosts = false }",
             "{ attempts = 4, on = [\"5xx\"], budget = { share = \"10%\", min_concurrency = 1 } }",
             "{ attempts = 2, on = [\"retriable-status-codes\"], statuses = [503, 500] }",
+            "{ attempts = 3, on = [\"5xx\"], per_try_timeout = \"2ms\", hedge_on_per_try_timeout = true }",
+            "{ attempts = 9, on = [\"5xx\", \"reset\"], per_try_timeout = \"4ms\", backoff_base = \"1ms\", hedge_on_per_try_timeout = true }",
         ]);
         self.maybe(
             0.3,
@@ -278,6 +280,8 @@ impl Author {
                 "{ max_streams = 2, idle_timeout = \"5ms\", churn = \"20rps\" }",
                 "{ connect_timeout = \"1ms\" }",
                 "{ connect_timeout = \"300us\", max_requests = 2 }",
+                "{ max_duration = \"30ms\" }",
+                "{ max_duration = \"1s\", churn = \"1rps\" }",
             ],
         );
         self.routes(service);
@@ -343,6 +347,10 @@ impl Author {
         let weights = self.weights(service);
         self.line(&format!("[[service.route]]\nname = \"rest\"\nweights = {weights}"));
         self.maybe(0.2, "match", &["{ prefix = \"/b\" }"]);
+        // Calls go to later services: copies to the last one make no circle.
+        let last = self.services.len() - 1;
+        let mirror = format!("{{ to = \"s{last}\", share = \"30%\" }}");
+        self.maybe(0.3, "mirror", &[&mirror]);
     }
 
     fn workload(&mut self, service: usize, version: usize) {

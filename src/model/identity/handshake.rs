@@ -326,6 +326,7 @@ mod tests {
             backoff_base: own.backoff_base,
             backoff_max: own.backoff_max,
             previous_hosts: own.previous_hosts,
+            hedges: false,
             host_attempts: own.host_attempts,
         };
         for (version, is_retried) in [("1.2", true), ("1.3", false)] {

@@ -134,6 +134,7 @@ mod tests {
             max_streams: 1024,
             max_stream_duration: Duration::ZERO,
             churn_per_s: 0.0,
+            max_duration: Duration::ZERO,
         }
     }
 

@@ -110,6 +110,7 @@ mod tests {
             backoff_base: Duration::from_ms(25),
             backoff_max: Duration::from_ms(250),
             previous_hosts: true,
+            hedges: false,
             host_attempts: 5,
         }
     }

@@ -21,6 +21,12 @@ pub(super) const BEHAVIOUR: Keys = Fixed(&[
     key("body", Bool, Is("false"), "whether answers have a body; HTTP/1.1: a retry costs it"),
     key("check_status", Count(100, 599), None, "what health checks get; as other requests"),
     key("check_delay", Duration, None, "when health checks get it; as other requests"),
+    key(
+        "connect_delay",
+        Duration,
+        Is("0s"),
+        "a connection to its pods takes so much longer to open",
+    ),
     key("connection_close", Bool, Is("false"), "whether it closes after each answer"),
 ]);
 /// What becomes of connections to an app.

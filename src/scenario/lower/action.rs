@@ -8,7 +8,7 @@ use super::super::document::{At, Node};
 use super::super::target::{FORMS, Target, target};
 use super::{Lower, id};
 use crate::kernel::time::Duration;
-use crate::plan::policy::RouteTable;
+use crate::plan::route::RouteTable;
 use crate::plan::timeline::{Action, ControlPart, PodSet};
 use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
 

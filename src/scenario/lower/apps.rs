@@ -7,8 +7,9 @@ use super::super::document::{At, Node, Value};
 use super::Lower;
 use super::action::{Done, percent, words};
 use crate::kernel::time::Duration;
+use crate::plan::behaviour::{Behaviour, Port, Reply};
 use crate::plan::timeline::Action;
-use crate::plan::universe::{Behaviour, Errors, Port, Reply};
+use crate::plan::universe::Errors;
 
 impl Lower<'_, '_, '_> {
     /// What an event does to apps, and its label.
@@ -91,6 +92,7 @@ impl Lower<'_, '_, '_> {
             has_body: is_split || table.flag("body").unwrap_or(false),
             closes: table.flag("connection_close").unwrap_or(false),
             check: super::health::check_reply(table),
+            connect_delay: table.duration("connect_delay").unwrap_or(Duration::ZERO),
         }
     }
 }

@@ -92,6 +92,9 @@ impl Lower<'_, '_, '_> {
                     let Step::Calls(sites) = step else { continue };
                     for site in sites {
                         *calls.entry(site.to).or_default() += site.probability;
+                        for (to, share) in self.copies(site.to) {
+                            *calls.entry(to).or_default() += site.probability * share;
+                        }
                     }
                 }
                 for (to, expected) in calls {
@@ -104,6 +107,13 @@ impl Lower<'_, '_, '_> {
             }
         }
         graph
+    }
+
+    /// Where copies of a service's requests go, and with which share at most.
+    fn copies(&self, service: ServiceId) -> Vec<(ServiceId, f64)> {
+        let routes = &self.universe.routes;
+        let mirrors = routes[service.index()].rules.iter().flat_map(|rule| &rule.mirrors);
+        mirrors.map(|one| (routes[one.route.index()].service, one.share)).collect()
     }
 
     /// Whether the services of a group, which all reach each other, end their calls.

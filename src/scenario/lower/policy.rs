@@ -53,6 +53,8 @@ pub(super) fn overridden(base: &Parameters, table: &Node, keys: Keys) -> Paramet
 pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy {
     let cluster = &own.cluster;
     let budget = service.get("retries").and_then(|retries| retries.get("budget"));
+    let connections = service.get("connections");
+    let limit = |key: &str| connections.and_then(|one| one.duration(key)).unwrap_or(Duration::ZERO);
     ClusterPolicy {
         balancer: cluster.balancer,
         breaker: CircuitBreaker {
@@ -72,16 +74,11 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
             protocol: protocol(service),
             connect_timeout: cluster.connect_timeout,
             idle_timeout: cluster.idle_timeout,
-            max_requests: service
-                .get("connections")
-                .and_then(|connections| connections.count("max_requests"))
-                .unwrap_or(0),
+            max_requests: connections.and_then(|one| one.count("max_requests")).unwrap_or(0),
             max_streams: cluster.max_streams,
-            max_stream_duration: service
-                .get("connections")
-                .and_then(|connections| connections.duration("max_stream_duration"))
-                .unwrap_or(Duration::ZERO),
+            max_stream_duration: limit("max_stream_duration"),
             churn_per_s: own.connections.churn.0,
+            max_duration: limit("max_duration"),
         },
         panic_threshold: cluster.panic_threshold,
         merge_window: service.duration("merge_window").unwrap_or(MERGE_WINDOW),
@@ -103,6 +100,7 @@ pub(super) fn protocol(service: &Node) -> Protocol {
 pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy {
     let retry = &own.retry;
     let idle = |table: &&Node| table.get("retries")?.duration("per_try_idle_timeout");
+    let hedges = |table: &&Node| table.get("retries")?.flag("hedge_on_per_try_timeout");
     RetryPolicy {
         retries: retry.attempts,
         // Istio leaves the policy out: with one of no retries, Envoy would still log URX.
@@ -115,6 +113,7 @@ pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy 
         // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
         previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
         host_attempts: retry.host_attempts,
+        hedges: tables.iter().rev().find_map(hedges).unwrap_or(false),
     }
 }
 

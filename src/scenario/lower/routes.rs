@@ -2,7 +2,7 @@
 //! start, one more for each event that changes routes.
 //!
 //! Source: Istio's `VirtualService`, the first match wins; a version that is not there is a cluster that is not there.
-//! Left out: mirrors, rewrites; faults stand with the filters.
+//! Left out: rewrites; faults stand with the filters.
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
@@ -11,8 +11,9 @@ use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
 use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
 use crate::plan::pattern::Pattern;
-use crate::plan::policy::{Destination, RouteRule, RouteTable};
-use crate::plan::universe::{ClusterId, RequestClass, ServiceId};
+use crate::plan::policy::{RetryOn, RetryPolicy};
+use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
+use crate::plan::universe::{ClusterId, RequestClass, RouteId, ServiceId};
 
 /// The status that a rule answers itself, if it does.
 fn direct(route: &Node) -> Option<u16> {
@@ -45,6 +46,7 @@ impl Lower<'_, '_, '_> {
                     timeout: of_route.route.timeout,
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
                     retry: retry_policy(&of_route, [table, route]),
+                    mirrors: Vec::new(),
                 });
             }
             if rules.is_empty() {
@@ -56,12 +58,65 @@ impl Lower<'_, '_, '_> {
                     timeout: own.route.timeout,
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
                     retry: retry_policy(&own, [table, table]),
+                    mirrors: Vec::new(),
                 });
             }
             let name = format!("routes of {}", self.universe.services[index].name);
             let table = self.route_table(service, name, rules);
             self.universe.routes.push(table);
         }
+        self.mirrors();
+    }
+
+    /// Copies of requests: the tables that they follow stand behind those of the services.
+    fn mirrors(&mut self) {
+        for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
+            let routes = table.list("route").iter().filter(|route| route.is_table());
+            for (place, route) in routes.enumerate() {
+                let Some((cluster, service, share)) = self.mirror(route) else { continue };
+                let number = self.universe.routes.len();
+                let rule = &mut self.universe.routes[index].rules[place];
+                rule.mirrors.push(Mirror { route: RouteId(id(number)), share });
+                let copy = RouteRule {
+                    matches: Vec::new(),
+                    split: vec![(Destination::Cluster(cluster), 1)],
+                    direct: None,
+                    missing_status: None,
+                    timeout: rule.timeout,
+                    idle_timeout: Duration::ZERO,
+                    retry: RetryPolicy {
+                        retries: 0,
+                        on: RetryOn::default(),
+                        per_try_timeout: Duration::ZERO,
+                        per_try_idle_timeout: Duration::ZERO,
+                        hedges: false,
+                        ..rule.retry.clone()
+                    },
+                    mirrors: Vec::new(),
+                };
+                let name = format!("copies of {}", self.universe.services[index].name);
+                let rule_of_class = vec![None; self.universe.classes.len()];
+                let rules = vec![copy];
+                self.universe.routes.push(RouteTable { service, name, rules, rule_of_class });
+            }
+        }
+    }
+
+    /// Where a rule's copies go, and the share of them.
+    fn mirror(&mut self, route: &Node) -> Option<(ClusterId, ServiceId, f64)> {
+        let mirror = route.get("mirror")?;
+        let to = mirror.get("to")?;
+        if direct(route).is_some() {
+            let hint = "what the proxy answers itself is not copied";
+            self.report(mirror.at, "`mirror` where there is no upstream", hint);
+        }
+        let name = to.as_text()?;
+        let (service, _) = self.service_or_version(to.at, name)?;
+        let Some(cluster) = self.cluster(name) else {
+            self.report(to.at, format!("`{name}` is more than one service"), "name one of them");
+            return None;
+        };
+        Some((cluster, service, mirror.share("share").unwrap_or(1.0)))
     }
 
     /// A table with the rule of each class.

@@ -12,9 +12,10 @@ use super::policy::{cluster_policy, overridden, protocol};
 use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
+use crate::plan::behaviour::Behaviour;
 use crate::plan::universe::{
-    Behaviour, Cluster, Discipline, Errors, NodeId, NodeList, Place, Role, Rollout, RouteId,
-    Service, ServiceId, Shutdown, Station, Workload, WorkloadId,
+    Cluster, Discipline, Errors, NodeId, NodeList, Place, Role, Rollout, RouteId, Service,
+    ServiceId, Shutdown, Station, Workload, WorkloadId,
 };
 use std::collections::BTreeMap;
 

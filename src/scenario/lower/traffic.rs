@@ -43,6 +43,7 @@ impl<'d> Lower<'_, '_, 'd> {
                 external: table.text("from") == Some("ingress"),
                 to,
                 class: self.class(table),
+                turns: Vec::new(),
                 arrivals,
             });
         }

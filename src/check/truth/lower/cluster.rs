@@ -58,6 +58,7 @@ pub(super) fn policy(
             max_streams: 1024,
             max_stream_duration: ms(cluster.max_stream_duration_ms.unwrap_or(0.0)),
             churn_per_s: 0.0,
+            max_duration: ms(cluster.max_connection_duration_ms.unwrap_or(0.0)),
         },
         panic_threshold: cluster.healthy_panic_threshold_percent.unwrap_or(50.0) / 100.0,
         merge_window: MERGE_WINDOW,

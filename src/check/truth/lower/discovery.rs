@@ -45,7 +45,6 @@ impl Definition<'_> {
     /// The lists of endpoints that it has, from when on; the first one from time zero.
     fn lists(&self, config: &Config, ids: &Ids) -> Vec<(Time, Vec<WorkloadId>)> {
         let initial = hosts(self.cluster.endpoints.as_deref().unwrap_or_default(), ids);
-        let Some(discovery) = self.cluster.discovery else { return vec![(Time::ZERO, initial)] };
         // As the control plane has it, update by update.
         let mut known = vec![(Time::ZERO, initial)];
         for step in config.steps.iter().filter(|step| step.target == self.cluster.name) {
@@ -55,9 +54,10 @@ impl Definition<'_> {
                 known.push((at(step.at_s), next));
             }
         }
-        let silences = match discovery {
-            Discovery::EdsRest => silences(config),
-            Discovery::Eds => Vec::new(),
+        let silences = match self.cluster.discovery {
+            Some(Discovery::EdsRest) => silences(config),
+            // Of a static list nobody says otherwise, unless a step does.
+            Some(Discovery::Eds) | None => Vec::new(),
         };
         // As it reaches the proxy: what was told in a silence comes after it, the last list only.
         let mut lists: Vec<(Time, Vec<WorkloadId>)> = Vec::new();

@@ -1,4 +1,5 @@
-//! What EDS says of endpoints: weight, priority, health, locality. The plan keeps it by host, so a
+//! What EDS says of endpoints: weight, priority, health, locality; and how long connections to them
+//! take to open. The plan keeps it by host, so a
 //! host of which two clusters say different things is a gap.
 //!
 //! Source: the schema `envoy-lab/2`.
@@ -8,6 +9,7 @@ use super::super::schema::config::{Config, Endpoint};
 use super::super::schema::step::Verb;
 use super::super::schema::words::HealthWord;
 use super::Ids;
+use crate::kernel::time::Duration;
 use crate::plan::balancing::{EndpointHealth, EndpointSettings};
 use crate::plan::universe::WorkloadId;
 use std::collections::BTreeMap;
@@ -28,6 +30,15 @@ pub(super) fn all(config: &Config) -> impl Iterator<Item = &Endpoint> {
 /// The locality of a host.
 pub(super) fn locality<'c>(config: &'c Config, host: &str) -> Option<&'c String> {
     all(config).filter(|one| one.host == host).find_map(|one| one.locality.as_ref())
+}
+
+/// How much longer connections to a host take to open.
+pub(super) fn connect_delay(config: &Config, host: &str) -> Duration {
+    all(config).find(|one| one.host == host).map_or(Duration::ZERO, delay)
+}
+
+fn delay(endpoint: &Endpoint) -> Duration {
+    super::ms(endpoint.connect_delay_ms.unwrap_or(0.0))
 }
 
 /// What is said of hosts at first.
@@ -57,6 +68,7 @@ pub(super) fn of(endpoint: &Endpoint) -> EndpointSettings {
 
 /// Whether different things are said of one host without a step between them.
 pub(super) fn contradicts(config: &Config) -> bool {
-    let mut known: BTreeMap<&str, EndpointSettings> = BTreeMap::new();
-    all(config).any(|one| *known.entry(&one.host).or_insert(of(one)) != of(one))
+    let mut known: BTreeMap<&str, (EndpointSettings, Duration)> = BTreeMap::new();
+    let said = |one: &Endpoint| (of(one), delay(one));
+    all(config).any(|one| *known.entry(&one.host).or_insert(said(one)) != said(one))
 }

@@ -9,7 +9,7 @@ use super::{Ids, ms, route};
 use crate::plan::filter::{
     Abort, ExtAuthz, Fault, Filter, LocalRateLimit, Principal, Rbac, RbacPolicy,
 };
-use crate::plan::policy::{Destination, RouteRule, RouteTable};
+use crate::plan::route::{Destination, RouteRule, RouteTable};
 use crate::plan::universe::{ServiceId, Universe};
 use std::collections::BTreeSet;
 
@@ -111,6 +111,7 @@ pub(super) fn table(config: &Config, name: &str, ids: &Ids, universe: &Universe)
             timeout: ms(one.timeout_ms.unwrap_or(200.0)),
             idle_timeout: ms(0.0),
             retry: route::no_retry(),
+            mirrors: Vec::new(),
         }
     });
     RouteTable {

@@ -3,24 +3,12 @@
 //! Source: the schema `envoy-lab/2`, key by key, against `plan`.
 //! Left out: keys that change nothing that is compared (names, `drain_time_s` without a drain).
 
-use super::super::schema::config::{Behaviour, Cluster, Config, Endpoint, Load, Route};
+use super::super::schema::config::{Behaviour, Config};
 use super::super::schema::step::Verb;
 use std::collections::BTreeSet;
 
 /// A key, and whether a table uses it in a way that has no counterpart.
 type Keys<T> = &'static [(&'static str, fn(&T) -> bool)];
-
-const ROUTE: Keys<Route> = &[
-    ("route.hedge_on_per_try_timeout", |route| route.hedge_on_per_try_timeout == Some(true)),
-    ("route.mirror", |route| route.mirror.is_some()),
-];
-
-const CLUSTER: Keys<Cluster> = &[("cluster.max_connection_duration_ms", |cluster| {
-    cluster.max_connection_duration_ms.is_some()
-})];
-
-const ENDPOINT: Keys<Endpoint> =
-    &[("endpoint.connect_delay_ms", |endpoint| endpoint.connect_delay_ms.is_some())];
 
 const BEHAVIOUR: Keys<Behaviour> = &[
     ("host.idle_close_ms", |host| host.idle_close_ms.is_some()),
@@ -29,10 +17,6 @@ const BEHAVIOUR: Keys<Behaviour> = &[
     }),
 ];
 
-const LOAD: Keys<Load> = &[("load.header_sequence", |load| !load.header_sequence.is_empty())];
-
-const STEP: Keys<Verb> = &[];
-
 /// The keys of a configuration for which there is nothing, in the order of their names.
 pub(super) fn gaps(config: &Config) -> Vec<String> {
     let mut found = Found::default();
@@ -40,8 +24,6 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
         if config.proxies.iter().any(|other| other.workers != proxy.workers) {
             found.add("proxy.workers that differ".to_owned());
         }
-        proxy.routes.iter().for_each(|route| found.route(route));
-        proxy.clusters.iter().for_each(|cluster| found.cluster(cluster));
         if proxy.name == config.entry && proxy.listener.tls.is_some() {
             found.add("listener.tls of the entry".to_owned());
         }
@@ -52,9 +34,7 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
     for host in &config.hosts {
         found.look(BEHAVIOUR, &host.behaviour);
     }
-    config.load.iter().for_each(|load| found.look(LOAD, load));
     for step in &config.steps {
-        found.look(STEP, &step.verb);
         let ends = matches!(step.verb, Verb::ProxyKill | Verb::ProxySigterm);
         if ends && step.target == config.entry {
             found.add(format!("step.{} of the entry", step.word));
@@ -63,21 +43,8 @@ pub(super) fn gaps(config: &Config) -> Vec<String> {
         {
             found.add(format!("step.{} of a proxy", step.word));
         }
-        match &step.verb {
-            Verb::EdsAdd(endpoints) | Verb::EdsSet(endpoints) => {
-                for endpoint in endpoints {
-                    found.endpoint(endpoint);
-                }
-            }
-            Verb::RdsSwitch(routes) | Verb::LdsUpdate(routes) => {
-                for route in routes {
-                    found.route(route);
-                }
-            }
-            Verb::CdsAdd(cluster) => found.cluster(cluster),
-            Verb::CdsModify { set, .. } => found.cluster(set),
-            Verb::HostBehaviour(behaviour) => found.look(BEHAVIOUR, behaviour),
-            _ => {}
+        if let Verb::HostBehaviour(behaviour) = &step.verb {
+            found.look(BEHAVIOUR, behaviour);
         }
     }
     if super::endpoint::contradicts(config) {
@@ -98,20 +65,5 @@ impl Found {
         for (key, _) in keys.iter().filter(|(_, is_used)| is_used(table)) {
             self.add((*key).to_owned());
         }
-    }
-
-    fn route(&mut self, route: &Route) {
-        self.look(ROUTE, route);
-    }
-
-    fn cluster(&mut self, cluster: &Cluster) {
-        self.look(CLUSTER, cluster);
-        for endpoint in cluster.endpoints.iter().flatten() {
-            self.endpoint(endpoint);
-        }
-    }
-
-    fn endpoint(&mut self, endpoint: &Endpoint) {
-        self.look(ENDPOINT, endpoint);
     }
 }

@@ -8,12 +8,13 @@
 use super::super::schema::config::{Behaviour, Config, Host};
 use super::super::schema::step::Verb;
 use super::super::schema::words::HostKind;
-use super::{Ids, bare_workload, event, ms};
+use super::{Ids, bare_workload, endpoint, event, ms};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
+use crate::plan::behaviour::{Behaviour as Plan, Port, Reply};
 use crate::plan::health_check::CheckReply;
 use crate::plan::timeline::{Action, PodSet, TimelineEvent};
-use crate::plan::universe::{Behaviour as Plan, Errors, Port, Reply, Role, Step, Workload};
+use crate::plan::universe::{Errors, Role, Step, Workload};
 use std::collections::BTreeMap;
 
 /// How late the timer of a host is.
@@ -43,13 +44,15 @@ pub(super) fn hosts<'c>(config: &'c Config, ids: &Ids) -> Hosts<'c> {
         let first = &host.behaviour;
         workload.program = vec![Step::Work(Distribution::Constant(work(delay_ms(first))))];
         (workload.errors, workload.behaviour) = (errors(first), behaviour(first));
+        let connect_delay = endpoint::connect_delay(config, &host.name);
+        workload.behaviour.connect_delay = connect_delay;
         workloads.insert(host.name.as_str(), workload);
         for stretch in stretches(config, host).iter().filter(|one| one.is_change) {
             let id = ids.workload(&host.name);
             let action = match stretch.behaviour {
                 Some(new) => Action::Behave {
                     workloads: vec![id],
-                    behaviour: behaviour(new),
+                    behaviour: Plan { connect_delay, ..behaviour(new) },
                     errors: Some(errors(new)),
                     work: Some(work(delay_ms(new))),
                 },
@@ -111,6 +114,7 @@ fn behaviour(host: &Behaviour) -> Plan {
         has_body: host.body_bytes.is_some_and(|bytes| bytes != 0),
         closes,
         check: (check != CheckReply::default()).then_some(check),
+        ..Plan::default()
     }
 }
 

@@ -29,15 +29,26 @@ const HEADERS_MAX: u64 = 60 * 1024;
 
 /// Classes of all requests, in order.
 pub(super) fn classes(config: &Config) -> Vec<RequestClass> {
-    let mut classes: Vec<RequestClass> = config.load.iter().map(class).collect();
+    let mut classes: Vec<RequestClass> = config.load.iter().flat_map(in_turn).collect();
     classes.sort();
     classes.dedup();
     classes
 }
 
-fn class(load: &Load) -> RequestClass {
+/// The classes of a load's requests: one for all, or one each where a header counts them.
+fn in_turn(load: &Load) -> Vec<RequestClass> {
+    let count = if load.header_sequence.is_empty() { 1 } else { load.count };
+    (0..count).map(|number| class(load, number)).collect()
+}
+
+/// The class of a load's request of this number, from 0.
+fn class(load: &Load, number: u64) -> RequestClass {
     let header = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
-    let mut headers: Vec<(String, String)> = load.headers.iter().map(header).collect();
+    let counted = |(name, value): (&String, &String)| {
+        (name.to_lowercase(), value.replace("{i}", &number.to_string()))
+    };
+    let mut headers: Vec<(String, String)> =
+        (load.headers.iter().map(header)).chain(load.header_sequence.iter().map(counted)).collect();
     // What the body's size decides is decided by what its header says.
     let has_length = headers.iter().any(|(name, _)| name == CONTENT_LENGTH);
     if let Some(bytes) = load.body_bytes.filter(|bytes| *bytes != 0 && !has_length) {
@@ -65,12 +76,21 @@ fn defect(load: &Load) -> Option<Defect> {
 
 /// Sources of traffic, one a load, in their order.
 pub(super) fn traffic(config: &Config, ids: &Ids, classes: &[RequestClass]) -> Vec<Traffic> {
+    let id = |class: &RequestClass| ClassId(number(classes.binary_search(class).unwrap_or(0)));
+    let turns = |load: &Load| -> Vec<ClassId> {
+        if load.header_sequence.is_empty() {
+            Vec::new()
+        } else {
+            in_turn(load).iter().map(id).collect()
+        }
+    };
     let source = |(index, load): (usize, &Load)| Traffic {
         id: format!("load-{index:03}"),
         from: ids.workload(&config.entry),
         external: true,
         to: ids.services.get(&config.entry).copied().unwrap_or(ServiceId(0)),
-        class: ClassId(number(classes.binary_search(&class(load)).unwrap_or(0))),
+        class: id(&class(load, 0)),
+        turns: turns(load),
         arrivals: arrivals(load),
     };
     config.load.iter().enumerate().map(source).collect()

@@ -29,11 +29,12 @@ use super::schema::words::Phase;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::balancing::HashOn;
+use crate::plan::behaviour::Behaviour;
 use crate::plan::parameter::Parameters;
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::universe::{
-    Behaviour, Cluster, ClusterId, Discipline, Errors, Node, NodeId, NodeList, Role, Rollout,
-    RouteId, Service, ServiceId, Shutdown, Station, Step, Universe, Workload, WorkloadId, ZoneId,
+    Cluster, ClusterId, Discipline, Errors, Node, NodeId, NodeList, Role, Rollout, RouteId,
+    Service, ServiceId, Shutdown, Station, Step, Universe, Workload, WorkloadId, ZoneId,
 };
 use crate::plan::{Plan, Start};
 use crate::vocabulary::outcome::Outcome;
@@ -125,6 +126,7 @@ pub fn lower(config: &Config) -> Lowering {
     let definitions = discovery::definitions(config, &ids);
     universe.clusters = clusters(config, &ids, &definitions);
     services(config, &ids, &mut universe);
+    universe.routes.extend(route::tables_of_copies(&ids, universe.classes.len()));
     let mut timeline = hosts.timeline;
     timeline.extend(discovery::timeline(config, &ids));
     timeline.extend(step::timeline(config, &ids, &mut universe));
@@ -185,6 +187,8 @@ struct Ids {
     services: BTreeMap<String, ServiceId>,
     /// By (proxy, cluster).
     clusters: BTreeMap<(String, String), ClusterId>,
+    /// Copies, whose tables follow those of the services.
+    copies: Vec<route::Copies>,
 }
 
 impl Ids {
@@ -200,6 +204,7 @@ impl Ids {
             workloads: numbered(proxies.clone().chain(hosts), WorkloadId),
             services: numbered(proxies.chain(filter::services(config)), ServiceId),
             clusters: numbered(config.proxies.iter().flat_map(of), ClusterId),
+            copies: route::all_copies(config),
         }
     }
 
@@ -248,6 +253,7 @@ fn gateway(config: &Config, name: &str, ids: &Ids) -> Workload {
     }
     if name != config.entry {
         workload.meshed = false;
+        workload.behaviour.connect_delay = endpoint::connect_delay(config, name);
         workload.program.extend(ids.services.get(name).map(|service| Step::Forward(*service)));
     }
     workload
@@ -339,7 +345,8 @@ fn parameters(config: &Config) -> Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::policy::{Destination, RetryLimit};
+    use crate::plan::policy::RetryLimit;
+    use crate::plan::route::Destination;
     use crate::plan::timeline::PodSet;
     use serde_json::{Value, json};
 

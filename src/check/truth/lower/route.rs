@@ -3,14 +3,15 @@
 //! Source: Envoy 1.40's defaults, where a key is absent; validation measured (family e01).
 //! Left out: what `gaps` lists.
 
-use super::super::schema::config::{Config, Proxy, RetryPolicy as Retry, Route};
+use super::super::schema::config::{self as schema, Config, Proxy, RetryPolicy as Retry, Route};
+use super::super::schema::step::Verb;
 use super::super::schema::words::Predicate;
-use super::{Ids, load, ms};
+use super::{Ids, load, ms, number};
 use crate::kernel::time::Duration;
 use crate::plan::matching::{PathMatch, RouteMatch};
-use crate::plan::policy::{Destination, RetryOn, RetryPolicy};
-use crate::plan::policy::{RouteRule, RouteTable};
-use crate::plan::universe::{RequestClass, ServiceId};
+use crate::plan::policy::{RetryOn, RetryPolicy};
+use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
+use crate::plan::universe::{RequestClass, RouteId, ServiceId};
 use std::net::Ipv4Addr;
 
 /// Whether every proxy starts with its routes: weights have a sum, and a cluster that is not there
@@ -172,11 +173,87 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
             (None, None) => None,
         },
         missing_status: route.cluster_not_found_status,
-        // Envoy's defaults are 15 s and 5 min.
-        timeout: ms(route.timeout_ms.unwrap_or(15_000.0)),
+        timeout: timeout(route),
+        // Envoy's default is 5 min.
         idle_timeout: ms(idle_ms.unwrap_or(300_000.0)),
-        retry: retry(route.retry_policy.as_ref()),
+        retry: RetryPolicy {
+            hedges: route.hedge_on_per_try_timeout == Some(true),
+            ..retry(route.retry_policy.as_ref())
+        },
+        mirrors: copies(proxy, route, ids),
     }
+}
+
+/// The copies of a route's requests, to clusters that are there.
+fn copies(proxy: &Proxy, route: &Route, ids: &Ids) -> Vec<Mirror> {
+    let copy = |one: &schema::Mirror| {
+        let wanted = (proxy.name.clone(), one.cluster.clone(), timeout(route));
+        let place = ids.copies.iter().position(|known| *known == wanted)?;
+        ids.cluster(&proxy.name, &one.cluster)?;
+        Some(Mirror {
+            route: RouteId(number(ids.services.len() + place)),
+            share: one.percent / 100.0,
+        })
+    };
+    route.mirror.iter().flatten().filter_map(copy).collect()
+}
+
+/// What copies of requests follow: the proxy, its cluster, and the timeout of their route.
+pub(super) type Copies = (String, String, Duration);
+
+/// All of it, each once.
+pub(super) fn all_copies(config: &Config) -> Vec<Copies> {
+    let mut all = Vec::new();
+    let mut add = |proxy: &Proxy, route: &Route| {
+        for one in route.mirror.iter().flatten() {
+            let copies = (proxy.name.clone(), one.cluster.clone(), timeout(route));
+            if !all.contains(&copies) {
+                all.push(copies);
+            }
+        }
+    };
+    for proxy in &config.proxies {
+        proxy.routes.iter().for_each(|route| add(proxy, route));
+        for step in config.steps.iter().filter(|_| proxy.name == config.entry) {
+            if let Verb::RdsSwitch(routes) = &step.verb {
+                for route in routes {
+                    add(proxy, route);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The tables that copies follow.
+pub(super) fn tables_of_copies(ids: &Ids, classes: usize) -> impl Iterator<Item = RouteTable> {
+    ids.copies.iter().map(move |copies| table_of_copies(copies, ids, classes))
+}
+
+fn table_of_copies(copies: &Copies, ids: &Ids, classes: usize) -> RouteTable {
+    let (proxy, cluster, timeout) = copies;
+    let to = ids.cluster(proxy, cluster);
+    let to = to.map_or_else(|| Destination::Missing(cluster.clone()), Destination::Cluster);
+    RouteTable {
+        service: ids.services.get(proxy).copied().unwrap_or(ServiceId(0)),
+        name: format!("copies of {proxy} to {cluster}"),
+        rules: vec![RouteRule {
+            matches: Vec::new(),
+            split: vec![(to, 1)],
+            direct: None,
+            missing_status: None,
+            timeout: *timeout,
+            idle_timeout: Duration::ZERO,
+            retry: no_retry(),
+            mirrors: Vec::new(),
+        }],
+        rule_of_class: vec![None; classes],
+    }
+}
+
+/// Envoy's default is 15 s.
+fn timeout(route: &Route) -> Duration {
+    ms(route.timeout_ms.unwrap_or(15_000.0))
 }
 
 fn retry(policy: Option<&Retry>) -> RetryPolicy {
@@ -197,6 +274,7 @@ fn retry(policy: Option<&Retry>) -> RetryPolicy {
         backoff_max: ms(policy.back_off_max_ms.unwrap_or(10.0 * base_ms)),
         previous_hosts: policy.retry_host_predicate.contains(&Predicate::PreviousHosts),
         host_attempts: policy.host_selection_retry_max_attempts.unwrap_or(1),
+        hedges: false,
     }
 }
 
@@ -212,5 +290,6 @@ pub(super) fn no_retry() -> RetryPolicy {
         backoff_max: Duration::from_ms(250),
         previous_hosts: false,
         host_attempts: 1,
+        hedges: false,
     }
 }

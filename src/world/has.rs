@@ -1,0 +1,66 @@
+//! What few plans have. Who has none of it pays one look at a flag, not a search.
+//!
+//! Source: derived from the plan alone.
+//! Left out: what a run finds out on its way.
+
+use super::checks::checked_by;
+use super::compiled::some_rule;
+use super::definitions::originals;
+use super::listeners;
+use crate::plan::Plan;
+use crate::plan::universe::Cluster;
+
+/// What a plan has.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked alone")]
+#[derive(Debug)]
+pub(crate) struct Has {
+    /// Some proxy looks at requests before it routes them: it has filters or listeners that count, or
+    /// requests to refuse.
+    pub gates: bool,
+    /// Some sidecar has filters for what it receives.
+    pub inbound_filters: bool,
+    /// The connections of clients matter.
+    pub listeners: bool,
+    /// Clusters come and go, or drop a share of their requests.
+    pub cluster_rules: bool,
+    /// Some cluster's endpoints are checked by proxies.
+    pub checks: bool,
+    /// Some client leaves or sends again.
+    pub clients: bool,
+    /// Some cluster has a limit on streams.
+    pub max_stream: bool,
+    /// Some rule hedges.
+    pub hedging: bool,
+    /// Some rule has copies.
+    pub mirrors: bool,
+    /// Calls may have flags of their own.
+    pub flags: bool,
+    /// Some source has requests of several classes in turn.
+    pub turns: bool,
+}
+
+impl Has {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let universe = &plan.universe;
+        let has_cluster = |test: fn(&Cluster) -> bool| universe.clusters.iter().any(test);
+        let listeners = listeners::matter(plan);
+        let gates = listeners
+            || universe.workloads.iter().any(|one| !one.filters.is_empty())
+            || universe.classes.iter().any(|class| class.defect.is_some());
+        let hedging = some_rule(plan, |rule| rule.retry.hedges);
+        Self {
+            gates,
+            inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
+            listeners,
+            cluster_rules: !originals(plan).is_empty()
+                || has_cluster(|cluster| 0.0 < cluster.policy.drop_overload),
+            checks: checked_by(plan).iter().any(|clusters| !clusters.is_empty()),
+            clients: !plan.clients.is_empty(),
+            max_stream: has_cluster(|cluster| !cluster.policy.pool.max_stream_duration.is_zero()),
+            hedging,
+            mirrors: some_rule(plan, |rule| !rule.mirrors.is_empty()),
+            flags: gates || hedging,
+            turns: plan.traffic.iter().any(|one| !one.turns.is_empty()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Several tries of a request at once, and copies of requests that nobody waits for.
+//!
+//! Source: measurements of Envoy 1.40, e03 `hedge_on_per_try_timeout` and e11 `mirror_10pct_*`.
+
+use crate::support::{ledger, run};
+use meshsim::observe::run::Run;
+
+/// A gateway without a mesh in front of a server, and an audit beside it; 20 requests a second for 3 s.
+fn play(service: &str, workload: &str, audit: &str) -> Run {
+    run(&format!(
+        r#"
+[scenario]
+duration = "5s"
+[mesh]
+profile = "none"
+ingress.replicas = 1
+[[service]]
+name = "audit"
+[[service.workload]]
+workers = 1000
+{audit}
+[[service]]
+name = "server"
+{service}
+[[service.workload]]
+workers = 1000
+{workload}
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = {{ constant = "20rps" }}
+[[event]]
+id = "no-more"
+at = "3010ms"
+do = "traffic"
+target = "traffic:users"
+factor = 0
+"#
+    ))
+}
+
+fn hedged(attempts: u32, workload: &str) -> Run {
+    let retries = format!(
+        "retries = {{ attempts = {attempts}, on = [\"5xx\"], per_try_timeout = \"100ms\", \
+         hedge_on_per_try_timeout = true }}"
+    );
+    let service = format!("{retries}\ncircuit_breaker = {{ max_retries = 1000 }}");
+    play(&service, workload, "time = \"1ms\"")
+}
+
+#[test]
+fn the_first_of_several_tries_wins_if_it_goes_on() {
+    let run = hedged(2, "time = \"500ms\"");
+    // Its third try found no retry left, hence the flag, as measured.
+    assert_eq!(ledger(&run, "users", "server"), "200 URX: 60");
+    assert_eq!((run.attempts.total, run.attempts.retries), (180, 120));
+    let longest = run.latency.quantile(1.0).unwrap_or_default() as f64 / 1e6;
+    assert!((500.0..503.0).contains(&longest), "{longest} ms");
+}
+
+#[test]
+fn an_answer_in_time_needs_no_other_try_and_bad_ones_are_tried_again() {
+    let run = hedged(2, "time = \"50ms\"");
+    assert_eq!((ledger(&run, "users", "server").as_str(), run.attempts.total), ("200 -: 60", 60));
+    // Each of the three tries ends with a 503; the last one is the answer.
+    let run = hedged(2, "time = \"150ms\"\nerrors = { share = 1.0, status = 503 }");
+    assert_eq!(ledger(&run, "users", "server"), "503 URX: 60");
+    assert_eq!(run.attempts.total, 180);
+}
+
+#[test]
+fn a_route_timeout_ends_all_tries_of_a_request() {
+    let retries = "timeout = \"250ms\"\nretries = { attempts = 5, on = [\"5xx\"], \
+                   per_try_timeout = \"100ms\", hedge_on_per_try_timeout = true }\n\
+                   circuit_breaker = { max_retries = 1000 }";
+    let run = play(retries, "time = \"500ms\"", "time = \"1ms\"");
+    assert_eq!(ledger(&run, "users", "server"), "504 UT: 60");
+}
+
+#[test]
+fn copies_neither_delay_nor_fail_the_request() {
+    let mirror = "[[service.route]]\nmirror = { to = \"audit\" }";
+    let audit = "time = \"80ms\"\nerrors = { share = 1.0, status = 503 }";
+    let run = play(mirror, "time = \"1ms\"", audit);
+    assert_eq!(ledger(&run, "users", "server"), "200 -: 60");
+    assert_eq!(ledger(&run, "users", "audit"), "503 -: 60");
+    assert_eq!((run.requests.total, run.requests.ok), (60, 60));
+    let longest = run.latency.quantile(1.0).unwrap_or_default() as f64 / 1e6;
+    assert!(longest < 5.0, "{longest} ms");
+}
+
+#[test]
+fn a_share_of_the_requests_is_copied_whatever_they_draw_else() {
+    let with = |share: &str| {
+        let mirror =
+            format!("[[service.route]]\nmirror = {{ to = \"audit\", share = \"{share}\" }}");
+        play(&mirror, "time = { exponential = \"20ms\" }", "time = \"1ms\"")
+    };
+    let (none, half) = (with("0%"), with("50%"));
+    assert_eq!(ledger(&none, "users", "audit"), "");
+    let copies: u64 =
+        half.outcomes.iter().filter(|row| row.destination == "audit").map(|row| row.count).sum();
+    assert!((15..=45).contains(&copies), "{copies} of 60");
+    assert_eq!(none.latency.quantile(0.5), half.latency.quantile(0.5));
+}
