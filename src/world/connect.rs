@@ -220,8 +220,10 @@ impl World<'_> {
             let workers = &mut self.pods[pod as usize].workers;
             workers.run(u32::from(worker), now, work, Duration::ZERO).since(now)
         };
-        let cpu = on(connection.pod, connection.server_worker, theirs)
-            + on(client, connection.worker, ours);
+        // Our worker's turn may come while theirs is still at work.
+        let server = on(connection.pod, connection.server_worker, theirs);
+        let waited = on(client, connection.worker, ours).saturating_sub(ours);
+        let cpu = server.max(waited) + ours;
         let (a, b) = (self.pods[client as usize].node, self.pods[connection.pod as usize].node);
         let key = connection.key;
         (1..=round_trips).fold(cpu, |time, number| {

@@ -322,7 +322,7 @@ impl World<'_> {
             self.ledger.delivered += 1;
             return self.close_attempt(id);
         }
-        if let Some(later) = self.thaws_at(attempt.client, false) {
+        if let Some(later) = self.reads_answers_at(attempt.client) {
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Return(slot).pack());
             return self.stale();

@@ -78,6 +78,7 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
+use crate::plan::universe::ClassId;
 use crate::vocabulary::cause::Causes;
 use census::Census;
 use compiled::Compiled;
@@ -137,6 +138,8 @@ pub(crate) struct World<'p> {
     connections: Slab<Connection>,
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    /// What clients asked for that left before a proxy had read it.
+    left: BTreeMap<Id<Attempt>, ClassId>,
     /// Requests of clients that leave and send again.
     sends: sends::Sends,
     /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.

@@ -13,9 +13,9 @@ use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Parent, Phase};
+use super::state::{Attempt, Call, Held, NONE, Parent, Phase};
 use crate::kernel::slab::Id;
-use crate::kernel::time::Duration;
+use crate::kernel::time::{Duration, Time};
 use crate::plan::behaviour::Reply;
 use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::universe::ServiceId;
@@ -31,12 +31,13 @@ impl World<'_> {
         attempt.open_calls = 1;
         let (key, pod, batch, has_left) =
             (attempt.key.child(0), attempt.pod, attempt.batch, attempt.call_failed);
-        let Some(caller) = self.calls.get(attempt.call) else {
+        let caller = self.calls.get(attempt.call).map(|caller| caller.class);
+        let Some(class) = self.left.remove(&id).or(caller) else {
             // The client has left: there is nobody to ask for.
             return self.forwarded(id, Outcome::failure(Details::DownstreamDisconnect));
         };
-        let target = Target { to, class: caller.class, edge };
-        self.proxied.insert(id, self.calls.next_id());
+        let (target, call) = (Target { to, class, edge }, self.calls.next_id());
+        self.proxied.insert(id, call);
         self.begin_call(key, Parent::Proxied(id), batch, pod, target);
         if has_left {
             self.cancel_proxied(id);
@@ -76,6 +77,9 @@ impl World<'_> {
             self.transit(attempt.client, attempt.pod, 0, || 0, Duration::ZERO)
         {
             self.attempts[id].pending += 1;
+            if let Some(caller) = self.calls.get(attempt.call) {
+                self.left.insert(id, caller.class);
+            }
             let draw = || attempt.key.draw(0, purpose::LINK_OUT);
             self.over(path, Duration::ZERO, draw, Event::Leave(id.index()));
         }
@@ -84,10 +88,21 @@ impl World<'_> {
     /// A proxy hears that the client of an attempt has left.
     pub(super) fn leave(&mut self, slot: u32) {
         let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
+        let (phase, pod) = (attempt.phase, attempt.pod);
+        if let Some(later) = self.thaws_at(pod, false) {
+            self.queue.at(later, Event::Leave(slot).pack());
+            return self.stale();
+        }
+        let attempt = &mut self.attempts[id];
         attempt.pending -= 1;
-        match attempt.phase {
+        if matches!(phase, Phase::Sent | Phase::Inbound | Phase::Queued) {
+            attempt.call_failed = true;
+            return;
+        }
+        self.left.remove(&id);
+        let attempt = &self.attempts[id];
+        match phase {
             Phase::Calling => self.cancel_proxied(id),
-            Phase::Sent | Phase::Inbound | Phase::Queued => attempt.call_failed = true,
             Phase::Over if attempt.pending == 0 => {
                 self.attempts.remove(id);
                 self.stale();
@@ -98,6 +113,12 @@ impl World<'_> {
 
     fn cancel_proxied(&mut self, id: Id<Attempt>) {
         let Some(call) = self.proxied.get(&id).copied() else { return };
+        // A request is read before its reset, and goes on its way: if a connection is free it gets there.
+        if let Some(Call { pod, service, class, key, .. }) = self.calls.get(call).copied()
+            && self.is_unrouted(call)
+        {
+            self.route(call, pod, service, class, key);
+        }
         let protocol = {
             let attempt = &self.attempts[id];
             self.upstreams[attempt.upstream as usize].policy.pool.protocol
@@ -107,6 +128,21 @@ impl World<'_> {
             Protocol::Http2 => Details::DownstreamReset,
         };
         self.cancel_call(call, Outcome::failure(details));
+    }
+
+    /// Whether a call still waits for its proxy's worker.
+    fn is_unrouted(&self, id: Id<Call>) -> bool {
+        self.calls
+            .get(id)
+            .is_some_and(|call| !call.is_over && call.upstream == NONE && call.held == Held::Not)
+    }
+
+    /// When answers are read that come to a frozen pod: a proxy reads what its clients sent first.
+    /// Sockets are read whole, in the order in which they became ready (measured, family e13).
+    pub(super) fn reads_answers_at(&self, pod: u32) -> Option<Time> {
+        let thaws = self.thaws_at(pod, false)?;
+        let reads_clients = self.compiled.forwards(self.pods[pod as usize].workload);
+        Some(if reads_clients { thaws + Duration::from_ns(1) } else { thaws })
     }
 
     /// Whoever asked for a call has left.
