@@ -14,6 +14,7 @@ use super::client::purpose;
 use super::event::Event;
 use super::routing::rule;
 use super::state::{Attempt, Call, Phase};
+use super::tries::late;
 use crate::kernel::slab::Id;
 use crate::model::proxy::retry;
 use crate::vocabulary::flag::{Flags, ResponseFlag};
@@ -72,12 +73,13 @@ impl World<'_> {
         upstream.gauges.retries -= u32::from(std::mem::take(&mut call.holds_retry));
         if policy.retries < tries {
             call.flags = call.flags.and(Flags::of(ResponseFlag::URX));
-        } else if upstream.gauges.admits_retry(&upstream.policy.breaker) {
+        } else if upstream.gauges.admits_retry(&upstream.policy.breaker, 0) {
             upstream.gauges.retries += 1;
             call.holds_retry = true;
             call.pending += 1;
             self.hedged.entry(id).or_default().backs_off = true;
             let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
+            let wait = late(wait, self.options.backoff_late);
             self.queue.after(wait, Event::BackedOff(id.index()).pack());
             self.log_try(id);
         } else {

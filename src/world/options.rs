@@ -18,6 +18,8 @@ pub struct Options {
     pub max_memory: Option<u64>,
     /// Where every round robin starts; drawn for each proxy if none.
     pub round_robin_start: Option<u32>,
+    /// How late the timers of proxies for a back-off fire. A scenario's fire in time.
+    pub backoff_late: Duration,
 }
 
 impl Default for Options {
@@ -28,6 +30,7 @@ impl Default for Options {
             max_events: None,
             max_memory: None,
             round_robin_start: None,
+            backoff_late: Duration::ZERO,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::event::Event;
 use super::routing::rule;
 use super::state::{Call, Parent};
 use crate::kernel::slab::Id;
+use crate::kernel::time::Duration;
 use crate::model::proxy::retry;
 use crate::observe::recorder::Ended;
 use crate::vocabulary::cause::CauseId;
@@ -58,7 +59,7 @@ impl World<'_> {
         policy.retries != 0
             && u32::from(call.tries) <= policy.retries
             && retry::is_retriable(policy, outcome)
-            && gauges.admits_retry(&upstream.policy.breaker)
+            && gauges.admits_retry(&upstream.policy.breaker, 0)
     }
 
     /// Backs off for another try; or how the call ends.
@@ -73,12 +74,14 @@ impl World<'_> {
             return Some(outcome.flagged(ResponseFlag::URX));
         }
         let upstream = &mut self.upstreams[index as usize];
-        if !upstream.gauges.admits_retry(&upstream.policy.breaker) {
+        let own = u32::from(outcome.details != Details::Overflow);
+        if !upstream.gauges.admits_retry(&upstream.policy.breaker, own) {
             self.count(index, |counters| counters.retry_overflow += 1);
             return Some(outcome.flagged(ResponseFlag::UO));
         }
         upstream.gauges.retries += 1;
         let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
+        let wait = late(wait, self.options.backoff_late);
         call.holds_retry = true;
         call.pending += 1;
         self.queue.after(wait, Event::BackedOff(id.index()).pack());
@@ -137,4 +140,9 @@ impl World<'_> {
             Parent::Sent(_) | Parent::Mirrored | Parent::Unsimulated => {}
         }
     }
+}
+
+/// When a timer fires that is `late`; one of no time is none.
+pub(super) fn late(wait: Duration, late: Duration) -> Duration {
+    if wait.is_zero() { wait } else { wait + late }
 }
