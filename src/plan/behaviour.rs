@@ -20,6 +20,8 @@ pub struct Behaviour {
     pub closes: bool,
     /// How much longer a connection to its pods takes to open, their sidecars or not.
     pub connect_delay: Duration,
+    /// It closes a connection that has been idle for so long; zero for never.
+    pub idle_close: Duration,
     /// What health checks get; none for what other requests get.
     pub check: Option<CheckReply>,
 }
@@ -36,6 +38,9 @@ impl fmt::Debug for Behaviour {
         if !self.connect_delay.is_zero() {
             fields.field("connect_delay", &self.connect_delay);
         }
+        if !self.idle_close.is_zero() {
+            fields.field("idle_close", &self.idle_close);
+        }
         if let Some(check) = &self.check {
             fields.field("check", check);
         }
@@ -50,6 +55,7 @@ impl Behaviour {
         matches!((self.reply, self.port), (Reply::Whole, Port::Listens))
             && !self.has_body
             && !self.closes
+            && self.idle_close.is_zero()
     }
 
     /// What an app of this kind does: "refuses connections".
@@ -65,6 +71,9 @@ impl Behaviour {
             (Port::Listens, Reply::Whole) if self.closes => "closes connections after its answers",
             (Port::Listens, Reply::Whole) if !self.connect_delay.is_zero() => {
                 "takes connections late"
+            }
+            (Port::Listens, Reply::Whole) if !self.idle_close.is_zero() => {
+                "closes idle connections"
             }
             (Port::Listens, Reply::Whole) => "answers as usual",
         }

@@ -15,6 +15,7 @@ use super::config::Config;
 use super::config::Seen;
 use super::control::ControlPlane;
 use super::event::Event;
+use super::keep_alive::KeepAlive;
 use super::ledger::Ledger;
 use super::network::Nodes;
 use super::options::Options;
@@ -44,6 +45,7 @@ impl<'p> World<'p> {
         let mut samplers = Samplers::default();
         let compiled = Compiled::new(plan, &mut queue, &mut samplers);
         let sends = Sends::new(plan, &mut queue);
+        let keep_alive = KeepAlive::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let mut world = Self {
             plan,
@@ -66,6 +68,7 @@ impl<'p> World<'p> {
             connections: Slab::with_capacity(1024),
             proxied: BTreeMap::new(),
             left: BTreeMap::new(),
+            keep_alive,
             sends,
             hedged: BTreeMap::new(),
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),

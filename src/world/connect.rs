@@ -5,7 +5,7 @@
 //! or swallowed SYN is sent again after 1, 3, 7 s; the connect timeout covers it all.
 //!
 //! Source: measured on Envoy 1.40 (families e08, e13, e14); RFC 8446, RFC 6298.
-//! Left out: 0-RTT; half-closed connections; the keep-alive race.
+//! Left out: 0-RTT; half-closed connections.
 
 use super::World;
 use super::client::purpose;
@@ -138,7 +138,8 @@ impl World<'_> {
         self.queue.after(wait, Event::Syn(id.index()).pack());
     }
 
-    fn live_connection(&mut self, slot: u32) -> Option<Id<Connection>> {
+    /// The connection that an event names, if it is not closed.
+    pub(super) fn live_connection(&mut self, slot: u32) -> Option<Id<Connection>> {
         let (id, connection) =
             self.connections.at_mut(slot).expect("a connection with a pending event");
         connection.pending -= 1;

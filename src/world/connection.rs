@@ -1,7 +1,8 @@
 //! Open connections: used by requests, drained, closed, and taken off the books.
 //!
 //! Source: measured on Envoy 1.40 (families e04, e11, e13, e14).
-//! Left out: half-closed connections, the keep-alive race, GOAWAY as a message.
+//! Left out: half-closed connections, GOAWAY as a message. Those that servers close stand in
+//! `keep_alive`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -200,6 +201,9 @@ impl World<'_> {
         if !connection.timer.is_none() {
             self.queue.cancel(connection.timer);
         }
+        if self.has_odd_apps {
+            self.forget_idle(id);
+        }
         self.ledger.connections_open -= u32::from(connection.link == Link::Open);
         let upstream = &mut self.upstreams[connection.upstream as usize];
         upstream.gauges.connections -= 1;
@@ -236,6 +240,7 @@ impl World<'_> {
     /// Every connection to a pod ends with it. Those that were being opened find out by
     /// themselves.
     pub(super) fn close_connections_to(&mut self, pod: u32) {
+        self.forget_sidecar(pod);
         for id in self.pods[pod as usize].serving.clone() {
             if self.connections[id].link == Link::Open {
                 self.close_connection(id);

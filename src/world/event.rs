@@ -84,6 +84,11 @@ events! {
     /// A proxy hears that the client of an attempt has left.
     Leave = 15, "leave";
 
+    /// A connection was idle for so long that its server closes it.
+    ServerIdle = 35, "server-idle";
+    /// A client hears that its server has closed a connection.
+    Fin = 44, "fin";
+
     /// A client has no answer in time, and leaves.
     ClientTimeout = 56, "client-timeout";
     /// A client sends again what failed.

@@ -31,6 +31,7 @@ mod gauges;
 mod has;
 mod hedging;
 mod journey;
+mod keep_alive;
 mod ledger;
 mod listeners;
 mod members;
@@ -140,6 +141,8 @@ pub(crate) struct World<'p> {
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
     /// What clients asked for that left before a proxy had read it.
     left: BTreeMap<Id<Attempt>, ClassId>,
+    /// Connections that apps close when they are idle.
+    keep_alive: keep_alive::KeepAlive,
     /// Requests of clients that leave and send again.
     sends: sends::Sends,
     /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.
@@ -298,6 +301,8 @@ impl World<'_> {
             Event::Connected(connection) => self.connected(connection),
             Event::ConnectTimeout(connection) => self.connect_timeout(connection),
             Event::IdleTimeout(connection) => self.idle_timeout(connection),
+            Event::ServerIdle(connection) => self.server_idle(connection),
+            Event::Fin(connection) => self.fin(connection),
             Event::Churn(connection) => self.churn(connection, ticket),
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
             Event::HealthTold(upstream) => self.health_told(upstream),

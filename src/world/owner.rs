@@ -32,6 +32,8 @@ impl World<'_> {
             | Event::Connected(connection)
             | Event::ConnectTimeout(connection)
             | Event::IdleTimeout(connection)
+            | Event::ServerIdle(connection)
+            | Event::Fin(connection)
             | Event::Churn(connection) => {
                 self.connections.at(connection).map_or(0, |(_, connection)| connection.key.0)
             }

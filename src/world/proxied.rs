@@ -167,6 +167,7 @@ impl World<'_> {
     pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
         let reply = self.workloads[self.attempts[id].workload.index()].behaviour.reply;
         if reply == Reply::Whole {
+            self.idles(id);
             return false;
         }
         self.reply_otherwise(id, reply);

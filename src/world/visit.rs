@@ -18,7 +18,6 @@ use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Arrival;
 use crate::observe::recorder::Recorder;
-use crate::plan::behaviour::Port;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::ops::Range;
@@ -45,6 +44,9 @@ impl World<'_> {
         if !is_there {
             return self.break_attempt(id);
         }
+        if self.has_odd_apps && self.meets_closed(id) {
+            return;
+        }
         let record = &mut self.attempts[id];
         record.arrived = self.now;
         record.phase = Phase::Inbound;
@@ -68,13 +70,13 @@ impl World<'_> {
             self.queue.at(later, Event::Enter(slot).pack());
             return self.stale();
         }
-        let Attempt { pod, workload, .. } = attempt;
+        let pod = attempt.pod;
         self.pods[pod as usize].inbound -= 1;
         if self.compiled.has.inbound_filters && !self.pass_inbound(id) {
             return;
         }
         // A sidecar whose app takes no connection answers for it.
-        if self.has_odd_apps && self.workloads[workload.index()].behaviour.port != Port::Listens {
+        if self.has_odd_apps && !self.app_takes_requests(pod) {
             return self.answer_for_app(id);
         }
         self.enter_app(id);

@@ -250,3 +250,35 @@ fn a_stream_that_is_reset_leaves_its_connection() {
     assert_eq!(ledger(&h1, "users", "server"), "503 UC: 60");
     assert_eq!(ledger(&h2, "users", "server"), "503 UR: 60");
 }
+
+#[test]
+fn a_request_meets_the_close_of_an_idle_connection_and_loses() {
+    // A request each 50 ms, answered 1 ms after it has come.
+    let of = |service: &str, idle_close: &str| {
+        outcome(service, &format!("behaviour = {{ idle_close = \"{idle_close}\" }}"))
+    };
+    // Closed 50 us before the next request comes, and after that was sent; the one after has a new one.
+    assert_eq!(of("", "48950us"), "200 -: 30, 503 UC: 30");
+    let h2 = "protocol = \"http2\"";
+    assert_eq!(of(h2, "48950us"), "200 -: 30, 503 UR: 30");
+    // Closed long before, which is known; or not yet.
+    assert_eq!(of("", "40ms"), "200 -: 60");
+    assert_eq!(of("", "60ms"), "200 -: 60");
+    let retried = "retries = { attempts = 1, on = [\"reset\"] }";
+    assert_eq!(of(retried, "48950us"), "200 -: 60");
+}
+
+#[test]
+fn a_sidecar_answers_for_an_app_that_has_closed_its_connection() {
+    let meshed = |idle_close: &str| {
+        let text = plain("", &format!("behaviour = {{ idle_close = \"{idle_close}\" }}"), "");
+        ledger(
+            &run(&text.replace("profile = \"none\"", "profile = \"istio-sidecar@1.28\"")),
+            "users",
+            "server",
+        )
+    };
+    // One in two at most: after a failure the next connection is new. The link's jitter spares one.
+    assert_eq!(meshed("48950us"), "200 -: 31, 503 -: 29");
+    assert_eq!(meshed("48500us"), "200 -: 60");
+}

@@ -27,6 +27,7 @@ pub(super) const BEHAVIOUR: Keys = Fixed(&[
         Is("0s"),
         "a connection to its pods takes so much longer to open",
     ),
+    key("idle_close", Duration, Is("0s"), "it closes a connection idle for so long; 0s: never"),
     key("connection_close", Bool, Is("false"), "whether it closes after each answer"),
 ]);
 /// What becomes of connections to an app.

@@ -92,6 +92,7 @@ impl Lower<'_, '_, '_> {
             has_body: is_split || table.flag("body").unwrap_or(false),
             closes: table.flag("connection_close").unwrap_or(false),
             check: super::health::check_reply(table),
+            idle_close: table.duration("idle_close").unwrap_or(Duration::ZERO),
             connect_delay: table.duration("connect_delay").unwrap_or(Duration::ZERO),
         }
     }

@@ -10,12 +10,9 @@ use std::collections::BTreeSet;
 /// A key, and whether a table uses it in a way that has no counterpart.
 type Keys<T> = &'static [(&'static str, fn(&T) -> bool)];
 
-const BEHAVIOUR: Keys<Behaviour> = &[
-    ("host.idle_close_ms", |host| host.idle_close_ms.is_some()),
-    ("host.error_p with a status", |host| {
-        host.error_p.is_some_and(|share| 0.0 < share) && host.status.is_some_and(|one| one != 200)
-    }),
-];
+const BEHAVIOUR: Keys<Behaviour> = &[("host.error_p with a status", |host| {
+    host.error_p.is_some_and(|share| 0.0 < share) && host.status.is_some_and(|one| one != 200)
+})];
 
 /// The keys of a configuration for which there is nothing, in the order of their names.
 pub(super) fn gaps(config: &Config) -> Vec<String> {

@@ -113,6 +113,7 @@ fn behaviour(host: &Behaviour) -> Plan {
         reply,
         has_body: host.body_bytes.is_some_and(|bytes| bytes != 0),
         closes,
+        idle_close: ms(host.idle_close_ms.unwrap_or(0.0)),
         check: (check != CheckReply::default()).then_some(check),
         ..Plan::default()
     }
