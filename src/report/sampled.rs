@@ -99,6 +99,13 @@ pub(super) fn about(value: f64) -> String {
     count(whole)
 }
 
+/// A count of something that is estimated: about 1 request, about 3,210 failures.
+pub(super) fn about_plural(value: f64, one: &str) -> String {
+    let number = about(value);
+    let end = if number == "1" { "" } else { "s" };
+    format!("about {number} {one}{end}")
+}
+
 /// What whoever asked for samples should know, in one sentence.
 pub(super) fn note(run: &Run) -> Option<String> {
     Some(match run.note? {
@@ -134,9 +141,9 @@ pub(super) fn sentence(run: &Run) -> Option<String> {
         "There are no estimates: numbers are those of the recorded requests."
     };
     Some(format!(
-        "Sampled: {} requests in {} windows{extended}, {share} of the time{in_full}. {means}",
-        count(run.requests.total),
-        count(sampled.windows),
+        "Sampled: {} in {}{extended}, {share} of the time{in_full}. {means}",
+        plural(run.requests.total, "request"),
+        plural(sampled.windows, "window"),
     ))
 }
 
@@ -173,4 +180,19 @@ pub(super) fn latency(estimate: Estimate) -> String {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a latency")]
 pub(super) fn length_of_ns(ns: f64) -> String {
     length(ns.round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::about_plural;
+
+    #[test]
+    fn about_one_is_not_many() {
+        let failures = |value| about_plural(value, "failure");
+        assert_eq!(
+            [0.4, 0.6, 1.4].map(failures),
+            ["about 0 failures", "about 1 failure", "about 1 failure"]
+        );
+        assert_eq!(failures(3_210.4), "about 3,210 failures");
+    }
 }

@@ -5,7 +5,7 @@
 //! calls that are too rare to be sampled are made by themselves, at the rate at which the visits
 //! that make them were seen in windows.
 //!
-//! Source: `model::sampling::demand`.
+//! Source: `model::sampling::{demand, peers}`.
 //! Left out: an endpoint that comes in a gap gets its first connection in the next window or gap; a
 //! pair that cannot connect waits for the next window.
 
@@ -25,8 +25,10 @@ use crate::kernel::stream::{Key, Stream, name_hash};
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::handshake::handshake;
 use crate::model::sampling::demand::{Demand, Spread};
+use crate::model::sampling::peers::Peers;
 use crate::plan::policy::Protocol;
-use crate::plan::universe::{ServiceId, WorkloadId};
+use crate::plan::universe::{ClusterId, ServiceId, WorkloadId};
+use std::collections::BTreeMap;
 
 /// A connection that fewer requests than this would need in a gap is not waited for.
 const DEMAND_MIN: f64 = 1e-4;
@@ -155,10 +157,59 @@ impl World<'_> {
 
     // === demand ===
 
-    /// A gap begins: an upstream's empty pools are opened when a request would have needed them.
-    pub(super) fn expect_demands(&mut self, index: u32, length: Duration) {
-        let upstream = &mut self.upstreams[index as usize];
-        upstream.demand.end_window(length);
+    /// A gap begins: each upstream's pools are opened when a request would have needed them.
+    pub(super) fn begin_gap(&mut self) {
+        let Some(sampling) = &self.sampling else { return };
+        for call in 0..u32::try_from(sampling.rare.len()).expect("few call sites") {
+            self.schedule_rare_call(call);
+        }
+        let mut peers: BTreeMap<(WorkloadId, ClusterId), Peers> = BTreeMap::new();
+        for upstream in self.upstreams.iter().filter(|upstream| !upstream.is_in_full) {
+            let client = &self.pods[upstream.pod as usize];
+            if client.is_client() {
+                let key = (client.workload, upstream.cluster);
+                peers.entry(key).or_default().add(upstream.demand.seen());
+            }
+        }
+        for upstream in self.upstreams.iter_mut().filter(|upstream| !upstream.is_in_full) {
+            let client = &self.pods[upstream.pod as usize];
+            if let Some(peers) = peers.get(&(client.workload, upstream.cluster)) {
+                upstream.demand.believe(peers.rate(upstream.demand.seen()));
+            }
+        }
+        for index in 0..u32::try_from(self.upstreams.len()).expect("fewer than 2^32") {
+            self.expect_demands(index);
+        }
+    }
+
+    /// Traffic ran for `length` since demand was measured last.
+    pub(super) fn measure_demands(&mut self, length: Duration) {
+        let Some(sampling) = &mut self.sampling else { return };
+        let enough = sampling.policy.window;
+        for rare in &mut sampling.rare {
+            rare.visits.end_window(length, enough);
+        }
+        for upstream in self.upstreams.iter_mut().filter(|upstream| !upstream.is_in_full) {
+            upstream.demand.end_window(length, enough);
+        }
+    }
+
+    /// An event of the timeline begins or ends, and traffic ran for `length` since demand was measured
+    /// last: what was measured until now is outdated.
+    pub(super) fn cut_demands(&mut self, length: Duration) {
+        self.measure_demands(length);
+        let Some(sampling) = &mut self.sampling else { return };
+        for rare in &mut sampling.rare {
+            rare.visits.outdate();
+        }
+        for upstream in self.upstreams.iter_mut().filter(|upstream| !upstream.is_in_full) {
+            upstream.demand.outdate();
+        }
+    }
+
+    /// A gap begins: an upstream's pools are opened when a request would have needed them.
+    fn expect_demands(&mut self, index: u32) {
+        let upstream = &self.upstreams[index as usize];
         if upstream.is_in_full || upstream.demand.per_s() <= 0.0 {
             return;
         }

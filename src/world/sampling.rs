@@ -45,6 +45,8 @@ pub(crate) struct Sampling {
     cuts: u32,
     /// Traffic runs since.
     since: Time,
+    /// Demand is measured since: traffic runs, and no event came between.
+    measured_since: Time,
     recording_since: Option<Time>,
     simulated: Duration,
     recorded: Duration,
@@ -107,6 +109,7 @@ impl World<'_> {
             batches: vec![None],
             cuts: 0,
             since: Time::ZERO,
+            measured_since: Time::ZERO,
             recording_since: None,
             simulated: Duration::ZERO,
             recorded: Duration::ZERO,
@@ -170,17 +173,25 @@ impl World<'_> {
         }
         let draw = |n: u32| draw_at(seed, "sampling", name_hash("windows"), u64::from(n));
         let step = sampling.schedule.advance(now, backlog, is_deciding, draw);
+        // A stretch is measured in pieces, so that a gap goes on as its last ones were.
+        let length = now.saturating_since(sampling.measured_since);
+        let is_going_on = !self.clock.is_stopped() && matches!(step, Step::Record(_));
+        if is_going_on && sampling.policy.window <= length {
+            sampling.measured_since = now;
+            self.measure_demands(length);
+        }
         self.follow(step);
         self.schedule_window();
     }
 
     /// A timeline event begins, and ends at `until`, or it ends: a new phase.
     pub(super) fn cut_windows(&mut self, until: Option<Time>) {
-        if self.sampling.is_none() {
-            return;
-        }
-        let backlog = self.backlog();
         let (now, end) = (self.now, self.end);
+        let is_running = !self.clock.is_stopped();
+        let Some(sampling) = &mut self.sampling else { return };
+        let since = std::mem::replace(&mut sampling.measured_since, now);
+        self.cut_demands(if is_running { now.since(since) } else { Duration::ZERO });
+        let backlog = self.backlog();
         let Some(sampling) = &mut self.sampling else { return };
         sampling.cuts += 1;
         sampling.full_batch = self.recorder.batches.begin(now);
@@ -240,6 +251,7 @@ impl World<'_> {
         self.queue.resume();
         let Some(sampling) = &mut self.sampling else { return };
         sampling.since = now;
+        sampling.measured_since = now;
         for slot in std::mem::take(&mut sampling.users_parked) {
             let at = self.clock.instant(sampling.users_due[slot as usize]);
             self.queue.at(at.max(now), Event::UserReturns(slot).pack());
@@ -269,18 +281,11 @@ impl World<'_> {
         }
         let warmup = Time::ZERO + self.plan.warmup;
         let Some(sampling) = &mut self.sampling else { return };
-        let length = now.since(sampling.since);
+        let length = now.since(sampling.measured_since);
         sampling.simulated += now.saturating_since(sampling.since.max(warmup));
         sampling.gaps += 1;
-        for rare in &mut sampling.rare {
-            rare.visits.end_window(length);
-        }
-        for call in 0..u32::try_from(sampling.rare.len()).expect("few call sites") {
-            self.schedule_rare_call(call);
-        }
-        for index in 0..u32::try_from(self.upstreams.len()).expect("fewer than 2^32") {
-            self.expect_demands(index, length);
-        }
+        self.measure_demands(length);
+        self.begin_gap();
     }
 
     /// Work that waits: in the queues of apps, and for connections.

@@ -665,23 +665,74 @@ fn the_dry_run_counts_what_is_simulated() {
     assert!(few.events < whole.events, "{few:?}, {whole:?}");
 }
 
+/// All that is estimated of a run, phase after phase and at last of the whole, in the order of [`PICKS`].
+fn estimated(run: &Run) -> Vec<Estimate> {
+    let phases = run.phases.iter().map(|phase| phase.estimates);
+    let all = phases.chain([sampled(run).estimates]).map(|all| all.expect("there were requests"));
+    all.flat_map(|all| PICKS.map(|(_, pick)| pick(&all))).collect()
+}
+
+/// The same of a run of every request.
+fn shown(run: &Run) -> Vec<f64> {
+    let phases = run.phases.iter().map(|phase| exact(phase.requests, &phase.latency));
+    phases.chain([exact(run.requests, &run.latency)]).flatten().collect()
+}
+
 /// The shipped sampled outage at a tenth of its traffic, so that all of its requests can be simulated,
-/// too: the same seed both times, so the same certificates.
+/// too: the same seeds, so the same certificates.
+///
+/// While certificates run out, latencies hang on which connections closed when, and that is another
+/// history in each run, sampled or not: runs of every request with the same certificates and other
+/// users differ as much as a sample and its population. Intervals are about the sample alone. So each
+/// is asked for the mean of two such runs, and what histories differ by is added: of the sample's own
+/// a variance, and of the mean of two half of it (the sum of two intervals, as in the estimates).
 #[test]
 #[cfg_attr(debug_assertions, ignore = "runs of every request take minutes without optimisation")]
-fn intervals_of_the_shipped_outage_hold_what_its_full_run_shows() {
+fn intervals_of_the_shipped_outage_hold_what_its_full_runs_show() {
+    const WORLDS: usize = 8;
+    // Student's t of as many degrees of freedom as there are pairs of histories.
+    const T: f64 = 2.306;
     let sets = ["traffic.users.arrivals={ poisson = \"10rps\" }".to_owned()];
     let plan = load(&Tree, "scenarios/scale/outage-sampled-100rps.toml", &sets, None);
     let plan = plan.expect("it reads").plan;
-    let full = runs(&Plan { sampling: None, ..plan.clone() }, 2);
-    let samples = runs(&plan, 2);
-    let mut rows = Vec::new();
-    for (full, sample) in full.iter().zip(&samples) {
-        rows.extend(coverage(std::slice::from_ref(full), std::slice::from_ref(sample)));
+    let full = Plan { sampling: None, ..plan.clone() };
+    let mut others = full.clone();
+    "other users".clone_into(&mut others.traffic[0].id);
+    let numbers = |plan: &Plan| runs(plan, WORLDS as u64).iter().map(shown).collect::<Vec<_>>();
+    let (one, other) = (numbers(&full), numbers(&others));
+    let samples: Vec<_> = runs(&plan, 3 * WORLDS as u64).iter().map(estimated).collect();
+    let (mut missed, mut biased) = (Vec::new(), Vec::new());
+    let rows = samples[0].len();
+    for row in 0..rows {
+        let name = (row / PICKS.len(), PICKS[row % PICKS.len()].0);
+        let of = |numbers: &[Vec<f64>]| numbers.iter().map(|all| all[row]).collect::<Vec<_>>();
+        let (one, other) = (of(&one), of(&other));
+        let apart = one.iter().zip(&other).map(|(one, other)| (one - other) * (one - other) / 2.0);
+        let history = T * (1.5 * apart.sum::<f64>() / WORLDS as f64).sqrt();
+        let truths: Vec<_> = one.iter().zip(&other).map(|(a, b)| f64::midpoint(*a, *b)).collect();
+        for (truth, sample) in truths.iter().zip(&samples) {
+            let Estimate { value, low, high } = sample[row];
+            let reach = if *truth < value { value - low } else { high - value };
+            if reach.hypot(history) < (value - truth).abs() {
+                missed.push((name, sample[row], *truth));
+            }
+        }
+        // What hangs on certificates is held against the same ones, and all else against all.
+        let hangs_on_certificates = [2, 4].contains(&name.0);
+        let values: Vec<_> = samples.iter().map(|sample| sample[row].value).collect();
+        let (bias, variance) = if hangs_on_certificates {
+            let pairs = values.iter().zip(&truths);
+            moments(&pairs.map(|(value, truth)| value - truth).collect::<Vec<_>>())
+        } else {
+            let (ours, theirs) = (moments(&values), moments(&truths));
+            (ours.0 - theirs.0, ours.1 + theirs.1)
+        };
+        if 3.0 * variance.sqrt() + 1e-9 < bias.abs() {
+            biased.push((name, bias, variance.sqrt()));
+        }
     }
-    // What the scenario is about. Intervals of latency missed 7 to 11 of the others: see the model page
-    // of sampling, what is open.
-    let missed: Vec<_> = rows.iter().filter(|(.., held)| *held < 1.0).collect();
-    assert_eq!(rows.len(), 60);
-    assert!(missed.iter().all(|(_, what, _)| *what != "success"), "{missed:?}");
+    // Twelve of 240 are expected, more than twenty with 1 %.
+    assert_eq!(WORLDS * rows, 240);
+    assert!(missed.len() <= 20, "{missed:?}");
+    assert!(biased.is_empty(), "{biased:?}");
 }

@@ -12,7 +12,9 @@
 //! ```
 //!
 //! The wait for it is exponential. Rate and hold are measured: tries in windows over the length of
-//! the windows, and how long they had their connections; recent windows count more.
+//! the windows, and how long they had their connections; recent windows count more, and those before
+//! an event of the timeline not at all once there is as much since. What a client alone was seen to do
+//! is little: `peers` tells what to believe of it.
 //!
 //! Source: M/G/∞ (Kleinrock, Queueing Systems I, 3.4), PASTA (Wolff 1982), Poisson splitting (Kingman
 //! 1993); choices with replacement as in `model::proxy::balancer`.
@@ -25,16 +27,40 @@ use crate::plan::policy::LoadBalancer;
 /// What a window counts less than the one after it.
 const MEMORY: f64 = 0.5;
 
+/// How often a client tries a destination, and how long it then has a connection.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Rate {
+    /// Tries a second.
+    pub per_s: f64,
+    /// Seconds a try.
+    pub hold_s: f64,
+}
+
+/// What was seen in windows, the earlier ones faded.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Seen {
+    /// Tries.
+    pub tries: f64,
+    /// Seconds.
+    pub s: f64,
+    /// Seconds, each window's faded twice: a rate's variance is the rate times this over `s` squared.
+    pub twice_faded_s: f64,
+    /// Seconds that tries had connections.
+    pub held_s: f64,
+}
+
 /// Demand of one client for one destination.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Demand {
-    /// Tries since the last gap began, and for how long those that ended had a connection.
+    /// Tries since the last window or piece of one ended, and for how long those that ended had a
+    /// connection.
     tries: u32,
     held_ns: u64,
-    /// Faded tries and seconds of the windows before.
-    past: f64,
-    past_s: f64,
-    past_held_s: f64,
+    past: Seen,
+    /// All of the past was before an event.
+    is_outdated: bool,
+    /// What is believed of it.
+    rate: Rate,
 }
 
 impl Demand {
@@ -50,17 +76,43 @@ impl Demand {
         self.held_ns += length.ns();
     }
 
-    /// A window of `length` ended.
-    pub fn end_window(&mut self, length: Duration) {
+    /// A window of `length` ended, or its last piece; one of at least `enough` tells more than what was
+    /// before an event.
+    pub fn end_window(&mut self, length: Duration, enough: Duration) {
+        if length.is_zero() {
+            return;
+        }
+        let tries = f64::from(std::mem::take(&mut self.tries));
         let held_s = std::mem::take(&mut self.held_ns) as f64 / 1e9;
-        self.past = self.past * MEMORY + f64::from(std::mem::take(&mut self.tries));
-        self.past_s = self.past_s * MEMORY + length.as_s();
-        self.past_held_s = self.past_held_s * MEMORY + held_s;
+        let memory = if self.is_outdated && enough <= length { 0.0 } else { MEMORY };
+        self.is_outdated &= memory != 0.0;
+        self.past = Seen {
+            tries: self.past.tries * memory + tries,
+            s: self.past.s * memory + length.as_s(),
+            twice_faded_s: self.past.twice_faded_s * memory * memory + length.as_s(),
+            held_s: self.past.held_s * memory + held_s,
+        };
+        self.rate = self.past.rate();
+    }
+
+    /// An event of the timeline begins or ends: what was seen may be so no more.
+    pub fn outdate(&mut self) {
+        self.is_outdated = true;
+    }
+
+    /// What was seen of it.
+    pub const fn seen(&self) -> Seen {
+        self.past
+    }
+
+    /// Its peers tell more of its rate.
+    pub fn believe(&mut self, rate: Rate) {
+        self.rate = rate;
     }
 
     /// Tries a second; 0 if there were none.
-    pub fn per_s(&self) -> f64 {
-        if self.past_s <= 0.0 { 0.0 } else { self.past / self.past_s }
+    pub const fn per_s(&self) -> f64 {
+        self.rate.per_s
     }
 
     /// Tries a second that fall on one pool of a cluster and find so many connections busy.
@@ -84,10 +136,15 @@ impl Demand {
 
     /// The mean number of requests at an endpoint.
     fn under_way(&self, spread: Spread) -> f64 {
-        if self.past <= 0.0 {
-            return 0.0;
-        }
-        self.per_s() / spread.endpoints as f64 * self.past_held_s / self.past
+        self.per_s() / spread.endpoints as f64 * self.rate.hold_s
+    }
+}
+
+impl Seen {
+    /// What follows from it alone.
+    pub fn rate(&self) -> Rate {
+        let over = |sum: f64, of: f64| if of <= 0.0 { 0.0 } else { sum / of };
+        Rate { per_s: over(self.tries, self.s), hold_s: over(self.held_s, self.tries) }
     }
 }
 
@@ -201,13 +258,38 @@ fn poisson_tail(mean: f64, least: u32) -> f64 {
 mod tests {
     use super::*;
 
+    const TEN_S: Duration = Duration::from_s(10);
+
+    #[test]
+    fn what_was_before_an_event_is_forgotten_when_as_much_is_known_since() {
+        let mut demand = Demand::default();
+        let tries = |demand: &mut Demand, count: u32| {
+            (0..count).for_each(|_| demand.count());
+        };
+        tries(&mut demand, 0);
+        demand.end_window(TEN_S, TEN_S);
+        demand.outdate();
+        // Five in a second add to none in ten, half faded.
+        tries(&mut demand, 5);
+        demand.end_window(Duration::from_s(1), TEN_S);
+        assert!((demand.per_s() - 5.0 / 6.0).abs() < 1e-12);
+        demand.end_window(Duration::ZERO, TEN_S);
+        tries(&mut demand, 50);
+        demand.end_window(TEN_S, TEN_S);
+        assert!((demand.per_s() - 5.0).abs() < 1e-12);
+        // And from then on all goes on as ever.
+        tries(&mut demand, 100);
+        demand.end_window(TEN_S, TEN_S);
+        assert!((demand.per_s() - 125.0 / 15.0).abs() < 1e-12);
+    }
+
     #[test]
     fn demand_is_measured_in_windows_and_follows_them() {
         let mut demand = Demand::default();
         assert!(demand.per_s() <= 0.0);
         let mut window = |tries: u32| {
             (0..tries).for_each(|_| demand.count());
-            demand.end_window(Duration::from_s(10));
+            demand.end_window(TEN_S, TEN_S);
             demand.per_s()
         };
         assert!((window(50) - 5.0).abs() < 1e-12);
@@ -225,7 +307,7 @@ mod tests {
             demand.count();
             demand.held(Duration::from_ms(20));
         }
-        demand.end_window(Duration::from_s(10));
+        demand.end_window(TEN_S, TEN_S);
         demand
     }
 

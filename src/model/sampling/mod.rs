@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod demand;
+pub mod peers;
 pub mod schedule;

@@ -7,7 +7,7 @@
 use super::{Paint, wrap};
 use crate::observe::run::{OutcomeRow, Run};
 use crate::report::number::count;
-use crate::report::sampled::about;
+use crate::report::sampled::{about, about_plural};
 use crate::report::words::{chain, plural, reason, short};
 use crate::vocabulary::outcome::Details;
 
@@ -59,7 +59,7 @@ fn size(row: &OutcomeRow) -> f64 {
 /// How many that is, in words: `3 failures`, `about 3,210 failures`.
 fn times(rows: &[&OutcomeRow], what: &str) -> String {
     if rows.iter().any(|row| row.estimate.is_some()) {
-        return format!("about {} {what}s", about(rows.iter().map(|row| size(row)).sum()));
+        return about_plural(rows.iter().map(|row| size(row)).sum(), what);
     }
     plural(rows.iter().map(|row| row.count).sum(), what)
 }

@@ -65,11 +65,10 @@ fn numbers(run: &Run) -> String {
     let simulated = clock(Time::ZERO + run.duration);
     let events = plural(run.events, "event");
     if let Some(all) = run.sampled.as_ref().and_then(|sampled| sampled.estimates) {
-        let requests = sampled::about(all.requests.value);
+        let requests = sampled::about_plural(all.requests.value, "request");
         let (rate, p99) = (sampled::share(all.success_rate), sampled::latency(all.latency_ns[2]));
         return format!(
-            "{mesh}, seed {}, {simulated}: about {requests} requests, {rate} ok, p99 {p99} \
-             ({events}).",
+            "{mesh}, seed {}, {simulated}: {requests}, {rate} ok, p99 {p99} ({events}).",
             run.seed
         );
     }
