@@ -1,5 +1,5 @@
 //! Events that a mesh has without a request, before a run: certificates renewed, streams that come
-//! back, pods replaced and told of, gauges read.
+//! back, pods replaced and told of, endpoints checked, gauges read.
 //!
 //! A certificate's renewal is two events; an outage of the authority leaves one failed try of each
 //! certificate that comes due, and its expiry if it lasts that long. A stream that comes back is
@@ -8,12 +8,13 @@
 //! Source: `world::{renewal, streams, pods, timeline}` for what is scheduled.
 //! Left out: how pushes merge in a queue; networks that are cut; conditions that are never met.
 
+use super::checks::checked_by;
 use super::timeline::gauge_period;
 use crate::kernel::time::{Duration, Time};
 use crate::model::control::slots::auto_slots;
 use crate::plan::assertion::{Assertion, Metric};
 use crate::plan::timeline::{Action, ControlPart, TimelineEvent, Trigger};
-use crate::plan::universe::{Workload, WorkloadId};
+use crate::plan::universe::{ClusterId, Role, Workload, WorkloadId};
 use crate::plan::{Plan, Start};
 
 /// Of a pod with a proxy that is replaced: created, started, ready, its certificate, its stream
@@ -40,7 +41,7 @@ pub(super) fn events(plan: &Plan) -> f64 {
     let has_control = plan.has_mesh() && istiod.present && 0 < istiod.replicas;
     let proxies = if has_control { proxies(plan) } else { 0.0 };
     let control = if has_control { proxies * renewals(plan) + streams(plan, proxies) } else { 0.0 };
-    readings(plan) + control + changes(plan, proxies) + cuts(plan)
+    readings(plan) + control + changes(plan, proxies) + cuts(plan) + checks(plan)
 }
 
 /// Begins and ends of events.
@@ -50,6 +51,23 @@ pub(super) fn cuts(plan: &Plan) -> f64 {
         ends * times(plan, event) as f64
     };
     plan.timeline.iter().map(of).sum()
+}
+
+/// Begins and ends of active health checks, of clusters with traffic.
+fn checks(plan: &Plan) -> f64 {
+    let universe = &plan.universe;
+    let replicas = |id: &WorkloadId| f64::from(universe.workloads[id.index()].replicas);
+    let of = |id: &ClusterId| {
+        let cluster = &universe.clusters[id.index()];
+        let check = cluster.policy.health_check.as_ref()?;
+        let wait_s = check.interval.as_s() + check.interval_jitter.as_s() / 2.0;
+        let endpoints: f64 = cluster.workloads.iter().map(replicas).sum();
+        Some(2.0 * endpoints * plan.duration.as_s() / wait_s.max(1e-3))
+    };
+    let by = universe.workloads.iter().zip(checked_by(plan));
+    let by = by.filter(|(one, _)| one.meshed && plan.has_mesh() || one.role == Role::Gateway);
+    by.map(|(one, clusters)| f64::from(one.replicas) * clusters.iter().filter_map(of).sum::<f64>())
+        .sum()
 }
 
 /// How often an event begins.

@@ -2,11 +2,12 @@
 //!
 //! Source: measurements of Envoy 1.40, families e09 and e11.
 
-use crate::support::{ledger, run};
+use crate::support::{ledger, plan_with, play, run};
+use meshsim::world::options::Options;
 
 /// A gateway without a mesh in front of a good and a bad app, 20 requests a second for 3 s.
-fn two(service: &str, bad: &str, more: &str) -> String {
-    let text = format!(
+fn text(service: &str, bad: &str, more: &str) -> String {
+    format!(
         r#"
 [scenario]
 duration = "4s"
@@ -38,8 +39,11 @@ target = "traffic:users"
 factor = 0
 {more}
 "#
-    );
-    ledger(&run(&text), "users", "server")
+    )
+}
+
+fn two(service: &str, bad: &str, more: &str) -> String {
+    ledger(&run(&text(service, bad, more)), "users", "server")
 }
 
 const CHECKS: &str =
@@ -52,6 +56,20 @@ fn an_endpoint_that_fails_its_checks_gets_no_requests() {
     assert_eq!(two(CHECKS, errors, ""), "200 -: 60");
     assert_eq!(two(CHECKS, "behaviour = { check_status = 503 }", ""), "200 -: 60");
     assert_eq!(two(CHECKS, "behaviour = { check_delay = \"150ms\" }", ""), "200 -: 60");
+}
+
+#[test]
+fn the_dry_run_counts_checks() {
+    let events = |interval: &str| {
+        let intervals = format!("interval = \"{interval}\", no_traffic_interval = \"{interval}\"");
+        let checks = format!("health_checks = {{ {intervals} }}");
+        let plan = plan_with(&text(&checks, "", ""), &[]);
+        let run = play(&plan, Options::default());
+        (meshsim::world::estimate::estimate(&plan).events, run.events as f64)
+    };
+    let ((told, real), (few_told, few_real)) = (events("10ms"), events("1s"));
+    let off = (told - few_told) / (real - few_real) - 1.0;
+    assert!(off.abs() < 0.15, "{told} told, {real} in the run");
 }
 
 #[test]

@@ -32,12 +32,12 @@ impl Head {
     pub(super) fn new(run: &Run) -> Self {
         let estimates = run.sampled.as_ref().and_then(|sampled| sampled.estimates);
         let figures = match (estimates, run.requests.success_rate()) {
-            (Some(all), _) => format!(
-                "sampled: about {} requests · {} ok · seed {}",
-                scale::short(all.requests.value),
-                scale::percent(all.success_rate.value),
-                run.seed
-            ),
+            (Some(all), _) => {
+                let number = scale::short(all.requests.value);
+                let end = if number == "1" { "" } else { "s" };
+                let ok = scale::percent(all.success_rate.value);
+                format!("sampled: about {number} request{end} · {ok} ok · seed {}", run.seed)
+            }
             (None, Some(rate)) => format!(
                 "{}{} requests · {} ok · seed {}",
                 if run.sampled.is_some() { "sampled: " } else { "" },
