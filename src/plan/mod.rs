@@ -72,6 +72,9 @@ pub struct Plan {
     /// By how much each request in service, the new one included, lengthens a request's first piece
     /// of local work; not at all at workloads not here.
     pub crowding: BTreeMap<WorkloadId, Duration>,
+    /// Worker threads of the proxies of workloads where they are not `proxy.workers`, at least 1
+    /// (Envoy's `--concurrency`, Istio's `proxyConfig.concurrency`).
+    pub proxy_workers: BTreeMap<WorkloadId, u32>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -100,6 +103,11 @@ impl Plan {
         self.profile != "none"
     }
 
+    /// Worker threads of the proxies of a workload.
+    pub fn proxy_workers(&self, workload: WorkloadId) -> u32 {
+        self.proxy_workers.get(&workload).copied().unwrap_or(self.parameters.proxy.workers)
+    }
+
     /// The digest over everything that has an effect on a run; not the name, the claim and the
     /// seed. Made when it is asked for: of a large mesh it takes a second.
     pub fn digest(&self) -> u128 {
@@ -119,6 +127,9 @@ impl Plan {
         }
         if !self.crowding.is_empty() {
             fold(&mut digest, &self.crowding);
+        }
+        if !self.proxy_workers.is_empty() {
+            fold(&mut digest, &self.proxy_workers);
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

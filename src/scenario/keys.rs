@@ -295,6 +295,12 @@ const WORKLOAD: Keys = Fixed(&[
     key("priority", Count(0, PRIORITY_MAX), Is("0"), "priority of its endpoints, 0 first"),
     key("health", Word(HEALTH), Is("healthy"), "what the control plane says of its endpoints"),
     key("workers", Count(1, ANY), Is("1"), "requests worked on at once by a pod"),
+    key(
+        "proxy_workers",
+        Count(1, 64),
+        None,
+        "worker threads of its proxy; proxy.workers if not given",
+    ),
     key("queue", Count(0, ANY), None, "requests that may wait in a pod; no limit if not given"),
     key("discipline", Word(&["fifo", "ps"]), Is("fifo"), "order of service"),
     key("time", Distribution, Required, "local work for a request"),

@@ -18,7 +18,7 @@ use crate::model::traffic::source::RateProfile;
 use crate::plan::Plan;
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::traffic::Arrivals;
-use crate::plan::universe::{Role, Step, Workload};
+use crate::plan::universe::{Role, Step, Workload, WorkloadId};
 
 /// Of the calls that wait for an overloaded gateway, those that it has not yet sent; the others wait
 /// to be answered. By `stretch`, 1 / (1 + y): a half to all, near a half unless it is hopeless.
@@ -153,7 +153,10 @@ pub(super) fn waits(plan: &Plan, calls: &Calls, ranges: &Ranges, shape: &Shape) 
             let proxy = &plan.parameters.proxy;
             let client = proxy.client_request + proxy.client_response + proxy.client_telemetry;
             let server = proxy.server_request + proxy.server_response + proxy.server_telemetry;
-            let cores = pods * f64::from(proxy.workers);
+            let cores = pods
+                * f64::from(
+                    plan.proxy_workers(WorkloadId(u32::try_from(index).unwrap_or(u32::MAX))),
+                );
             let busy = at * server.as_s() + from * client.as_s();
             // Of what passes through, in cores.
             let queue = shape.queue(busy, cores) / busy.max(1e-12);

@@ -26,7 +26,7 @@ use crate::observe::recorder::{Edge, EdgeRow, Served};
 use crate::plan::Plan;
 use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::timeline::{Action, ControlPart};
-use crate::plan::universe::Step;
+use crate::plan::universe::{Step, Workload, WorkloadId};
 
 /// A slab's place beside its value: generation and link, with padding.
 const PLACE: f64 = 8.0;
@@ -106,15 +106,28 @@ pub(super) fn size<T>() -> f64 {
     size_of::<T>() as f64
 }
 
+/// Worker threads of a proxy; the mean of all pods, where they differ.
 fn workers(plan: &Plan) -> f64 {
-    if plan.has_mesh() { f64::from(plan.parameters.proxy.workers) } else { 1.0 }
+    if !plan.has_mesh() {
+        return 1.0;
+    }
+    if plan.proxy_workers.is_empty() {
+        return f64::from(plan.parameters.proxy.workers);
+    }
+    let of = |(one, id): (&Workload, u32)| {
+        (f64::from(one.replicas), f64::from(plan.proxy_workers(WorkloadId(id))))
+    };
+    let all = plan.universe.workloads.iter().zip(0..).map(of);
+    let (pods, workers) =
+        all.fold((0.0, 0.0), |(pods, sum), (count, each)| (pods + count, sum + count * each));
+    workers / f64::max(pods, 1.0)
 }
 
 /// Pods and their timers; who is ready; the control plane's view of them.
 fn pods(plan: &Plan) -> f64 {
     let count = pods_ever(plan) as f64;
     let own = size::<Pod>() + 8.0 * workers(plan) + IN_SETS;
-    let lists = |one: &crate::plan::universe::Workload| {
+    let lists = |one: &Workload| {
         let replicas = f64::from(one.replicas);
         4.0 * replicas + 4.0 * grown(replicas)
     };

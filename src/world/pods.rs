@@ -52,7 +52,7 @@ impl World<'_> {
                 spec.station.discipline,
             ),
             shared: Ticket::NONE,
-            workers: Workers::new(if is_meshed { self.plan.parameters.proxy.workers } else { 1 }),
+            workers: Workers::new(if is_meshed { self.plan.proxy_workers(workload) } else { 1 }),
             leaf: None,
             next_leaf: 0,
             renewal: Ticket::NONE,

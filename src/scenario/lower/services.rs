@@ -110,6 +110,10 @@ impl<'d> Lower<'_, '_, 'd> {
                         let id = WorkloadId(id(self.universe.workloads.len()));
                         self.crowding.insert(id, per_request);
                     }
+                    if let Some(workers) = node.count("proxy_workers") {
+                        let id = WorkloadId(id(self.universe.workloads.len()));
+                        self.proxy_workers.insert(id, u32::try_from(workers).unwrap_or(u32::MAX));
+                    }
                     self.workload(name, service, node, nodes)
                 }
                 None => self.gateway(everywhere.clone()),

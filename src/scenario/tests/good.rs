@@ -294,8 +294,9 @@ fn clients_and_crowded_apps_read_with_their_defaults() {
     let arrivals = "arrivals = { poisson = \"100rps\" }";
     let text = NORMATIVE
         .replace(arrivals, &format!("{arrivals}\n{client}"))
-        .replace("workers = 8", "workers = 8\ntime_per_request = \"1ms\"");
+        .replace("workers = 8", "workers = 8\nproxy_workers = 4\ntime_per_request = \"1ms\"");
     let plan = good(&text).plan;
+    assert_eq!([2, 3].map(|id| plan.proxy_workers(WorkloadId(id))), [2, 4]);
     let (s, ms) = (Duration::from_s, Duration::from_ms);
     let expected = Client {
         count: 100,

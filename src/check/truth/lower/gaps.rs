@@ -18,9 +18,6 @@ const BEHAVIOUR: Keys<Behaviour> = &[("host.error_p with a status", |host| {
 pub(super) fn gaps(config: &Config) -> Vec<String> {
     let mut found = Found::default();
     for proxy in &config.proxies {
-        if config.proxies.iter().any(|other| other.workers != proxy.workers) {
-            found.add("proxy.workers that differ".to_owned());
-        }
         if proxy.name == config.entry && proxy.listener.tls.is_some() {
             found.add("listener.tls of the entry".to_owned());
         }

@@ -142,12 +142,17 @@ pub fn lower(config: &Config) -> Lowering {
         interval: duration,
         start: Start::Cold,
         profile: "istio-sidecar".to_owned(),
-        parameters: parameters(config),
+        parameters: parameters(),
         universe,
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
         tls: tls::tls(config, &ids),
         crowding: BTreeMap::new(),
+        proxy_workers: config
+            .proxies
+            .iter()
+            .map(|one| (ids.workload(&one.name), one.workers))
+            .collect(),
         clients: load::clients(config),
         traffic,
         timeline,
@@ -327,13 +332,12 @@ fn clusters(config: &Config, ids: &Ids, definitions: &[discovery::Definition<'_>
     definitions.iter().map(one).collect()
 }
 
-fn parameters(config: &Config) -> Parameters {
+fn parameters() -> Parameters {
     let mut parameters = Parameters::default();
     parameters.istiod.present = false;
     parameters.kubernetes.watch_delay = TOLD_AFTER;
     parameters.kubernetes.restart_backoff = Duration::ZERO;
     let proxy = &mut parameters.proxy;
-    proxy.workers = config.proxies.first().map_or(1, |proxy| proxy.workers);
     (proxy.client_request, proxy.server_request) = (PROXY_REQUEST, PROXY_REQUEST);
     (proxy.client_response, proxy.server_response) = (PROXY_RESPONSE, PROXY_RESPONSE);
     (proxy.client_telemetry, proxy.server_telemetry) = (Duration::ZERO, Duration::ZERO);
