@@ -4,6 +4,7 @@
 //! Left out: apps that behave otherwise for some requests only.
 
 use super::health_check::CheckReply;
+use super::reply::ReplyHeadersId;
 use crate::kernel::time::Duration;
 use std::fmt;
 
@@ -22,6 +23,8 @@ pub struct Behaviour {
     pub connect_delay: Duration,
     /// What health checks get; none for what other requests get.
     pub check: Option<CheckReply>,
+    /// What headers its answers have; none for none that matter.
+    pub headers: Option<ReplyHeadersId>,
 }
 
 impl fmt::Debug for Behaviour {
@@ -38,6 +41,9 @@ impl fmt::Debug for Behaviour {
         }
         if let Some(check) = &self.check {
             fields.field("check", check);
+        }
+        if let Some(headers) = &self.headers {
+            fields.field("headers", headers);
         }
         fields.finish()
     }

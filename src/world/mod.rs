@@ -52,6 +52,7 @@ mod rates;
 mod recorded;
 mod refusal;
 mod renewal;
+mod replies;
 mod routing;
 mod samplers;
 mod sampling;

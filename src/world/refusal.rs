@@ -30,6 +30,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         scopes: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         crowding: BTreeMap::new(),
+        replies: Vec::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         timeline: Vec::new(),

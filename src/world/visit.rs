@@ -311,7 +311,7 @@ impl World<'_> {
         } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
         {
             self.attempts[id].cause = workload.error_cause;
-            Outcome { status: errors.status, ..Outcome::failure(Details::AppError) }
+            Outcome { status: errors.status.code, ..Outcome::failure(Details::AppError) }
         } else {
             Outcome::answer(200)
         }

@@ -48,6 +48,9 @@ mod pools;
 /// Apps that do not answer as a whole, and proxies that send requests on.
 #[cfg(feature = "native")]
 mod replies;
+/// What the headers of answers decide.
+#[cfg(feature = "native")]
+mod retries;
 /// Sampled runs against runs of every request.
 #[cfg(feature = "native")]
 mod sampling;

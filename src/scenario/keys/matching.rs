@@ -21,7 +21,7 @@ pub(super) const MATCH: Keys = Fixed(&[
     key("query", Labels, None, "parameters of the query and their exact values"),
 ]);
 
-const HEADER: Keys = Fixed(&[
+pub(super) const HEADER: Keys = Fixed(&[
     key("name", Text, Required, "the header; with nothing else it must be there"),
     key("exact", Text, None, "its value"),
     key("prefix", Text, None, "the beginning of its value"),

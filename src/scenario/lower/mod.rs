@@ -17,6 +17,8 @@ mod limits;
 mod places;
 mod policy;
 mod program;
+mod replies;
+mod retries;
 mod routes;
 mod sampling;
 mod scopes;
@@ -35,6 +37,7 @@ use crate::kernel::time::Duration;
 use crate::plan::client::Client;
 use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
+use crate::plan::reply::ReplyHeaders;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
@@ -71,6 +74,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     crowding: BTreeMap<WorkloadId, Duration>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
+    replies: Vec<ReplyHeaders>,
     timeline: Vec<TimelineEvent>,
     names: Names,
     counted: Counted,
@@ -97,6 +101,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         crowding: BTreeMap::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
+        replies: Vec::new(),
         timeline: Vec::new(),
         names: Names::default(),
         counted,
@@ -120,10 +125,6 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
-    let start = match scenario.text("start") {
-        Some("cold") => Start::Cold,
-        _ => Start::Stationary,
-    };
     Plan {
         name: heading.name,
         variant: heading.variant,
@@ -132,7 +133,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         duration,
         warmup,
         interval,
-        start,
+        start: start(scenario),
         profile: lower.profile,
         parameters: lower.parameters,
         universe: lower.universe,
@@ -142,9 +143,17 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         crowding: lower.crowding,
         traffic: lower.traffic,
         clients: lower.clients,
+        replies: lower.replies,
         timeline: lower.timeline,
         assertions,
         sampling,
+    }
+}
+
+fn start(scenario: &Node) -> Start {
+    match scenario.text("start") {
+        Some("cold") => Start::Cold,
+        _ => Start::Stationary,
     }
 }
 
@@ -346,8 +355,13 @@ fn request_class(node: &Node) -> RequestClass {
 
 /// Headers in name order, names in lower case.
 fn headers(node: &Node) -> Vec<(String, String)> {
+    headers_of(node, "headers")
+}
+
+/// The same of another key.
+fn headers_of(node: &Node, key: &str) -> Vec<(String, String)> {
     let mut headers: Vec<_> =
-        node.labels("headers").map(|(name, value)| (name.to_lowercase(), value)).collect();
+        node.labels(key).map(|(name, value)| (name.to_lowercase(), value)).collect();
     headers.sort();
     headers
 }

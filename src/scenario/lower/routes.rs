@@ -6,7 +6,7 @@
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
-use super::policy::{overridden, retry_policy};
+use super::policy::overridden;
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
 use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
@@ -38,6 +38,7 @@ impl Lower<'_, '_, '_> {
                     Some(weights) => self.split(service, weights),
                     None => vec![(self.whole(service), 1)],
                 };
+                let retry = self.retry_policy(&of_route, [table, route]);
                 rules.push(RouteRule {
                     matches: self.matches(route),
                     split,
@@ -45,11 +46,12 @@ impl Lower<'_, '_, '_> {
                     missing_status: None,
                     timeout: of_route.route.timeout,
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
-                    retry: retry_policy(&of_route, [table, route]),
+                    retry,
                     mirrors: Vec::new(),
                 });
             }
             if rules.is_empty() {
+                let retry = self.retry_policy(&own, [table, table]);
                 rules.push(RouteRule {
                     matches: Vec::new(),
                     split: vec![(self.whole(service), 1)],
@@ -57,7 +59,7 @@ impl Lower<'_, '_, '_> {
                     missing_status: None,
                     timeout: own.route.timeout,
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
-                    retry: retry_policy(&own, [table, table]),
+                    retry,
                     mirrors: Vec::new(),
                 });
             }
@@ -90,6 +92,7 @@ impl Lower<'_, '_, '_> {
                         per_try_timeout: Duration::ZERO,
                         per_try_idle_timeout: Duration::ZERO,
                         hedges: false,
+                        headers: None,
                         ..rule.retry.clone()
                     },
                     mirrors: Vec::new(),
@@ -239,24 +242,28 @@ impl Lower<'_, '_, '_> {
             |(name, value)| HeaderMatch { name, value: ValueMatch::Exact(value), invert: false };
         let mut all: Vec<HeaderMatch> = headers(table).into_iter().map(exact).collect();
         for node in table.list("header").iter().filter(|node| node.is_table()) {
-            let Some(name) = node.text("name") else { continue };
-            let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
-            let hint = "two headers of the same name, both of which must match";
-            let Ok(given) = self.one_of(node, &kinds, hint) else { continue };
-            let text = |text: &str| text.to_owned();
-            let value = match given {
-                None => Some(ValueMatch::Present),
-                Some(("exact", _, value)) => Some(ValueMatch::Exact(text(value))),
-                Some(("prefix", _, value)) => Some(ValueMatch::Prefix(text(value))),
-                Some(("suffix", _, value)) => Some(ValueMatch::Suffix(text(value))),
-                Some(("contains", _, value)) => Some(ValueMatch::Contains(text(value))),
-                Some((_, node, value)) => {
-                    self.pattern(node.at, Pattern::regex(value)).map(ValueMatch::Regex)
-                }
-            };
-            let (name, invert) = (name.to_lowercase(), node.flag("invert").unwrap_or(false));
-            all.extend(value.map(|value| HeaderMatch { name, value, invert }));
+            all.extend(self.header_match(node));
         }
         all
+    }
+
+    /// What a header must be like.
+    pub(super) fn header_match(&mut self, node: &Node) -> Option<HeaderMatch> {
+        let name = node.text("name")?.to_lowercase();
+        let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
+        let hint = "two headers of the same name, both of which must match";
+        let given = self.one_of(node, &kinds, hint).ok()?;
+        let text = |text: &str| text.to_owned();
+        let value = match given {
+            None => ValueMatch::Present,
+            Some(("exact", _, value)) => ValueMatch::Exact(text(value)),
+            Some(("prefix", _, value)) => ValueMatch::Prefix(text(value)),
+            Some(("suffix", _, value)) => ValueMatch::Suffix(text(value)),
+            Some(("contains", _, value)) => ValueMatch::Contains(text(value)),
+            Some((_, node, value)) => {
+                ValueMatch::Regex(self.pattern(node.at, Pattern::regex(value))?)
+            }
+        };
+        Some(HeaderMatch { name, value, invert: node.flag("invert").unwrap_or(false) })
     }
 }

@@ -7,7 +7,6 @@ use super::super::document::{At, Node, Value};
 use super::super::keys::{SERVICE, WORKLOADS_MAX};
 use super::super::merge::BEGIN;
 use super::super::values::distribution;
-use super::apps::errors;
 use super::policy::{cluster_policy, overridden, protocol};
 use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
@@ -156,7 +155,7 @@ impl<'d> Lower<'_, '_, 'd> {
                 },
             },
             program: Vec::new(),
-            errors: errors(node),
+            errors: self.errors(node),
             behaviour: self.behaviour(node),
             filters: Vec::new(),
             inbound: Vec::new(),
@@ -179,7 +178,7 @@ impl<'d> Lower<'_, '_, 'd> {
             nodes,
             station: Station { workers: 1, queue: None, discipline: Discipline::Fifo },
             program: Vec::new(),
-            errors: Errors { share: 0.0, status: 500 },
+            errors: Errors { share: 0.0, status: 500.into() },
             behaviour: Behaviour::default(),
             filters: Vec::new(),
             inbound: Vec::new(),

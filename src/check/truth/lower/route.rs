@@ -275,6 +275,7 @@ fn retry(policy: Option<&Retry>) -> RetryPolicy {
         previous_hosts: policy.retry_host_predicate.contains(&Predicate::PreviousHosts),
         host_attempts: policy.host_selection_retry_max_attempts.unwrap_or(1),
         hedges: false,
+        headers: None,
     }
 }
 
@@ -291,5 +292,6 @@ pub(super) fn no_retry() -> RetryPolicy {
         previous_hosts: false,
         host_attempts: 1,
         hedges: false,
+        headers: None,
     }
 }
