@@ -116,6 +116,9 @@ pub struct RetryPolicy {
     pub previous_hosts: bool,
     /// How many more picks are made to avoid them (`host_selection_retry_max_attempts`).
     pub host_attempts: u32,
+    /// So often a retry keeps away from the priorities that were tried (Envoy's `previous_priorities` with
+    /// this `update_frequency`; Istio's `retryRemoteLocalities` is 2); 0 for never.
+    pub previous_priorities: u32,
     /// After a per-try timeout another try goes out and the first goes on; the first good answer
     /// wins (Envoy's `hedge_on_per_try_timeout`).
     pub hedges: bool,
@@ -137,6 +140,9 @@ impl fmt::Debug for RetryPolicy {
             .field("backoff_max", &self.backoff_max)
             .field("previous_hosts", &self.previous_hosts)
             .field("host_attempts", &self.host_attempts);
+        if self.previous_priorities != 0 {
+            fields.field("previous_priorities", &self.previous_priorities);
+        }
         if self.hedges {
             fields.field("hedges", &self.hedges);
         }

@@ -179,3 +179,24 @@ fn hedged_tries_heed_the_headers_of_answers() {
     assert_eq!(with("\"resource-exhausted\""), ("200 URX: 60".to_owned(), 60));
     assert_eq!(with("\"unavailable\""), ("200 -: 60".to_owned(), 0));
 }
+
+/// Four pods of the first priority that answer 503, and one of the second that does not.
+fn by_priority(retries: &str) -> (String, u64) {
+    let service = format!("retries = {{ on = [\"5xx\"], {retries} }}");
+    let bad = "version = \"v1\"\nreplicas = 4\nerrors = { share = 1.0, status = 503 }\n\
+               [[service.workload]]\nversion = \"v2\"\npriority = 1\ntime = \"1ms\"";
+    let run = play(&service, bad, "");
+    (ledger(&run, "users", "server"), run.attempts.retries)
+}
+
+#[test]
+fn a_retry_keeps_away_from_priorities_that_were_tried() {
+    let gave_up = |retries| ("503 URX: 60".to_owned(), retries);
+    let fine = |retries| ("200 -: 60".to_owned(), retries);
+    // Other pods of the first priority, as long as it is healthy.
+    assert_eq!(by_priority("attempts = 1"), gave_up(60));
+    assert_eq!(by_priority("attempts = 1, previous_priorities = 1"), fine(60));
+    // Istio's `retryRemoteLocalities`: the first two tries are at home.
+    assert_eq!(by_priority("attempts = 1, previous_priorities = 2"), gave_up(60));
+    assert_eq!(by_priority("attempts = 2, previous_priorities = 2"), fine(120));
+}

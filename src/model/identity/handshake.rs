@@ -326,6 +326,7 @@ mod tests {
             backoff_base: own.backoff_base,
             backoff_max: own.backoff_max,
             previous_hosts: own.previous_hosts,
+            previous_priorities: 0,
             hedges: false,
             headers: None,
             host_attempts: own.host_attempts,

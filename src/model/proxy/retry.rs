@@ -179,6 +179,7 @@ mod tests {
             backoff_base: Duration::from_ms(25),
             backoff_max: Duration::from_ms(250),
             previous_hosts: true,
+            previous_priorities: 0,
             hedges: false,
             headers: None,
             host_attempts: 5,

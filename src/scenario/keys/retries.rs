@@ -22,6 +22,12 @@ macro_rules! retries {
         like("previous_hosts", "retry.previous_hosts", "whether endpoints tried are avoided"),
         like("host_attempts", "retry.host_attempts", "more picks to avoid them"),
         key(
+            "previous_priorities",
+            Count(0, ANY),
+            Is("0"),
+            "after so many tries each, other priorities than those tried; 0 for never"
+        ),
+        key(
             "hedge_on_per_try_timeout",
             Bool,
             Is("false"),

@@ -17,6 +17,7 @@ impl Lower<'_, '_, '_> {
     pub(super) fn retry_policy(&mut self, own: &Parameters, tables: [&Node; 2]) -> RetryPolicy {
         let retry = &own.retry;
         let idle = |table: &&Node| table.get("retries")?.duration("per_try_idle_timeout");
+        let priorities = |table: &&Node| table.get("retries")?.count("previous_priorities");
         let hedges = |table: &&Node| table.get("retries")?.flag("hedge_on_per_try_timeout");
         RetryPolicy {
             retries: retry.attempts,
@@ -30,6 +31,7 @@ impl Lower<'_, '_, '_> {
             // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
             previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
             host_attempts: retry.host_attempts,
+            previous_priorities: tables.iter().rev().find_map(priorities).unwrap_or(0),
             hedges: tables.iter().rev().find_map(hedges).unwrap_or(false),
             headers: self.header_policy(own, tables).map(Box::new),
         }

@@ -274,6 +274,7 @@ fn retry(policy: Option<&Retry>) -> RetryPolicy {
         backoff_max: ms(policy.back_off_max_ms.unwrap_or(10.0 * base_ms)),
         previous_hosts: policy.retry_host_predicate.contains(&Predicate::PreviousHosts),
         host_attempts: policy.host_selection_retry_max_attempts.unwrap_or(1),
+        previous_priorities: 0,
         hedges: false,
         headers: None,
     }
@@ -291,6 +292,7 @@ pub(super) fn no_retry() -> RetryPolicy {
         backoff_max: Duration::from_ms(250),
         previous_hosts: false,
         host_attempts: 1,
+        previous_priorities: 0,
         hedges: false,
         headers: None,
     }
