@@ -1,7 +1,7 @@
 //! Policies of the data plane: retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
-//! Left out: subsets by arbitrary labels.
+//! Left out: policies of a subset.
 
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;

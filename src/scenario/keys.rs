@@ -139,6 +139,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
+    key("subsets", Tables(SUBSET, "name"), None, "workloads by label, for weights and mirrors"),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
 ]);
 
@@ -246,13 +247,24 @@ const CONNECTIONS: Keys = Fixed(&[
 pub(crate) const ROUTE: Keys = Fixed(&[
     key("name", Text, None, "names the rule for events"),
     key("match", OneOrMany(MATCH), None, "any of these; everything if not given"),
-    key("weights", Weights, None, "versions and their weights; the whole service if not given"),
+    key(
+        "weights",
+        Weights,
+        None,
+        "versions or subsets and their weights; the whole service if not given",
+    ),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
     key("mirror", Table(MIRROR), None, "a share of the requests is sent to another service, too"),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
     key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
+]);
+
+/// A subset of a service's workloads.
+const SUBSET: Keys = Fixed(&[
+    key("name", Text, Required, "names it, as a version does"),
+    key("labels", Labels, None, "labels that its workloads have; all of them if not given"),
 ]);
 
 const MIRROR: Keys = Fixed(&[

@@ -57,6 +57,9 @@ mod sampling;
 /// Who speaks TLS with whom.
 #[cfg(feature = "native")]
 mod security;
+/// Subsets of a service.
+#[cfg(feature = "native")]
+mod subsets;
 /// Random plans from a seed; only laws are checked.
 #[cfg(feature = "native")]
 mod swarm;

@@ -24,6 +24,7 @@ mod sampling;
 mod scopes;
 mod security;
 mod services;
+mod subsets;
 mod timeline;
 mod traffic;
 

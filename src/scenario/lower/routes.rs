@@ -114,11 +114,12 @@ impl Lower<'_, '_, '_> {
             self.report(mirror.at, "`mirror` where there is no upstream", hint);
         }
         let name = to.as_text()?;
-        let (service, _) = self.service_or_version(to.at, name)?;
         let Some(cluster) = self.cluster(name) else {
+            self.service_or_version(to.at, name)?;
             self.report(to.at, format!("`{name}` is more than one service"), "name one of them");
             return None;
         };
+        let service = self.universe.clusters[cluster.index()].service;
         Some((cluster, service, mirror.share("share").unwrap_or(1.0)))
     }
 

@@ -81,7 +81,7 @@ impl<'d> Lower<'_, '_, 'd> {
     }
 
     /// Names that paths and targets use hold no separator.
-    fn plain_name(&mut self, at: At, name: &str) {
+    pub(super) fn plain_name(&mut self, at: At, name: &str) {
         let odd = |c: char| {
             c.is_whitespace() || matches!(c, '/' | ':' | ',' | '(' | ')' | '=' | '>' | '<')
         };
@@ -280,6 +280,7 @@ impl<'d> Lower<'_, '_, 'd> {
             let mut policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
             self.balance(table, &mut policy);
             policy.health_check = self.health_check(table);
+            let subsets = self.subsets(table, &selected, &workloads);
             let mut cluster = |name: String, workloads| {
                 let (service, policy) = (ServiceId(id(index)), policy.clone());
                 clusters.push(Cluster { name, service, workloads, policy });
@@ -288,6 +289,7 @@ impl<'d> Lower<'_, '_, 'd> {
             for id in &selected {
                 versions.entry(&workloads[id.index()].version).or_default().push(*id);
             }
+            versions.extend(subsets);
             for (version, workloads) in versions.into_iter().filter(|(v, _)| !v.is_empty()) {
                 cluster(format!("{name}/{version}"), workloads);
             }
