@@ -24,7 +24,7 @@ use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
 use health::HEALTH_CHECKS;
-use matching::MATCH;
+use matching::{CHANGES, MATCH, REWRITE};
 use retries::{OF_ROUTE, OF_SERVICE};
 use traffic::TRAFFIC;
 
@@ -258,6 +258,8 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
     key("mirror", Table(MIRROR), None, "a share of the requests is sent to another service, too"),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
+    key("rewrite", Table(REWRITE), None, "another path or host for what goes up"),
+    key("headers", Table(CHANGES), None, "other headers for what goes up"),
     key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
 ]);
 

@@ -65,7 +65,10 @@ impl Balance {
     ) -> Option<usize> {
         let loads = self.loads_of_retry(plan, call, members);
         let loads = loads.as_ref();
-        let class = &plan.universe.classes[call.class.index()];
+        // A route's changes are made after the first endpoint is chosen, so that they show in retries only.
+        let is_retry = 1 < call.tries;
+        let class = if is_retry { rule(plan, call).onward(call.class) } else { call.class };
+        let class = &plan.universe.classes[class.index()];
         let session = || call.key.draw(0, purpose::SESSION);
         let hash = self.hash_on.as_ref();
         let hash = hash.and_then(|on| hash_policy::hash(on, class, self.sender, session()));

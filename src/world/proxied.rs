@@ -13,6 +13,7 @@ use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::network::Transit;
+use super::routing::rule;
 use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
@@ -35,7 +36,8 @@ impl World<'_> {
             // The client has left: there is nobody to ask for.
             return self.forwarded(id, Outcome::failure(Details::DownstreamDisconnect));
         };
-        let target = Target { to, class: caller.class, edge };
+        let class = rule(self.plan, caller).onward(caller.class);
+        let target = Target { to, class, edge };
         self.proxied.insert(id, self.calls.next_id());
         self.begin_call(key, Parent::Proxied(id), batch, pod, target);
         if has_left {

@@ -6,6 +6,9 @@ mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
+/// What routes change of requests.
+#[cfg(feature = "native")]
+mod changes;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;

@@ -10,6 +10,7 @@ mod action;
 mod apps;
 mod assertions;
 mod balancing;
+mod changes;
 mod clients;
 mod filters;
 mod health;
@@ -328,7 +329,13 @@ impl Lower<'_, '_, '_> {
                 self.report(path.at, "a path begins with `/`", "such as \"/cart\"");
             }
         }
-        self.universe.classes = makers.into_iter().map(request_class).collect();
+        let mut classes: Vec<_> = makers.into_iter().map(request_class).collect();
+        classes.sort();
+        classes.dedup();
+        let made = self.service_nodes.iter().flat_map(|node| changes::made_of(node, &classes));
+        let made: Vec<_> = made.collect();
+        classes.extend(made);
+        self.universe.classes = classes;
         self.universe.classes.sort();
         self.universe.classes.dedup();
         let (classes, services) = (self.universe.classes.len(), self.services.len());

@@ -2,7 +2,7 @@
 //! start, one more for each event that changes routes.
 //!
 //! Source: Istio's `VirtualService`, the first match wins; a version that is not there is a cluster that is not there.
-//! Left out: rewrites; faults stand with the filters.
+//! Left out: nothing; faults stand with the filters.
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
@@ -14,6 +14,7 @@ use crate::plan::pattern::Pattern;
 use crate::plan::policy::{RetryOn, RetryPolicy};
 use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
 use crate::plan::universe::{ClusterId, RequestClass, RouteId, ServiceId};
+use std::collections::BTreeMap;
 
 /// The status that a rule answers itself, if it does.
 fn direct(route: &Node) -> Option<u16> {
@@ -31,7 +32,7 @@ impl Lower<'_, '_, '_> {
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let service = ServiceId(id(index));
             let own = overridden(&self.parameters, table, SERVICE);
-            let mut rules: Vec<RouteRule> = Vec::new();
+            let (mut rules, mut changes): (Vec<RouteRule>, Vec<_>) = (Vec::new(), Vec::new());
             for route in table.list("route").iter().filter(|route| route.is_table()) {
                 let of_route = overridden(&own, route, ROUTE);
                 let split = match route.get("weights") {
@@ -39,8 +40,10 @@ impl Lower<'_, '_, '_> {
                     None => vec![(self.whole(service), 1)],
                 };
                 let retry = self.retry_policy(&of_route, [table, route]);
+                let matches = self.matches(route);
+                changes.push(self.change(route, &matches));
                 rules.push(RouteRule {
-                    matches: self.matches(route),
+                    matches,
                     split,
                     direct: direct(route),
                     missing_status: None,
@@ -48,6 +51,7 @@ impl Lower<'_, '_, '_> {
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
                     retry,
                     mirrors: Vec::new(),
+                    changes: BTreeMap::new(),
                 });
             }
             if rules.is_empty() {
@@ -61,10 +65,12 @@ impl Lower<'_, '_, '_> {
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
                     retry,
                     mirrors: Vec::new(),
+                    changes: BTreeMap::new(),
                 });
             }
             let name = format!("routes of {}", self.universe.services[index].name);
-            let table = self.route_table(service, name, rules);
+            let mut table = self.route_table(service, name, rules);
+            self.apply_changes(&mut table, &changes);
             self.universe.routes.push(table);
         }
         self.mirrors();
@@ -96,6 +102,7 @@ impl Lower<'_, '_, '_> {
                         ..rule.retry.clone()
                     },
                     mirrors: Vec::new(),
+                    changes: BTreeMap::new(),
                 };
                 let name = format!("copies of {}", self.universe.services[index].name);
                 let rule_of_class = vec![None; self.universe.classes.len()];
@@ -197,7 +204,7 @@ impl Lower<'_, '_, '_> {
     }
 
     /// The one text that a table has of several that exclude each other, if it has any.
-    fn one_of<'n>(
+    pub(super) fn one_of<'n>(
         &mut self,
         table: &'n Node,
         keys: &[&'static str],
