@@ -30,6 +30,7 @@ mod gaps;
 mod gauges;
 mod has;
 mod hedging;
+mod inbound_retries;
 mod journey;
 mod ledger;
 mod listeners;

@@ -30,6 +30,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         scopes: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         crowding: BTreeMap::new(),
+        inbound_retries: 0,
         replies: Vec::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),

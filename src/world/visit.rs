@@ -2,7 +2,7 @@
 //! A visit goes on when its client has given up.
 //!
 //! Source: the model page, apps; Envoy's inbound path.
-//! Left out: cancellation that reaches the app; inbound retries.
+//! Left out: cancellation that reaches the app. Inbound retries stand in `inbound_retries`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -108,13 +108,6 @@ impl World<'_> {
                 self.answer(id, Outcome::failure(Details::AppOverflow));
             }
         }
-    }
-
-    /// A live sidecar in front of a dead app: a plain 503, without a flag at the client.
-    pub(super) fn answer_for_app(&mut self, id: Id<Attempt>) {
-        let cause = self.pod_cause(self.attempts[id].pod);
-        self.attempts[id].cause = cause;
-        self.answer(id, Outcome::answer(503));
     }
 
     /// A worker takes the request up, for the first time or after calls.

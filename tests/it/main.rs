@@ -39,6 +39,9 @@ mod filters;
 /// The dry run against the baselines.
 #[cfg(feature = "native")]
 mod forecast;
+/// Sidecars that try their own apps again.
+#[cfg(feature = "native")]
+mod inbound;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;

@@ -127,8 +127,14 @@ fn status_is_retriable(policy: &RetryPolicy, status: u16) -> bool {
 /// The wait before retry `number` (from 1). Whole milliseconds, as Envoy's timers have.
 #[must_use]
 pub fn backoff(policy: &RetryPolicy, number: u32, draw: u64) -> Duration {
-    let doubled = policy.backoff_base.ns().saturating_mul(1 << (number - 1).min(32));
-    let limit_ms = doubled.min(policy.backoff_max.ns()) / 1_000_000;
+    full_jitter((policy.backoff_base, policy.backoff_max), number, draw)
+}
+
+/// The same by the limits of the first wait and of all.
+#[must_use]
+pub fn full_jitter((base, max): (Duration, Duration), number: u32, draw: u64) -> Duration {
+    let doubled = base.ns().saturating_mul(1 << (number - 1).min(32));
+    let limit_ms = doubled.min(max.ns()) / 1_000_000;
     Duration::from_ms(below(draw, usize::try_from(limit_ms.max(1)).unwrap_or(1)) as u64)
 }
 

@@ -145,6 +145,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         crowding: lower.crowding,
         traffic: lower.traffic,
         clients: lower.clients,
+        inbound_retries: inbound_retries(root),
         replies: lower.replies,
         timeline: lower.timeline,
         assertions,
@@ -157,6 +158,11 @@ fn start(scenario: &Node) -> Start {
         Some("cold") => Start::Cold,
         _ => Start::Stationary,
     }
+}
+
+/// How often sidecars try their apps again.
+fn inbound_retries(root: &Node) -> u32 {
+    root.get("mesh").and_then(|mesh| mesh.count("inbound_retries")).unwrap_or(0)
 }
 
 fn seed(scenario: &Node) -> Option<u64> {

@@ -148,6 +148,7 @@ pub fn lower(config: &Config) -> Lowering {
         endpoints: endpoint::settings(config, &ids),
         tls: tls::tls(config, &ids),
         crowding: BTreeMap::new(),
+        inbound_retries: 0,
         replies: Vec::new(),
         clients: load::clients(config),
         traffic,
