@@ -5,11 +5,12 @@
 //!
 //! Source: Istio's `HTTPRewrite` and `Headers`; Envoy's `HeaderParser::evaluateHeaders` removes before it
 //! adds, and refuses to change `host` so.
-//! Left out: rewrites by regular expression; headers of answers; values that are made from the request.
+//! Left out: rewrites by the variables of templates; headers of answers; values that are made from the request.
 
 use super::super::document::{Entry, Node};
 use super::{Lower, id};
 use crate::plan::matching::{PathMatch, RouteMatch, fits};
+use crate::plan::pattern::Substitution;
 use crate::plan::route::RouteTable;
 use crate::plan::universe::{ClassId, RequestClass};
 
@@ -28,6 +29,8 @@ enum Path {
     Whole(String),
     /// The prefix that was matched.
     Prefix(String),
+    /// What an expression finds.
+    Found(Substitution),
 }
 
 impl Change {
@@ -44,7 +47,12 @@ impl Change {
         };
         let names = headers.map(|one| one.list("remove")).unwrap_or_default();
         Some(Self {
-            path: text("path").map(Path::Whole).or_else(|| text("prefix").map(Path::Prefix)),
+            path: (text("path").map(Path::Whole))
+                .or_else(|| text("prefix").map(Path::Prefix))
+                .or_else(|| {
+                    let by = text("substitution").unwrap_or_default();
+                    Substitution::new(&text("regex")?, &by).ok().map(Path::Found)
+                }),
             authority: text("authority"),
             remove: names.iter().filter_map(Node::as_text).map(str::to_lowercase).collect(),
             set: labels("set"),
@@ -55,14 +63,16 @@ impl Change {
     /// A request as it goes up, of which that prefix was matched.
     fn apply(&self, class: &RequestClass, prefix: &str) -> RequestClass {
         let mut changed = class.clone();
+        let (path, query) = match class.path.find('?') {
+            Some(at) => class.path.split_at(at),
+            None => (class.path.as_str(), ""),
+        };
         match &self.path {
-            Some(Path::Whole(path)) => {
-                let query = class.path.split_once('?').map(|(_, query)| query);
-                changed.path = query.map_or(path.clone(), |query| format!("{path}?{query}"));
-            }
+            Some(Path::Whole(new)) => changed.path = format!("{new}{query}"),
+            Some(Path::Found(found)) => changed.path = format!("{}{query}", found.apply(path)),
             Some(Path::Prefix(new)) => {
-                if let Some(rest) = class.path.strip_prefix(prefix) {
-                    changed.path = format!("{new}{rest}");
+                if let Some(rest) = path.strip_prefix(prefix) {
+                    changed.path = format!("{new}{rest}{query}");
                 }
             }
             None => {}
@@ -114,9 +124,20 @@ impl Lower<'_, '_, '_> {
     pub(super) fn change(&mut self, route: &Node, matches: &[RouteMatch]) -> Option<Change> {
         let change = Change::of(route)?;
         if let Some(rewrite) = route.get("rewrite") {
-            let hint = "a rewrite is of the whole path or of its matched prefix";
-            let given = self.one_of(rewrite, &["path", "prefix"], hint).ok().flatten();
+            let hint = "a rewrite is of the whole path or of a part of it";
+            let given = self.one_of(rewrite, &["path", "prefix", "regex"], hint).ok().flatten();
             match given {
+                Some(("regex", node, text)) => match rewrite.text("substitution") {
+                    None => {
+                        let hint = "substitution = \"/\\\\1\" in place of what is found";
+                        self.report(node.at, "`substitution` is missing", hint);
+                    }
+                    Some(by) => {
+                        if let Err(why) = Substitution::new(text, by) {
+                            self.report(node.at, why, "Envoy refuses it, too");
+                        }
+                    }
+                },
                 Some((_, node, text)) if !text.starts_with('/') => {
                     self.report(node.at, "a path begins with `/`", "such as \"/cart\"");
                 }
@@ -129,7 +150,11 @@ impl Lower<'_, '_, '_> {
                     );
                 }
                 None if rewrite.entries().is_empty() => {
-                    self.report(rewrite.at, "nothing is rewritten", "path, prefix or authority");
+                    self.report(
+                        rewrite.at,
+                        "nothing is rewritten",
+                        "path, prefix, regex or authority",
+                    );
                 }
                 _ => {}
             }
@@ -202,6 +227,9 @@ mod tests {
         let prefix = Change { path: Some(Path::Prefix("/".into())), ..Change::default() };
         assert_eq!(prefix.apply(&class("/api/cart?user=1", &[]), "/api/").path, "/cart?user=1");
         assert_eq!(prefix.apply(&class("/cart", &[]), "/api/").path, "/cart");
+        let found = Substitution::new("user", "u").map(Path::Found).ok();
+        let found = Change { path: found, ..Change::default() };
+        assert_eq!(found.apply(&class("/user?user=1", &[]), "/").path, "/u?user=1");
     }
 
     #[test]
