@@ -4,6 +4,7 @@
 //! Left out: apps that behave otherwise for some requests only.
 
 use super::health_check::CheckReply;
+use super::reply::ReplyHeadersId;
 use crate::kernel::time::Duration;
 use std::fmt;
 
@@ -24,6 +25,8 @@ pub struct Behaviour {
     pub idle_close: Duration,
     /// What health checks get; none for what other requests get.
     pub check: Option<CheckReply>,
+    /// What headers its answers have; none for none that matter.
+    pub headers: Option<ReplyHeadersId>,
 }
 
 impl fmt::Debug for Behaviour {
@@ -43,6 +46,9 @@ impl fmt::Debug for Behaviour {
         }
         if let Some(check) = &self.check {
             fields.field("check", check);
+        }
+        if let Some(headers) = &self.headers {
+            fields.field("headers", headers);
         }
         fields.finish()
     }

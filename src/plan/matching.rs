@@ -88,7 +88,9 @@ pub fn fits(rule: &RouteMatch, class: &RequestClass, authority: &str) -> bool {
         && rule.query.iter().all(has)
 }
 
-fn is_like(wanted: &HeaderMatch, value: Option<&str>) -> bool {
+/// Whether a header that has this value, or is not there, is like that.
+#[must_use]
+pub fn is_like(wanted: &HeaderMatch, value: Option<&str>) -> bool {
     let Some(value) = value else {
         return wanted.value == ValueMatch::Present && wanted.invert;
     };

@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod policy;
 pub mod problem;
 pub mod profile;
+pub mod reply;
 pub mod route;
 pub mod sampling;
 pub mod timeline;
@@ -30,6 +31,7 @@ use assertion::Assertion;
 use balancing::EndpointSettings;
 use client::Client;
 use parameter::Parameters;
+use reply::ReplyHeaders;
 use sampling::Sampling;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -80,6 +82,10 @@ pub struct Plan {
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
     /// ever and send once.
     pub clients: BTreeMap<u32, Client>,
+    /// How often a sidecar whose app refuses a connection tries again before it answers for it.
+    pub inbound_retries: u32,
+    /// Headers of answers, which behaviours and errors name by their place.
+    pub replies: Vec<ReplyHeaders>,
     /// What changes and breaks, in the order of the file.
     pub timeline: Vec<TimelineEvent>,
     /// What must hold, in the order of the file.
@@ -133,6 +139,12 @@ impl Plan {
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);
+        }
+        if self.inbound_retries != 0 {
+            fold(&mut digest, &self.inbound_retries);
+        }
+        if !self.replies.is_empty() {
+            fold(&mut digest, &self.replies);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

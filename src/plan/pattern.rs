@@ -11,7 +11,8 @@
 //!
 //! Source: Envoy's `safe_regex` (RE2, whole value) and its URI template matcher: at most five
 //! variables, with different names of at most 16 letters, digits and underscores.
-//! Left out: literal parts inside of a variable, as in `{id=v1/*}`; what rewrites would do with the variables.
+//! Left out: literal parts inside of a variable, as in `{id=v1/*}`; rewrites by the
+//! variables of a template.
 
 use regex::{Regex, RegexBuilder};
 use std::fmt;
@@ -69,24 +70,70 @@ impl Pattern {
     }
 
     fn compile(text: &str, regex: &str) -> Result<Self, String> {
-        let whole = format!(r"\A(?:{regex})\z");
-        match RegexBuilder::new(&whole).size_limit(SIZE_MAX).build() {
-            Ok(regex) => Ok(Self { text: text.to_owned(), regex }),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                Err("it is too large when it is compiled".to_owned())
-            }
-            // The last line says why, those before point into the text.
-            Err(error) => {
-                let said = error.to_string();
-                let last = said.lines().last().unwrap_or_default();
-                Err(last.trim_start_matches("error: ").to_owned())
-            }
-        }
+        let regex = build(&format!(r"\A(?:{regex})\z"))?;
+        Ok(Self { text: text.to_owned(), regex })
     }
 
     /// Whether a whole value matches.
     pub fn matches(&self, value: &str) -> bool {
         self.regex.is_match(value)
+    }
+}
+
+fn build(regex: &str) -> Result<Regex, String> {
+    RegexBuilder::new(regex).size_limit(SIZE_MAX).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "it is too large when it is compiled".to_owned(),
+        // The last line says why, those before point into the text.
+        error => {
+            let said = error.to_string();
+            let last = said.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+    })
+}
+
+/// What a regular expression finds, anywhere and each time, gives way to something else.
+#[derive(Clone, Debug)]
+pub struct Substitution {
+    regex: Regex,
+    by: String,
+}
+
+impl Substitution {
+    /// Of `regex` by a text in which `\1` is its first group and `\0` all that was found, as RE2 has it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with either.
+    pub fn new(regex: &str, text: &str) -> Result<Self, String> {
+        let regex = build(regex)?;
+        let (mut by, mut letters) = (String::new(), text.chars());
+        while let Some(letter) = letters.next() {
+            match letter {
+                '$' => by.push_str("$$"),
+                '\\' => match letters.next() {
+                    Some('\\') => by.push('\\'),
+                    Some(digit) if digit.is_ascii_digit() => {
+                        let group = digit.to_digit(10).expect("a digit") as usize;
+                        if regex.captures_len() <= group {
+                            return Err(format!("there is no group {group} in the expression"));
+                        }
+                        by.push_str("${");
+                        by.push(digit);
+                        by.push('}');
+                    }
+                    _ => return Err("after `\\` comes a digit or another `\\`".to_owned()),
+                },
+                other => by.push(other),
+            }
+        }
+        Ok(Self { regex, by })
+    }
+
+    /// A value with all of them replaced.
+    #[must_use]
+    pub fn apply(&self, value: &str) -> String {
+        self.regex.replace_all(value, &self.by).into_owned()
     }
 }
 
@@ -187,5 +234,20 @@ mod tests {
         assert_eq!(of("((a{100}){100}){100}"), "it is too large when it is compiled");
         // What RE2 does not have either.
         assert!(of(r"(a)\1").contains("backreferences"));
+    }
+
+    #[test]
+    fn a_substitution_replaces_all_that_is_found_and_knows_groups() {
+        let of = |regex, by, value| Substitution::new(regex, by).map(|one| one.apply(value));
+        // The examples of Envoy's docs of `regex_rewrite`.
+        let swap = of("^/service/([^/]+)(/.*)$", r"\2/instance/\1", "/service/foo/v1/api");
+        assert_eq!(swap.as_deref(), Ok("/v1/api/instance/foo"));
+        let all = of("one", "two", "/xxx/one/yyy/one/zzz");
+        assert_eq!(all.as_deref(), Ok("/xxx/two/yyy/two/zzz"));
+        let first = of("^(.*?)one(.*)$", r"\1two\2", "/xxx/one/yyy/one/zzz");
+        assert_eq!(first.as_deref(), Ok("/xxx/two/yyy/one/zzz"));
+        assert_eq!(of("a", r"$1\\\0", "a").as_deref(), Ok(r"$1\a"));
+        assert!(of("a", r"\1", "a").is_err() && of("a", r"\x", "a").is_err());
+        assert!(of("(", "", "a").is_err());
     }
 }

@@ -1,11 +1,12 @@
 //! Policies of the data plane: retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
-//! Left out: subsets by arbitrary labels.
+//! Left out: policies of a subset.
 
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
 use crate::plan::health_check::HealthCheck;
+use crate::plan::matching::HeaderMatch;
 use crate::plan::outlier::OutlierForms;
 use std::fmt;
 
@@ -28,15 +29,28 @@ impl RetryOn {
     pub const RETRIABLE_4XX: Self = Self(32);
     /// A status in the policy's list.
     pub const RETRIABLE_STATUS_CODES: Self = Self(64);
-    /// gRPC status `unavailable`; no effect on plain HTTP.
+    /// gRPC status `unavailable` among the answer's headers.
     pub const UNAVAILABLE: Self = Self(128);
-    /// gRPC status `cancelled`; no effect on plain HTTP.
+    /// gRPC status `cancelled` there.
     pub const CANCELLED: Self = Self(256);
     /// A reset before the request was written; Envoy was measured to count connect failures.
     pub const RESET_BEFORE_REQUEST: Self = Self(512);
+    /// gRPC status `deadline_exceeded`.
+    pub const DEADLINE_EXCEEDED: Self = Self(1024);
+    /// gRPC status `internal`.
+    pub const INTERNAL: Self = Self(2048);
+    /// gRPC status `resource_exhausted`.
+    pub const RESOURCE_EXHAUSTED: Self = Self(4096);
+    /// A header of the answer is like one of the policy's list.
+    pub const RETRIABLE_HEADERS: Self = Self(8192);
+    /// The answer bears `x-envoy-ratelimited`. Without this, such an answer is never tried again.
+    pub const ENVOY_RATELIMITED: Self = Self(16384);
+
+    /// Conditions that a good answer may meet by its headers.
+    pub const ON_HEADERS: Self = Self(128 | 256 | 1024 | 2048 | 4096 | 8192 | 16384);
 
     /// Every condition with its name.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::FIVE_XX, "5xx"),
         (Self::GATEWAY_ERROR, "gateway-error"),
         (Self::RESET, "reset"),
@@ -47,6 +61,11 @@ impl RetryOn {
         (Self::UNAVAILABLE, "unavailable"),
         (Self::CANCELLED, "cancelled"),
         (Self::RESET_BEFORE_REQUEST, "reset-before-request"),
+        (Self::DEADLINE_EXCEEDED, "deadline-exceeded"),
+        (Self::INTERNAL, "internal"),
+        (Self::RESOURCE_EXHAUSTED, "resource-exhausted"),
+        (Self::RETRIABLE_HEADERS, "retriable-headers"),
+        (Self::ENVOY_RATELIMITED, "envoy-ratelimited"),
     ];
 
     /// Whether `condition` is among these.
@@ -97,9 +116,14 @@ pub struct RetryPolicy {
     pub previous_hosts: bool,
     /// How many more picks are made to avoid them (`host_selection_retry_max_attempts`).
     pub host_attempts: u32,
+    /// So often a retry keeps away from the priorities that were tried (Envoy's `previous_priorities` with
+    /// this `update_frequency`; Istio's `retryRemoteLocalities` is 2); 0 for never.
+    pub previous_priorities: u32,
     /// After a per-try timeout another try goes out and the first goes on; the first good answer
     /// wins (Envoy's `hedge_on_per_try_timeout`).
     pub hedges: bool,
+    /// What is looked for in the headers of answers; none for nothing.
+    pub headers: Option<Box<HeaderPolicy>>,
 }
 
 impl fmt::Debug for RetryPolicy {
@@ -116,11 +140,47 @@ impl fmt::Debug for RetryPolicy {
             .field("backoff_max", &self.backoff_max)
             .field("previous_hosts", &self.previous_hosts)
             .field("host_attempts", &self.host_attempts);
+        if self.previous_priorities != 0 {
+            fields.field("previous_priorities", &self.previous_priorities);
+        }
         if self.hedges {
             fields.field("hedges", &self.hedges);
         }
+        if let Some(headers) = &self.headers {
+            fields.field("headers", headers);
+        }
         fields.finish()
     }
+}
+
+/// What a retry policy looks for in the headers of answers.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct HeaderPolicy {
+    /// For `retriable-headers`: any of these.
+    pub retriable: Vec<HeaderMatch>,
+    /// Headers that say when to come back, in the order in which they are looked for (Envoy's
+    /// `rate_limited_retry_back_off`); none for the exponential back-off always.
+    pub resets: Vec<ResetHeader>,
+    /// What asks for more than this is passed over.
+    pub max_interval: Duration,
+}
+
+/// A header of an answer that says when a request may be sent again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResetHeader {
+    /// In lower case.
+    pub name: String,
+    /// What its value is.
+    pub format: ResetFormat,
+}
+
+/// What the value of a reset header is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ResetFormat {
+    /// Whole seconds from now on.
+    Seconds,
+    /// The second of the clock, which begins at 0 with the run.
+    UnixTimestamp,
 }
 
 /// How many retries may be under way at once to a cluster from one proxy.

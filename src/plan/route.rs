@@ -1,12 +1,13 @@
 //! Routes: which cluster a request goes to, and how it is treated on the way.
 //!
 //! Source: Istio's `VirtualService`; Envoy's routes.
-//! Left out: rewrites. What a rule matches stands in `matching`.
+//! Left out: nothing. What a rule matches stands in `matching`.
 
 use super::matching::RouteMatch;
 use crate::kernel::time::Duration;
 use crate::plan::policy::RetryPolicy;
 use crate::plan::universe::{ClassId, ClusterId, RouteId, ServiceId};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Where a share of the requests goes.
@@ -49,6 +50,16 @@ pub struct RouteRule {
     pub retry: RetryPolicy,
     /// Copies.
     pub mirrors: Vec<Mirror>,
+    /// What becomes of classes of requests on their way up, of those that the rule changes.
+    pub changes: BTreeMap<ClassId, ClassId>,
+}
+
+impl RouteRule {
+    /// The class of a request once it has gone up.
+    #[must_use]
+    pub fn onward(&self, class: ClassId) -> ClassId {
+        self.changes.get(&class).copied().unwrap_or(class)
+    }
 }
 
 impl fmt::Debug for RouteRule {
@@ -67,6 +78,9 @@ impl fmt::Debug for RouteRule {
         }
         if !self.mirrors.is_empty() {
             fields.field("mirrors", &self.mirrors);
+        }
+        if !self.changes.is_empty() {
+            fields.field("changes", &self.changes);
         }
         fields.finish()
     }

@@ -10,6 +10,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
 use crate::plan::balancing::EndpointHealth;
 use crate::plan::behaviour::Behaviour;
+use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
 use crate::plan::universe::{ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
 
@@ -140,7 +141,7 @@ pub enum Action {
         /// Share, 0 to 1.
         share: f64,
         /// Status.
-        status: u16,
+        status: ErrorStatus,
     },
     /// Apps behave otherwise.
     Behave {

@@ -11,6 +11,7 @@ use crate::kernel::time::Duration;
 use crate::plan::behaviour::Behaviour;
 use crate::plan::filter::Filter;
 use crate::plan::policy::{ClusterPolicy, Protocol};
+use crate::plan::reply::ErrorStatus;
 use crate::plan::route::RouteTable;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -267,7 +268,7 @@ pub struct Errors {
     /// Share of requests that end with an error after their work, 0 to 1.
     pub share: f64,
     /// The status of those.
-    pub status: u16,
+    pub status: ErrorStatus,
 }
 
 /// How a deployment replaces its pods.

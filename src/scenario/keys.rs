@@ -8,6 +8,7 @@ mod assertion;
 mod filter;
 mod health;
 mod matching;
+mod retries;
 pub(crate) mod security;
 mod traffic;
 
@@ -23,7 +24,8 @@ use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
 use health::HEALTH_CHECKS;
-use matching::MATCH;
+use matching::{CHANGES, MATCH, REWRITE};
+use retries::{OF_ROUTE, OF_SERVICE};
 use traffic::TRAFFIC;
 
 /// Sections that the documentation names and this version does not read.
@@ -92,6 +94,14 @@ const SAMPLING: Keys = Fixed(&[
 pub(crate) const PROFILE: Key =
     key("profile", Text, Is("istio-sidecar"), "the mesh and its release: istio-sidecar@1.28");
 
+/// Inbound retries of all sidecars.
+pub(crate) const INBOUND_RETRIES: Key = key(
+    "inbound_retries",
+    Count(0, 1_000),
+    Is("0"),
+    "how often a sidecar tries an app again that refuses it; 2 in Istio from 1.24 on",
+);
+
 const NODE: Keys = Fixed(&[
     key("name", Text, Required, "the node's name"),
     key("zone", Text, Is("zone"), "its zone"),
@@ -118,7 +128,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     security::CLIENTS,
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
-    key("retries", Table(SERVICE_RETRIES), None, "retries of requests to it"),
+    key("retries", Table(OF_SERVICE), None, "retries of requests to it"),
     like("balancer", "cluster.balancer", "how an endpoint is chosen"),
     key("choice_count", Count(2, ANY), Is("2"), "least_request: draws, the least loaded wins"),
     key("active_request_bias", Number, Is("1"), "least_request: weight / (active + 1) ^ this"),
@@ -137,6 +147,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
+    key("subsets", Tables(SUBSET, "name"), None, "workloads by label, for weights and mirrors"),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
 ]);
 
@@ -177,36 +188,6 @@ const ZONE_AWARE: Keys = Fixed(&[key(
     Is("6"),
     "with fewer healthy endpoints zones do not count",
 )]);
-
-macro_rules! retries {
-    ($($more:expr),*) => { Fixed(&[
-        like("attempts", "retry.attempts", "retries after the first attempt; 0 for none"),
-        like("on", "retry.on", "conditions"),
-        like("statuses", "retry.statuses", "statuses for retriable-status-codes"),
-        like("per_try_timeout", "retry.per_try_timeout", "limit on each attempt; 0 for none"),
-        key("per_try_idle_timeout", Duration, None, "limit on an attempt that hears nothing"),
-        like("backoff_base", "retry.backoff_base", "first back-off; doubles"),
-        like("backoff_max", "retry.backoff_max", "longest back-off; 10 × a base given here"),
-        like("previous_hosts", "retry.previous_hosts", "whether endpoints tried are avoided"),
-        like("host_attempts", "retry.host_attempts", "more picks to avoid them"),
-        key(
-            "hedge_on_per_try_timeout",
-            Bool,
-            Is("false"),
-            "a try that times out goes on beside the next; the first good answer wins"
-        ),
-        $($more),*
-    ]) };
-}
-
-const ROUTE_RETRIES: Keys = retries!();
-const SERVICE_RETRIES: Keys =
-    retries!(key("budget", Table(BUDGET), None, "retries as a share of active requests"));
-
-const BUDGET: Keys = Fixed(&[
-    key("share", Share, Is("20%"), "share of active and pending requests"),
-    key("min_concurrency", Count(0, ANY), Is("3"), "always allowed"),
-]);
 
 const CIRCUIT_BREAKER: Keys = Fixed(&[
     like("max_connections", "cluster.max_connections", "connections"),
@@ -274,13 +255,26 @@ const CONNECTIONS: Keys = Fixed(&[
 pub(crate) const ROUTE: Keys = Fixed(&[
     key("name", Text, None, "names the rule for events"),
     key("match", OneOrMany(MATCH), None, "any of these; everything if not given"),
-    key("weights", Weights, None, "versions and their weights; the whole service if not given"),
+    key(
+        "weights",
+        Weights,
+        None,
+        "versions or subsets and their weights; the whole service if not given",
+    ),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
-    key("retries", Table(ROUTE_RETRIES), None, "retries; the service's if not given"),
+    key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
     key("mirror", Table(MIRROR), None, "a share of the requests is sent to another service, too"),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
+    key("rewrite", Table(REWRITE), None, "another path or host for what goes up"),
+    key("headers", Table(CHANGES), None, "other headers for what goes up"),
     key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
+]);
+
+/// A subset of a service's workloads.
+const SUBSET: Keys = Fixed(&[
+    key("name", Text, Required, "names it, as a version does"),
+    key("labels", Labels, None, "labels that its workloads have; all of them if not given"),
 ]);
 
 const MIRROR: Keys = Fixed(&[
@@ -368,7 +362,8 @@ const EVENT: Keys = Fixed(&[
     key("share", Share, Is("1"), "share of the pods, replicas or answers"),
     key("part", Word(&["app"]), None, "only the app in the pods, not their proxies"),
     key("factor", Number, None, "times as slow, or times the traffic"),
-    key("status", Count(400, 599), Is("500"), "the status of errors"),
+    key("status", Count(200, 599), Is("500"), "the status of errors; below 400 only with headers"),
+    key("response_headers", Labels, None, "headers of errors"),
     key(
         "behaviour",
         Table(BEHAVIOUR),

@@ -8,11 +8,13 @@
 
 use super::World;
 use super::client::purpose;
+use super::routing::rule;
 use super::state::{Call, NONE};
 use crate::kernel::stream::Draws;
 use crate::kernel::time::Time;
 use crate::model::proxy::cluster_balancer::{ClusterBalancer, Endpoint, Request, Zones};
 use crate::model::proxy::hash_policy::{self, Sender};
+use crate::model::proxy::priority::Loads;
 use crate::plan::Plan;
 use crate::plan::balancing::{Balancing, EndpointHealth, HashOn, Locality};
 use crate::plan::policy::{ClusterPolicy, LoadBalancer};
@@ -58,15 +60,38 @@ impl Balance {
         now: Time,
         call: &Call,
         (draws, turn): (Draws, u32),
+        members: &[u32],
         active: impl Fn(usize) -> u32,
     ) -> Option<usize> {
-        let class = &plan.universe.classes[call.class.index()];
+        let loads = self.loads_of_retry(plan, call, members);
+        let loads = loads.as_ref();
+        // A route's changes are made after the first endpoint is chosen, so that they show in retries only.
+        let is_retry = 1 < call.tries;
+        let class = if is_retry { rule(plan, call).onward(call.class) } else { call.class };
+        let class = &plan.universe.classes[class.index()];
         let session = || call.key.draw(0, purpose::SESSION);
         let hash = self.hash_on.as_ref();
         let hash = hash.and_then(|on| hash_policy::hash(on, class, self.sender, session()));
         let draw = draws.draw(purpose::ENDPOINT + turn);
         let worker = usize::from(call.worker);
-        self.balancer.pick(Request { worker, now, draw, hash, attempt: turn }, active)
+        self.balancer.pick(Request { worker, now, draw, hash, attempt: turn, loads }, active)
+    }
+
+    /// The loads of priorities for a retry that keeps away from those already tried; none for the usual
+    /// ones. Of tries before the last four it is not known where they went.
+    fn loads_of_retry(&self, plan: &Plan, call: &Call, members: &[u32]) -> Option<Loads> {
+        let before = usize::from(call.tries).saturating_sub(1);
+        if before == 0 {
+            return None;
+        }
+        let every = rule(plan, call).retry.previous_priorities;
+        if every == 0 {
+            return None;
+        }
+        let place = |slot: u32| members.iter().position(|one| *one == slot && slot != NONE);
+        let place = |number: usize| call.tried.get(number).and_then(|slot| place(*slot));
+        let tried: Vec<_> = (0..before).rev().map(place).collect();
+        self.balancer.loads_after(&tried, every)
     }
 
     /// Its proxy is gone.

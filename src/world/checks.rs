@@ -303,7 +303,7 @@ impl<'p> World<'p> {
         }
         let own = behaviour.check.unwrap_or_default();
         let fails = uniform(key.draw(number, purpose::ERROR)) < state.errors.share;
-        let usual = if fails { state.errors.status } else { 200 };
+        let usual = if fails { state.errors.status.code } else { 200 };
         let answer = Answer::Status(own.status.unwrap_or(usual));
         let takes = own.delay.unwrap_or_else(|| self.work_of(pod.workload, key, number));
         match behaviour.reply {

@@ -59,6 +59,8 @@ pub(crate) mod purpose {
     pub(crate) const DROP_OVERLOAD: u32 = 243;
     /// Whether an answer of a proxy that drains closes its connection.
     pub(crate) const DRAIN: u32 = 244;
+    /// How long a sidecar waits before it tries its app again; drawn by the number of the retry.
+    pub(crate) const INBOUND_BACKOFF: u32 = 245;
     /// Whether a request is mirrored; the number of the copy is added.
     pub(crate) const MIRROR: u32 = 512;
     /// Which number of a range in a header.

@@ -17,6 +17,7 @@ use crate::kernel::stream::name_hash;
 use crate::kernel::time::Duration;
 use crate::plan::Plan;
 use crate::plan::filter::Filter;
+use crate::plan::policy::RetryOn;
 use crate::plan::route::{Destination, RouteRule};
 use crate::plan::universe::{
     CallSite, ClassId, Cluster, ClusterId, RouteId, ServiceId, Step, WorkloadId,
@@ -248,7 +249,8 @@ fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
                 [(Destination::Cluster(cluster), _)] if rule.direct.is_none() => Some(*cluster),
                 _ => None,
             },
-            takes_success: rule.retry.statuses.is_empty(),
+            takes_success: rule.retry.statuses.is_empty()
+                && (plan.replies.is_empty() || !rule.retry.on.has(RetryOn::ON_HEADERS)),
             timeout: optional(queue, rule.timeout),
             per_try: optional(
                 queue,

@@ -11,6 +11,7 @@ use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
+use super::routing::rule;
 use super::security::Ends;
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
@@ -160,6 +161,10 @@ impl World<'_> {
     #[cold]
     pub(super) fn pass_inbound(&mut self, id: Id<Attempt>) -> bool {
         let (plan, attempt) = (self.plan, self.attempts[id]);
+        if attempt.open_calls != 0 {
+            // It has passed them; its sidecar tries the app again.
+            return true;
+        }
         let filters = &plan.universe.workloads[attempt.workload.index()].inbound;
         for (place, filter) in filters.iter().enumerate() {
             let refused = match filter {
@@ -186,7 +191,8 @@ impl World<'_> {
         let ends = Ends { client: attempt.client, cluster, server: attempt.pod };
         let client = self.pods.get(attempt.client as usize).filter(|_| self.is_mutual(ends));
         let source = client.map(|pod| universe.workloads[pod.workload.index()].app.as_str());
-        let class = self.calls.get(attempt.call).map(|call| call.class);
+        let call = self.calls.get(attempt.call);
+        let class = call.map(|call| rule(self.plan, call).onward(call.class));
         let headers = class.map_or(&[][..], |class| &universe.classes[class.index()].headers);
         (!rbac::may_pass(policy, headers, source)).then_some(denial(policy))
     }

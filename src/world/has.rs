@@ -35,6 +35,10 @@ pub(crate) struct Has {
     pub mirrors: bool,
     /// Calls may have flags of their own.
     pub flags: bool,
+    /// Sidecars try their apps again.
+    pub inbound_retries: bool,
+    /// Some answers have headers.
+    pub reply_headers: bool,
     /// Some source has requests of several classes in turn.
     pub turns: bool,
 }
@@ -60,6 +64,8 @@ impl Has {
             hedging,
             mirrors: some_rule(plan, |rule| !rule.mirrors.is_empty()),
             flags: gates || hedging,
+            inbound_retries: plan.inbound_retries != 0,
+            reply_headers: !plan.replies.is_empty(),
             turns: plan.traffic.iter().any(|one| !one.turns.is_empty()),
         }
     }

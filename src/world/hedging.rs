@@ -17,6 +17,7 @@ use super::state::{Attempt, Call, Phase};
 use super::tries::late;
 use crate::kernel::slab::Id;
 use crate::model::proxy::retry;
+use crate::plan::reply::ReplyHeaders;
 use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -59,13 +60,13 @@ impl World<'_> {
             self.hedged.entry(call).or_default().tries.push(id);
             self.calls[call].attempt = Id::NONE;
             self.calls[call].outcome = outcome;
-            self.try_beside(call);
+            self.try_beside(call, None);
         }
         true
     }
 
     /// Another try of a call whose last one goes on, or the flag that says why there is none.
-    fn try_beside(&mut self, id: Id<Call>) {
+    fn try_beside(&mut self, id: Id<Call>, headers: Option<&ReplyHeaders>) {
         let call = &mut self.calls[id];
         let (tries, index) = (u32::from(call.tries), call.upstream);
         let policy = &rule(self.plan, call).retry;
@@ -78,7 +79,11 @@ impl World<'_> {
             call.holds_retry = true;
             call.pending += 1;
             self.hedged.entry(id).or_default().backs_off = true;
-            let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
+            let draw = call.key.draw(tries, purpose::BACKOFF);
+            let wait = match headers {
+                Some(headers) => self.asked_backoff(policy, headers, (tries, draw)),
+                None => retry::backoff(policy, tries, draw),
+            };
             let wait = late(wait, self.options.backoff_late);
             self.queue.after(wait, Event::BackedOff(id.index()).pack());
             self.log_try(id);
@@ -90,12 +95,17 @@ impl World<'_> {
 
     /// A try of a call has ended with `outcome`: whether others go on and the call waits for them.
     #[cold]
-    pub(super) fn waits_for_others(&mut self, id: Id<Call>, outcome: Outcome) -> bool {
+    pub(super) fn waits_for_others(
+        &mut self,
+        id: Id<Call>,
+        outcome: Outcome,
+        headers: Option<&ReplyHeaders>,
+    ) -> bool {
         let Some(Hedge { mut tries, backs_off }) = self.hedged.remove(&id) else { return false };
         tries.retain(|one| self.is_try_of(*one, id));
         let call = &self.calls[id];
         let has_current = self.is_try_of(call.attempt, id);
-        let is_retriable = retry::is_retriable(&rule(self.plan, call).retry, outcome);
+        let is_retriable = retry::is_retriable(&rule(self.plan, call).retry, outcome, headers);
         let ends = match outcome.details {
             Details::NoHealthyUpstream => true,
             details => details.is_of_upstream() && !is_retriable,
@@ -116,7 +126,7 @@ impl World<'_> {
         }
         if again {
             self.calls[id].outcome = outcome;
-            self.try_beside(id);
+            self.try_beside(id, headers);
         }
         true
     }
@@ -130,7 +140,8 @@ impl World<'_> {
         }
         // It is no try of the call any more.
         self.attempts[id].call = Id::NONE;
-        let waits = self.waits_for_others(call, outcome);
+        let headers = self.headers(Some(workload), outcome);
+        let waits = self.waits_for_others(call, outcome, headers);
         if waits {
             self.close_attempt(id);
         } else {

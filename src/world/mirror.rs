@@ -42,6 +42,7 @@ impl World<'_> {
             began: self.now,
             parent: Parent::Mirrored,
             edge,
+            class: rule(self.plan, call).onward(call.class),
             per_try: None,
             takes_success: true,
             tries: 0,

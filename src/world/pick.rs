@@ -150,7 +150,7 @@ fn pick_uneven(
     let active = |slot: u32| hosts.get(slot as usize).map_or(0, |host| host.active);
     if let Some(balance) = balance {
         let active = |place: usize| active(members[place]);
-        return match balance.pick(plan, now, call, (draws, turn), active) {
+        return match balance.pick(plan, now, call, (draws, turn), members, active) {
             None => Pick::None,
             Some(nth) if members[nth] == NONE => Pick::New { all: true, nth },
             Some(nth) => Pick::Host(members[nth]),

@@ -13,6 +13,7 @@ use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::network::Transit;
+use super::routing::rule;
 use super::state::{Attempt, Call, Held, NONE, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -31,7 +32,8 @@ impl World<'_> {
         attempt.open_calls = 1;
         let (key, pod, batch, has_left) =
             (attempt.key.child(0), attempt.pod, attempt.batch, attempt.call_failed);
-        let caller = self.calls.get(attempt.call).map(|caller| caller.class);
+        let caller =
+            self.calls.get(attempt.call).map(|caller| rule(self.plan, caller).onward(caller.class));
         let Some(class) = self.left.remove(&id).or(caller) else {
             // The client has left: there is nobody to ask for.
             return self.forwarded(id, Outcome::failure(Details::DownstreamDisconnect));
@@ -78,7 +80,7 @@ impl World<'_> {
         {
             self.attempts[id].pending += 1;
             if let Some(caller) = self.calls.get(attempt.call) {
-                self.left.insert(id, caller.class);
+                self.left.insert(id, rule(self.plan, caller).onward(caller.class));
             }
             let draw = || attempt.key.draw(0, purpose::LINK_OUT);
             self.over(path, Duration::ZERO, draw, Event::Leave(id.index()));

@@ -180,7 +180,7 @@ pub(crate) struct Attempt {
     pub entered: Time,
     /// Next step of the program.
     pub step: u16,
-    /// Calls of its own that are open.
+    /// Calls of its own that are open; before the app has it, retries of its sidecar.
     pub open_calls: u16,
     /// It holds a worker of the app.
     pub holds_worker: bool,

@@ -15,14 +15,16 @@ use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
 use crate::model::proxy::retry;
 use crate::observe::recorder::Ended;
+use crate::plan::reply::ReplyHeaders;
+use crate::plan::universe::WorkloadId;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
 
-impl World<'_> {
+impl<'p> World<'p> {
     /// A try ended without an answer.
     pub(super) fn fail_try(&mut self, id: Id<Call>, outcome: Outcome, cause: Option<CauseId>) {
-        if self.compiled.has.hedging && self.waits_for_others(id, outcome) {
+        if self.compiled.has.hedging && self.waits_for_others(id, outcome, None) {
             return;
         }
         let call = &mut self.calls[id];
@@ -52,22 +54,34 @@ impl World<'_> {
     pub(super) fn will_retry(&self, id: Id<Call>, outcome: Outcome) -> bool {
         let call = &self.calls[id];
         let policy = &rule(self.plan, call).retry;
+        let headers = self.headers(call.workload, outcome);
         let upstream = &self.upstreams[call.upstream as usize];
         let mut gauges = upstream.gauges;
         gauges.retries -= u32::from(call.holds_retry);
         gauges.requests -= 1;
         policy.retries != 0
             && u32::from(call.tries) <= policy.retries
-            && retry::is_retriable(policy, outcome)
-            && gauges.admits_retry(&upstream.policy.breaker, 0)
+            && retry::is_retriable(policy, outcome, headers)
+            && gauges.admits_retry(&upstream.policy.breaker, 1)
+    }
+
+    /// The headers of an answer, where some have any.
+    #[inline(always)]
+    pub(super) fn headers(
+        &self,
+        workload: Option<WorkloadId>,
+        outcome: Outcome,
+    ) -> Option<&'p ReplyHeaders> {
+        if self.compiled.has.reply_headers { self.answer_headers(workload, outcome) } else { None }
     }
 
     /// Backs off for another try; or how the call ends.
     fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
-        let call = &mut self.calls[id];
+        let call = &self.calls[id];
         let (outcome, tries, index) = (call.outcome, u32::from(call.tries), call.upstream);
         let policy = &rule(self.plan, call).retry;
-        if !retry::is_retriable(policy, outcome) {
+        let headers = self.headers(call.workload, outcome);
+        if !retry::is_retriable(policy, outcome, headers) {
             return Some(outcome);
         }
         if policy.retries < tries {
@@ -80,8 +94,13 @@ impl World<'_> {
             return Some(outcome.flagged(ResponseFlag::UO));
         }
         upstream.gauges.retries += 1;
-        let wait = retry::backoff(policy, tries, call.key.draw(tries, purpose::BACKOFF));
+        let draw = self.calls[id].key.draw(tries, purpose::BACKOFF);
+        let wait = match headers {
+            Some(headers) => self.asked_backoff(policy, headers, (tries, draw)),
+            None => retry::backoff(policy, tries, draw),
+        };
         let wait = late(wait, self.options.backoff_late);
+        let call = &mut self.calls[id];
         call.holds_retry = true;
         call.pending += 1;
         self.queue.after(wait, Event::BackedOff(id.index()).pack());

@@ -2,7 +2,7 @@
 //! A visit goes on when its client has given up.
 //!
 //! Source: the model page, apps; Envoy's inbound path.
-//! Left out: cancellation that reaches the app; inbound retries.
+//! Left out: cancellation that reaches the app. Inbound retries stand in `inbound_retries`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -110,13 +110,6 @@ impl World<'_> {
                 self.answer(id, Outcome::failure(Details::AppOverflow));
             }
         }
-    }
-
-    /// A live sidecar in front of a dead app: a plain 503, without a flag at the client.
-    pub(super) fn answer_for_app(&mut self, id: Id<Attempt>) {
-        let cause = self.pod_cause(self.attempts[id].pod);
-        self.attempts[id].cause = cause;
-        self.answer(id, Outcome::answer(503));
     }
 
     /// A worker takes the request up, for the first time or after calls.
@@ -313,7 +306,7 @@ impl World<'_> {
         } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
         {
             self.attempts[id].cause = workload.error_cause;
-            Outcome { status: errors.status, ..Outcome::failure(Details::AppError) }
+            Outcome { status: errors.status.code, ..Outcome::failure(Details::AppError) }
         } else {
             Outcome::answer(200)
         }

@@ -6,6 +6,9 @@ mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
+/// What routes change of requests.
+#[cfg(feature = "native")]
+mod changes;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;
@@ -36,6 +39,9 @@ mod filters;
 /// The dry run against the baselines.
 #[cfg(feature = "native")]
 mod forecast;
+/// Sidecars that try their own apps again.
+#[cfg(feature = "native")]
+mod inbound;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;
@@ -48,12 +54,18 @@ mod pools;
 /// Apps that do not answer as a whole, and proxies that send requests on.
 #[cfg(feature = "native")]
 mod replies;
+/// What the headers of answers decide.
+#[cfg(feature = "native")]
+mod retries;
 /// Sampled runs against runs of every request.
 #[cfg(feature = "native")]
 mod sampling;
 /// Who speaks TLS with whom.
 #[cfg(feature = "native")]
 mod security;
+/// Subsets of a service.
+#[cfg(feature = "native")]
+mod subsets;
 /// Random plans from a seed; only laws are checked.
 #[cfg(feature = "native")]
 mod swarm;

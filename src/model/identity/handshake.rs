@@ -326,7 +326,9 @@ mod tests {
             backoff_base: own.backoff_base,
             backoff_max: own.backoff_max,
             previous_hosts: own.previous_hosts,
+            previous_priorities: 0,
             hedges: false,
+            headers: None,
             host_attempts: own.host_attempts,
         };
         for (version, is_retried) in [("1.2", true), ("1.3", false)] {
@@ -334,7 +336,7 @@ mod tests {
                 HandshakeResult::Failed { details, .. } => Outcome::failure(details),
                 _ => Outcome::failure(Details::ConnectionTermination),
             };
-            assert_eq!(is_retriable(&policy, outcome), is_retried, "{version}");
+            assert_eq!(is_retriable(&policy, outcome, None), is_retried, "{version}");
         }
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Source: Envoy's `ZoneAwareLoadBalancerBase`, `EdfLoadBalancerBase` and `ThreadAwareLoadBalancerBase`
 //! as their docs tell; measured on Envoy 1.40 (family e07).
-//! Left out: preconnecting, retry priorities, rings with effective locality weights (Envoy takes the
+//! Left out: preconnecting, rings with effective locality weights (Envoy takes the
 //! plain ones there, too).
 
 use super::balancer::{self, next_bits};
@@ -61,7 +61,7 @@ pub enum Zones {
 
 /// A request for an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct Request<'l> {
     /// The worker that asks.
     pub worker: usize,
     /// Now.
@@ -72,6 +72,8 @@ pub struct Request {
     pub hash: Option<u64>,
     /// Counts the choices of one try, from 0.
     pub attempt: u32,
+    /// The loads of the priorities, if they are not the usual ones.
+    pub loads: Option<&'l Loads>,
 }
 
 /// The balancer of one cluster in one proxy.
@@ -153,13 +155,14 @@ impl ClusterBalancer {
     }
 
     /// The place of an endpoint for a request; `active` is the number of requests under way there.
-    pub fn pick(&mut self, request: Request, active: impl Fn(usize) -> u32) -> Option<usize> {
+    pub fn pick(&mut self, request: Request<'_>, active: impl Fn(usize) -> u32) -> Option<usize> {
+        let loads = request.loads.unwrap_or(&self.loads);
         if self.balancer.hashes() {
             let hash = request.hash.unwrap_or(request.draw);
-            let (level, _) = self.loads.choose_by_hash(hash)?;
+            let (level, _) = loads.choose_by_hash(hash)?;
             return self.levels[level].table.pick(hash, request.attempt);
         }
-        let (level, availability) = self.loads.choose(request.draw)?;
+        let (level, availability) = loads.choose(request.draw)?;
         let draw = next_bits(request.draw);
         let Self { balancer, balancing, turns, endpoints, levels, stale, .. } = self;
         let count = endpoints.len();
@@ -185,6 +188,14 @@ impl ClusterBalancer {
             active(members[nth] as usize)
         });
         Some(members[nth] as usize)
+    }
+
+    /// The loads of a retry whose earlier tries went to the endpoints at these places; none for the usual
+    /// ones.
+    pub fn loads_after(&self, tried: &[Option<usize>], every: u32) -> Option<Loads> {
+        let level = |place: usize| self.endpoints.get(place).map(|one| one.level as usize);
+        let levels: Vec<_> = tried.iter().map(|place| place.and_then(level)).collect();
+        self.loads.after(&levels, every)
     }
 
     /// Endpoints by health.
@@ -393,8 +404,14 @@ mod tests {
                 active[place] -= 1;
             }
             bits = next_bits(bits);
-            let request =
-                Request { worker: 0, now, draw: next_bits(bits ^ 5), hash: None, attempt: 0 };
+            let request = Request {
+                worker: 0,
+                now,
+                draw: next_bits(bits ^ 5),
+                hash: None,
+                attempt: 0,
+                loads: None,
+            };
             let place = balancer.pick(request, |place| active[place]).expect("an endpoint");
             active[place] += 1;
             hits[place] += 1;
@@ -498,7 +515,14 @@ mod tests {
             let mut hits = [0_u32; 4];
             for key in 0..4000_u64 {
                 let hash = Some(next_bits(key));
-                let request = Request { worker: 0, now: Time::ZERO, draw: key, hash, attempt: 0 };
+                let request = Request {
+                    worker: 0,
+                    now: Time::ZERO,
+                    draw: key,
+                    hash,
+                    attempt: 0,
+                    loads: None,
+                };
                 let mut pick =
                     |draw| balancer.pick(Request { draw, ..request }, |_| 0).expect("one");
                 let place = pick(1);
@@ -520,7 +544,8 @@ mod tests {
         let mut endpoints = weighted(&[1; 4]);
         endpoints[3].as_mut().expect("there").since = now;
         balancer.refresh(&endpoints, &Zones::Alike, now, |_| String::new());
-        let request = |now| Request { worker: 0, now, draw: 1, hash: None, attempt: 0 };
+        let request =
+            |now| Request { worker: 0, now, draw: 1, hash: None, attempt: 0, loads: None };
         let mut share = |at_s: u64| {
             let at = request(now + Duration::from_s(at_s));
             let picks = (0..1000).filter(|_| balancer.pick(at, |_| 0) == Some(3));
@@ -535,7 +560,8 @@ mod tests {
 
     #[test]
     fn without_endpoints_there_is_none() {
-        let request = Request { worker: 0, now: Time::ZERO, draw: 9, hash: Some(3), attempt: 0 };
+        let request =
+            Request { worker: 0, now: Time::ZERO, draw: 9, hash: Some(3), attempt: 0, loads: None };
         for policy in [P2C, LoadBalancer::RingHash, LoadBalancer::Maglev] {
             assert_eq!(with(policy, &[], &Zones::Alike).pick(request, |_| 0), None);
             assert_eq!(with(policy, &[None, None], &Zones::Alike).pick(request, |_| 0), None);

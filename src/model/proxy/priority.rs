@@ -12,7 +12,9 @@
 //!
 //! Source: Envoy's priority and panic docs. Measured on Envoy 1.40 (family e07): shares of the second
 //! priority 2, 16, 29, 45, 57 % with 7 to 3 of 10 healthy; 28 % = 4 of 14 endpoints in total panic.
-//! Left out: retry plug-ins that avoid priorities already tried, health by weight, excluded endpoints.
+//! A retry may keep away from priorities that were tried: they count as not available, and what is left is
+//! shared out anew; if nothing is, it begins from all of them again (`previous_priorities.cc`).
+//! Left out: health by weight, excluded endpoints.
 
 use crate::kernel::stream::below;
 
@@ -44,6 +46,8 @@ pub struct Loads {
     healthy: Vec<u32>,
     degraded: Vec<u32>,
     panics: Vec<bool>,
+    /// Healthy and degraded, before they are shared out.
+    available: [Vec<u32>; 2],
 }
 
 impl Loads {
@@ -65,9 +69,10 @@ impl Loads {
             healthy: vec![0; levels.len()],
             degraded: vec![0; levels.len()],
             panics: vec![false; levels.len()],
+            available: [healthy, degraded],
         };
         if total != 0 {
-            loads.share_out(&healthy, &degraded, total);
+            loads.share_out(total);
         }
         if total < 100 && 0.0 < panic_threshold {
             let panics = |level: &Level| {
@@ -91,6 +96,49 @@ impl Loads {
     /// The same for a hash, which falls by its rest (as Envoy's hash balancers do it).
     pub fn choose_by_hash(&self, hash: u64) -> Option<(usize, Availability)> {
         self.at(u32::try_from(hash % 100).unwrap_or(0))
+    }
+
+    /// The loads of a retry whose earlier tries were at these priorities, none for one that is gone: so
+    /// often, `every` tries, those tried are left out. None for the usual loads.
+    #[must_use]
+    pub fn after(&self, tried: &[Option<usize>], every: u32) -> Option<Self> {
+        let count = self.panics.len();
+        let (mut left_out, mut since) = (vec![false; count], Vec::new());
+        let mut adjusted = None;
+        for level in tried {
+            since.push(*level);
+            let count_since = u32::try_from(since.len()).unwrap_or(u32::MAX);
+            if every == 0 || !count_since.is_multiple_of(every) {
+                continue;
+            }
+            since
+                .iter()
+                .flatten()
+                .filter(|one| **one < count)
+                .for_each(|one| left_out[*one] = true);
+            adjusted = self.without(&left_out);
+            if adjusted.is_none() {
+                // All were tried: from the beginning.
+                left_out.fill(false);
+                since.clear();
+            }
+        }
+        adjusted
+    }
+
+    /// The loads if these priorities are not available; none if nothing is left.
+    fn without(&self, left_out: &[bool]) -> Option<Self> {
+        let mut loads = self.clone();
+        for available in &mut loads.available {
+            let all = available.iter_mut().zip(left_out);
+            all.filter(|(_, is_out)| **is_out).for_each(|(percent, _)| *percent = 0);
+        }
+        let total = loads.available.iter().flatten().sum::<u32>().min(100);
+        if total == 0 {
+            return None;
+        }
+        loads.share_out(total);
+        Some(loads)
     }
 
     /// Whether a priority panics.
@@ -118,7 +166,8 @@ impl Loads {
     }
 
     /// By availability, in order; what whole percents leave over goes to the first that has any.
-    fn share_out(&mut self, healthy: &[u32], degraded: &[u32], total: u32) {
+    fn share_out(&mut self, total: u32) {
+        let [healthy, degraded] = &self.available;
         let mut left = 100;
         let loads = self.healthy.iter_mut().chain(&mut self.degraded);
         for (load, available) in loads.zip(healthy.iter().chain(degraded)) {
@@ -158,7 +207,7 @@ mod tests {
 
     /// (healthy, degraded, panics) by priority, with Envoy's defaults.
     fn loads(levels: &[Level]) -> (Vec<u32>, Vec<u32>, Vec<bool>) {
-        let Loads { healthy, degraded, panics } = Loads::new(levels, 140, 0.5);
+        let Loads { healthy, degraded, panics, .. } = Loads::new(levels, 140, 0.5);
         (healthy, degraded, panics)
     }
 
@@ -218,5 +267,35 @@ mod tests {
             (0..100).filter(|hash| loads.choose_by_hash(*hash) == Some((0, Availability::Healthy)));
         assert_eq!(count.count(), 84);
         assert_eq!(loads.choose(u64::MAX), Some((1, Availability::Healthy)));
+    }
+
+    /// The example of Envoy's docs of `previous_priorities`: 100, 0 and 50 % healthy.
+    #[test]
+    fn a_retry_goes_on_to_the_next_priority_and_begins_again_after_the_last() {
+        let loads = Loads::new(&[level(10, 10), level(0, 10), level(5, 10)], 100, 0.0);
+        let at = |tried: &[usize], every| {
+            let tried: Vec<_> = tried.iter().copied().map(Some).collect();
+            let adjusted = loads.after(&tried, every);
+            adjusted.as_ref().unwrap_or(&loads).choose_by_hash(99).map(|(level, _)| level)
+        };
+        assert_eq!([at(&[], 1), at(&[0], 1), at(&[0, 2], 1), at(&[0, 2, 0], 1)], {
+            [Some(0), Some(2), Some(0), Some(2)]
+        });
+        // Every second try only.
+        assert_eq!([at(&[0], 2), at(&[0, 0], 2), at(&[0, 0, 2], 2), at(&[0, 0, 2, 2], 2)], {
+            [Some(0), Some(2), Some(2), Some(0)]
+        });
+        assert_eq!(loads.after(&[None, None], 1), loads.without(&[false; 3]));
+        assert_eq!(loads.after(&[Some(0)], 0), None);
+    }
+
+    #[test]
+    fn what_a_priority_cannot_take_goes_to_the_next_one_also_for_retries() {
+        let loads = Loads::new(&[level(10, 10), level(5, 10), level(5, 10)], 100, 0.0);
+        let after = loads.after(&[Some(0)], 1).expect("others");
+        assert_eq!(after.healthy, [0, 50, 50]);
+        // Nobody is healthy: the usual loads.
+        let panic = Loads::new(&[level(0, 10), level(0, 10)], 100, 0.5);
+        assert_eq!(panic.after(&[Some(0)], 1), None);
     }
 }

@@ -6,12 +6,13 @@
 use super::super::schema::Default::{Is, None, Required};
 use super::super::schema::Keys;
 use super::super::schema::Keys::Fixed;
-use super::super::schema::Kind::{Bool, Count, Duration, Share, Word};
+use super::super::schema::Kind::{Bool, Count, Duration, Labels, Share, Word};
 use super::{key, like};
 
 pub(super) const ERRORS: Keys = Fixed(&[
     key("share", Share, Required, "share of requests that end with an error"),
-    key("status", Count(400, 599), Is("500"), "its status"),
+    key("status", Count(200, 599), Is("500"), "its status; below 400 only with headers"),
+    key("response_headers", Labels, None, "headers of errors; those of other answers if not given"),
 ]);
 
 pub(super) const BEHAVIOUR: Keys = Fixed(&[
@@ -29,6 +30,7 @@ pub(super) const BEHAVIOUR: Keys = Fixed(&[
     ),
     key("idle_close", Duration, Is("0s"), "it closes a connection idle for so long; 0s: never"),
     key("connection_close", Bool, Is("false"), "whether it closes after each answer"),
+    key("response_headers", Labels, None, "headers that its answers have"),
 ]);
 /// What becomes of connections to an app.
 const PORTS: &[&str] = &["listens", "refuses", "swallows"];

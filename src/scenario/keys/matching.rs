@@ -1,4 +1,4 @@
-//! Keys of what a route matches.
+//! Keys of what a route matches, and of what it changes.
 //!
 //! Source: Istio's `HTTPMatchRequest` and Envoy's `RouteMatch`; as in [`super`].
 //! Left out: what `plan::matching` leaves out.
@@ -6,7 +6,7 @@
 use super::super::schema::Default::{Is, None, Required};
 use super::super::schema::Keys;
 use super::super::schema::Keys::Fixed;
-use super::super::schema::Kind::{Bool, Labels, Tables, Text};
+use super::super::schema::Kind::{Bool, Labels, Names, Tables, Text};
 use super::key;
 
 pub(super) const MATCH: Keys = Fixed(&[
@@ -21,7 +21,7 @@ pub(super) const MATCH: Keys = Fixed(&[
     key("query", Labels, None, "parameters of the query and their exact values"),
 ]);
 
-const HEADER: Keys = Fixed(&[
+pub(super) const HEADER: Keys = Fixed(&[
     key("name", Text, Required, "the header; with nothing else it must be there"),
     key("exact", Text, None, "its value"),
     key("prefix", Text, None, "the beginning of its value"),
@@ -34,4 +34,18 @@ const HEADER: Keys = Fixed(&[
         Is("false"),
         "it must not be like that; one that is missing is like nothing",
     ),
+]);
+
+pub(super) const REWRITE: Keys = Fixed(&[
+    key("path", Text, None, "this path in place of the whole one; the query stays"),
+    key("prefix", Text, None, "this in place of the prefix that was matched"),
+    key("regex", Text, None, "what of the path gives way to the substitution, each time"),
+    key("substitution", Text, None, "in place of that; \\1 is the expression's first group"),
+    key("authority", Text, None, "this host"),
+]);
+
+pub(super) const CHANGES: Keys = Fixed(&[
+    key("remove", Names, None, "headers that are removed, before all else"),
+    key("set", Labels, None, "headers that have these values, whatever they had"),
+    key("add", Labels, None, "values that are added to what headers have"),
 ]);

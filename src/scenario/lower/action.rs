@@ -23,7 +23,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 15] = [
     ("restart", &["share"], &[], "pod:NAME or service:NAME"),
     ("freeze", &["share"], &[], "pod:NAME or service:NAME"),
     ("slow", &["factor"], &["factor"], "service:NAME"),
-    ("errors", &["share", "status"], &[], "service:NAME"),
+    ("errors", &["share", "status", "response_headers"], &[], "service:NAME"),
     ("cut", &[], &[], "link:A->B or zone:NAME"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
     ("rollout", &[], &[], "service:NAME"),
@@ -35,11 +35,12 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 15] = [
     ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 14] = [
+const ARGUMENTS: [&str; 15] = [
     "share",
     "part",
     "factor",
     "status",
+    "response_headers",
     "behaviour",
     "delay",
     "loss",

@@ -26,9 +26,8 @@ impl Lower<'_, '_, '_> {
             }
             "errors" => {
                 let share = table.share("share").unwrap_or(1.0);
-                let status = table.count("status").and_then(|s| u16::try_from(s).ok());
-                let status = status.unwrap_or(500);
-                let label = format!("{} of {what}'s answers are {status}", percent(share));
+                let status = self.error_status(table);
+                let label = format!("{} of {what}'s answers are {}", percent(share), status.code);
                 (Action::AppErrors { workloads, share, status }, label)
             }
             "rollout" => (Action::Rollout(workloads), format!("{what} rolls out")),
@@ -94,19 +93,20 @@ impl Lower<'_, '_, '_> {
             check: super::health::check_reply(table),
             idle_close: table.duration("idle_close").unwrap_or(Duration::ZERO),
             connect_delay: table.duration("connect_delay").unwrap_or(Duration::ZERO),
+            headers: self.reply_headers(table),
         }
     }
-}
 
-/// The `errors` of a workload.
-pub(super) fn errors(node: &Node) -> Errors {
-    let never = Errors { share: 0.0, status: 500 };
-    let Some(errors) = node.get("errors") else { return never };
-    match errors.value {
-        Value::Table(_) => Errors {
-            share: errors.share("share").unwrap_or(0.0),
-            status: errors.count("status").and_then(|s| u16::try_from(s).ok()).unwrap_or(500),
-        },
-        _ => Errors { share: node.share("errors").unwrap_or(0.0), ..never },
+    /// The `errors` of a workload.
+    pub(super) fn errors(&mut self, node: &Node) -> Errors {
+        let never = Errors { share: 0.0, status: 500.into() };
+        let Some(errors) = node.get("errors") else { return never };
+        match errors.value {
+            Value::Table(_) => Errors {
+                share: errors.share("share").unwrap_or(0.0),
+                status: self.error_status(errors),
+            },
+            _ => Errors { share: node.share("errors").unwrap_or(0.0), ..never },
+        }
     }
 }

@@ -10,6 +10,7 @@ mod action;
 mod apps;
 mod assertions;
 mod balancing;
+mod changes;
 mod clients;
 mod filters;
 mod health;
@@ -17,11 +18,14 @@ mod limits;
 mod places;
 mod policy;
 mod program;
+mod replies;
+mod retries;
 mod routes;
 mod sampling;
 mod scopes;
 mod security;
 mod services;
+mod subsets;
 mod timeline;
 mod traffic;
 
@@ -35,6 +39,7 @@ use crate::kernel::time::Duration;
 use crate::plan::client::Client;
 use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
+use crate::plan::reply::ReplyHeaders;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
@@ -72,6 +77,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     proxy_workers: BTreeMap<WorkloadId, u32>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
+    replies: Vec<ReplyHeaders>,
     timeline: Vec<TimelineEvent>,
     names: Names,
     counted: Counted,
@@ -99,6 +105,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         proxy_workers: BTreeMap::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
+        replies: Vec::new(),
         timeline: Vec::new(),
         names: Names::default(),
         counted,
@@ -122,10 +129,6 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
-    let start = match scenario.text("start") {
-        Some("cold") => Start::Cold,
-        _ => Start::Stationary,
-    };
     Plan {
         name: heading.name,
         variant: heading.variant,
@@ -134,7 +137,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         duration,
         warmup,
         interval,
-        start,
+        start: start(scenario),
         profile: lower.profile,
         parameters: lower.parameters,
         universe: lower.universe,
@@ -145,10 +148,24 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         proxy_workers: lower.proxy_workers,
         traffic: lower.traffic,
         clients: lower.clients,
+        inbound_retries: inbound_retries(root),
+        replies: lower.replies,
         timeline: lower.timeline,
         assertions,
         sampling,
     }
+}
+
+fn start(scenario: &Node) -> Start {
+    match scenario.text("start") {
+        Some("cold") => Start::Cold,
+        _ => Start::Stationary,
+    }
+}
+
+/// How often sidecars try their apps again.
+fn inbound_retries(root: &Node) -> u32 {
+    root.get("mesh").and_then(|mesh| mesh.count("inbound_retries")).unwrap_or(0)
 }
 
 fn seed(scenario: &Node) -> Option<u64> {
@@ -321,7 +338,13 @@ impl Lower<'_, '_, '_> {
                 self.report(path.at, "a path begins with `/`", "such as \"/cart\"");
             }
         }
-        self.universe.classes = makers.into_iter().map(request_class).collect();
+        let mut classes: Vec<_> = makers.into_iter().map(request_class).collect();
+        classes.sort();
+        classes.dedup();
+        let made = self.service_nodes.iter().flat_map(|node| changes::made_of(node, &classes));
+        let made: Vec<_> = made.collect();
+        classes.extend(made);
+        self.universe.classes = classes;
         self.universe.classes.sort();
         self.universe.classes.dedup();
         let (classes, services) = (self.universe.classes.len(), self.services.len());
@@ -349,8 +372,13 @@ fn request_class(node: &Node) -> RequestClass {
 
 /// Headers in name order, names in lower case.
 fn headers(node: &Node) -> Vec<(String, String)> {
+    headers_of(node, "headers")
+}
+
+/// The same of another key.
+fn headers_of(node: &Node, key: &str) -> Vec<(String, String)> {
     let mut headers: Vec<_> =
-        node.labels("headers").map(|(name, value)| (name.to_lowercase(), value)).collect();
+        node.labels(key).map(|(name, value)| (name.to_lowercase(), value)).collect();
     headers.sort();
     headers
 }

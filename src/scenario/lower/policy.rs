@@ -11,7 +11,7 @@ use crate::plan::outlier::{FailurePercentage, OutlierForms, SuccessRate};
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{
     CircuitBreaker, ClusterPolicy, ConnectionPool, LoadBalancer, MERGE_WINDOW, OutlierDetection,
-    Protocol, RetryLimit, RetryOn, RetryPolicy,
+    Protocol, RetryLimit,
 };
 
 /// Sets every parameter that a key of `table` or of the tables below stands for.
@@ -93,27 +93,6 @@ pub(super) fn protocol(service: &Node) -> Protocol {
     match service.text("protocol") {
         Some("http2") => Protocol::Http2,
         _ => Protocol::Http1,
-    }
-}
-
-/// When and how requests are tried again.
-pub(super) fn retry_policy(own: &Parameters, tables: [&Node; 2]) -> RetryPolicy {
-    let retry = &own.retry;
-    let idle = |table: &&Node| table.get("retries")?.duration("per_try_idle_timeout");
-    let hedges = |table: &&Node| table.get("retries")?.flag("hedge_on_per_try_timeout");
-    RetryPolicy {
-        retries: retry.attempts,
-        // Istio leaves the policy out: with one of no retries, Envoy would still log URX.
-        on: if retry.attempts == 0 { RetryOn::default() } else { retry.on },
-        statuses: retry.statuses.clone(),
-        per_try_timeout: retry.per_try_timeout,
-        per_try_idle_timeout: tables.iter().rev().find_map(idle).unwrap_or(Duration::ZERO),
-        backoff_base: retry.backoff_base,
-        backoff_max: retry.backoff_max,
-        // Istio leaves the predicate out where requests are hashed: the same endpoint is wanted.
-        previous_hosts: retry.previous_hosts && !own.cluster.balancer.hashes(),
-        host_attempts: retry.host_attempts,
-        hedges: tables.iter().rev().find_map(hedges).unwrap_or(false),
     }
 }
 

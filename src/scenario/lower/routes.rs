@@ -2,11 +2,11 @@
 //! start, one more for each event that changes routes.
 //!
 //! Source: Istio's `VirtualService`, the first match wins; a version that is not there is a cluster that is not there.
-//! Left out: rewrites; faults stand with the filters.
+//! Left out: nothing; faults stand with the filters.
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
-use super::policy::{overridden, retry_policy};
+use super::policy::overridden;
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
 use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
@@ -14,6 +14,7 @@ use crate::plan::pattern::Pattern;
 use crate::plan::policy::{RetryOn, RetryPolicy};
 use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
 use crate::plan::universe::{ClusterId, RequestClass, RouteId, ServiceId};
+use std::collections::BTreeMap;
 
 /// The status that a rule answers itself, if it does.
 fn direct(route: &Node) -> Option<u16> {
@@ -31,25 +32,30 @@ impl Lower<'_, '_, '_> {
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let service = ServiceId(id(index));
             let own = overridden(&self.parameters, table, SERVICE);
-            let mut rules: Vec<RouteRule> = Vec::new();
+            let (mut rules, mut changes): (Vec<RouteRule>, Vec<_>) = (Vec::new(), Vec::new());
             for route in table.list("route").iter().filter(|route| route.is_table()) {
                 let of_route = overridden(&own, route, ROUTE);
                 let split = match route.get("weights") {
                     Some(weights) => self.split(service, weights),
                     None => vec![(self.whole(service), 1)],
                 };
+                let retry = self.retry_policy(&of_route, [table, route]);
+                let matches = self.matches(route);
+                changes.push(self.change(route, &matches));
                 rules.push(RouteRule {
-                    matches: self.matches(route),
+                    matches,
                     split,
                     direct: direct(route),
                     missing_status: None,
                     timeout: of_route.route.timeout,
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
-                    retry: retry_policy(&of_route, [table, route]),
+                    retry,
                     mirrors: Vec::new(),
+                    changes: BTreeMap::new(),
                 });
             }
             if rules.is_empty() {
+                let retry = self.retry_policy(&own, [table, table]);
                 rules.push(RouteRule {
                     matches: Vec::new(),
                     split: vec![(self.whole(service), 1)],
@@ -57,12 +63,14 @@ impl Lower<'_, '_, '_> {
                     missing_status: None,
                     timeout: own.route.timeout,
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
-                    retry: retry_policy(&own, [table, table]),
+                    retry,
                     mirrors: Vec::new(),
+                    changes: BTreeMap::new(),
                 });
             }
             let name = format!("routes of {}", self.universe.services[index].name);
-            let table = self.route_table(service, name, rules);
+            let mut table = self.route_table(service, name, rules);
+            self.apply_changes(&mut table, &changes);
             self.universe.routes.push(table);
         }
         self.mirrors();
@@ -90,9 +98,11 @@ impl Lower<'_, '_, '_> {
                         per_try_timeout: Duration::ZERO,
                         per_try_idle_timeout: Duration::ZERO,
                         hedges: false,
+                        headers: None,
                         ..rule.retry.clone()
                     },
                     mirrors: Vec::new(),
+                    changes: BTreeMap::new(),
                 };
                 let name = format!("copies of {}", self.universe.services[index].name);
                 let rule_of_class = vec![None; self.universe.classes.len()];
@@ -111,11 +121,12 @@ impl Lower<'_, '_, '_> {
             self.report(mirror.at, "`mirror` where there is no upstream", hint);
         }
         let name = to.as_text()?;
-        let (service, _) = self.service_or_version(to.at, name)?;
         let Some(cluster) = self.cluster(name) else {
+            self.service_or_version(to.at, name)?;
             self.report(to.at, format!("`{name}` is more than one service"), "name one of them");
             return None;
         };
+        let service = self.universe.clusters[cluster.index()].service;
         Some((cluster, service, mirror.share("share").unwrap_or(1.0)))
     }
 
@@ -193,7 +204,7 @@ impl Lower<'_, '_, '_> {
     }
 
     /// The one text that a table has of several that exclude each other, if it has any.
-    fn one_of<'n>(
+    pub(super) fn one_of<'n>(
         &mut self,
         table: &'n Node,
         keys: &[&'static str],
@@ -239,24 +250,28 @@ impl Lower<'_, '_, '_> {
             |(name, value)| HeaderMatch { name, value: ValueMatch::Exact(value), invert: false };
         let mut all: Vec<HeaderMatch> = headers(table).into_iter().map(exact).collect();
         for node in table.list("header").iter().filter(|node| node.is_table()) {
-            let Some(name) = node.text("name") else { continue };
-            let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
-            let hint = "two headers of the same name, both of which must match";
-            let Ok(given) = self.one_of(node, &kinds, hint) else { continue };
-            let text = |text: &str| text.to_owned();
-            let value = match given {
-                None => Some(ValueMatch::Present),
-                Some(("exact", _, value)) => Some(ValueMatch::Exact(text(value))),
-                Some(("prefix", _, value)) => Some(ValueMatch::Prefix(text(value))),
-                Some(("suffix", _, value)) => Some(ValueMatch::Suffix(text(value))),
-                Some(("contains", _, value)) => Some(ValueMatch::Contains(text(value))),
-                Some((_, node, value)) => {
-                    self.pattern(node.at, Pattern::regex(value)).map(ValueMatch::Regex)
-                }
-            };
-            let (name, invert) = (name.to_lowercase(), node.flag("invert").unwrap_or(false));
-            all.extend(value.map(|value| HeaderMatch { name, value, invert }));
+            all.extend(self.header_match(node));
         }
         all
+    }
+
+    /// What a header must be like.
+    pub(super) fn header_match(&mut self, node: &Node) -> Option<HeaderMatch> {
+        let name = node.text("name")?.to_lowercase();
+        let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
+        let hint = "two headers of the same name, both of which must match";
+        let given = self.one_of(node, &kinds, hint).ok()?;
+        let text = |text: &str| text.to_owned();
+        let value = match given {
+            None => ValueMatch::Present,
+            Some(("exact", _, value)) => ValueMatch::Exact(text(value)),
+            Some(("prefix", _, value)) => ValueMatch::Prefix(text(value)),
+            Some(("suffix", _, value)) => ValueMatch::Suffix(text(value)),
+            Some(("contains", _, value)) => ValueMatch::Contains(text(value)),
+            Some((_, node, value)) => {
+                ValueMatch::Regex(self.pattern(node.at, Pattern::regex(value))?)
+            }
+        };
+        Some(HeaderMatch { name, value, invert: node.flag("invert").unwrap_or(false) })
     }
 }

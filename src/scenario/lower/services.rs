@@ -7,7 +7,6 @@ use super::super::document::{At, Node, Value};
 use super::super::keys::{SERVICE, WORKLOADS_MAX};
 use super::super::merge::BEGIN;
 use super::super::values::distribution;
-use super::apps::errors;
 use super::policy::{cluster_policy, overridden, protocol};
 use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
@@ -82,7 +81,7 @@ impl<'d> Lower<'_, '_, 'd> {
     }
 
     /// Names that paths and targets use hold no separator.
-    fn plain_name(&mut self, at: At, name: &str) {
+    pub(super) fn plain_name(&mut self, at: At, name: &str) {
         let odd = |c: char| {
             c.is_whitespace() || matches!(c, '/' | ':' | ',' | '(' | ')' | '=' | '>' | '<')
         };
@@ -160,7 +159,7 @@ impl<'d> Lower<'_, '_, 'd> {
                 },
             },
             program: Vec::new(),
-            errors: errors(node),
+            errors: self.errors(node),
             behaviour: self.behaviour(node),
             filters: Vec::new(),
             inbound: Vec::new(),
@@ -183,7 +182,7 @@ impl<'d> Lower<'_, '_, 'd> {
             nodes,
             station: Station { workers: 1, queue: None, discipline: Discipline::Fifo },
             program: Vec::new(),
-            errors: Errors { share: 0.0, status: 500 },
+            errors: Errors { share: 0.0, status: 500.into() },
             behaviour: Behaviour::default(),
             filters: Vec::new(),
             inbound: Vec::new(),
@@ -285,6 +284,7 @@ impl<'d> Lower<'_, '_, 'd> {
             let mut policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
             self.balance(table, &mut policy);
             policy.health_check = self.health_check(table);
+            let subsets = self.subsets(table, &selected, &workloads);
             let mut cluster = |name: String, workloads| {
                 let (service, policy) = (ServiceId(id(index)), policy.clone());
                 clusters.push(Cluster { name, service, workloads, policy });
@@ -293,6 +293,7 @@ impl<'d> Lower<'_, '_, 'd> {
             for id in &selected {
                 versions.entry(&workloads[id.index()].version).or_default().push(*id);
             }
+            versions.extend(subsets);
             for (version, workloads) in versions.into_iter().filter(|(v, _)| !v.is_empty()) {
                 cluster(format!("{name}/{version}"), workloads);
             }

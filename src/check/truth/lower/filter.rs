@@ -11,7 +11,7 @@ use crate::plan::filter::{
 };
 use crate::plan::route::{Destination, RouteRule, RouteTable};
 use crate::plan::universe::{ServiceId, Universe};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The filters of a proxy, in order.
 pub(super) fn filters(proxy: &Proxy, ids: &Ids) -> Vec<Filter> {
@@ -112,6 +112,7 @@ pub(super) fn table(config: &Config, name: &str, ids: &Ids, universe: &Universe)
             idle_timeout: ms(0.0),
             retry: route::no_retry(),
             mirrors: Vec::new(),
+            changes: BTreeMap::new(),
         }
     });
     RouteTable {

@@ -140,9 +140,9 @@ fn errors(behaviour: &Behaviour) -> Errors {
     let status = behaviour.status.unwrap_or(200);
     match behaviour.error_p {
         Some(share) if 0.0 < share => {
-            Errors { share, status: behaviour.error_status.unwrap_or(500) }
+            Errors { share, status: behaviour.error_status.unwrap_or(500).into() }
         }
-        _ if status != 200 => Errors { share: 1.0, status },
-        _ => Errors { share: 0.0, status: 500 },
+        _ if status != 200 => Errors { share: 1.0, status: status.into() },
+        _ => Errors { share: 0.0, status: 500.into() },
     }
 }

@@ -153,6 +153,8 @@ pub fn lower(config: &Config) -> Lowering {
             .iter()
             .map(|one| (ids.workload(&one.name), one.workers))
             .collect(),
+        inbound_retries: 0,
+        replies: Vec::new(),
         clients: load::clients(config),
         traffic,
         timeline,
@@ -301,7 +303,7 @@ fn bare_workload(name: &str, role: Role) -> Workload {
         nodes: NodeList(vec![NodeId(0)].into()),
         station: Station { workers: 1_000_000, queue: None, discipline: Discipline::Fifo },
         program: Vec::new(),
-        errors: Errors { share: 0.0, status: 500 },
+        errors: Errors { share: 0.0, status: 500.into() },
         behaviour: Behaviour::default(),
         filters: Vec::new(),
         inbound: Vec::new(),
@@ -473,7 +475,7 @@ mod tests {
         assert_eq!((cluster.name.as_str(), cluster.workloads.len()), ("envoy/svc", 2));
         let breaker = cluster.policy.breaker;
         assert_eq!((breaker.max_connections, breaker.retries), (1024, RetryLimit::Max(3)));
-        assert_eq!(universe.workloads[1].errors, Errors { share: 1.0, status: 503 });
+        assert_eq!(universe.workloads[1].errors, Errors { share: 1.0, status: 503.into() });
         let split = &universe.routes[0].rules[0].split;
         assert_eq!(split[0], (Destination::Cluster(ClusterId(0)), 3));
         assert_eq!(split[1], (Destination::Missing("ghost".to_owned()), 1));

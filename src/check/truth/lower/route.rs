@@ -12,6 +12,7 @@ use crate::plan::matching::{PathMatch, RouteMatch};
 use crate::plan::policy::{RetryOn, RetryPolicy};
 use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
 use crate::plan::universe::{RequestClass, RouteId, ServiceId};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// Whether every proxy starts with its routes: weights have a sum, and a cluster that is not there
@@ -181,6 +182,7 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
             ..retry(route.retry_policy.as_ref())
         },
         mirrors: copies(proxy, route, ids),
+        changes: BTreeMap::new(),
     }
 }
 
@@ -246,6 +248,7 @@ fn table_of_copies(copies: &Copies, ids: &Ids, classes: usize) -> RouteTable {
             idle_timeout: Duration::ZERO,
             retry: no_retry(),
             mirrors: Vec::new(),
+            changes: BTreeMap::new(),
         }],
         rule_of_class: vec![None; classes],
     }
@@ -274,7 +277,9 @@ fn retry(policy: Option<&Retry>) -> RetryPolicy {
         backoff_max: ms(policy.back_off_max_ms.unwrap_or(10.0 * base_ms)),
         previous_hosts: policy.retry_host_predicate.contains(&Predicate::PreviousHosts),
         host_attempts: policy.host_selection_retry_max_attempts.unwrap_or(1),
+        previous_priorities: 0,
         hedges: false,
+        headers: None,
     }
 }
 
@@ -290,6 +295,8 @@ pub(super) fn no_retry() -> RetryPolicy {
         backoff_max: Duration::from_ms(250),
         previous_hosts: false,
         host_attempts: 1,
+        previous_priorities: 0,
         hedges: false,
+        headers: None,
     }
 }

@@ -1,0 +1,56 @@
+//! Headers of answers: looked up when they decide something, carried by nobody.
+//!
+//! An answer has the headers that its app gives at the moment when it is looked at: a change of the app's
+//! behaviour while the answer is on its way is taken for one before.
+//!
+//! Source: `plan::reply`.
+//! Left out: answers that a proxy without an app passes on lose their headers; gRPC statuses in outlier
+//! detection and in what counts as a failure: an answer with 200 is a good one there.
+
+use super::World;
+use crate::kernel::time::Duration;
+use crate::model::proxy::retry;
+use crate::plan::behaviour::Reply;
+use crate::plan::policy::RetryPolicy;
+use crate::plan::reply::ReplyHeaders;
+use crate::plan::universe::WorkloadId;
+use crate::vocabulary::outcome::{Details, Outcome};
+
+impl<'p> World<'p> {
+    /// The headers of an answer from a workload, if it is one and has some that matter.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn answer_headers(
+        &self,
+        workload: Option<WorkloadId>,
+        outcome: Outcome,
+    ) -> Option<&'p ReplyHeaders> {
+        let state = &self.workloads[workload?.index()];
+        let (behaviour, errors) = (&state.behaviour, &state.errors);
+        let is_of_app = match outcome.details {
+            // Other statuses are a sidecar's, which answers for its app.
+            Details::ViaUpstream => outcome.status == 200,
+            Details::AppOverflow | Details::AppCallFailed => true,
+            Details::AppError => !matches!(behaviour.reply, Reply::Closes | Reply::Resets),
+            _ => false,
+        };
+        let of_errors = errors.status.headers.filter(|_| outcome.details == Details::AppError);
+        let id = of_errors.or(behaviour.headers).filter(|_| is_of_app)?;
+        Some(&self.plan.replies[id.0 as usize])
+    }
+
+    /// How long to wait before retry `number` of a call: as its answer asks, or by the policy.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn asked_backoff(
+        &self,
+        policy: &RetryPolicy,
+        headers: &ReplyHeaders,
+        (number, draw): (u32, u64),
+    ) -> Duration {
+        match retry::reset_interval(policy, headers, self.now) {
+            Some(interval) => retry::rate_limited_backoff(interval, draw),
+            None => retry::backoff(policy, number, draw),
+        }
+    }
+}
