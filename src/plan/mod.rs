@@ -31,7 +31,7 @@ use balancing::EndpointSettings;
 use client::Client;
 use parameter::Parameters;
 use sampling::Sampling;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use timeline::TimelineEvent;
 use tls::Tls;
@@ -72,6 +72,8 @@ pub struct Plan {
     /// By how much each request in service, the new one included, lengthens a request's first piece
     /// of local work; not at all at workloads not here.
     pub crowding: BTreeMap<WorkloadId, Duration>,
+    /// Workloads whose apps give up the calls that they have in flight when their own client leaves.
+    pub cancelling: BTreeSet<WorkloadId>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -119,6 +121,9 @@ impl Plan {
         }
         if !self.crowding.is_empty() {
             fold(&mut digest, &self.crowding);
+        }
+        if !self.cancelling.is_empty() {
+            fold(&mut digest, &self.cancelling);
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

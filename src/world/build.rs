@@ -65,6 +65,7 @@ impl<'p> World<'p> {
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
             proxied: BTreeMap::new(),
+            tied: BTreeMap::new(),
             sends,
             hedged: BTreeMap::new(),
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),

@@ -9,6 +9,7 @@ mod access;
 mod backlog;
 mod balance;
 mod build;
+mod calls;
 mod census;
 mod checks;
 mod client;
@@ -137,6 +138,7 @@ pub(crate) struct World<'p> {
     connections: Slab<Connection>,
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
+    tied: calls::Tied,
     /// Requests of clients that leave and send again.
     sends: sends::Sends,
     /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.

@@ -69,26 +69,39 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let is_there =
             matches!(attempt.phase, Phase::Sent | Phase::Inbound | Phase::Queued | Phase::Calling);
-        if !is_there || !self.compiled.forwards(attempt.workload) {
+        let is_proxy = self.compiled.forwards(attempt.workload);
+        let is_heard = is_proxy && is_there
+            || self.cancels_calls(attempt.workload)
+                && (is_there || attempt.phase == Phase::Working);
+        if !is_heard {
             return;
         }
+        let late = if is_proxy { Duration::ZERO } else { self.hears_later(attempt.pod) };
         if let Transit::Sent { path, .. } =
             self.transit(attempt.client, attempt.pod, 0, || 0, Duration::ZERO)
         {
             self.attempts[id].pending += 1;
             let draw = || attempt.key.draw(0, purpose::LINK_OUT);
-            self.over(path, Duration::ZERO, draw, Event::Leave(id.index()));
+            self.over(path, late, draw, Event::Leave(id.index()));
         }
     }
 
-    /// A proxy hears that the client of an attempt has left.
+    /// A proxy, or an app that passes it on, hears that the client of an attempt has left.
     pub(super) fn leave(&mut self, slot: u32) {
         let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
         attempt.pending -= 1;
-        match attempt.phase {
+        let (workload, phase) = (attempt.workload, attempt.phase);
+        match phase {
+            Phase::Sent | Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling
+                if self.cancels_calls(workload) =>
+            {
+                self.app_left(id);
+            }
             Phase::Calling => self.cancel_proxied(id),
-            Phase::Sent | Phase::Inbound | Phase::Queued => attempt.call_failed = true,
-            Phase::Over if attempt.pending == 0 => {
+            Phase::Sent | Phase::Inbound | Phase::Queued => {
+                self.attempts[id].call_failed = true;
+            }
+            Phase::Over if self.attempts[id].pending == 0 => {
                 self.attempts.remove(id);
                 self.stale();
             }
@@ -102,11 +115,7 @@ impl World<'_> {
             let attempt = &self.attempts[id];
             self.upstreams[attempt.upstream as usize].policy.pool.protocol
         };
-        let details = match protocol {
-            Protocol::Http1 => Details::DownstreamDisconnect,
-            Protocol::Http2 => Details::DownstreamReset,
-        };
-        self.cancel_call(call, Outcome::failure(details));
+        self.cancel_call(call, cancelled(protocol));
     }
 
     /// Whoever asked for a call has left.
@@ -229,4 +238,12 @@ impl World<'_> {
         }
         self.finish_attempt(id, &attempt, attempt.outcome, true);
     }
+}
+
+/// How a proxy sees a request whose client gives it up.
+pub(super) fn cancelled(protocol: Protocol) -> Outcome {
+    Outcome::failure(match protocol {
+        Protocol::Http1 => Details::DownstreamDisconnect,
+        Protocol::Http2 => Details::DownstreamReset,
+    })
 }

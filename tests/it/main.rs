@@ -6,6 +6,9 @@ mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
+/// Apps that end their calls when their client has left.
+#[cfg(feature = "native")]
+mod cancelling;
 /// The command line: a command, its exit status and what it prints, a file a theme (`cli/*.trycmd`).
 #[cfg(feature = "native")]
 mod cli;

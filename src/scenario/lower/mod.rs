@@ -39,7 +39,7 @@ use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
 use crate::plan::{Plan, Start};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rules are looked up once for each service and class of requests.
 const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
@@ -69,6 +69,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     workloads: BTreeMap<String, WorkloadId>,
     drafts: Vec<Option<(ServiceId, &'d Node)>>,
     crowding: BTreeMap<WorkloadId, Duration>,
+    cancelling: BTreeSet<WorkloadId>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
     timeline: Vec<TimelineEvent>,
@@ -95,6 +96,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         workloads: BTreeMap::new(),
         drafts: Vec::new(),
         crowding: BTreeMap::new(),
+        cancelling: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         timeline: Vec::new(),
@@ -120,10 +122,6 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let assertions = lower.assertions();
     lower.limits();
     let sampling = lower.sampling(warmup);
-    let start = match scenario.text("start") {
-        Some("cold") => Start::Cold,
-        _ => Start::Stationary,
-    };
     Plan {
         name: heading.name,
         variant: heading.variant,
@@ -132,7 +130,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         duration,
         warmup,
         interval,
-        start,
+        start: start(scenario),
         profile: lower.profile,
         parameters: lower.parameters,
         universe: lower.universe,
@@ -140,11 +138,19 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         endpoints,
         tls,
         crowding: lower.crowding,
+        cancelling: lower.cancelling,
         traffic: lower.traffic,
         clients: lower.clients,
         timeline: lower.timeline,
         assertions,
         sampling,
+    }
+}
+
+fn start(scenario: &Node) -> Start {
+    match scenario.text("start") {
+        Some("cold") => Start::Cold,
+        _ => Start::Stationary,
     }
 }
 
