@@ -66,6 +66,10 @@ mod tidy;
 #[cfg(feature = "native")]
 mod truth;
 
+/// What shipped scenarios warn of.
+#[cfg(feature = "native")]
+mod warnings;
+
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]
 mod support;

@@ -24,6 +24,7 @@ mod security;
 mod services;
 mod timeline;
 mod traffic;
+mod warnings;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
@@ -121,6 +122,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let tls = lower.security();
     let assertions = lower.assertions();
     lower.limits();
+    lower.warnings();
     let sampling = lower.sampling(warmup);
     Plan {
         name: heading.name,
