@@ -34,6 +34,7 @@ pub(super) struct Typed {
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let jobs = job::jobs(&find::scenarios(&typed.paths)?, &Settings::default())?;
+    output.warn(&job::warnings(&jobs));
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
     let blessed = test::all(&jobs, &progress, |job, judged| bless(job, judged, &typed.baseline));
     progress.end();

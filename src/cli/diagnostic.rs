@@ -1,4 +1,4 @@
-//! Input errors as people read them: file, line, column, the line itself, a caret, a hint.
+//! Input errors and warnings as people read them: file, line, column, the line itself, a caret, a hint.
 //!
 //! Source: annotate-snippets, the renderer of rustc.
 //! Left out: finding the errors; a `Problem` comes complete.
@@ -9,26 +9,43 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
+/// What problems mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Severity {
+    /// Nothing is run.
+    Error,
+    /// It is run all the same.
+    Warning,
+}
+
 /// All problems, and how many there are if they are more than a few.
-pub(super) fn render(problems: &[Problem], colors: bool) -> String {
+pub(super) fn render(problems: &[Problem], severity: Severity, colors: bool) -> String {
     let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
     let mut text = String::new();
     for problem in problems {
-        text += &render_one(problem, &renderer);
+        text += &render_one(problem, severity, &renderer);
         text.push('\n');
     }
     if 3 < problems.len() {
-        let _ = writeln!(text, "{} errors", problems.len());
+        let what = match severity {
+            Severity::Error => "errors",
+            Severity::Warning => "warnings",
+        };
+        let _ = writeln!(text, "{} {what}", problems.len());
     }
     text
 }
 
-fn render_one(problem: &Problem, renderer: &Renderer) -> String {
+fn render_one(problem: &Problem, severity: Severity, renderer: &Renderer) -> String {
     let what = clean(&problem.what);
     let hint = problem.hint.as_deref().map(clean);
     let place = problem.place.as_ref();
     let (line, path) = place.map(|place| (clean(&place.text), clean(&place.file))).unzip();
-    let mut group = Group::with_title(Level::ERROR.primary_title(&*what));
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = Group::with_title(level.primary_title(&*what));
     if let (Some(place), Some(line), Some(path)) = (place, &line, &path) {
         group = group.element(
             Snippet::source(&**line)
@@ -64,7 +81,7 @@ mod tests {
     #[test]
     fn a_problem_shows_its_place_its_line_and_its_hint() {
         assert_eq!(
-            render(&[problem("  duraton = \"1h\"", 3, 7)], false),
+            render(&[problem("  duraton = \"1h\"", 3, 7)], Severity::Error, false),
             "\
 error: unknown key `duraton`
  --> a.toml:7:3
@@ -78,8 +95,18 @@ error: unknown key `duraton`
     }
 
     #[test]
+    fn a_warning_looks_like_an_error_by_another_name() {
+        let all: Vec<Problem> = (0..4).map(|_| problem("duraton = 1", 1, 7)).collect();
+        let [errors, warnings] =
+            [Severity::Error, Severity::Warning].map(|severity| render(&all, severity, false));
+        assert!(warnings.starts_with("warning: unknown key") && warnings.ends_with("4 warnings\n"));
+        assert_eq!(errors, warnings.replace("warning", "error"));
+    }
+
+    #[test]
     fn a_problem_without_a_place_is_a_line_and_a_hint() {
-        let text = render(&[Problem::new("no such file").hint("look again")], false);
+        let text =
+            render(&[Problem::new("no such file").hint("look again")], Severity::Error, false);
         assert_eq!(text, "error: no such file\n |\n = hint: look again\n");
     }
 
@@ -88,7 +115,7 @@ error: unknown key `duraton`
         for (line, column, width) in
             [("", 1, 1), ("x", 99, 3), ("é\u{1b}[31m = 1", 2, 400), ("x", 0, 0), ("日本", 2, 1)]
         {
-            let text = render(&[problem(line, column, width)], false);
+            let text = render(&[problem(line, column, width)], Severity::Error, false);
             assert!(text.contains("a.toml:7"), "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
         }

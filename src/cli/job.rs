@@ -24,6 +24,8 @@ pub(super) struct Job {
     pub(super) again: String,
     /// Its folder below the one for all results; also its name for people: `outage+seed=7/quiet`.
     pub(super) folder: String,
+    /// Warnings of the scenario's file; one list for all of its jobs.
+    pub(super) warnings: Arc<[Problem]>,
 }
 
 /// What changes scenarios from as they are written.
@@ -49,6 +51,7 @@ pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Ve
                 u64::MAX
             ))]);
         };
+        let warnings: Arc<[Problem]> = loaded.warnings.into();
         let plans = std::iter::once(loaded.plan).chain(loaded.variants);
         let plans: Vec<Arc<Plan>> = plans.map(Arc::new).collect();
         for seed in first..end {
@@ -60,11 +63,23 @@ pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Ve
                 plan: Arc::clone(plan),
                 seed,
                 folder: folder(plan, &label),
+                warnings: Arc::clone(&warnings),
             }));
         }
     }
     let problems = clashes(&jobs);
     if problems.is_empty() { Ok(jobs) } else { Err(problems) }
+}
+
+/// The warnings of all jobs: each once, also where files share a base.
+pub(super) fn warnings(jobs: &[Job]) -> Vec<Problem> {
+    let mut all: Vec<Problem> = Vec::new();
+    for warning in jobs.iter().flat_map(|job| job.warnings.iter()) {
+        if !all.contains(warning) {
+            all.push(warning.clone());
+        }
+    }
+    all
 }
 
 /// Reads all files, so that all problems of all of them are told at once.

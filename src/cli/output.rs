@@ -7,7 +7,7 @@
 //! Left out: progress, which is `cli::progress`.
 
 use super::ExitStatus;
-use super::diagnostic;
+use super::diagnostic::{self, Severity};
 use crate::plan::problem::Problem;
 use comfy_table::{ContentArrangement, Table, presets};
 use std::borrow::Cow;
@@ -113,6 +113,14 @@ impl Output {
         }
     }
 
+    /// Warnings: what a mesh takes, but hardly anybody means.
+    pub(super) fn warn(self, warnings: &[Problem]) {
+        if !self.quiet && !warnings.is_empty() {
+            let colors = !self.no_color && io::stderr().is_terminal();
+            to_stderr(&diagnostic::render(warnings, Severity::Warning, colors));
+        }
+    }
+
     /// Whether progress may be drawn.
     pub(super) fn shows_progress(self) -> bool {
         !self.quiet && io::stderr().is_terminal()
@@ -125,7 +133,7 @@ impl Output {
             Err(Trouble::ReaderGone) => ExitStatus::Success,
             Err(Trouble::Input(problems)) => {
                 let colors = !self.no_color && io::stderr().is_terminal();
-                to_stderr(&diagnostic::render(&problems, colors));
+                to_stderr(&diagnostic::render(&problems, Severity::Error, colors));
                 ExitStatus::Usage
             }
             Err(Trouble::Environment(what)) => {

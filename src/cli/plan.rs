@@ -27,6 +27,9 @@ pub(super) struct Typed {
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let loaded = job::load(std::slice::from_ref(&typed.file), &typed.sets, None)?;
+    for (_, loaded) in &loaded {
+        output.warn(&loaded.warnings);
+    }
     let origins = loaded.into_iter().flat_map(|(_, loaded)| loaded.origins);
     let rows = origins.map(|one| [one.key, one.value, one.from, one.source]);
     match typed.format {

@@ -66,6 +66,7 @@ struct Told {
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let jobs = typed.jobs()?;
+    output.warn(&job::warnings(&jobs));
     if typed.dry_run {
         return typed.estimate(&jobs, output);
     }

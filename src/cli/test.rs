@@ -20,6 +20,7 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What was typed.
 #[derive(Args)]
@@ -53,6 +54,7 @@ enum TestFormat {
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let jobs = job::jobs(&find::scenarios(&typed.paths)?, &Settings::default())?;
+    output.warn(&job::warnings(&jobs));
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
     let tested = all(&jobs, &progress, |job, judged| against(job, judged, &typed.baseline));
     progress.end();
@@ -79,10 +81,10 @@ pub(super) fn all(
     let limits = Limits { memory: room.each, ..Limits::default() };
     let one = |job: &Job| {
         let title = job.folder.clone();
-        let file = job.file.clone();
+        let (file, warnings) = (job.file.clone(), Arc::clone(&job.warnings));
         if progress.is_interrupted() {
             let (sampled, against) = (None, Against::NotRun);
-            return Ok(Tested { title, file, sampled, asserts: Vec::new(), against });
+            return Ok(Tested { title, file, warnings, sampled, asserts: Vec::new(), against });
         }
         let judged = simulate::judged(job, limits, progress);
         let against = match judged.run.partial {
@@ -90,7 +92,7 @@ pub(super) fn all(
             None => against(job, &judged)?,
         };
         let sampled = how(&judged.run);
-        Ok(Tested { title, file, sampled, asserts: judged.judgements, against })
+        Ok(Tested { title, file, warnings, sampled, asserts: judged.judgements, against })
     };
     // Collected first: the first trouble in the jobs' order is told, not the first in time.
     let tested: Vec<_> = room.work(|| jobs.par_iter().map(one).collect())?;

@@ -9,9 +9,11 @@ use crate::check::compare::{Comparison, Difference};
 use crate::check::judgement::{Judgement, Verdict};
 use crate::check::junit::{Case, Suite};
 use crate::kernel::time::Time;
+use crate::plan::problem::Problem;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// More differences than this are counted, not listed.
 const LISTED_MAX: usize = 20;
@@ -23,6 +25,8 @@ pub(super) struct Tested {
     pub(super) title: String,
     /// The scenario's file.
     pub(super) file: String,
+    /// Warnings of that file.
+    pub(super) warnings: Arc<[Problem]>,
     /// How its run was sampled, if it was.
     pub(super) sampled: Option<String>,
     /// The verdicts on its assertions.
@@ -127,6 +131,7 @@ pub(super) fn json(one: &Tested) -> Value {
     let mut out = json!({
         "scenario": one.title, "file": one.file, "passed": one.status() == ExitStatus::Success,
         "baseline": status, "why": why, "sampling": one.sampled,
+        "warnings": one.warnings.iter().map(warning_json).collect::<Vec<_>>(),
         "asserts": one.asserts.iter().map(assert_json).collect::<Vec<_>>(),
     });
     if let Against::Compared(comparison) = &one.against {
@@ -140,6 +145,14 @@ pub(super) fn json(one: &Tested) -> Value {
         });
     }
     out
+}
+
+fn warning_json(warning: &Problem) -> Value {
+    let place = warning.place.as_ref();
+    json!({
+        "file": place.map(|place| &place.file), "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column), "what": warning.what, "hint": warning.hint,
+    })
 }
 
 /// For build servers.
@@ -264,6 +277,7 @@ mod tests {
         let one = Tested {
             title: "outage".to_owned(),
             file: "scenarios/outage.toml".to_owned(),
+            warnings: Arc::from([]),
             sampled: None,
             asserts: Vec::new(),
             against: Against::Missing,
@@ -281,12 +295,17 @@ mod tests {
         let one = Tested {
             title: "outage".to_owned(),
             file: String::new(),
+            warnings: [Problem::new("it does nothing").hint("leave it out")].into(),
             sampled: Some("sampled in 3 windows of 1s every 10s".to_owned()),
             asserts: Vec::new(),
             against: Against::Compared(Comparison::default()),
         };
         assert_eq!(one.status(), ExitStatus::Success);
         assert_eq!(json(&one)["baseline"], "same");
+        // A warning is told, and changes nothing.
+        let warning = &json(&one)["warnings"][0];
+        assert_eq!((&warning["what"], &warning["line"]), (&json!("it does nothing"), &Value::Null));
+        assert_eq!(warning["hint"], "leave it out");
         // That it was sampled is said in all three formats.
         let how = one.sampled.clone().unwrap_or_default();
         assert_eq!(json(&one)["sampling"], how);

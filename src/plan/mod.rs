@@ -33,7 +33,7 @@ use client::Client;
 use parameter::Parameters;
 use reply::ReplyHeaders;
 use sampling::Sampling;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use timeline::TimelineEvent;
 use tls::Tls;
@@ -77,6 +77,8 @@ pub struct Plan {
     /// Worker threads of the proxies of workloads where they are not `proxy.workers`, at least 1
     /// (Envoy's `--concurrency`, Istio's `proxyConfig.concurrency`).
     pub proxy_workers: BTreeMap<WorkloadId, u32>,
+    /// Workloads whose apps give up the calls that they have in flight when their own client leaves.
+    pub cancelling: BTreeSet<WorkloadId>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -136,6 +138,9 @@ impl Plan {
         }
         if !self.proxy_workers.is_empty() {
             fold(&mut digest, &self.proxy_workers);
+        }
+        if !self.cancelling.is_empty() {
+            fold(&mut digest, &self.cancelling);
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

@@ -1,7 +1,8 @@
-//! The context of one loading: the sources read so far and what is wrong with them.
+//! The context of one loading: the sources read so far, what is wrong with them, and what does
+//! less than it looks like.
 //!
 //! Source: the house rule: all problems at once, each with a place and a hint.
-//! Left out: warnings; what is read and not simulated has no key.
+//! Left out: what is read and not simulated, which has no key.
 
 use super::Files;
 use super::document::{At, Node, Source};
@@ -46,6 +47,8 @@ pub(crate) struct Context<'f> {
     pub(crate) sources: Vec<Source>,
     /// What is wrong.
     pub(crate) faults: Vec<Fault>,
+    /// What a mesh takes, but hardly anybody means.
+    pub(crate) warnings: Vec<Fault>,
     /// Data files, so that each is read once.
     data: BTreeMap<String, Result<String, String>>,
 }
@@ -53,7 +56,13 @@ pub(crate) struct Context<'f> {
 impl<'f> Context<'f> {
     /// Nothing read yet.
     pub(crate) fn new(files: &'f dyn Files) -> Self {
-        Self { files, sources: Vec::new(), faults: Vec::new(), data: BTreeMap::new() }
+        Self {
+            files,
+            sources: Vec::new(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            data: BTreeMap::new(),
+        }
     }
 
     /// Adds a source and names it.
@@ -86,6 +95,18 @@ impl<'f> Context<'f> {
         }
     }
 
+    /// Notes a warning; members of a counted service share theirs.
+    pub(crate) fn warn(&mut self, warning: Fault) {
+        if self.warnings.len() < PROBLEMS_MAX && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Whether a place is in a `--set`.
+    pub(crate) fn is_set(&self, at: At) -> bool {
+        self.sources[at.source as usize].name == "--set"
+    }
+
     /// Forgets the faults that stand in a line with one of the syntax `errors`: they follow from it.
     pub(crate) fn forget_followers(&mut self, errors: &[At]) {
         let line = |at: &At| (at.source, self.sources[at.source as usize].line(at.start as usize));
@@ -112,7 +133,7 @@ impl<'f> Context<'f> {
     /// `file:line` of a stretch.
     pub(crate) fn file_and_line(&self, at: At) -> String {
         let source = &self.sources[at.source as usize];
-        if source.name == "--set" {
+        if self.is_set(at) {
             return format!("--set {}", source.text);
         }
         format!("{}:{}", source.name, source.line(at.start as usize))
@@ -134,7 +155,15 @@ impl<'f> Context<'f> {
 
     /// The faults as problems, in the order of the sources, the worst flood cut.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let mut faults = self.faults.clone();
+        self.told(self.faults.clone())
+    }
+
+    /// The warnings, in the same way.
+    pub(crate) fn warnings(&self) -> Vec<Problem> {
+        self.told(self.warnings.clone())
+    }
+
+    fn told(&self, mut faults: Vec<Fault>) -> Vec<Problem> {
         faults.sort();
         faults.dedup_by(|a, b| (a.at, &a.what) == (b.at, &b.what));
         let more = faults.len().saturating_sub(PROBLEMS_MAX);
@@ -212,7 +241,7 @@ pub(crate) fn known<'n>(
     }
     let all: Vec<_> = names.into_iter().take(NAMES_SHOWN + 1).collect();
     match all.len() {
-        0 => format!("there are no {plural}"),
+        0 => "there are none".to_owned(),
         count if count <= NAMES_SHOWN => format!("{plural}: {}", all.join(", ")),
         _ => format!("{plural}: {}, …", all[..NAMES_SHOWN].join(", ")),
     }

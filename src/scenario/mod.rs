@@ -52,6 +52,8 @@ pub struct Loaded {
     pub plan: Plan,
     /// Its variants, in the order of the file.
     pub variants: Vec<Plan>,
+    /// Policies that a mesh takes and that do nothing, or not what they look like.
+    pub warnings: Vec<Problem>,
     /// Every value with where it comes from.
     pub origins: Vec<Origin>,
     /// Every file that was read: path and text.
@@ -106,12 +108,13 @@ pub fn load(
     if !context.faults.is_empty() {
         return Err(context.problems());
     }
+    let warnings = context.warnings();
     let origins = origin::origins(&context, &document, &plan);
     let files = context.sources.iter().filter(|source| source.name != "--set");
     let mut sources: Vec<(String, String)> =
         files.map(|source| (source.name.clone(), source.text.clone())).collect();
     sources.extend(context.data_files().map(|(path, text)| (path.clone(), text.clone())));
-    Ok(Loaded { plan, variants, origins, sources })
+    Ok(Loaded { plan, variants, warnings, origins, sources })
 }
 
 /// The plans of the variants; of their faults those that the scenario itself does not have.
@@ -128,7 +131,7 @@ fn variants(context: &mut Context<'_>, document: &Node, heading: &Heading) -> Ve
         let (Some(name), Some(settings)) = (variant.text("name"), variant.get("set")) else {
             continue;
         };
-        let known = context.faults.clone();
+        let (known, warned) = (context.faults.clone(), context.warnings.len());
         let mut changed = document.clone();
         overrides::apply_variant(context, &mut changed, settings);
         if context.faults.len() == known.len() {
@@ -136,16 +139,24 @@ fn variants(context: &mut Context<'_>, document: &Node, heading: &Heading) -> Ve
             let heading = Heading { variant: Some(name.to_owned()), ..heading.clone() };
             plans.push(lower::lower(context, &changed, heading));
         }
-        let (first, new) = context.faults.split_at_mut(known.len());
-        for fault in new.iter_mut().filter(|fault| !first.contains(fault)) {
-            let within = settings.at.source == fault.at.source
-                && (settings.at.start..settings.at.end).contains(&fault.at.start);
-            if !within {
-                fault.what = format!("in the variant `{name}`: {}", fault.what);
-            }
+        for (list, old) in [(&mut context.faults, known.len()), (&mut context.warnings, warned)] {
+            name_variant(list, old, name, settings);
         }
     }
     plans
+}
+
+/// Faults after the `old` ones that stand elsewhere than in a variant's own settings say that they
+/// are its.
+fn name_variant(faults: &mut [Fault], old: usize, name: &str, settings: &Node) {
+    let (first, new) = faults.split_at_mut(old);
+    for fault in new.iter_mut().filter(|fault| !first.contains(fault)) {
+        let within = settings.at.source == fault.at.source
+            && (settings.at.start..settings.at.end).contains(&fault.at.start);
+        if !within {
+            fault.what = format!("in the variant `{name}`: {}", fault.what);
+        }
+    }
 }
 
 /// The path below the nearest folder called `scenarios`, else the file's name, without `.toml`.

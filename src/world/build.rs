@@ -69,6 +69,7 @@ impl<'p> World<'p> {
             proxied: BTreeMap::new(),
             left: BTreeMap::new(),
             keep_alive,
+            tied: BTreeMap::new(),
             sends,
             hedged: BTreeMap::new(),
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),

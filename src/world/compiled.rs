@@ -61,16 +61,23 @@ pub(crate) struct Compiled {
 /// A step of a program.
 pub(crate) enum CompiledStep {
     Work(Sampler),
-    /// A range of [`Compiled::calls`], and whether the caller keeps its worker.
-    Calls {
-        sites: Range<usize>,
-        holds_worker: bool,
-    },
+    Calls(CompiledCalls),
     /// The proxy sends the request on to this service; the class is the request's own.
     Forward {
         to: ServiceId,
         edge: u32,
     },
+}
+
+/// Calls that are made at once.
+#[derive(Clone)]
+pub(crate) struct CompiledCalls {
+    /// A range of [`Compiled::calls`].
+    pub sites: Range<usize>,
+    /// Whether the caller keeps its worker.
+    pub holds_worker: bool,
+    /// Whether they end when the caller's own client leaves.
+    pub is_tied: bool,
 }
 
 /// Where a request goes, and which edge counts it.
@@ -319,7 +326,8 @@ fn programs(
 ) -> (Vec<Vec<CompiledStep>>, Vec<CompiledCall>) {
     let universe = &plan.universe;
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
-    for workload in &universe.workloads {
+    for (workload, id) in universe.workloads.iter().zip(0..) {
+        let is_tied = plan.cancelling.contains(&WorkloadId(id));
         let mut edge_to = |to: ServiceId| {
             let name = universe.services[to.index()].name.clone();
             edges.number(workload.app.clone(), name, None)
@@ -337,10 +345,11 @@ fn programs(
             Step::Calls(calls) => {
                 let first = sites.len();
                 sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));
-                CompiledStep::Calls {
+                CompiledStep::Calls(CompiledCalls {
                     sites: first..sites.len(),
                     holds_worker: calls.iter().any(|call| call.holds_worker),
-                }
+                    is_tied,
+                })
             }
         };
         programs.push(workload.program.iter().map(&mut step).collect());

@@ -240,7 +240,7 @@ impl World<'_> {
     /// Every connection to a pod ends with it. Those that were being opened find out by
     /// themselves.
     pub(super) fn close_connections_to(&mut self, pod: u32) {
-        self.forget_sidecar(pod);
+        self.forget_processes(pod);
         for id in self.pods[pod as usize].serving.clone() {
             if self.connections[id].link == Link::Open {
                 self.close_connection(id);

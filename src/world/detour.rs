@@ -2,7 +2,7 @@
 //! and the books that a call and an attempt are taken off.
 //!
 //! Source: measured on Envoy 1.40 (families e03, e06); the rules stand with the methods.
-//! Left out: cancellation that reaches the app.
+//! Left out: what an app does when its client has left, which stands in `calls`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -93,6 +93,9 @@ impl World<'_> {
         let outcome = Outcome::failure(Details::ConnectionTermination);
         self.log_dropped(id, outcome);
         self.close_call(id);
+        if let Parent::Tied(visit, _) = call.parent {
+            return self.untie(visit, id);
+        }
         if matches!(
             call.parent,
             Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..) | Parent::Mirrored

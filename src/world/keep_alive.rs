@@ -167,7 +167,9 @@ impl World<'_> {
     }
 
     /// The processes of a pod have ended, and their connections with them.
-    pub(super) fn forget_sidecar(&mut self, pod: u32) {
+    pub(super) fn forget_processes(&mut self, pod: u32) {
         self.keep_alive.sidecars.remove(&pod);
+        let attempts = &self.attempts;
+        self.left.retain(|id, _| attempts.get(*id).is_some());
     }
 }

@@ -9,6 +9,7 @@ mod access;
 mod backlog;
 mod balance;
 mod build;
+mod calls;
 mod census;
 mod checks;
 mod client;
@@ -145,6 +146,7 @@ pub(crate) struct World<'p> {
     left: BTreeMap<Id<Attempt>, ClassId>,
     /// Connections that apps close when they are idle.
     keep_alive: keep_alive::KeepAlive,
+    tied: calls::Tied,
     /// Requests of clients that leave and send again.
     sends: sends::Sends,
     /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.

@@ -72,44 +72,57 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let is_there =
             matches!(attempt.phase, Phase::Sent | Phase::Inbound | Phase::Queued | Phase::Calling);
-        if !is_there || !self.compiled.forwards(attempt.workload) {
+        let is_proxy = self.compiled.forwards(attempt.workload);
+        let is_heard = is_proxy && is_there
+            || self.cancels_calls(attempt.workload)
+                && (is_there || attempt.phase == Phase::Working);
+        if !is_heard {
             return;
         }
+        let late = if is_proxy { Duration::ZERO } else { self.hears_later(attempt.pod) };
         if let Transit::Sent { path, .. } =
             self.transit(attempt.client, attempt.pod, 0, || 0, Duration::ZERO)
         {
             self.attempts[id].pending += 1;
-            if let Some(caller) = self.calls.get(attempt.call) {
+            if let Some(caller) = self.calls.get(attempt.call).filter(|_| is_proxy) {
                 self.left.insert(id, rule(self.plan, caller).onward(caller.class));
             }
             let draw = || attempt.key.draw(0, purpose::LINK_OUT);
-            self.over(path, Duration::ZERO, draw, Event::Leave(id.index()));
+            self.over(path, late, draw, Event::Leave(id.index()));
         }
     }
 
-    /// A proxy hears that the client of an attempt has left.
+    /// A proxy, or an app that passes it on, hears that the client of an attempt has left.
     pub(super) fn leave(&mut self, slot: u32) {
         let (id, attempt) = self.attempts.at_mut(slot).expect("an attempt with a pending event");
-        let (phase, pod) = (attempt.phase, attempt.pod);
+        let Attempt { phase, pod, workload, .. } = *attempt;
         if let Some(later) = self.thaws_at(pod, false) {
             self.queue.at(later, Event::Leave(slot).pack());
             return self.stale();
         }
-        let attempt = &mut self.attempts[id];
-        attempt.pending -= 1;
-        if matches!(phase, Phase::Sent | Phase::Inbound | Phase::Queued) {
-            attempt.call_failed = true;
-            return;
-        }
-        self.left.remove(&id);
-        let attempt = &self.attempts[id];
+        self.attempts[id].pending -= 1;
         match phase {
-            Phase::Calling => self.cancel_proxied(id),
-            Phase::Over if attempt.pending == 0 => {
+            Phase::Sent | Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling
+                if self.cancels_calls(workload) =>
+            {
+                self.app_left(id);
+            }
+            Phase::Sent | Phase::Inbound | Phase::Queued => {
+                self.attempts[id].call_failed = true;
+            }
+            Phase::Calling => {
+                self.left.remove(&id);
+                self.cancel_proxied(id);
+            }
+            Phase::Over if self.attempts[id].pending == 0 => {
+                self.left.remove(&id);
                 self.attempts.remove(id);
                 self.stale();
             }
-            _ => self.stale(),
+            _ => {
+                self.left.remove(&id);
+                self.stale();
+            }
         }
     }
 
@@ -125,11 +138,7 @@ impl World<'_> {
             let attempt = &self.attempts[id];
             self.upstreams[attempt.upstream as usize].policy.pool.protocol
         };
-        let details = match protocol {
-            Protocol::Http1 => Details::DownstreamDisconnect,
-            Protocol::Http2 => Details::DownstreamReset,
-        };
-        self.cancel_call(call, Outcome::failure(details));
+        self.cancel_call(call, cancelled(protocol));
     }
 
     /// Whether a call still waits for its proxy's worker.
@@ -268,4 +277,12 @@ impl World<'_> {
         }
         self.finish_attempt(id, &attempt, attempt.outcome, true);
     }
+}
+
+/// How a proxy sees a request whose client gives it up.
+pub(super) fn cancelled(protocol: Protocol) -> Outcome {
+    Outcome::failure(match protocol {
+        Protocol::Http1 => Details::DownstreamDisconnect,
+        Protocol::Http2 => Details::DownstreamReset,
+    })
 }

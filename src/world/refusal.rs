@@ -10,7 +10,7 @@ use crate::observe::run::{Partial, Run};
 use crate::plan::Plan;
 use crate::plan::tls::Tls;
 use crate::plan::universe::Universe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The run of a plan whose world would not fit: it ends before its begin, and shows nothing. Not
 /// even the digest of the plan is made, which takes time.
@@ -33,6 +33,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         proxy_workers: BTreeMap::new(),
         inbound_retries: 0,
         replies: Vec::new(),
+        cancelling: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         timeline: Vec::new(),

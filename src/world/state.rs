@@ -36,6 +36,8 @@ pub(crate) enum Parent {
     User(u32, u32),
     /// An attempt that an app works on; whether the app needs the answer.
     Visit(Id<Attempt>, bool),
+    /// The same, of an app that gives the call up when its own client leaves.
+    Tied(Id<Attempt>, bool),
     /// An attempt that a proxy sends on.
     Proxied(Id<Attempt>),
     /// A call that waits for its authorization; whether it passes if that cannot be had.
@@ -188,6 +190,8 @@ pub(crate) struct Attempt {
     pub present: bool,
     /// A call that it needed failed; of one that a proxy sends on: its client has left.
     pub call_failed: bool,
+    /// The app has heard that its client has left.
+    pub client_left: bool,
     /// The answer.
     pub outcome: Outcome,
     pub cause: Option<CauseId>,

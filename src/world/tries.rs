@@ -154,6 +154,10 @@ impl<'p> World<'p> {
                 self.user_thinks(source, user, Some(key));
             }
             Parent::Visit(visit, required) => self.call_ended(visit, required, outcome, cause),
+            Parent::Tied(visit, required) => {
+                self.untie(visit, id);
+                self.call_ended(visit, required, outcome, cause);
+            }
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
             Parent::Sent(_) | Parent::Mirrored | Parent::Unsimulated => {}

@@ -2,7 +2,7 @@
 //! A visit goes on when its client has given up.
 //!
 //! Source: the model page, apps; Envoy's inbound path.
-//! Left out: cancellation that reaches the app. Inbound retries stand in `inbound_retries`.
+//! Left out: calls, which stand in `calls`, and another try of the sidecar, in `inbound_retries`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
@@ -11,16 +11,14 @@ use super::client::purpose;
 use super::compiled::CompiledStep;
 use super::event::Event;
 use super::network::{Links, Transit};
-use super::state::{Attempt, NONE, Parent, Phase};
+use super::state::{Attempt, Phase};
 use crate::kernel::queue::Ticket;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Arrival;
 use crate::observe::recorder::Recorder;
-use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
-use std::ops::Range;
 
 impl World<'_> {
     /// The request reaches the endpoint's pod.
@@ -158,7 +156,7 @@ impl World<'_> {
     }
 
     /// Goes on with the program, where it stopped for calls.
-    fn go_on(&mut self, id: Id<Attempt>) {
+    pub(super) fn go_on(&mut self, id: Id<Attempt>) {
         self.advance(id);
     }
 
@@ -183,9 +181,9 @@ impl World<'_> {
                     }
                     return self.work(id, work);
                 }
-                Some(CompiledStep::Calls { sites, holds_worker }) if !attempt.call_failed => {
-                    let (sites, holds_worker) = (sites.clone(), *holds_worker);
-                    if !self.make_calls(id, sites, holds_worker) {
+                Some(CompiledStep::Calls(calls)) if !attempt.call_failed => {
+                    let calls = calls.clone();
+                    if !self.make_calls(id, calls) {
                         return;
                     }
                 }
@@ -214,60 +212,6 @@ impl World<'_> {
         } else {
             attempt.pending += 1;
             self.queue.after(work, Event::Worked(id.index()).pack());
-        }
-    }
-
-    /// Makes the calls of a step. Whether all have ended already.
-    #[inline(always)]
-    fn make_calls(&mut self, id: Id<Attempt>, sites: Range<usize>, holds_worker: bool) -> bool {
-        let attempt = &mut self.attempts[id];
-        let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
-        attempt.step += 1;
-        attempt.phase = Phase::Calling;
-        // One more than there are, so that a call that ends at once does not go on from here.
-        attempt.open_calls = 1;
-        for site in sites {
-            let call = self.compiled.calls[site];
-            let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
-            let certain = 1.0 <= call.probability;
-            if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
-                self.attempts[id].open_calls += 1;
-                let parent = Parent::Visit(id, call.required);
-                let child = key.child(call.index);
-                self.begin_call(child, parent, batch, pod, call.target);
-            }
-        }
-        let attempt = &mut self.attempts[id];
-        attempt.open_calls -= 1;
-        if attempt.open_calls == 0 {
-            return true;
-        }
-        if !holds_worker && attempt.holds_worker {
-            self.leave_station(id);
-        }
-        false
-    }
-
-    /// A call that the visit made has ended.
-    pub(super) fn call_ended(
-        &mut self,
-        id: Id<Attempt>,
-        required: bool,
-        outcome: Outcome,
-        cause: Option<CauseId>,
-    ) {
-        // The visit's pod may have crashed meanwhile.
-        let Some(attempt) = self.attempts.get_mut(id) else { return };
-        if attempt.phase != Phase::Calling {
-            return;
-        }
-        if required && !outcome.is_ok() {
-            attempt.call_failed = true;
-            attempt.cause = cause;
-        }
-        attempt.open_calls -= 1;
-        if attempt.open_calls == 0 {
-            self.go_on(id);
         }
     }
 

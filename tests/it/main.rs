@@ -6,6 +6,9 @@ mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
+/// Apps that end their calls when their client has left.
+#[cfg(feature = "native")]
+mod cancelling;
 /// What routes change of requests.
 #[cfg(feature = "native")]
 mod changes;
@@ -74,6 +77,10 @@ mod tidy;
 /// The simulator against what was measured on a real Envoy.
 #[cfg(feature = "native")]
 mod truth;
+
+/// What shipped scenarios warn of.
+#[cfg(feature = "native")]
+mod warnings;
 
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]

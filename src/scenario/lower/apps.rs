@@ -56,6 +56,16 @@ impl Lower<'_, '_, '_> {
         })
     }
 
+    /// Whether an app gives its calls up when its own client leaves.
+    pub(super) fn cancels_calls(&mut self, node: &Node) -> bool {
+        let Some(given) = node.get("cancels_calls") else { return false };
+        if node.list("calls").is_empty() {
+            let hint = "local work is not interrupted: the key is for workloads with `calls`";
+            self.report(given.at, "`cancels_calls` where no call is made", hint);
+        }
+        node.flag("cancels_calls").unwrap_or(false)
+    }
+
     /// The `behaviour` of a workload or an event; the usual one if there is none.
     pub(super) fn behaviour(&mut self, node: &Node) -> Behaviour {
         let Some(table) = node.get("behaviour") else { return Behaviour::default() };

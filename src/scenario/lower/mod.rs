@@ -28,6 +28,7 @@ mod services;
 mod subsets;
 mod timeline;
 mod traffic;
+mod warnings;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
@@ -44,7 +45,7 @@ use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
 use crate::plan::{Plan, Start};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rules are looked up once for each service and class of requests.
 const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
@@ -75,6 +76,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     drafts: Vec<Option<(ServiceId, &'d Node)>>,
     crowding: BTreeMap<WorkloadId, Duration>,
     proxy_workers: BTreeMap<WorkloadId, u32>,
+    cancelling: BTreeSet<WorkloadId>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
     replies: Vec<ReplyHeaders>,
@@ -103,6 +105,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         drafts: Vec::new(),
         crowding: BTreeMap::new(),
         proxy_workers: BTreeMap::new(),
+        cancelling: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         replies: Vec::new(),
@@ -128,6 +131,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let tls = lower.security();
     let assertions = lower.assertions();
     lower.limits();
+    lower.warnings();
     let sampling = lower.sampling(warmup);
     Plan {
         name: heading.name,
@@ -146,6 +150,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         tls,
         crowding: lower.crowding,
         proxy_workers: lower.proxy_workers,
+        cancelling: lower.cancelling,
         traffic: lower.traffic,
         clients: lower.clients,
         inbound_retries: inbound_retries(root),

@@ -105,9 +105,12 @@ impl<'d> Lower<'_, '_, 'd> {
                     placements += own.len();
                     let nodes =
                         if own.is_empty() { everywhere.clone() } else { NodeList(own.into()) };
+                    let number = WorkloadId(id(self.universe.workloads.len()));
                     if let Some(per_request) = self.time_per_request(node) {
-                        let id = WorkloadId(id(self.universe.workloads.len()));
-                        self.crowding.insert(id, per_request);
+                        self.crowding.insert(number, per_request);
+                    }
+                    if self.cancels_calls(node) {
+                        self.cancelling.insert(number);
                     }
                     if let Some(workers) = node.count("proxy_workers") {
                         let id = WorkloadId(id(self.universe.workloads.len()));

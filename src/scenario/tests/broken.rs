@@ -4,13 +4,16 @@
 //! example (`+` alone adds to its end, `$` is a `--set`), then `> ` what is said.
 //! `UPDATE=1` writes what is said now.
 
-use super::{NORMATIVE, Problem, files, load};
+use super::{Loaded, NORMATIVE, Problem, files, load};
 use std::fmt::Write as _;
+
+/// What is said of a file.
+pub(super) type Tell = fn(Result<Loaded, Vec<Problem>>) -> Vec<Problem>;
 
 const CASES: &str = include_str!("broken.txt");
 
 /// One case: its lines but what is said, and what is said.
-fn run(case: &str) -> (String, String) {
+fn run(case: &str, tell: Tell) -> (String, String) {
     let mut text = NORMATIVE.to_owned();
     let mut sets = Vec::new();
     let (mut old, mut new): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
@@ -36,11 +39,8 @@ fn run(case: &str) -> (String, String) {
         ("bad.csv", "ms\n1\nfast\n"),
         ("empty.csv", "ms\n"),
     ]);
-    let said = match load(&files, "s.toml", &sets, None) {
-        Ok(_) => "> nothing\n".to_owned(),
-        Err(problems) => problems.iter().map(show).collect(),
-    };
-    (kept, said)
+    let said: String = tell(load(&files, "s.toml", &sets, None)).iter().map(show).collect();
+    (kept, if said.is_empty() { "> nothing\n".to_owned() } else { said })
 }
 
 fn replace<'c>(text: &mut String, old: &mut Vec<&'c str>, new: &mut Vec<&'c str>) {
@@ -75,23 +75,28 @@ fn show(problem: &Problem) -> String {
     shown
 }
 
-#[test]
-fn each_mistake_is_said_where_it_is() {
+/// Every case of a file says what stands there.
+pub(super) fn check(name: &str, cases: &str, least: usize, tell: Tell) {
     let mut now = String::new();
     let mut count = 0;
-    for case in CASES.split("=== ").filter(|case| !case.trim().is_empty()) {
-        let (kept, said) = run(case);
+    for case in cases.split("=== ").filter(|case| !case.trim().is_empty()) {
+        let (kept, said) = run(case, tell);
         write!(now, "=== {}\n{said}\n", kept.trim_end()).expect("a string takes all");
         count += 1;
     }
-    assert!(40 <= count, "{count} cases");
+    assert!(least <= count, "{count} cases");
     if std::env::var_os("UPDATE").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario/tests/broken.txt");
-        std::fs::write(path, &now).expect("the cases are written");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario/tests/");
+        std::fs::write(format!("{folder}{name}"), &now).expect("the cases are written");
     } else {
-        for (now, then) in now.lines().zip(CASES.lines()) {
+        for (now, then) in now.lines().zip(cases.lines()) {
             assert_eq!(now, then);
         }
-        assert_eq!(now.trim_end(), CASES.trim_end());
+        assert_eq!(now.trim_end(), cases.trim_end());
     }
+}
+
+#[test]
+fn each_mistake_is_said_where_it_is() {
+    check("broken.txt", CASES, 40, |loaded| loaded.err().unwrap_or_default());
 }

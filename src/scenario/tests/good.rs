@@ -309,3 +309,13 @@ fn clients_and_crowded_apps_read_with_their_defaults() {
     assert_eq!(plan.clients.into_iter().collect::<Vec<_>>(), [(0, expected)]);
     assert_eq!(plan.crowding.into_iter().collect::<Vec<_>>(), [(WorkloadId(3), ms(1))]);
 }
+
+#[test]
+fn apps_that_cancel_their_calls_are_listed_and_others_are_as_ever() {
+    let with = |key: &str| NORMATIVE.replace("workers = 8", &format!("workers = 8\n{key}"));
+    let cancels = good(&with("cancels_calls = true")).plan;
+    assert_eq!(cancels.cancelling.iter().copied().collect::<Vec<_>>(), [WorkloadId(3)]);
+    let (asks_not, plain) = (good(&with("cancels_calls = false")).plan, good(NORMATIVE).plan);
+    assert_eq!(asks_not.digest(), plain.digest());
+    assert_ne!(cancels.digest(), plain.digest());
+}

@@ -5,6 +5,7 @@ mod fuzz;
 mod good;
 mod large;
 mod schema;
+mod warned;
 
 use super::{Files, Loaded, load};
 use crate::plan::problem::Problem;

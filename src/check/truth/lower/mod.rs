@@ -38,7 +38,7 @@ use crate::plan::universe::{
 };
 use crate::plan::{Plan, Start};
 use crate::vocabulary::outcome::Outcome;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One way over the loopback interface, with the kernel's and both event loops' part.
 const LINK: Duration = Duration::from_us(40);
@@ -155,6 +155,7 @@ pub fn lower(config: &Config) -> Lowering {
             .collect(),
         inbound_retries: 0,
         replies: Vec::new(),
+        cancelling: BTreeSet::new(),
         clients: load::clients(config),
         traffic,
         timeline,
@@ -227,7 +228,7 @@ impl Ids {
 
 /// Names in order with their ids.
 fn numbered<N: Ord, I>(names: impl Iterator<Item = N>, id: fn(u32) -> I) -> BTreeMap<N, I> {
-    let names: std::collections::BTreeSet<N> = names.collect();
+    let names: BTreeSet<N> = names.collect();
     names.into_iter().zip(0..).map(|(name, index)| (name, id(index))).collect()
 }
 

@@ -1,0 +1,295 @@
+//! Warnings: policies that a mesh accepts and that do nothing, or not what they look like.
+//!
+//! They are simulated as the mesh behaves. A warning stands at the key that would have to be another
+//! one; where the mesh's value holds, at the policy that takes it.
+//!
+//! Source: with each rule.
+//! Left out: policies to which the traffic at hand never comes, such as thresholds that too few
+//! answers reach; retries of which `[mesh]` alone speaks; what an event changes later, but for the
+//! number of pods.
+
+use super::super::document::{At, Entry, Node};
+use super::Lower;
+use super::action::percent;
+use crate::kernel::time::Duration;
+use crate::plan::outlier::OutlierForms;
+use crate::plan::policy::{ClusterPolicy, OutlierDetection, RetryLimit, RetryOn};
+use crate::plan::route::{Destination, RouteRule};
+use crate::plan::timeline::Action;
+use crate::plan::universe::{ClusterId, WorkloadId};
+use std::collections::BTreeSet;
+
+impl Lower<'_, '_, '_> {
+    /// Looks at all of it.
+    pub(super) fn warnings(&mut self) {
+        // Where something is wrong, warnings would not be told.
+        if !self.context.faults.is_empty() {
+            return;
+        }
+        for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
+            let rules = self.universe.routes[index].rules.clone();
+            let clusters: BTreeSet<ClusterId> = destinations(&rules).collect();
+            for cluster in &clusters {
+                self.ejections(table, *cluster);
+            }
+            if let Some(cluster) = clusters.first() {
+                let policy = self.universe.clusters[cluster.index()].policy.clone();
+                let has_retries = rules.iter().any(|rule| rule.retry.retries != 0);
+                self.breakers(table, &policy, has_retries);
+            }
+            let routes = table.list("route").iter().filter(|route| route.is_table());
+            // Without a route there is one rule, which is the service's.
+            let nodes = if rules.len() == 1 && table.list("route").is_empty() {
+                vec![table]
+            } else {
+                routes.collect()
+            };
+            for (rule, node) in rules.iter().zip(nodes).filter(|(rule, _)| rule.direct.is_none()) {
+                self.retries(rule, [table, node]);
+                self.timeouts(rule, [table, node]);
+                self.copies_to_itself(rule, node);
+            }
+        }
+    }
+
+    fn warn(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
+        self.context.warn(super::Fault::new(at, what).hint(hint));
+    }
+
+    // === outlier detection ===
+
+    fn ejections(&mut self, table: &Node, cluster: ClusterId) {
+        let Some(entry) = table.entry("outlier_detection") else { return };
+        let cluster = &self.universe.clusters[cluster.index()];
+        let Some(outlier) = cluster.policy.outlier.filter(ejects) else { return };
+        let whose = if cluster.name.contains('/') {
+            format!(" of `{}`", cluster.name)
+        } else {
+            String::new()
+        };
+        let endpoints: u32 = cluster.workloads.iter().map(|one| self.most_pods(*one)).sum();
+        let at = |key: &str| entry.node.entry(key).map_or(entry.at, |entry| entry.at);
+        self.share_of_ejections(at("max_ejection_share"), &outlier, (endpoints, &whose));
+        // Source: un-ejection on the interval's grid (measured, e05); Envoy's proto wants more than 0.
+        if outlier.base_ejection.is_zero() {
+            let hint = "Envoy refuses 0: give an endpoint the time that it needs to get well";
+            self.warn(at("base_ejection"), "an ejection ends with its interval", hint);
+        }
+        // Source: Istio's DestinationRule, `consecutiveGatewayErrors`.
+        let (gateway, all) = (outlier.consecutive_gateway, outlier.consecutive_5xx);
+        let is_met_first = 0 < all && all <= gateway;
+        if is_met_first && 1.0 <= outlier.forms.enforcing_consecutive_5xx {
+            let what = format!("{gateway} gateway errors in a row are never counted");
+            let hint = format!("they are 5xx as well, of which {all} in a row eject already");
+            self.warn(at("consecutive_gateway"), what, hint);
+        }
+        self.compared(&entry.node, &outlier.forms, (endpoints, &whose));
+    }
+
+    /// Source: measured (e05): a host is ejected if (ejected + 1) / hosts is within the share; the
+    /// default of 10 % ejects nobody of nine.
+    fn share_of_ejections(
+        &mut self,
+        at: At,
+        outlier: &OutlierDetection,
+        (endpoints, whose): (u32, &str),
+    ) {
+        let allowed = outlier.max_ejection_share * f64::from(endpoints);
+        if outlier.always_eject_one || endpoints == 0 || 1.0 <= allowed {
+            return;
+        }
+        let share = percent(outlier.max_ejection_share);
+        let (count, plural) = (endpoints, if endpoints == 1 { "" } else { "s" });
+        let enough = 100_u32.div_ceil(endpoints);
+        let what = format!("no endpoint is ever ejected: {share} of {count}{whose} are none");
+        let hint = format!(
+            "the share is rounded down; with {count} endpoint{plural} it takes \
+             `max_ejection_share = \"{enough}%\"`, or `always_eject_one = true`"
+        );
+        self.warn(at, what, hint);
+    }
+
+    /// Source: Envoy's `success_rate_minimum_hosts` and `failure_percentage_minimum_hosts`.
+    fn compared(&mut self, table: &Node, forms: &OutlierForms, (endpoints, whose): (u32, &str)) {
+        let success = forms.success_rate.map(|one| (one.minimum_hosts, one.enforcing));
+        let failure = forms.failure_percentage.map(|one| (one.minimum_hosts, one.enforcing));
+        for (key, form) in [("success_rate", success), ("failure_percentage", failure)] {
+            let (Some((least, enforcing)), Some(entry)) = (form, table.entry(key)) else {
+                continue;
+            };
+            if 0.0 < enforcing && endpoints < least {
+                let at = entry.node.entry("minimum_hosts").map_or(entry.at, |one| one.at);
+                let what = format!("`{key}` never ejects: it compares {least} endpoints or more");
+                let hint = format!("there are {endpoints}{whose}: set `minimum_hosts`");
+                self.warn(at, what, hint);
+            }
+        }
+    }
+
+    /// The most pods that a workload is to have.
+    fn most_pods(&self, id: WorkloadId) -> u32 {
+        let scaled = self.timeline.iter().filter_map(|event| match event.action {
+            Action::Scale { workload, replicas } if workload == id => Some(replicas),
+            _ => None,
+        });
+        scaled.fold(self.universe.workloads[id.index()].replicas, u32::max)
+    }
+
+    // === circuit breakers ===
+
+    fn breakers(&mut self, table: &Node, policy: &ClusterPolicy, has_retries: bool) {
+        let breaker = table.get("circuit_breaker");
+        let limit = |key: &str| breaker.and_then(|breaker| breaker.entry(key));
+        // Source: measured (e04): a request waits for its connection to open, whatever the pool.
+        if let Some(entry) = limit("max_pending").filter(|_| policy.breaker.max_pending == 0) {
+            let hint = "each waits until its connection is open, and none may wait: at least 1";
+            self.warn(entry.at, "no request is ever served", hint);
+        }
+        let budget = table.get("retries").and_then(|retries| retries.entry("budget"));
+        let (Some(budget), RetryLimit::Budget { share, min_concurrency }) =
+            (budget, policy.breaker.retries)
+        else {
+            return;
+        };
+        // Source: Envoy's CircuitBreakers.Thresholds: a budget overrides `max_retries`.
+        if let Some(entry) = limit("max_retries") {
+            let hint = "the budget holds in its place: leave one of the two out";
+            self.warn(entry.at, "`max_retries` does nothing beside a budget", hint);
+        }
+        // Source: measured (e04): max(min_retry_concurrency, share of active requests, rounded down).
+        if has_retries && min_concurrency == 0 {
+            let at = budget.node.entry("min_concurrency").map_or(budget.at, |entry| entry.at);
+            let what = if share <= 0.0 {
+                "no request is ever tried again".to_owned()
+            } else {
+                let least = (1.0 / share).ceil();
+                format!("with fewer than {least} requests at once none is tried again")
+            };
+            let of = percent(share);
+            let hint = format!(
+                "{of} of the requests, rounded down, may be retries, and `min_concurrency` always"
+            );
+            self.warn(at, what, hint);
+        }
+    }
+
+    // === retries ===
+
+    fn retries(&mut self, rule: &RouteRule, tables: [&Node; 2]) {
+        let policy = &rule.retry;
+        let given = |key: &str| in_retries(tables, key);
+        // Source: Istio's `retry.ConvertPolicy`: without attempts there is no policy.
+        if policy.retries == 0 {
+            // A variant without retries need not take their conditions away.
+            let is_turned_off = given("attempts").is_some_and(|one| self.is_setting(one.at));
+            for key in ["on", "statuses", "budget"] {
+                if let Some(entry) = given(key).filter(|_| !is_turned_off) {
+                    let what = format!("`{key}` does nothing where no request is tried again");
+                    self.warn(entry.at, what, "`attempts` is 0");
+                }
+            }
+            return;
+        }
+        // Source: Envoy's `retriable_status_codes`, which is read with its condition only.
+        let has = |condition| policy.on.has(condition);
+        if let Some(entry) = given("statuses")
+            && !has(RetryOn::RETRIABLE_STATUS_CODES)
+        {
+            let hint = format!("add retriable-status-codes to `on`, which is \"{}\"", policy.on);
+            self.warn(entry.at, "`statuses` are not looked at", hint);
+        }
+        // Source: Envoy's x-envoy-retry-grpc-on: these are statuses of gRPC.
+        let of_grpc = RetryOn::UNAVAILABLE.with(RetryOn::CANCELLED);
+        if let Some(entry) = given("on")
+            && policy.on.0 & !of_grpc.0 == 0
+            && policy.on != RetryOn::default()
+        {
+            let hint = "these are statuses of gRPC; HTTP has 5xx, gateway-error, reset and others";
+            self.warn(entry.at, "no request over HTTP is tried again", hint);
+        }
+        // Source: measured (e03): a per-try timeout is retried as 5xx, gateway error or reset.
+        let sees_timeouts =
+            [RetryOn::FIVE_XX, RetryOn::GATEWAY_ERROR, RetryOn::RESET].into_iter().any(has);
+        if let Some(entry) = given("per_try_timeout")
+            && !policy.per_try_timeout.is_zero()
+            && !sees_timeouts
+            && !policy.hedges
+        {
+            let hint = "`on` has none of 5xx, gateway-error and reset, which retry it";
+            self.warn(entry.at, "a try that times out is not tried again", hint);
+        }
+    }
+
+    /// Source: Envoy's `FilterUtility::finalTimeout`; the route's timeout covers all tries.
+    fn timeouts(&mut self, rule: &RouteRule, tables: [&Node; 2]) {
+        let (whole, one, retries) = (rule.timeout, rule.retry.per_try_timeout, rule.retry.retries);
+        let Some(per_try) = in_retries(tables, "per_try_timeout") else { return };
+        if whole.is_zero() || one.is_zero() {
+            return;
+        }
+        if whole <= one {
+            let what = "this timeout of a try never comes";
+            let hint = format!("that of the request with all of its tries is {whole}");
+            return self.warn(per_try.at, what, hint);
+        }
+        // A retry begins after those before it, if these time out; back-offs come on top.
+        let begin = (1..=u64::from(retries)).filter(|n| one.scale(*n as f64) < whole).count();
+        if begin < retries as usize && !rule.retry.hedges {
+            let at = in_retries(tables, "attempts").map_or(per_try.at, |entry| entry.at);
+            let what = format!("where tries time out, {begin} of {retries} retries begin in time");
+            let all: Duration = one.scale(f64::from(retries) + 1.0);
+            let hint = format!("all tries of {one} take {all}, and the request has {whole}");
+            self.warn(at, what, hint);
+        }
+    }
+
+    /// Source: Envoy's `request_mirror_policies`: a copy goes to its cluster, whichever it is.
+    fn copies_to_itself(&mut self, rule: &RouteRule, route: &Node) {
+        let Some(to) = route.get("mirror").and_then(|mirror| mirror.entry("to")) else { return };
+        let goes_to = |cluster: ClusterId| &self.universe.clusters[cluster.index()].name;
+        let mut names = destinations(std::slice::from_ref(rule)).map(goes_to);
+        let is_same = |name: &String| {
+            let text = to.node.as_text().unwrap_or_default();
+            name == text || name.split_once('/').is_some_and(|(service, _)| service == text)
+        };
+        if names.any(is_same) {
+            let hint = "its endpoints answer the copies as well, for nobody: name another one";
+            self.warn(to.node.at, "copies go where the requests go", hint);
+        }
+    }
+
+    /// Whether a place is one of a `--set`, or of the settings of a variant.
+    fn is_setting(&self, at: At) -> bool {
+        let is_within = |entry: &Entry| {
+            entry.at.source == at.source && (entry.at.start..entry.node.at.end).contains(&at.start)
+        };
+        let mut settings = self.root.list("variant").iter().filter_map(|one| one.get("set"));
+        self.context.is_set(at) || settings.any(|set| set.entries().iter().any(is_within))
+    }
+}
+
+/// Whether anything that is detected may eject.
+fn ejects(outlier: &OutlierDetection) -> bool {
+    let forms = &outlier.forms;
+    0 < outlier.consecutive_5xx && 0.0 < forms.enforcing_consecutive_5xx
+        || 0 < outlier.consecutive_gateway && 0.0 < forms.enforcing_consecutive_gateway
+        || forms.split_local_origin
+            && 0 < forms.consecutive_local_origin
+            && 0.0 < forms.enforcing_consecutive_local_origin
+        || forms.success_rate.is_some_and(|one| 0.0 < one.enforcing)
+        || forms.failure_percentage.is_some_and(|one| 0.0 < one.enforcing)
+}
+
+/// The clusters that rules lead to.
+fn destinations(rules: &[RouteRule]) -> impl Iterator<Item = ClusterId> {
+    let rules = rules.iter().filter(|rule| rule.direct.is_none());
+    rules.flat_map(|rule| &rule.split).filter_map(|(destination, _)| match destination {
+        Destination::Cluster(cluster) => Some(*cluster),
+        Destination::Missing(_) => None,
+    })
+}
+
+/// A key of the retries of a route, else of its service.
+fn in_retries<'n>([service, route]: [&'n Node; 2], key: &str) -> Option<&'n Entry> {
+    [route, service].into_iter().find_map(|table| table.get("retries")?.entry(key))
+}

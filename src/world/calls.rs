@@ -1,0 +1,152 @@
+//! The calls that an app makes for a request, and their end with it.
+//!
+//! Most apps work on when their client has left. One that passes cancellation on (`cancels_calls`) hears
+//! of it a link's delay later, and its proxy's loopback after that: calls in flight end at once as their
+//! proxy sees it, 0 DC over HTTP/1.1 and 0 DR over HTTP/2, and are not tried again; later ones are
+//! not made. A call that was required ends the program. Local work is not interrupted, nor does who
+//! waits for a worker leave the queue: what such a framework cancels is a context, at which work looks
+//! only where it waits for somebody else.
+//!
+//! Source: Go's `net/http`: `Request.Context` is done when the client's connection closes or its HTTP/2
+//! stream is reset, and a call with this context ends then; what proxies log is measured on Envoy 1.40
+//! (families e06, e10).
+//! Left out: the proxies' work for a reset; an app that looks at its context in the middle of its work.
+
+#![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
+
+use super::World;
+use super::client::purpose;
+use super::compiled::CompiledCalls;
+use super::event::Event;
+use super::proxied::cancelled;
+use super::state::{Attempt, Call, NONE, Parent, Phase};
+use crate::kernel::slab::Id;
+use crate::kernel::stream::uniform;
+use crate::kernel::time::Duration;
+use crate::plan::universe::WorkloadId;
+use crate::vocabulary::cause::CauseId;
+use crate::vocabulary::outcome::Outcome;
+use std::collections::BTreeMap;
+
+/// Calls in flight that end with the visit that makes them.
+pub(crate) type Tied = BTreeMap<Id<Attempt>, Vec<Id<Call>>>;
+
+impl World<'_> {
+    /// Makes the calls of a step. Whether all have ended already.
+    #[inline(always)]
+    pub(super) fn make_calls(&mut self, id: Id<Attempt>, calls: CompiledCalls) -> bool {
+        let CompiledCalls { sites, holds_worker, is_tied } = calls;
+        let attempt = &mut self.attempts[id];
+        let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
+        attempt.step += 1;
+        attempt.phase = Phase::Calling;
+        // One more than there are, so that a call that ends at once does not go on from here.
+        attempt.open_calls = 1;
+        for site in sites {
+            let call = self.compiled.calls[site];
+            let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
+            let certain = 1.0 <= call.probability;
+            if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
+                let parent = if is_tied {
+                    let Some(parent) = self.tie(id, call.required) else { continue };
+                    parent
+                } else {
+                    Parent::Visit(id, call.required)
+                };
+                self.attempts[id].open_calls += 1;
+                let child = key.child(call.index);
+                self.begin_call(child, parent, batch, pod, call.target);
+            }
+        }
+        let attempt = &mut self.attempts[id];
+        attempt.open_calls -= 1;
+        if attempt.open_calls == 0 {
+            return true;
+        }
+        if !holds_worker && attempt.holds_worker {
+            self.leave_station(id);
+        }
+        false
+    }
+
+    /// A call that the visit made has ended.
+    pub(super) fn call_ended(
+        &mut self,
+        id: Id<Attempt>,
+        required: bool,
+        outcome: Outcome,
+        cause: Option<CauseId>,
+    ) {
+        // The visit's pod may have crashed meanwhile.
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
+        if attempt.phase != Phase::Calling {
+            return;
+        }
+        if required && !outcome.is_ok() {
+            attempt.call_failed = true;
+            attempt.cause = cause;
+        }
+        attempt.open_calls -= 1;
+        if attempt.open_calls == 0 {
+            self.go_on(id);
+        }
+    }
+
+    // === calls that end with their request ===
+
+    /// The next call ends with the visit; none if the visit's client has left already, so that the
+    /// call fails before it is made.
+    #[cold]
+    fn tie(&mut self, id: Id<Attempt>, required: bool) -> Option<Parent> {
+        let attempt = &mut self.attempts[id];
+        if attempt.client_left {
+            attempt.call_failed |= required;
+            return None;
+        }
+        let call = self.calls.next_id();
+        self.tied.entry(id).or_default().push(call);
+        Some(Parent::Tied(id, required))
+    }
+
+    /// A call that would have ended with its visit is over.
+    #[cold]
+    pub(super) fn untie(&mut self, id: Id<Attempt>, call: Id<Call>) {
+        if let Some(calls) = self.tied.get_mut(&id) {
+            calls.retain(|one| *one != call);
+            if calls.is_empty() {
+                self.tied.remove(&id);
+            }
+        }
+    }
+
+    /// Whether an app passes cancellation on.
+    pub(super) fn cancels_calls(&self, workload: WorkloadId) -> bool {
+        self.plan.cancelling.contains(&workload)
+    }
+
+    /// An app hears that the client of a request has left.
+    pub(super) fn app_left(&mut self, id: Id<Attempt>) {
+        let attempt = self.attempts[id];
+        if let Some(later) = self.thaws_at(attempt.pod, false) {
+            self.attempts[id].pending += 1;
+            self.queue.at(later, Event::Leave(id.index()).pack());
+            return self.stale();
+        }
+        self.attempts[id].client_left = true;
+        let in_flight = self.tied.remove(&id).unwrap_or_default();
+        for call in in_flight {
+            let service = self.calls[call].service;
+            let protocol = self.plan.universe.services[service.index()].protocol;
+            self.cancel_call(call, cancelled(protocol));
+        }
+    }
+
+    /// How much longer than its proxy an app takes to hear of a client that has left.
+    pub(super) fn hears_later(&self, pod: u32) -> Duration {
+        if self.pods[pod as usize].is_meshed {
+            self.plan.parameters.proxy.loopback
+        } else {
+            Duration::ZERO
+        }
+    }
+}

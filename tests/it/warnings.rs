@@ -1,0 +1,60 @@
+//! Scenarios that ship warn of nothing, but for those that show what a warning is about.
+//!
+//! Source: house rule; the rules themselves are tested in `src/scenario/tests/warned.txt`.
+
+use crate::tree::{files_of, none, read, root};
+use meshsim::scenario::{self, Files};
+use std::collections::BTreeMap;
+
+/// The files of this repository, by their paths from its root.
+struct Tree;
+
+impl Files for Tree {
+    fn read(&self, path: &str) -> Result<String, String> {
+        std::fs::read_to_string(root().join(path)).map_err(|error| error.to_string())
+    }
+}
+
+/// Scenarios that show a policy which does nothing, and of what they warn.
+const MEANT: &[(&str, &[&str])] = &[(
+    "scenarios/outlier-that-never-ejects.toml",
+    &["no endpoint is ever ejected: 10 % of 3 are none"],
+)];
+
+#[test]
+fn scenarios_that_ship_warn_of_nothing_that_they_do_not_show() {
+    let meant: BTreeMap<&str, &[&str]> = MEANT.iter().copied().collect();
+    let mut findings = Vec::new();
+    for path in files_of("scenarios", ".toml") {
+        if read(&path).starts_with("# base:") {
+            continue;
+        }
+        let loaded = scenario::load(&Tree, &path, &[], None).expect("a shipped scenario");
+        let said: Vec<&str> = loaded.warnings.iter().map(|one| one.what.as_str()).collect();
+        let expected = meant.get(path.as_str()).copied().unwrap_or_default();
+        if said != expected {
+            let told = loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
+            findings.push(format!("{path}: {}", told.join("\n")));
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn templates_warn_of_nothing() {
+    for (name, _) in scenario::TEMPLATES {
+        let text = scenario::template(name).expect("a template that is listed");
+        let loaded = scenario::load(&Only(text), "t.toml", &[], None).expect("a template");
+        let told: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert!(told.is_empty(), "{name}: {told:?}");
+    }
+}
+
+/// A file by itself.
+struct Only<'t>(&'t str);
+
+impl Files for Only<'_> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        if path == "t.toml" { Ok(self.0.to_owned()) } else { Err("no such file".to_owned()) }
+    }
+}
