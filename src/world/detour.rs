@@ -95,7 +95,11 @@ impl World<'_> {
         self.close_call(id);
         if matches!(
             call.parent,
-            Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..) | Parent::Mirrored
+            Parent::Visit(..)
+                | Parent::Proxied(_)
+                | Parent::Authorization(..)
+                | Parent::Mirrored
+                | Parent::Unsimulated
         ) {
             // Nobody inside is left to be told.
             return;
