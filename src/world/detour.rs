@@ -98,7 +98,11 @@ impl World<'_> {
         }
         if matches!(
             call.parent,
-            Parent::Visit(..) | Parent::Proxied(_) | Parent::Authorization(..) | Parent::Mirrored
+            Parent::Visit(..)
+                | Parent::Proxied(_)
+                | Parent::Authorization(..)
+                | Parent::Mirrored
+                | Parent::Unsimulated
         ) {
             // Nobody inside is left to be told.
             return;

@@ -75,7 +75,9 @@ impl<'p> World<'p> {
         if self.compiled.has.reply_headers { self.answer_headers(workload, outcome) } else { None }
     }
 
-    /// Backs off for another try; or how the call ends.
+    /// Backs off for another try; or how the call ends. Most calls end well and never come here.
+    #[cold]
+    #[inline(never)]
     fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
         let call = &self.calls[id];
         let (outcome, tries, index) = (call.outcome, u32::from(call.tries), call.upstream);

@@ -161,6 +161,7 @@ impl Author {
         self.has_mesh = !self.chance(0.2);
         let profile = if self.has_mesh { *self.pick(&profiles) } else { "none" };
         self.line(&format!("profile = \"{profile}\""));
+        self.maybe(0.3, "inbound_retries", &["1", "2", "5"]);
         self.parameters();
     }
 
@@ -236,6 +237,15 @@ impl Author {
         self.maybe(0.4, "timeout", &["\"10ms\"", "\"100ms\"", "\"1s\"", "\"5ms\""]);
         self.balancing();
         self.maybe(0.3, "panic_threshold", &["\"50%\"", "\"100%\""]);
+        // Weights lead to `v9` now and then: one workload, or none.
+        self.maybe(
+            0.2,
+            "subsets",
+            &[
+                "[{ name = \"v9\", labels = { version = \"v0\" } }]",
+                "[{ name = \"v9\", labels = { track = \"none\" } }]",
+            ],
+        );
         self.maybe(0.5, "retries", &[
             "{ attempts = 0 }",
             "{ attempts = 1, on = [\"5xx\"] }",
@@ -246,6 +256,8 @@ impl Author {
             "{ attempts = 2, on = [\"retriable-status-codes\"], statuses = [503, 500] }",
             "{ attempts = 3, on = [\"5xx\"], per_try_timeout = \"2ms\", hedge_on_per_try_timeout = true }",
             "{ attempts = 9, on = [\"5xx\", \"reset\"], per_try_timeout = \"4ms\", backoff_base = \"1ms\", hedge_on_per_try_timeout = true }",
+            "{ attempts = 3, on = [\"retriable-headers\", \"unavailable\"], retriable_headers = [{ name = \"retry-after\" }], previous_priorities = 1 }",
+            "{ attempts = 6, on = [\"5xx\", \"internal\"], rate_limited_backoff = { reset_headers = [{ name = \"retry-after\" }] }, previous_priorities = 2, per_try_timeout = \"3ms\", hedge_on_per_try_timeout = true }",
         ]);
         self.maybe(
             0.3,
@@ -347,6 +359,12 @@ impl Author {
         let weights = self.weights(service);
         self.line(&format!("[[service.route]]\nname = \"rest\"\nweights = {weights}"));
         self.maybe(0.2, "match", &["{ prefix = \"/b\" }"]);
+        self.maybe(
+            0.2,
+            "rewrite",
+            &["{ path = \"/c\" }", "{ regex = \"/b|/a\", substitution = \"/\" }"],
+        );
+        self.maybe(0.2, "headers", &["{ remove = [\"x-user\"], set = { x-tenant = \"t\" } }"]);
         // Calls go to later services: copies to the last one make no circle.
         let last = self.services.len() - 1;
         let mirror = format!("{{ to = \"s{last}\", share = \"30%\" }}");
@@ -371,7 +389,17 @@ impl Author {
             "{ exponential = \"100ms\" }",
         ]);
         self.line(&format!("time = {time}"));
-        self.maybe(0.3, "errors", &["\"30%\"", "{ share = 0.5, status = 503 }", "\"100%\""]);
+        self.maybe(
+            0.3,
+            "errors",
+            &[
+                "\"30%\"",
+                "{ share = 0.5, status = 503 }",
+                "\"100%\"",
+                "{ share = 0.5, status = 503, response_headers = { retry-after = \"1\" } }",
+                "{ share = 0.3, status = 200, response_headers = { grpc-status = \"14\" } }",
+            ],
+        );
         self.maybe(0.3, "start_time", &["{ exponential = \"300ms\" }", "\"1s\""]);
         self.maybe(
             0.3,
