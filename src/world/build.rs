@@ -35,7 +35,7 @@ use crate::observe::recorder::Recorder;
 use crate::plan::universe::{ClusterId, WorkloadId};
 use crate::plan::{Plan, Start};
 use crate::vocabulary::cause::Causes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl<'p> World<'p> {
     /// The world of a plan at time zero.
@@ -70,6 +70,7 @@ impl<'p> World<'p> {
             left: BTreeMap::new(),
             keep_alive,
             tied: BTreeMap::new(),
+            left: BTreeSet::new(),
             sends,
             hedged: BTreeMap::new(),
             has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),

@@ -16,7 +16,6 @@
 
 use super::World;
 use super::client::purpose;
-use super::compiled::CompiledCalls;
 use super::event::Event;
 use super::proxied::cancelled;
 use super::state::{Attempt, Call, NONE, Parent, Phase};
@@ -27,6 +26,7 @@ use crate::plan::universe::WorkloadId;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::Outcome;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Calls in flight that end with the visit that makes them.
 pub(crate) type Tied = BTreeMap<Id<Attempt>, Vec<Id<Call>>>;
@@ -34,8 +34,12 @@ pub(crate) type Tied = BTreeMap<Id<Attempt>, Vec<Id<Call>>>;
 impl World<'_> {
     /// Makes the calls of a step. Whether all have ended already.
     #[inline(always)]
-    pub(super) fn make_calls(&mut self, id: Id<Attempt>, calls: CompiledCalls) -> bool {
-        let CompiledCalls { sites, holds_worker, is_tied } = calls;
+    pub(super) fn make_calls(
+        &mut self,
+        id: Id<Attempt>,
+        sites: Range<usize>,
+        holds_worker: bool,
+    ) -> bool {
         let attempt = &mut self.attempts[id];
         let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
         attempt.step += 1;
@@ -47,13 +51,8 @@ impl World<'_> {
             let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
             let certain = 1.0 <= call.probability;
             if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
-                let parent = if is_tied {
-                    let Some(parent) = self.tie(id, call.required) else { continue };
-                    parent
-                } else {
-                    Parent::Visit(id, call.required)
-                };
                 self.attempts[id].open_calls += 1;
+                let parent = Parent::Visit(id, call.required);
                 let child = key.child(call.index);
                 self.begin_call(child, parent, batch, pod, call.target);
             }
@@ -94,18 +93,48 @@ impl World<'_> {
 
     // === calls that end with their request ===
 
-    /// The next call ends with the visit; none if the visit's client has left already, so that the
-    /// call fails before it is made.
+    /// Makes the calls of a step that end with the visit, as [`Self::make_calls`] does. If the visit's
+    /// client has left already, they fail before they are made.
     #[cold]
-    fn tie(&mut self, id: Id<Attempt>, required: bool) -> Option<Parent> {
+    #[inline(never)]
+    pub(super) fn make_tied_calls(
+        &mut self,
+        id: Id<Attempt>,
+        sites: Range<usize>,
+        holds_worker: bool,
+    ) -> bool {
+        let has_left = self.left.contains(&id);
         let attempt = &mut self.attempts[id];
-        if attempt.client_left {
-            attempt.call_failed |= required;
-            return None;
+        let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
+        attempt.step += 1;
+        attempt.phase = Phase::Calling;
+        attempt.open_calls = 1;
+        for site in sites {
+            let call = self.compiled.calls[site];
+            let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
+            let certain = 1.0 <= call.probability;
+            if !certain && call.probability <= uniform(key.draw(0, purpose::CALL + call.index)) {
+                continue;
+            }
+            let attempt = &mut self.attempts[id];
+            if has_left {
+                attempt.call_failed |= call.required;
+                continue;
+            }
+            attempt.open_calls += 1;
+            self.tied.entry(id).or_default().push(self.calls.next_id());
+            let parent = Parent::Tied(id, call.required);
+            self.begin_call(key.child(call.index), parent, batch, pod, call.target);
         }
-        let call = self.calls.next_id();
-        self.tied.entry(id).or_default().push(call);
-        Some(Parent::Tied(id, required))
+        let attempt = &mut self.attempts[id];
+        attempt.open_calls -= 1;
+        if attempt.open_calls == 0 {
+            return true;
+        }
+        if !holds_worker && attempt.holds_worker {
+            self.leave_station(id);
+        }
+        false
     }
 
     /// A call that would have ended with its visit is over.
@@ -132,13 +161,31 @@ impl World<'_> {
             self.queue.at(later, Event::Leave(id.index()).pack());
             return self.stale();
         }
-        self.attempts[id].client_left = true;
+        self.left.insert(id);
         let in_flight = self.tied.remove(&id).unwrap_or_default();
         for call in in_flight {
             let service = self.calls[call].service;
             let protocol = self.plan.universe.services[service.index()].protocol;
             self.cancel_call(call, cancelled(protocol));
         }
+    }
+
+    /// An attempt whose client has left is over.
+    #[cold]
+    pub(super) fn close_left(&mut self, id: Id<Attempt>) {
+        self.left.remove(&id);
+        self.close_attempt(id);
+    }
+
+    /// What is remembered is of visits and calls that are there.
+    pub(super) fn audit_tied(&self) {
+        let is_there = |id: &Id<Attempt>| {
+            self.attempts.get(*id).is_some_and(|attempt| attempt.phase != Phase::Over)
+        };
+        assert!(self.left.iter().all(is_there), "a visit is over, and its client's leaving is not");
+        let mut calls = self.tied.values().flatten();
+        let is_open = |id: &Id<Call>| self.calls.get(*id).is_some_and(|call| !call.is_over);
+        assert!(calls.all(is_open), "a call is over, and would be ended with its visit");
     }
 
     /// How much longer than its proxy an app takes to hear of a client that has left.

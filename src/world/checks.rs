@@ -327,7 +327,9 @@ impl<'p> World<'p> {
                 let step = u16::try_from(n).unwrap_or(u16::MAX);
                 sum + if state.is_disturbed { state.disturbed(work, step, 1) } else { work }
             }
-            CompiledStep::Calls(_) | CompiledStep::Forward { .. } => sum,
+            CompiledStep::Calls { .. }
+            | CompiledStep::TiedCalls { .. }
+            | CompiledStep::Forward { .. } => sum,
         })
     }
 

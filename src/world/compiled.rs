@@ -61,23 +61,21 @@ pub(crate) struct Compiled {
 /// A step of a program.
 pub(crate) enum CompiledStep {
     Work(Sampler),
-    Calls(CompiledCalls),
+    /// A range of [`Compiled::calls`], and whether the caller keeps its worker.
+    Calls {
+        sites: Range<usize>,
+        holds_worker: bool,
+    },
+    /// The same, of calls that end when the caller's own client leaves.
+    TiedCalls {
+        sites: Range<usize>,
+        holds_worker: bool,
+    },
     /// The proxy sends the request on to this service; the class is the request's own.
     Forward {
         to: ServiceId,
         edge: u32,
     },
-}
-
-/// Calls that are made at once.
-#[derive(Clone)]
-pub(crate) struct CompiledCalls {
-    /// A range of [`Compiled::calls`].
-    pub sites: Range<usize>,
-    /// Whether the caller keeps its worker.
-    pub holds_worker: bool,
-    /// Whether they end when the caller's own client leaves.
-    pub is_tied: bool,
 }
 
 /// Where a request goes, and which edge counts it.
@@ -345,11 +343,13 @@ fn programs(
             Step::Calls(calls) => {
                 let first = sites.len();
                 sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));
-                CompiledStep::Calls(CompiledCalls {
-                    sites: first..sites.len(),
-                    holds_worker: calls.iter().any(|call| call.holds_worker),
-                    is_tied,
-                })
+                let holds_worker = calls.iter().any(|call| call.holds_worker);
+                let sites = first..sites.len();
+                if is_tied {
+                    CompiledStep::TiedCalls { sites, holds_worker }
+                } else {
+                    CompiledStep::Calls { sites, holds_worker }
+                }
             }
         };
         programs.push(workload.program.iter().map(&mut step).collect());

@@ -46,7 +46,7 @@ impl World<'_> {
     pub(super) fn reset(&mut self, slot: u32) {
         let Some((id, attempt)) = self.live_attempt(slot, Phase::Broken) else { return };
         if self.calls.get(attempt.call).is_none() {
-            return self.close_attempt(id);
+            return self.close_left(id);
         }
         let outcome = Outcome::failure(Details::ConnectionTermination);
         // The others on this connection learn it by events of their own.
@@ -291,7 +291,7 @@ impl World<'_> {
     pub(super) fn break_attempt(&mut self, id: Id<Attempt>) {
         let attempt = self.attempts[id];
         if attempt.call.is_none() {
-            return self.close_attempt(id);
+            return self.close_left(id);
         }
         let client = attempt.client;
         let cause = self.pod_cause(attempt.pod);
@@ -313,7 +313,7 @@ impl World<'_> {
         let cause = self.nodes.cause;
         let attempt = &mut self.attempts[id];
         if attempt.call.is_none() {
-            return self.close_attempt(id);
+            return self.close_left(id);
         }
         attempt.phase = Phase::Broken;
         attempt.cause = attempt.cause.or(cause);

@@ -11,7 +11,7 @@
 
 use super::World;
 use super::client::purpose;
-use super::compiled::{CompiledCall, CompiledCalls, CompiledStep};
+use super::compiled::{CompiledCall, CompiledStep};
 use super::event::Event;
 use super::pick::make_host;
 use super::sampling::Sampling;
@@ -77,7 +77,9 @@ impl World<'_> {
         let mut rare = Vec::new();
         for (workload, index) in plan.universe.workloads.iter().zip(0..) {
             let sites = self.compiled.programs[index as usize].iter().filter_map(|step| {
-                if let CompiledStep::Calls(CompiledCalls { sites, .. }) = step {
+                if let CompiledStep::Calls { sites, .. } | CompiledStep::TiedCalls { sites, .. } =
+                    step
+                {
                     Some(sites.clone())
                 } else {
                     None

@@ -79,6 +79,7 @@ impl World<'_> {
         self.audit_upstreams();
         self.audit_stations();
         self.audit_config();
+        self.audit_tied();
     }
 
     /// Lists by which the world finds pods and connections, compared with those who should be in

@@ -244,7 +244,6 @@ impl World<'_> {
             holds_worker: false,
             present: false,
             call_failed: false,
-            client_left: false,
             outcome: Outcome::answer(200),
             cause: None,
             sent_at: self.now,

@@ -94,7 +94,7 @@ use network::Nodes;
 use options::{Go, Options, Progress};
 use rates::PairRates;
 use state::{Attempt, Call, Connection, Pod, Upstream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Plays a plan. Nothing can fail: what goes wrong in a mesh is data.
 pub fn simulate(
@@ -147,6 +147,8 @@ pub(crate) struct World<'p> {
     /// Connections that apps close when they are idle.
     keep_alive: keep_alive::KeepAlive,
     tied: calls::Tied,
+    /// Visits whose apps have heard that their client has left: see `calls`.
+    left: BTreeSet<Id<Attempt>>,
     /// Requests of clients that leave and send again.
     sends: sends::Sends,
     /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.

@@ -198,7 +198,7 @@ impl World<'_> {
                 let outcome = self.app_outcome(id, &attempt);
                 self.answer(id, outcome);
             }
-            Reply::Closes | Reply::Resets | Reply::Never if is_alone => self.close_attempt(id),
+            Reply::Closes | Reply::Resets | Reply::Never if is_alone => self.close_left(id),
             // The sidecar in front of it has an answer.
             Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].is_meshed => {
                 self.answer(id, Outcome { status: 503, ..Outcome::failure(Details::AppError) });

@@ -190,8 +190,6 @@ pub(crate) struct Attempt {
     pub present: bool,
     /// A call that it needed failed; of one that a proxy sends on: its client has left.
     pub call_failed: bool,
-    /// The app has heard that its client has left.
-    pub client_left: bool,
     /// The answer.
     pub outcome: Outcome,
     pub cause: Option<CauseId>,

@@ -181,13 +181,19 @@ impl World<'_> {
                     }
                     return self.work(id, work);
                 }
-                Some(CompiledStep::Calls(calls)) if !attempt.call_failed => {
-                    let calls = calls.clone();
-                    if !self.make_calls(id, calls) {
+                Some(CompiledStep::Calls { sites, holds_worker }) if !attempt.call_failed => {
+                    let (sites, holds_worker) = (sites.clone(), *holds_worker);
+                    if !self.make_calls(id, sites, holds_worker) {
                         return;
                     }
                 }
                 Some(CompiledStep::Forward { to, edge }) => return self.forward(id, *to, *edge),
+                Some(CompiledStep::TiedCalls { sites, holds_worker }) if !attempt.call_failed => {
+                    let (sites, holds_worker) = (sites.clone(), *holds_worker);
+                    if !self.make_tied_calls(id, sites, holds_worker) {
+                        return;
+                    }
+                }
                 _ => return self.end_program(id),
             }
         }
@@ -300,7 +306,7 @@ impl World<'_> {
         let latency = self.now.since(arrived.0) + extra;
         self.recorder.served(workload, arrived, latency, outcome.has_good_status());
         if gone {
-            return self.close_attempt(id);
+            return self.close_left(id);
         }
         self.send_answer(id, extra);
     }

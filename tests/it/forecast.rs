@@ -13,10 +13,11 @@ const WITH_TRAFFIC: f64 = 0.40;
 /// CPU seconds are rough.
 const CPU: f64 = 1.5;
 /// Nearly all of their events are retries.
-const STORMS: [(&str, Option<&str>); 3] = [
+const STORMS: [(&str, Option<&str>); 4] = [
     ("retry-storm", None),
     ("retry-amplification", None),
     ("retry-amplification", Some("at-the-edge-alone")),
+    ("per-try-timeout-amplification", None),
 ];
 
 /// What is wrong with the forecast of a plan, if anything is.

@@ -2,18 +2,9 @@
 //!
 //! Source: house rule; the rules themselves are tested in `src/scenario/tests/warned.txt`.
 
-use crate::tree::{files_of, none, read, root};
+use crate::tree::{Tree, files_of, none, read};
 use meshsim::scenario::{self, Files};
 use std::collections::BTreeMap;
-
-/// The files of this repository, by their paths from its root.
-struct Tree;
-
-impl Files for Tree {
-    fn read(&self, path: &str) -> Result<String, String> {
-        std::fs::read_to_string(root().join(path)).map_err(|error| error.to_string())
-    }
-}
 
 /// Scenarios that show a policy which does nothing, and of what they warn.
 const MEANT: &[(&str, &[&str])] = &[(
