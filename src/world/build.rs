@@ -67,7 +67,7 @@ impl<'p> World<'p> {
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
             proxied: BTreeMap::new(),
-            left: BTreeMap::new(),
+            unread: BTreeMap::new(),
             keep_alive,
             tied: BTreeMap::new(),
             left: BTreeSet::new(),

@@ -170,6 +170,6 @@ impl World<'_> {
     pub(super) fn forget_processes(&mut self, pod: u32) {
         self.keep_alive.sidecars.remove(&pod);
         let attempts = &self.attempts;
-        self.left.retain(|id, _| attempts.get(*id).is_some());
+        self.unread.retain(|id, _| attempts.get(*id).is_some());
     }
 }

@@ -143,7 +143,7 @@ pub(crate) struct World<'p> {
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
     /// What clients asked for that left before a proxy had read it.
-    left: BTreeMap<Id<Attempt>, ClassId>,
+    unread: BTreeMap<Id<Attempt>, ClassId>,
     /// Connections that apps close when they are idle.
     keep_alive: keep_alive::KeepAlive,
     tied: calls::Tied,

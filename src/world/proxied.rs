@@ -34,7 +34,7 @@ impl World<'_> {
             (attempt.key.child(0), attempt.pod, attempt.batch, attempt.call_failed);
         let caller =
             self.calls.get(attempt.call).map(|caller| rule(self.plan, caller).onward(caller.class));
-        let Some(class) = self.left.remove(&id).or(caller) else {
+        let Some(class) = self.unread.remove(&id).or(caller) else {
             // The client has left: there is nobody to ask for.
             return self.forwarded(id, Outcome::failure(Details::DownstreamDisconnect));
         };
@@ -85,7 +85,7 @@ impl World<'_> {
         {
             self.attempts[id].pending += 1;
             if let Some(caller) = self.calls.get(attempt.call).filter(|_| is_proxy) {
-                self.left.insert(id, rule(self.plan, caller).onward(caller.class));
+                self.unread.insert(id, rule(self.plan, caller).onward(caller.class));
             }
             let draw = || attempt.key.draw(0, purpose::LINK_OUT);
             self.over(path, late, draw, Event::Leave(id.index()));
@@ -111,16 +111,16 @@ impl World<'_> {
                 self.attempts[id].call_failed = true;
             }
             Phase::Calling => {
-                self.left.remove(&id);
+                self.unread.remove(&id);
                 self.cancel_proxied(id);
             }
             Phase::Over if self.attempts[id].pending == 0 => {
-                self.left.remove(&id);
+                self.unread.remove(&id);
                 self.attempts.remove(id);
                 self.stale();
             }
             _ => {
-                self.left.remove(&id);
+                self.unread.remove(&id);
                 self.stale();
             }
         }
