@@ -114,18 +114,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         counted,
     };
     let (warmup, interval) = lower.clock(scenario);
-    lower.mesh();
-    lower.places();
-    lower.declare();
-    lower.classes();
-    lower.fill_workloads();
-    lower.select();
-    lower.routes();
-    lower.programs();
-    lower.filters();
-    lower.sources();
-    lower.names();
-    lower.events();
+    lower.world();
     let scopes = lower.scopes();
     let endpoints = lower.endpoint_settings().collect();
     let tls = lower.security();
@@ -181,6 +170,22 @@ fn seed(scenario: &Node) -> Option<u64> {
 }
 
 impl Lower<'_, '_, '_> {
+    /// The mesh and what happens to it, each part after those that it names.
+    fn world(&mut self) {
+        self.mesh();
+        self.places();
+        self.declare();
+        self.classes();
+        self.fill_workloads();
+        self.select();
+        self.routes();
+        self.programs();
+        self.filters();
+        self.sources();
+        self.names();
+        self.events();
+    }
+
     fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
         self.context.report(Fault::new(at, what).hint(hint));
     }

@@ -113,8 +113,7 @@ impl<'d> Lower<'_, '_, 'd> {
                         self.cancelling.insert(number);
                     }
                     if let Some(workers) = node.count("proxy_workers") {
-                        let id = WorkloadId(id(self.universe.workloads.len()));
-                        self.proxy_workers.insert(id, u32::try_from(workers).unwrap_or(u32::MAX));
+                        self.proxy_workers.insert(number, workers);
                     }
                     self.workload(name, service, node, nodes)
                 }
