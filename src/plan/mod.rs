@@ -84,8 +84,6 @@ pub struct Plan {
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
     /// ever and send once.
     pub clients: BTreeMap<u32, Client>,
-    /// How often a sidecar whose app refuses a connection tries again before it answers for it.
-    pub inbound_retries: u32,
     /// Headers of answers, which behaviours and errors name by their place.
     pub replies: Vec<ReplyHeaders>,
     /// What changes and breaks, in the order of the file.
@@ -144,9 +142,6 @@ impl Plan {
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);
-        }
-        if self.inbound_retries != 0 {
-            fold(&mut digest, &self.inbound_retries);
         }
         if !self.replies.is_empty() {
             fold(&mut digest, &self.replies);

@@ -232,6 +232,8 @@ parameters! {
         previous_hosts: bool = "true", "istio retry.go";
         /// More picks to avoid them.
         host_attempts: u32 = "5", "istio retry.go";
+        /// How often a sidecar tries its own app again that refuses the connection; 0 turns it off.
+        inbound_attempts: u32 = "2", "istio retry.go:33-36 from 1.24 on: reset-before-request";
     }
     /// Routes.
     route: Route {

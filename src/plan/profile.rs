@@ -46,6 +46,7 @@ pub const PROFILES: &[Profile] = &[
                 "503",
                 "istio retry.go of 1.18 to 1.23: RetriableStatusCodes 503",
             ),
+            ("1.20", "1.20", "retry.inbound_attempts", "0", "istio before 1.24: off by default"),
             ("1.20", "1.20", "xds.push_slots", "100", "istio tuning.go before 1.21"),
             ("1.20", "1.20", "xds.stream_rate", "25", "istio tuning.go before 1.21"),
             ("1.20", "1.24", "cluster.max_streams", "2147483647", "envoy before 1.36"),
@@ -57,6 +58,7 @@ pub const PROFILES: &[Profile] = &[
         changes: &[
             ("", "", "istiod.present", "false", "no mesh"),
             ("", "", "retry.attempts", "0", "no mesh: the client retries nothing by itself"),
+            ("", "", "retry.inbound_attempts", "0", "no mesh"),
             ("", "", "cluster.balancer", "random", "kube-proxy chooses at random"),
             ("", "", "proxy.client_request", "0s", "no proxy"),
             ("", "", "proxy.client_response", "0s", "no proxy"),

@@ -94,14 +94,6 @@ const SAMPLING: Keys = Fixed(&[
 pub(crate) const PROFILE: Key =
     key("profile", Text, Is("istio-sidecar"), "the mesh and its release: istio-sidecar@1.28");
 
-/// Inbound retries of all sidecars.
-pub(crate) const INBOUND_RETRIES: Key = key(
-    "inbound_retries",
-    Count(0, 1_000),
-    Is("0"),
-    "how often a sidecar tries an app again that refuses it; 2 in Istio from 1.24 on",
-);
-
 const NODE: Keys = Fixed(&[
     key("name", Text, Required, "the node's name"),
     key("zone", Text, Is("zone"), "its zone"),

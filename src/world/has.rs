@@ -64,7 +64,7 @@ impl Has {
             hedging,
             mirrors: some_rule(plan, |rule| !rule.mirrors.is_empty()),
             flags: gates || hedging,
-            inbound_retries: plan.inbound_retries != 0,
+            inbound_retries: plan.parameters.retry.inbound_attempts != 0,
             reply_headers: !plan.replies.is_empty(),
             turns: plan.traffic.iter().any(|one| !one.turns.is_empty()),
         }

@@ -25,6 +25,11 @@ impl World<'_> {
         if self.compiled.has.inbound_retries && self.tries_app_again(id) {
             return;
         }
+        self.fail_for_app(id);
+    }
+
+    /// The same without another try.
+    pub(super) fn fail_for_app(&mut self, id: Id<Attempt>) {
         let cause = self.pod_cause(self.attempts[id].pod);
         self.attempts[id].cause = cause;
         self.answer(id, Outcome::answer(503));
@@ -43,7 +48,7 @@ impl World<'_> {
         if !is_refused
             || !pod.is_meshed
             || attempt.call.is_none()
-            || self.plan.inbound_retries <= retries
+            || self.plan.parameters.retry.inbound_attempts <= retries
         {
             return false;
         }

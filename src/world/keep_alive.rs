@@ -147,12 +147,14 @@ impl World<'_> {
     }
 
     /// A sidecar hands a request to its app: whether the app listens, and had not closed the connection
-    /// when the request got there.
+    /// when the request got there. If not, the sidecar answers; what was written is not tried again.
     #[cold]
-    pub(super) fn app_takes_requests(&mut self, pod: u32) -> bool {
+    pub(super) fn app_takes(&mut self, id: Id<Attempt>) -> bool {
+        let pod = self.attempts[id].pod;
         let workload = self.pods[pod as usize].workload;
         let Behaviour { port, idle_close, .. } = self.workloads[workload.index()].behaviour;
         if port != Port::Listens {
+            self.answer_for_app(id);
             return false;
         }
         let Some(idle) = self.keep_alive.sidecars.get_mut(&pod) else { return true };
@@ -163,7 +165,11 @@ impl World<'_> {
         // The others were idle for longer still.
         idle.clear();
         let proxy = &self.plan.parameters.proxy;
-        proxy.server_request + proxy.loopback <= self.now.since(last + idle_close)
+        let knows = proxy.server_request + proxy.loopback <= self.now.since(last + idle_close);
+        if !knows {
+            self.fail_for_app(id);
+        }
+        knows
     }
 
     /// The processes of a pod have ended, and their connections with them.

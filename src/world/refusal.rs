@@ -31,7 +31,6 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         endpoints: BTreeMap::new(),
         crowding: BTreeMap::new(),
         proxy_workers: BTreeMap::new(),
-        inbound_retries: 0,
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
         traffic: Vec::new(),

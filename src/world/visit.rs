@@ -74,8 +74,8 @@ impl World<'_> {
             return;
         }
         // A sidecar whose app takes no connection answers for it.
-        if self.has_odd_apps && !self.app_takes_requests(pod) {
-            return self.answer_for_app(id);
+        if self.has_odd_apps && !self.app_takes(id) {
+            return;
         }
         self.enter_app(id);
     }

@@ -12,7 +12,7 @@ fn play(retries: u32, rate: &str, more: &str) -> Run {
 [scenario]
 duration = "5s"
 [mesh]
-inbound_retries = {retries}
+retry.inbound_attempts = {retries}
 [[service]]
 name = "server"
 retries = {{ attempts = 0 }}

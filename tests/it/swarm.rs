@@ -161,7 +161,7 @@ impl Author {
         self.has_mesh = !self.chance(0.2);
         let profile = if self.has_mesh { *self.pick(&profiles) } else { "none" };
         self.line(&format!("profile = \"{profile}\""));
-        self.maybe(0.3, "inbound_retries", &["1", "2", "5"]);
+        self.maybe(0.3, "retry.inbound_attempts", &["0", "1", "5"]);
         self.parameters();
     }
 

@@ -142,7 +142,6 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         cancelling: lower.cancelling,
         traffic: lower.traffic,
         clients: lower.clients,
-        inbound_retries: inbound_retries(root),
         replies: lower.replies,
         timeline: lower.timeline,
         assertions,
@@ -155,11 +154,6 @@ fn start(scenario: &Node) -> Start {
         Some("cold") => Start::Cold,
         _ => Start::Stationary,
     }
-}
-
-/// How often sidecars try their apps again.
-fn inbound_retries(root: &Node) -> u32 {
-    root.get("mesh").and_then(|mesh| mesh.count("inbound_retries")).unwrap_or(0)
 }
 
 fn seed(scenario: &Node) -> Option<u64> {

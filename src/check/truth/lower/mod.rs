@@ -153,7 +153,6 @@ pub fn lower(config: &Config) -> Lowering {
             .iter()
             .map(|one| (ids.workload(&one.name), one.workers))
             .collect(),
-        inbound_retries: 0,
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
         clients: load::clients(config),
@@ -338,6 +337,7 @@ fn clusters(config: &Config, ids: &Ids, definitions: &[discovery::Definition<'_>
 fn parameters() -> Parameters {
     let mut parameters = Parameters::default();
     parameters.istiod.present = false;
+    parameters.retry.inbound_attempts = 0;
     parameters.kubernetes.watch_delay = TOLD_AFTER;
     parameters.kubernetes.restart_backoff = Duration::ZERO;
     let proxy = &mut parameters.proxy;
