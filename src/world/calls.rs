@@ -16,7 +16,6 @@
 
 use super::World;
 use super::client::purpose;
-use super::event::Event;
 use super::proxied::cancelled;
 use super::state::{Attempt, Call, NONE, Parent, Phase};
 use crate::kernel::slab::Id;
@@ -155,12 +154,6 @@ impl World<'_> {
 
     /// An app hears that the client of a request has left.
     pub(super) fn app_left(&mut self, id: Id<Attempt>) {
-        let attempt = self.attempts[id];
-        if let Some(later) = self.thaws_at(attempt.pod, false) {
-            self.attempts[id].pending += 1;
-            self.queue.at(later, Event::Leave(id.index()).pack());
-            return self.stale();
-        }
         self.left.insert(id);
         let in_flight = self.tied.remove(&id).unwrap_or_default();
         for call in in_flight {
@@ -174,6 +167,7 @@ impl World<'_> {
     #[cold]
     pub(super) fn close_left(&mut self, id: Id<Attempt>) {
         self.left.remove(&id);
+        self.unread.remove(&id);
         self.close_attempt(id);
     }
 

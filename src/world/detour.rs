@@ -175,6 +175,9 @@ impl World<'_> {
             self.stop_waiting(id);
             return self.close_attempt(id);
         }
+        if self.has_odd_apps {
+            self.resets_stream(&attempt);
+        }
         self.detach(id, outcome, false);
         self.tell_of_leaving(id);
         self.attempts[id].call = Id::NONE;

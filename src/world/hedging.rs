@@ -28,13 +28,20 @@ pub(crate) struct Hedge {
     tries: Vec<Id<Attempt>>,
     /// Another one is to follow.
     backs_off: bool,
+    /// Back-offs under way whose tries are not wanted any more.
+    unwanted: u32,
 }
 
 impl World<'_> {
     /// A back-off is over: whether the try that it was for is still wanted.
     #[cold]
     pub(super) fn is_still_wanted(&mut self, id: Id<Call>) -> bool {
-        self.hedged.get_mut(&id).is_none_or(|hedge| std::mem::take(&mut hedge.backs_off))
+        let Some(hedge) = self.hedged.get_mut(&id) else { return true };
+        if hedge.unwanted != 0 {
+            hedge.unwanted -= 1;
+            return false;
+        }
+        std::mem::take(&mut hedge.backs_off)
     }
 
     /// A hedged call ends.
@@ -101,7 +108,8 @@ impl World<'_> {
         outcome: Outcome,
         headers: Option<&ReplyHeaders>,
     ) -> bool {
-        let Some(Hedge { mut tries, backs_off }) = self.hedged.remove(&id) else { return false };
+        let Some(hedge) = self.hedged.remove(&id) else { return false };
+        let Hedge { mut tries, backs_off, unwanted } = hedge;
         tries.retain(|one| self.is_try_of(*one, id));
         let call = &self.calls[id];
         let has_current = self.is_try_of(call.attempt, id);
@@ -112,7 +120,7 @@ impl World<'_> {
         };
         let is_alone = tries.is_empty() && !has_current && !backs_off;
         if ends || is_alone {
-            self.hedged.insert(id, Hedge { tries, backs_off });
+            self.hedged.insert(id, Hedge { tries, backs_off, unwanted });
             self.reset_tries(id, Id::NONE);
             return false;
         }
@@ -120,7 +128,7 @@ impl World<'_> {
         if again && has_current {
             tries.push(self.calls[id].attempt);
         }
-        self.hedged.insert(id, Hedge { tries, backs_off });
+        self.hedged.insert(id, Hedge { tries, backs_off, unwanted });
         if again || !has_current {
             self.calls[id].attempt = Id::NONE;
         }
@@ -158,10 +166,11 @@ impl World<'_> {
     /// All tries of a hedged call but the winner are reset.
     #[cold]
     pub(super) fn reset_tries(&mut self, id: Id<Call>, winner: Id<Attempt>) {
-        let Some(Hedge { tries, backs_off }) = self.hedged.remove(&id) else { return };
-        if backs_off {
+        let Some(Hedge { tries, backs_off, unwanted }) = self.hedged.remove(&id) else { return };
+        let unwanted = unwanted + u32::from(backs_off);
+        if unwanted != 0 {
             // The event of the back-off finds that its try is not wanted any more.
-            self.hedged.insert(id, Hedge::default());
+            self.hedged.insert(id, Hedge { unwanted, ..Hedge::default() });
         }
         let outcome = Outcome::failure(Details::DownstreamDisconnect);
         // One that waits for a connection first, so that none of the others' is given to it.

@@ -16,7 +16,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Connection, NONE};
+use super::state::{Attempt, Connection, NONE, Phase};
 use crate::kernel::queue::{LaneId, Queue, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -34,15 +34,20 @@ pub(crate) struct KeepAlive {
     lanes: BTreeMap<Duration, LaneId>,
     /// Whether the lanes stand still between the windows of a sampled run.
     is_paused: bool,
-    /// By connection that is idle, or was closed by its server and does not know it yet.
-    connections: BTreeMap<Id<Connection>, Idle>,
+    /// By connection to an app that closes idle ones.
+    connections: BTreeMap<Id<Connection>, Use>,
     /// By pod with a sidecar: since when each of the sidecar's connections to the app is idle.
     sidecars: BTreeMap<u32, Vec<Time>>,
 }
 
+/// A connection as its server sees it.
 #[derive(Clone, Copy, Debug)]
-enum Idle {
-    Since(TimerId),
+enum Use {
+    /// So many requests are with the app.
+    Busy(u32),
+    /// It is idle, until this.
+    Idle(TimerId),
+    /// Its server has closed it, and its client does not know it yet.
     Closed,
 }
 
@@ -78,37 +83,77 @@ impl World<'_> {
             self.keep_alive.sidecars.entry(attempt.pod).or_default().push(self.now);
             return;
         }
-        let connection = attempt.connection;
-        if self.connections.get(connection).is_none_or(|one| one.place == NONE) {
+        self.leave_connection(attempt.connection, lane);
+    }
+
+    /// A request is no longer with the app; its connection may be idle from now on.
+    fn leave_connection(&mut self, id: Id<Connection>, lane: LaneId) {
+        if self.connections.get(id).is_none_or(|one| one.place == NONE) {
             return;
         }
-        self.forget_idle(connection);
-        let event = Event::ServerIdle(connection.index()).pack();
+        let others = match self.keep_alive.connections.get(&id) {
+            Some(Use::Busy(requests)) => requests.saturating_sub(1),
+            Some(Use::Closed) => return,
+            Some(Use::Idle(_)) | None => 0,
+        };
+        if others == 0 {
+            self.wait_idle(id, lane);
+        } else {
+            self.keep_alive.connections.insert(id, Use::Busy(others));
+        }
+    }
+
+    fn wait_idle(&mut self, id: Id<Connection>, lane: LaneId) {
+        self.forget_idle(id);
+        let event = Event::ServerIdle(id.index()).pack();
         let timer = if self.keep_alive.is_paused {
             self.queue.after_pausable(lane, event)
         } else {
             self.queue.after_lane(lane, event)
         };
-        self.keep_alive.connections.insert(connection, Idle::Since(timer));
+        self.keep_alive.connections.insert(id, Use::Idle(timer));
+    }
+
+    /// The client of an attempt resets its stream: if the app has the request, it hears of it.
+    #[cold]
+    pub(super) fn resets_stream(&mut self, attempt: &Attempt) {
+        let is_there =
+            matches!(attempt.phase, Phase::Queued | Phase::Working | Phase::Calling | Phase::Hung);
+        let limit = self.workloads[attempt.workload.index()].behaviour.idle_close;
+        if let Some(lane) = self.keep_alive.lanes.get(&limit).copied().filter(|_| is_there)
+            && !self.pods[attempt.pod as usize].is_meshed
+        {
+            self.leave_connection(attempt.connection, lane);
+        }
     }
 
     /// The connection is gone, or no longer idle. Whether its server had closed it.
     pub(super) fn forget_idle(&mut self, id: Id<Connection>) -> bool {
         match self.keep_alive.connections.remove(&id) {
-            Some(Idle::Since(timer)) => {
+            Some(Use::Idle(timer)) => {
                 self.queue.cancel(timer);
                 false
             }
-            Some(Idle::Closed) => true,
-            None => false,
+            Some(Use::Closed) => true,
+            Some(Use::Busy(_)) | None => false,
         }
     }
 
     /// A connection was idle for so long that its server closes it; its client is told.
     pub(super) fn server_idle(&mut self, slot: u32) {
         let id = self.connections.id_at(slot).expect("the timer of an idle connection");
-        self.keep_alive.connections.insert(id, Idle::Closed);
         let connection = self.connections[id];
+        if self.thaws_at(connection.pod, false).is_some() {
+            // Its app's clock stands still.
+            let workload = self.pods[connection.pod as usize].workload;
+            let limit = self.workloads[workload.index()].behaviour.idle_close;
+            self.keep_alive.connections.remove(&id);
+            if let Some(lane) = self.keep_alive.lanes.get(&limit).copied() {
+                self.wait_idle(id, lane);
+            }
+            return;
+        }
+        self.keep_alive.connections.insert(id, Use::Closed);
         let client = self.upstreams[connection.upstream as usize].pod;
         if let Transit::Sent { path, .. } =
             self.transit(connection.pod, client, 0, || 0, Duration::ZERO)
@@ -122,6 +167,12 @@ impl World<'_> {
     /// The client hears of it. What it has sent meanwhile meets its fate at the server.
     pub(super) fn fin(&mut self, slot: u32) {
         let Some(id) = self.live_connection(slot) else { return };
+        let client = self.upstreams[self.connections[id].upstream as usize].pod;
+        if let Some(later) = self.thaws_at(client, false) {
+            self.connections[id].pending += 1;
+            self.queue.at(later, Event::Fin(slot).pack());
+            return self.stale();
+        }
         if self.connections[id].streams == 0 {
             self.close_connection(id);
         } else {
@@ -133,7 +184,16 @@ impl World<'_> {
     #[cold]
     pub(super) fn meets_closed(&mut self, id: Id<Attempt>) -> bool {
         let attempt = self.attempts[id];
-        if !self.forget_idle(attempt.connection) {
+        let id_of = attempt.connection;
+        let requests = match self.keep_alive.connections.get(&id_of) {
+            Some(Use::Busy(requests)) => *requests,
+            _ => 0,
+        };
+        if !self.forget_idle(id_of) {
+            let limit = self.workloads[attempt.workload.index()].behaviour.idle_close;
+            if !limit.is_zero() && self.connections.get(id_of).is_some() {
+                self.keep_alive.connections.insert(id_of, Use::Busy(requests + 1));
+            }
             return false;
         }
         let pool = &self.upstreams[attempt.upstream as usize].policy.pool;

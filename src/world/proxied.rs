@@ -128,16 +128,16 @@ impl World<'_> {
 
     fn cancel_proxied(&mut self, id: Id<Attempt>) {
         let Some(call) = self.proxied.get(&id).copied() else { return };
+        let protocol = {
+            let attempt = &self.attempts[id];
+            self.upstreams[attempt.upstream as usize].policy.pool.protocol
+        };
         // A request is read before its reset, and goes on its way: if a connection is free it gets there.
         if let Some(Call { pod, service, class, key, .. }) = self.calls.get(call).copied()
             && self.is_unrouted(call)
         {
             self.route(call, pod, service, class, key);
         }
-        let protocol = {
-            let attempt = &self.attempts[id];
-            self.upstreams[attempt.upstream as usize].policy.pool.protocol
-        };
         self.cancel_call(call, cancelled(protocol));
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Source: measurements of Envoy 1.40, e03 `hedge_on_per_try_timeout` and e11 `mirror_10pct_*`.
 
-use crate::support::{ledger, run};
+use crate::support::{ledger, plan_with, run};
 use meshsim::observe::run::Run;
+use meshsim::world::options::{Go, Options};
+use meshsim::world::simulate;
 
 /// A gateway without a mesh in front of a server, and an audit beside it; 20 requests a second for 3 s.
 fn play(service: &str, workload: &str, audit: &str) -> Run {
@@ -103,4 +105,35 @@ fn a_share_of_the_requests_is_copied_whatever_they_draw_else() {
         half.outcomes.iter().filter(|row| row.destination == "audit").map(|row| row.count).sum();
     assert!((15..=45).contains(&copies), "{copies} of 60");
     assert_eq!(none.latency.quantile(0.5), half.latency.quantile(0.5));
+}
+
+/// A hedge's back-off is under way when an answer begins whose body is late: that ends the call once.
+#[test]
+fn a_back_off_that_an_answer_has_overtaken_is_forgotten() {
+    for reply in ["slow_body", "headers_then_reset"] {
+        let text = format!(
+            r#"
+[scenario]
+duration = "60s"
+[[service]]
+name = "leaf"
+timeout = "60ms"
+retries = {{ attempts = 2, on = ["5xx"], per_try_timeout = "15ms", hedge_on_per_try_timeout = true }}
+[[service.workload]]
+workers = 4
+time = {{ exponential = "10ms" }}
+behaviour = {{ reply = "{reply}", body_delay = "5ms" }}
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "leaf"
+arrivals = {{ poisson = "50rps" }}
+"#
+        );
+        let plan = plan_with(&text, &[]);
+        for seed in 1..=5 {
+            let run = simulate(&plan, seed, Options::default(), &mut |_| Go::On);
+            assert!(1_000 < run.requests.total, "{} requests", run.requests.total);
+        }
+    }
 }

@@ -8,6 +8,11 @@ use meshsim::world::options::Options;
 
 /// A gateway without a mesh in front of one app, 20 requests a second for 3 s.
 fn run(service: &str, workload: &str) -> Run {
+    run_slowly("1ms", service, workload)
+}
+
+/// The same, with an app that works for so long.
+fn run_slowly(time: &str, service: &str, workload: &str) -> Run {
     let text = format!(
         r#"
 [scenario]
@@ -20,7 +25,7 @@ name = "server"
 {service}
 [[service.workload]]
 workers = 1000
-time = "1ms"
+time = "{time}"
 {workload}
 [[traffic]]
 id = "users"
@@ -79,4 +84,13 @@ fn an_endpoint_that_takes_connections_late_delays_the_first_request_only_or_fail
     assert_eq!(connections(&run("protocol = \"http2\"", late)), 1);
     let impatient = run("connections = { connect_timeout = \"100ms\" }", late);
     assert_eq!(ledger(&impatient, "users", "server"), "503 UF: 60");
+}
+
+#[test]
+fn a_connection_with_a_request_in_progress_is_not_idle() {
+    let h2 = "protocol = \"http2\"";
+    let closes = "behaviour = { idle_close = \"20ms\" }";
+    // Each request, every 50 ms, takes 70 ms: one connection is never idle.
+    assert_eq!(connections(&run_slowly("70ms", h2, closes)), 1);
+    assert_eq!(connections(&run_slowly("1ms", h2, closes)), 60);
 }

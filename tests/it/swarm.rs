@@ -391,6 +391,19 @@ impl Author {
         self.line(&format!("time = {time}"));
         self.maybe(
             0.3,
+            "behaviour",
+            &[
+                "{ reply = \"slow_body\", body_delay = \"3ms\" }",
+                "{ reply = \"headers_then_reset\", body_delay = \"2ms\" }",
+                "{ idle_close = \"10ms\" }",
+                "{ idle_close = \"100ms\", body = true }",
+                "{ reply = \"closes\" }",
+                "{ connection_close = true, response_headers = { retry-after = \"1\" } }",
+                "{ connect_delay = \"4ms\" }",
+            ],
+        );
+        self.maybe(
+            0.3,
             "errors",
             &[
                 "\"30%\"",

@@ -3,7 +3,7 @@
 //! Source: Envoy router filter docs (`retry_on`); measured on Envoy 1.40 (families e02, e03):
 //! back-off k is uniform on [0, min(base · 2^(k−1), max)); a per-try timeout and a reset are
 //! retried by 5xx, gateway-error and reset only; an overflow, no host and the route timeout never.
-//! Left out: hedging, buffer limits; conditions that requests bear in headers of their own.
+//! Left out: conditions that requests bear in headers of their own.
 //!
 //! An answer that bears `x-envoy-ratelimited` is tried again by `envoy-ratelimited` and by nothing else
 //! (`RetryStateImpl::wouldRetryFromHeaders`). A rate-limited back-off of Δ is uniform on [Δ, 1.5 Δ), in

@@ -125,6 +125,11 @@ impl Lower<'_, '_, '_> {
         let change = Change::of(route)?;
         if let Some(rewrite) = route.get("rewrite") {
             let hint = "a rewrite is of the whole path or of a part of it";
+            if let Some(by) = rewrite.get("substitution").filter(|_| rewrite.get("regex").is_none())
+            {
+                let hint = "regex = \"^/v1/(.*)$\" says what is replaced";
+                self.report(by.at, "`substitution` without a `regex`", hint);
+            }
             let given = self.one_of(rewrite, &["path", "prefix", "regex"], hint).ok().flatten();
             match given {
                 Some(("regex", node, text)) => match rewrite.text("substitution") {
@@ -178,6 +183,8 @@ impl Lower<'_, '_, '_> {
             if name.eq_ignore_ascii_case("host") || name.starts_with(':') {
                 let hint = "Envoy refuses it; rewrite = { authority = … } changes the host";
                 self.report(at, format!("`{name}` is no header that a route may change"), hint);
+            } else {
+                self.header_name(name, at);
             }
         }
         Some(change)

@@ -3,7 +3,7 @@
 //! Source: `plan::reply`.
 //! Left out: nothing.
 
-use super::super::document::Node;
+use super::super::document::{At, Node};
 use super::{Lower, headers_of, id};
 use crate::plan::reply::{ErrorStatus, GRPC_STATUS_MAX, ReplyHeaders, ReplyHeadersId};
 
@@ -11,15 +11,20 @@ use crate::plan::reply::{ErrorStatus, GRPC_STATUS_MAX, ReplyHeaders, ReplyHeader
 const KEY: &str = "response_headers";
 
 impl Lower<'_, '_, '_> {
+    /// Reports what is no name of a header (RFC 9110, a token).
+    pub(super) fn header_name(&mut self, name: &str, at: At) {
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(is_token) {
+            let what = format!("`{name}` is no name of a header");
+            self.report(at, what, "letters, digits and `-`, such as retry-after");
+        }
+    }
+
     /// The headers of answers that a table gives, if it gives some.
     pub(super) fn reply_headers(&mut self, table: &Node) -> Option<ReplyHeadersId> {
         let node = table.get(KEY)?;
         for entry in node.entries() {
-            let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-            if !entry.key.chars().all(is_token) {
-                let what = format!("`{}` is no name of a header", entry.key);
-                self.report(entry.at, what, "letters, digits and `-`, such as retry-after");
-            }
+            self.header_name(&entry.key, entry.at);
         }
         let headers = ReplyHeaders(headers_of(table, KEY));
         if let Some(value) = headers.get("grpc-status")

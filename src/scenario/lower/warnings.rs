@@ -142,8 +142,14 @@ impl Lower<'_, '_, '_> {
         let limit = |key: &str| breaker.and_then(|breaker| breaker.entry(key));
         // Source: measured (e04): a request waits for its connection to open, whatever the pool.
         if let Some(entry) = limit("max_pending").filter(|_| policy.breaker.max_pending == 0) {
-            let hint = "each waits until its connection is open, and none may wait: at least 1";
+            let hint = "each waits until its connection is open, and none may wait: at least 1. Envoy's 0 is \
+                        none; a DestinationRule's is not set";
             self.warn(entry.at, "no request is ever served", hint);
+        }
+        // Source: measured (e04): UO at the ceiling, whatever it is.
+        if let Some(entry) = limit("max_requests").filter(|_| policy.breaker.max_requests == 0) {
+            let hint = "Envoy's 0 is none; a DestinationRule's is not set";
+            self.warn(entry.at, "no request is ever sent", hint);
         }
         let budget = table.get("retries").and_then(|retries| retries.entry("budget"));
         let (Some(budget), RetryLimit::Budget { share, min_concurrency }) =
@@ -198,11 +204,34 @@ impl Lower<'_, '_, '_> {
             let hint = format!("add retriable-status-codes to `on`, which is \"{}\"", policy.on);
             self.warn(entry.at, "`statuses` are not looked at", hint);
         }
+        if let Some(entry) = given("on").filter(|_| has(RetryOn::RETRIABLE_STATUS_CODES))
+            && policy.statuses.is_empty()
+        {
+            let hint = "`statuses` says which";
+            self.warn(entry.at, "`retriable-status-codes` of which there are none", hint);
+        }
+        // Source: Envoy's `retriable_headers`, likewise.
+        if let Some(entry) = given("on").filter(|_| has(RetryOn::RETRIABLE_HEADERS))
+            && given("retriable_headers").is_none()
+        {
+            let hint = "`retriable_headers` says which";
+            self.warn(entry.at, "`retriable-headers` of which there are none", hint);
+        }
+        // Source: Envoy's `hedge_policy`: it is the per-try timeout that starts another try.
+        if let Some(entry) = given("hedge_on_per_try_timeout")
+            && policy.hedges
+            && policy.per_try_timeout.is_zero()
+        {
+            self.warn(entry.at, "no try is ever hedged", "there is no `per_try_timeout`");
+        }
         // Source: Envoy's x-envoy-retry-grpc-on: these are statuses of gRPC.
-        let of_grpc = RetryOn::UNAVAILABLE.with(RetryOn::CANCELLED);
+        let of_grpc = [RetryOn::CANCELLED, RetryOn::DEADLINE_EXCEEDED, RetryOn::INTERNAL];
+        let of_grpc = of_grpc.into_iter().fold(RetryOn::UNAVAILABLE, RetryOn::with);
+        let of_grpc = of_grpc.with(RetryOn::RESOURCE_EXHAUSTED);
         if let Some(entry) = given("on")
             && policy.on.0 & !of_grpc.0 == 0
             && policy.on != RetryOn::default()
+            && self.replies.iter().all(|headers| headers.grpc_status().is_none())
         {
             let hint = "these are statuses of gRPC; HTTP has 5xx, gateway-error, reset and others";
             self.warn(entry.at, "no request over HTTP is tried again", hint);
@@ -233,8 +262,8 @@ impl Lower<'_, '_, '_> {
             return self.warn(per_try.at, what, hint);
         }
         // A retry begins after those before it, if these time out; back-offs come on top.
-        let begin = (1..=u64::from(retries)).filter(|n| one.scale(*n as f64) < whole).count();
-        if begin < retries as usize && !rule.retry.hedges {
+        let begin = (whole.ns().saturating_sub(1) / one.ns()).min(u64::from(retries));
+        if begin < u64::from(retries) && !rule.retry.hedges {
             let at = in_retries(tables, "attempts").map_or(per_try.at, |entry| entry.at);
             let what = format!("where tries time out, {begin} of {retries} retries begin in time");
             let all: Duration = one.scale(f64::from(retries) + 1.0);
