@@ -39,6 +39,19 @@ impl World<'_> {
         sites: Range<usize>,
         holds_worker: bool,
     ) -> bool {
+        self.calls_of_step::<false>(id, sites, holds_worker)
+    }
+
+    /// The same; those that are `TIED` end with the visit, and fail before they are made if the visit's
+    /// client has left already.
+    #[inline(always)]
+    fn calls_of_step<const TIED: bool>(
+        &mut self,
+        id: Id<Attempt>,
+        sites: Range<usize>,
+        holds_worker: bool,
+    ) -> bool {
+        let has_left = TIED && self.left.contains(&id);
         let attempt = &mut self.attempts[id];
         let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
         attempt.step += 1;
@@ -50,10 +63,19 @@ impl World<'_> {
             let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
             let certain = 1.0 <= call.probability;
             if certain || uniform(key.draw(0, purpose::CALL + call.index)) < call.probability {
-                self.attempts[id].open_calls += 1;
-                let parent = Parent::Visit(id, call.required);
-                let child = key.child(call.index);
-                self.begin_call(child, parent, batch, pod, call.target);
+                let attempt = &mut self.attempts[id];
+                if has_left {
+                    attempt.call_failed |= call.required;
+                    continue;
+                }
+                attempt.open_calls += 1;
+                let parent = if TIED {
+                    self.tied.entry(id).or_default().push(self.calls.next_id());
+                    Parent::Tied(id, call.required)
+                } else {
+                    Parent::Visit(id, call.required)
+                };
+                self.begin_call(key.child(call.index), parent, batch, pod, call.target);
             }
         }
         let attempt = &mut self.attempts[id];
@@ -92,8 +114,7 @@ impl World<'_> {
 
     // === calls that end with their request ===
 
-    /// Makes the calls of a step that end with the visit, as [`Self::make_calls`] does. If the visit's
-    /// client has left already, they fail before they are made.
+    /// Makes the calls of a step that end with the visit, as [`Self::make_calls`] does.
     #[cold]
     #[inline(never)]
     pub(super) fn make_tied_calls(
@@ -102,38 +123,7 @@ impl World<'_> {
         sites: Range<usize>,
         holds_worker: bool,
     ) -> bool {
-        let has_left = self.left.contains(&id);
-        let attempt = &mut self.attempts[id];
-        let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
-        attempt.step += 1;
-        attempt.phase = Phase::Calling;
-        attempt.open_calls = 1;
-        for site in sites {
-            let call = self.compiled.calls[site];
-            let batch = if call.rare == NONE { batch } else { self.rare_batch(call.rare, batch) };
-            let certain = 1.0 <= call.probability;
-            if !certain && call.probability <= uniform(key.draw(0, purpose::CALL + call.index)) {
-                continue;
-            }
-            let attempt = &mut self.attempts[id];
-            if has_left {
-                attempt.call_failed |= call.required;
-                continue;
-            }
-            attempt.open_calls += 1;
-            self.tied.entry(id).or_default().push(self.calls.next_id());
-            let parent = Parent::Tied(id, call.required);
-            self.begin_call(key.child(call.index), parent, batch, pod, call.target);
-        }
-        let attempt = &mut self.attempts[id];
-        attempt.open_calls -= 1;
-        if attempt.open_calls == 0 {
-            return true;
-        }
-        if !holds_worker && attempt.holds_worker {
-            self.leave_station(id);
-        }
-        false
+        self.calls_of_step::<true>(id, sites, holds_worker)
     }
 
     /// A call that would have ended with its visit is over.

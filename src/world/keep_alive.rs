@@ -184,15 +184,15 @@ impl World<'_> {
     #[cold]
     pub(super) fn meets_closed(&mut self, id: Id<Attempt>) -> bool {
         let attempt = self.attempts[id];
-        let id_of = attempt.connection;
-        let requests = match self.keep_alive.connections.get(&id_of) {
+        let connection = attempt.connection;
+        let requests = match self.keep_alive.connections.get(&connection) {
             Some(Use::Busy(requests)) => *requests,
             _ => 0,
         };
-        if !self.forget_idle(id_of) {
+        if !self.forget_idle(connection) {
             let limit = self.workloads[attempt.workload.index()].behaviour.idle_close;
-            if !limit.is_zero() && self.connections.get(id_of).is_some() {
-                self.keep_alive.connections.insert(id_of, Use::Busy(requests + 1));
+            if !limit.is_zero() && self.connections.get(connection).is_some() {
+                self.keep_alive.connections.insert(connection, Use::Busy(requests + 1));
             }
             return false;
         }
