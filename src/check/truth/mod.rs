@@ -10,6 +10,7 @@ pub mod facts;
 pub mod lower;
 mod metrics;
 pub mod observe;
+mod races;
 pub mod run;
 pub mod schema;
 mod times;

@@ -8,6 +8,7 @@ use super::compare::compare;
 use super::facts::Facts;
 use super::lower::{Lowered, Lowering, lower};
 use super::observe;
+use super::races::undecided;
 use super::schema::compare::Compare;
 use super::schema::config::Config;
 use super::schema::observed::Observed;
@@ -100,6 +101,7 @@ fn together(verdicts: &[(Verdict, String)]) -> (Verdict, String) {
 fn judge_one(config: &Config, observed: &[Observed], rules: Option<&Compare>) -> (Verdict, String) {
     let lowered = lower(config);
     let mut gaps = rules.map(observe::gaps).unwrap_or_default();
+    gaps.extend(rules.and_then(|rules| undecided(config, rules)));
     let simulated = match &lowered {
         Lowering::NotModelled(keys) => {
             gaps.extend(keys.iter().cloned());

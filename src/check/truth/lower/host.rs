@@ -42,7 +42,7 @@ pub(super) fn hosts<'c>(config: &'c Config, ids: &Ids) -> Hosts<'c> {
     for host in &config.hosts {
         let mut workload = bare_workload(&host.name, Role::App);
         let first = &host.behaviour;
-        workload.program = vec![Step::Work(Distribution::Constant(work(delay_ms(first))))];
+        workload.program = vec![Step::Work(Distribution::Constant(sleep(delay_ms(first))))];
         (workload.errors, workload.behaviour) = (errors(first), behaviour(first));
         let connect_delay = endpoint::connect_delay(config, &host.name);
         workload.behaviour.connect_delay = connect_delay;
@@ -54,7 +54,7 @@ pub(super) fn hosts<'c>(config: &'c Config, ids: &Ids) -> Hosts<'c> {
                     workloads: vec![id],
                     behaviour: Plan { connect_delay, ..behaviour(new) },
                     errors: Some(errors(new)),
-                    work: Some(work(delay_ms(new))),
+                    work: Some(sleep(delay_ms(new))),
                 },
                 None => Action::FailApps(PodSet::One(id, 0)),
             };
@@ -106,7 +106,7 @@ fn behaviour(host: &Behaviour) -> Plan {
     let closes = host.kind == HostKind::RespondAndClose;
     let check = CheckReply {
         status: host.health_check_status,
-        delay: host.health_check_delay_ms.map(work),
+        delay: host.health_check_delay_ms.map(sleep),
     };
     Plan {
         port,
@@ -119,11 +119,11 @@ fn behaviour(host: &Behaviour) -> Plan {
     }
 }
 
-/// The time until an answer. The measured hosts slept by timers of whole milliseconds, which fire
+/// How long a sleep takes. Hosts and clients slept by timers of whole milliseconds, which fire
 /// late: 20 ms took 21.1 to 21.4 (families e04 and e10, what a queue of one admits at 60, 100 and 200 rps), 50 ms
 /// took 51 (family e12). Short sleeps were not as late: 1, 2 and 5 ms ended within the next millisecond, proxy
 /// and all, in 96 of 100 requests (families e04, e07 and e09), 10 ms took 10.8.
-fn work(delay_ms: f64) -> Duration {
+pub(super) fn sleep(delay_ms: f64) -> Duration {
     if 0.0 < delay_ms {
         ms(delay_ms + (0.4 + 0.04 * delay_ms).min(LATE_MAX_MS))
     } else {

@@ -5,6 +5,7 @@
 
 use super::super::schema::config::{Config, Load};
 use super::super::schema::words::{LoadKind, Malformed, Phase};
+use super::host::sleep;
 use super::{Ids, at, ms, number};
 use crate::kernel::time::{Duration, Time};
 use crate::plan::client::{Backoff, Client, Jitter};
@@ -115,7 +116,7 @@ pub(super) fn clients(config: &Config) -> BTreeMap<u32, Client> {
 fn arrivals(load: &Load) -> Arrivals {
     let from = at(load.at_s);
     let shared = |users: u32, think_ms: Option<f64>| {
-        let think = ms(think_ms.unwrap_or(0.0)).max(TURNAROUND);
+        let think = sleep(think_ms.unwrap_or(0.0)) + TURNAROUND;
         Arrivals::Shared { from, users, think, requests: load.count }
     };
     match load.kind {
