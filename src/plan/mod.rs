@@ -20,6 +20,7 @@ pub mod profile;
 pub mod reply;
 pub mod route;
 pub mod sampling;
+pub mod template;
 pub mod timeline;
 pub mod tls;
 pub mod traffic;

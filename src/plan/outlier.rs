@@ -1,10 +1,11 @@
 //! Forms of outlier detection beyond failures in a row: what few clusters ask for.
 //!
 //! Source: Envoy's `outlier_detection.proto`, whose defaults these are, but for enforcement: what is
-//! asked for is enforced.
+//! asked for is enforced, and shares of local failures are not, as Istio has it.
 //! Left out: `success_rate` of degraded endpoints, monitors by extension.
 
 use crate::kernel::time::Duration;
+use std::fmt;
 
 /// Endpoints whose share of good answers lies far below that of the others.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -45,7 +46,7 @@ impl Default for FailurePercentage {
 }
 
 /// Whatever outlier detection has beyond failures in a row.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct OutlierForms {
     /// Share of detections by 5xx in a row that eject, 0 to 1.
     pub enforcing_consecutive_5xx: f64,
@@ -62,8 +63,46 @@ pub struct OutlierForms {
     pub success_rate: Option<SuccessRate>,
     /// Compared with a threshold at each interval.
     pub failure_percentage: Option<FailurePercentage>,
+    /// If failures of this side are counted apart: their share is compared too, by the numbers of
+    /// `success_rate`; the share of detections that eject, 0 to 1.
+    pub enforcing_local_origin_success_rate: f64,
+    /// The same for `failure_percentage`.
+    pub enforcing_failure_percentage_local_origin: f64,
     /// An ejection lasts longer by a time drawn below this.
     pub max_ejection_jitter: Duration,
+}
+
+impl OutlierForms {
+    /// Whether endpoints are compared by shares at each interval.
+    pub const fn compares(&self) -> bool {
+        self.success_rate.is_some() || self.failure_percentage.is_some()
+    }
+}
+
+impl fmt::Debug for OutlierForms {
+    /// What few ask for shows only if it is asked for: the digest of all other plans stays.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("OutlierForms");
+        all.field("enforcing_consecutive_5xx", &self.enforcing_consecutive_5xx)
+            .field("enforcing_consecutive_gateway", &self.enforcing_consecutive_gateway)
+            .field("split_local_origin", &self.split_local_origin)
+            .field("consecutive_local_origin", &self.consecutive_local_origin)
+            .field("enforcing_consecutive_local_origin", &self.enforcing_consecutive_local_origin)
+            .field("success_rate", &self.success_rate)
+            .field("failure_percentage", &self.failure_percentage)
+            .field("max_ejection_jitter", &self.max_ejection_jitter);
+        let local = [
+            ("enforcing_local_origin_success_rate", self.enforcing_local_origin_success_rate),
+            (
+                "enforcing_failure_percentage_local_origin",
+                self.enforcing_failure_percentage_local_origin,
+            ),
+        ];
+        for (name, share) in local.into_iter().filter(|(_, share)| *share != 0.0) {
+            all.field(name, &share);
+        }
+        all.finish()
+    }
 }
 
 impl Default for OutlierForms {
@@ -76,6 +115,8 @@ impl Default for OutlierForms {
             enforcing_consecutive_local_origin: 1.0,
             success_rate: None,
             failure_percentage: None,
+            enforcing_local_origin_success_rate: 0.0,
+            enforcing_failure_percentage_local_origin: 0.0,
             max_ejection_jitter: Duration::ZERO,
         }
     }

@@ -1,27 +1,16 @@
 //! Patterns that requests are matched with: regular expressions and path templates.
 //!
-//! Both are matched against a whole value, in linear time. A path template is made of segments:
+//! Both are matched against a whole value, in linear time.
 //!
-//! ```text
-//! /carts/*/items      one segment
-//! /carts/**           whatever follows, also nothing; nothing may be variable after it
-//! /carts/{id}/items   one segment with a name; {id=*} is the same
-//! /{rest=**}          whatever follows, with a name
-//! ```
-//!
-//! Source: Envoy's `safe_regex` (RE2, whole value) and its URI template matcher: at most five
-//! variables, with different names of at most 16 letters, digits and underscores.
-//! Left out: literal parts inside of a variable, as in `{id=v1/*}`; rewrites by the
-//! variables of a template.
+//! Source: Envoy's `safe_regex` (RE2, whole value); templates are those of [`super::template`].
+//! Left out: what RE2 has and `regex` has not.
 
-use regex::{Regex, RegexBuilder};
+use super::template;
+use regex::{Captures, Regex, RegexBuilder};
 use std::fmt;
 
 /// Bytes that a compiled pattern may have: more is an accident, or meant to hurt.
 const SIZE_MAX: usize = 1 << 20;
-/// Variables of a template, and letters of the name of one.
-const VARIABLES_MAX: usize = 5;
-const NAME_MAX: usize = 16;
 
 /// A pattern, with the text that it was made from.
 #[derive(Clone)]
@@ -46,32 +35,22 @@ impl Pattern {
     ///
     /// What is wrong with it.
     pub fn template(text: &str) -> Result<Self, String> {
-        let Some(path) = text.strip_prefix('/') else {
-            return Err("a path template begins with `/`".to_owned());
-        };
-        let (mut regex, mut names) = (String::new(), Vec::new());
-        let mut ended = false;
-        for segment in path.split('/') {
-            regex.push('/');
-            let operator = operator_of(segment, &mut names)?;
-            if ended && operator.is_some() {
-                return Err("nothing may be variable after `**`".to_owned());
-            }
-            match operator {
-                Some("**") => {
-                    ended = true;
-                    regex.push_str(".*");
-                }
-                Some(_) => regex.push_str("[^/]+"),
-                None => regex.push_str(&regex::escape(segment)),
-            }
-        }
-        Self::compile(text, &regex)
+        Self::compile(text, &template::regex_of(text)?)
     }
 
     fn compile(text: &str, regex: &str) -> Result<Self, String> {
         let regex = build(&format!(r"\A(?:{regex})\z"))?;
         Ok(Self { text: text.to_owned(), regex })
+    }
+
+    /// Whether it has a variable of this name.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.regex.capture_names().flatten().any(|one| one == name)
+    }
+
+    /// The variables in a value, if it matches.
+    pub(super) fn captures<'v>(&self, value: &'v str) -> Option<Captures<'v>> {
+        self.regex.captures(value)
     }
 
     /// Whether a whole value matches.
@@ -137,37 +116,6 @@ impl Substitution {
     }
 }
 
-/// `*` or `**` if a segment is variable; its name is added to those of the others.
-fn operator_of<'t>(segment: &'t str, names: &mut Vec<&'t str>) -> Result<Option<&'t str>, String> {
-    if matches!(segment, "*" | "**") {
-        return Ok(Some(segment));
-    }
-    let Some(inner) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-        return match segment.find(['{', '}', '*']) {
-            Some(_) => Err(format!("`{segment}` is neither a text nor `*`, `**` or `{{name}}`")),
-            None => Ok(None),
-        };
-    };
-    let (name, operator) = inner.split_once('=').unwrap_or((inner, "*"));
-    let is_named = name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '_')
-        && name.len() <= NAME_MAX;
-    if !is_named {
-        return Err(format!("`{name}` is no name of a variable"));
-    }
-    if !matches!(operator, "*" | "**") {
-        return Err(format!("`{operator}` in `{segment}` is neither `*` nor `**`"));
-    }
-    if names.contains(&name) {
-        return Err(format!("the variable `{name}` is there twice"));
-    }
-    names.push(name);
-    if VARIABLES_MAX < names.len() {
-        return Err(format!("more than {VARIABLES_MAX} variables"));
-    }
-    Ok(Some(operator))
-}
-
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text && self.regex.as_str() == other.regex.as_str()
@@ -186,38 +134,6 @@ impl fmt::Debug for Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn template(text: &str, path: &str) -> bool {
-        Pattern::template(text).expect("a template").matches(path)
-    }
-
-    #[test]
-    fn a_template_matches_whole_paths_by_segments() {
-        assert!(template("/carts/*/items", "/carts/17/items"));
-        assert!(!template("/carts/*/items", "/carts/17/18/items"));
-        assert!(!template("/carts/*/items", "/carts//items"));
-        assert!(template("/carts/{id}", "/carts/17"));
-        assert!(!template("/carts/{id}", "/carts/17/items"));
-        assert!(template("/carts/**", "/carts/17/items"));
-        assert!(template("/carts/**", "/carts/"));
-        assert!(!template("/carts/**", "/cart"));
-        assert!(template("/{rest=**}", "/"));
-        assert!(template("/a.b/*", "/a.b/1") && !template("/a.b/*", "/aXb/1"));
-        assert!(template("/files/**/end", "/files/a/b/end"));
-    }
-
-    #[test]
-    fn bad_templates_are_told_apart() {
-        let of = |text: &str| Pattern::template(text).expect_err("no template");
-        assert_eq!(of("carts"), "a path template begins with `/`");
-        assert_eq!(of("/**/{id}"), "nothing may be variable after `**`");
-        assert_eq!(of("/v*"), "`v*` is neither a text nor `*`, `**` or `{name}`");
-        assert_eq!(of("/{id"), "`{id` is neither a text nor `*`, `**` or `{name}`");
-        assert_eq!(of("/{1}"), "`1` is no name of a variable");
-        assert_eq!(of("/{id=v1}"), "`v1` in `{id=v1}` is neither `*` nor `**`");
-        assert_eq!(of("/{id}/{id}"), "the variable `id` is there twice");
-        assert_eq!(of("/{a}/{b}/{c}/{d}/{e}/{f}"), "more than 5 variables");
-    }
 
     #[test]
     fn a_regular_expression_matches_the_whole_value() {

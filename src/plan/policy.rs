@@ -1,7 +1,7 @@
 //! Policies of the data plane: retries, balancing, breakers, outlier detection, pools.
 //!
 //! Source: Envoy's and Istio's own terms and semantics; defaults come from the profile.
-//! Left out: policies of a subset.
+//! Left out: policies by port.
 
 use crate::kernel::time::Duration;
 use crate::plan::balancing::Balancing;
@@ -365,8 +365,7 @@ pub struct ClusterPolicy {
 impl ClusterPolicy {
     /// Whether outlier detection compares endpoints by their answers.
     pub fn counts_answers(&self) -> bool {
-        let forms = self.outlier.map(|outlier| outlier.forms);
-        forms.is_some_and(|one| one.success_rate.is_some() || one.failure_percentage.is_some())
+        self.outlier.is_some_and(|outlier| outlier.forms.compares())
     }
 }
 

@@ -5,9 +5,11 @@
 
 mod app;
 mod assertion;
+pub(crate) mod balancing;
 mod filter;
 mod health;
 mod matching;
+mod policy;
 mod retries;
 pub(crate) mod security;
 mod traffic;
@@ -16,14 +18,13 @@ use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Mesh};
 use super::schema::Kind::{
     Bandwidth, Bool, Count, Distribution, Duration, Labels, Like, Names, Number, OneOrMany, Rate,
-    Settings, Share, ShareOr, Switch, Table, Tables, Text, Weights, Word,
+    Settings, Share, ShareOr, Table, Tables, Text, Weights, Word,
 };
 use super::schema::{Default, Key, Keys, Kind};
 use crate::plan::balancing::EndpointSettings;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
-use health::HEALTH_CHECKS;
 use matching::{CHANGES, MATCH, REWRITE};
 use retries::{OF_ROUTE, OF_SERVICE};
 use traffic::TRAFFIC;
@@ -39,9 +40,6 @@ const SERVICES_MAX: i64 = 100_000;
 /// Nodes in all.
 pub(crate) const NODES_MAX: i64 = 100_000;
 
-/// Points of a ring, and places of a table, that Envoy accepts.
-const RING_MAX: i64 = 8_388_608;
-const TABLE_MAX: i64 = 5_000_011;
 const PRIORITY_MAX: i64 = EndpointSettings::PRIORITY_MAX as i64;
 
 const ANY: i64 = u32::MAX as i64;
@@ -121,127 +119,31 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
     key("retries", Table(OF_SERVICE), None, "retries of requests to it"),
-    like("balancer", "cluster.balancer", "how an endpoint is chosen"),
-    key("choice_count", Count(2, ANY), Is("2"), "least_request: draws, the least loaded wins"),
-    key("active_request_bias", Number, Is("1"), "least_request: weight / (active + 1) ^ this"),
-    key("load_refresh", Duration, Is("0s"), "least_request: loads are read so often; 0 for always"),
-    key("hash_on", Table(HASH_ON), None, "ring_hash, maglev: what is hashed; a draw if not given"),
-    key("minimum_ring_size", Count(1, RING_MAX), Is("1024"), "ring_hash: points at least"),
-    key("maximum_ring_size", Count(1, RING_MAX), Is("8388608"), "ring_hash: points at most"),
-    key("maglev_table_size", Count(2, TABLE_MAX), Is("65537"), "maglev: places, a prime"),
-    key("slow_start", Table(SLOW_START), None, "a new endpoint's weight grows with its age"),
-    key("locality", Table(LOCALITY), None, "how places count; not at all if not given"),
+    balancing::BALANCER,
+    balancing::CHOICE_COUNT,
+    balancing::ACTIVE_REQUEST_BIAS,
+    balancing::LOAD_REFRESH,
+    balancing::HASH_ON,
+    balancing::MINIMUM_RING_SIZE,
+    balancing::MAXIMUM_RING_SIZE,
+    balancing::MAGLEV_TABLE_SIZE,
+    balancing::SLOW_START,
+    balancing::LOCALITY,
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
-    key("circuit_breaker", Table(CIRCUIT_BREAKER), None, "ceilings per proxy"),
-    key("outlier_detection", Switch(OUTLIER), None, "passive health; off if not given"),
+    policy::CIRCUIT_BREAKER,
+    policy::OUTLIER_DETECTION,
     key("merge_window", Duration, Is("1s"), "changes of health within it are told together"),
-    key("health_checks", Switch(HEALTH_CHECKS), None, "proxies ask endpoints how they are"),
-    key("connections", Table(CONNECTIONS), None, "the connection pool"),
-    like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
+    policy::HEALTH_CHECKS,
+    policy::CONNECTIONS,
+    policy::PANIC_THRESHOLD,
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
-    key("subsets", Tables(SUBSET, "name"), None, "workloads by label, for weights and mirrors"),
+    key(
+        "subsets",
+        Tables(policy::SUBSET, "name"),
+        None,
+        "workloads by label, for weights and mirrors",
+    ),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
-]);
-
-const HASH_ON: Keys = Fixed(&[
-    key("header", Text, None, "the value of this header; user-{1..1000} has one a request"),
-    key("cookie", Text, None, "the value of this cookie; made from the client if it is missing"),
-    key("query", Text, None, "the value of this parameter of the path"),
-    key(
-        "source",
-        Bool,
-        Is("false"),
-        "the client's address; from ingress every request has its own",
-    ),
-]);
-
-const SLOW_START: Keys = Fixed(&[
-    key("window", Duration, Required, "how long an endpoint is new"),
-    key("aggression", Number, Is("1"), "weight × (age / window) ^ (1 / this)"),
-    key("min_weight", Share, Is("10%"), "at least this share of the weight"),
-]);
-
-pub(crate) const LOCALITY: Keys = Fixed(&[
-    key("failover", Bool, Is("false"), "other zones are the next priority (Istio's failover)"),
-    key("prefer_close", Bool, Is("false"), "the same (Kubernetes' trafficDistribution)"),
-    key("weights", Weights, None, "zones and their weights, for all clients"),
-    key("distribute", Tables(DISTRIBUTE, ""), None, "weights by the client's zone; others as ever"),
-    key("zone_aware", Switch(ZONE_AWARE), None, "stay in the zone as far as numbers allow"),
-]);
-
-const DISTRIBUTE: Keys = Fixed(&[
-    key("from", Text, None, "the clients' zone; all others if not given"),
-    key("to", Weights, Required, "zones and their percents; other zones get nothing"),
-]);
-
-const ZONE_AWARE: Keys = Fixed(&[key(
-    "min_cluster_size",
-    Count(0, ANY),
-    Is("6"),
-    "with fewer healthy endpoints zones do not count",
-)]);
-
-const CIRCUIT_BREAKER: Keys = Fixed(&[
-    like("max_connections", "cluster.max_connections", "connections"),
-    like("max_pending", "cluster.max_pending", "requests that wait for a connection"),
-    like("max_requests", "cluster.max_requests", "requests under way"),
-    like("max_retries", "cluster.max_retries", "retries under way"),
-]);
-
-const OUTLIER: Keys = Fixed(&[
-    like(
-        "consecutive_5xx",
-        "outlier.consecutive_5xx",
-        "5xx and local failures in a row; 0 for off",
-    ),
-    like("consecutive_gateway", "outlier.consecutive_gateway", "502, 503, 504 in a row; 0 for off"),
-    like("interval", "outlier.interval", "the grid on which endpoints are compared and come back"),
-    like("base_ejection", "outlier.base_ejection", "an ejection lasts this × ejections so far"),
-    like("max_ejection", "outlier.max_ejection", "at most so long"),
-    like("max_ejection_share", "outlier.max_ejection_share", "at most this share, rounded down"),
-    like("always_eject_one", "outlier.always_eject_one", "one even if the share allows none"),
-    key("enforcing_consecutive_5xx", Share, Is("100%"), "share of detections that eject"),
-    key("enforcing_consecutive_gateway", Share, Is("100%"), "share of detections that eject"),
-    key("split_local_origin", Bool, Is("false"), "count failures of this side apart from answers"),
-    key(
-        "consecutive_local_origin",
-        Count(0, ANY),
-        Is("5"),
-        "if apart: so many in a row; 0 for off",
-    ),
-    key("enforcing_consecutive_local_origin", Share, Is("100%"), "share of detections that eject"),
-    key("success_rate", Switch(SUCCESS_RATE), None, "far below the mean; off if not given"),
-    key("failure_percentage", Switch(FAILURE_PERCENTAGE), None, "too many fail; off if not given"),
-    key("max_ejection_jitter", Duration, Is("0s"), "an ejection lasts longer by a draw below this"),
-]);
-
-const SUCCESS_RATE: Keys = Fixed(&[
-    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not compared"),
-    key("request_volume", Count(0, ANY), Is("100"), "answers of an endpoint in an interval"),
-    key("stdev_factor", Number, Is("1.9"), "so many standard deviations below the mean"),
-    key("enforcing", Share, Is("100%"), "share of detections that eject"),
-]);
-
-const FAILURE_PERCENTAGE: Keys = Fixed(&[
-    key("threshold", Share, Is("85%"), "the share of failures that is too large"),
-    key("minimum_hosts", Count(0, ANY), Is("5"), "fewer endpoints are not looked at"),
-    key("request_volume", Count(0, ANY), Is("50"), "answers of an endpoint in an interval"),
-    key("enforcing", Share, Is("100%"), "share of detections that eject"),
-]);
-
-const CONNECTIONS: Keys = Fixed(&[
-    like("churn", "connections.churn", "rate at which each connection is closed from outside"),
-    like("idle_timeout", "cluster.idle_timeout", "closed after this without a request"),
-    like("connect_timeout", "cluster.connect_timeout", "TCP and TLS must be up within this"),
-    key("max_requests", Count(0, ANY), Is("0"), "requests a connection carries; 0 for no limit"),
-    like("max_streams", "cluster.max_streams", "streams at once on an HTTP/2 connection"),
-    key(
-        "max_stream_duration",
-        Duration,
-        Is("0s"),
-        "limit on an attempt with its answer; 0 for none",
-    ),
-    key("max_duration", Duration, Is("0s"), "age at which a connection is drained; 0 for none"),
 ]);
 
 pub(crate) const ROUTE: Keys = Fixed(&[
@@ -261,12 +163,6 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     key("rewrite", Table(REWRITE), None, "another path or host for what goes up"),
     key("headers", Table(CHANGES), None, "other headers for what goes up"),
     key("redirect", Count(300, 399), None, "the proxy redirects with this status"),
-]);
-
-/// A subset of a service's workloads.
-const SUBSET: Keys = Fixed(&[
-    key("name", Text, Required, "names it, as a version does"),
-    key("labels", Labels, None, "labels that its workloads have; all of them if not given"),
 ]);
 
 const MIRROR: Keys = Fixed(&[

@@ -10,7 +10,7 @@ use super::event::Event;
 use super::state::NONE;
 use crate::kernel::stream::draw_at;
 use crate::kernel::time::{Duration, Time};
-use crate::model::proxy::outlier::{Detected, may_eject, outliers, takes};
+use crate::model::proxy::outlier::{Detected, Origin, may_eject, outliers, takes};
 use crate::observe::access_log::Ejected;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -102,18 +102,23 @@ impl World<'_> {
     fn compare_answers(&mut self, index: u32) {
         let upstream = &mut self.upstreams[index as usize];
         let Some(outlier) = &upstream.policy.outlier else { return };
+        let forms = outlier.forms;
         let hosts = upstream.hosts.iter_mut().zip(0..).filter(|(host, _)| host.pod != NONE);
-        let (mut slots, mut answers) = (Vec::new(), Vec::new());
+        let (mut slots, mut answers) = (Vec::new(), [Vec::new(), Vec::new()]);
         for (host, slot) in hosts {
             let counted = host.health.take_answers();
             if host.is_member && !host.health.is_ejected() {
                 slots.push(slot);
-                answers.push(counted);
+                for (all, one) in answers.iter_mut().zip(counted) {
+                    all.push(one);
+                }
             }
         }
-        for (nth, enforcing) in outliers(&outlier.forms, &answers) {
-            let draws = self.outlier_draws(index, slots[nth]);
-            self.eject(index, slots[nth], enforcing, draws);
+        for (origin, answers) in [Origin::External, Origin::Local].into_iter().zip(&answers) {
+            for (nth, enforcing) in outliers(&forms, origin, answers) {
+                let draws = self.outlier_draws(index, slots[nth]);
+                self.eject(index, slots[nth], enforcing, draws);
+            }
         }
     }
 

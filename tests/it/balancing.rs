@@ -256,6 +256,23 @@ fn failures_of_this_side_eject_by_their_own_count() {
     assert!((2..=3).contains(&of("", 3)), "{}", of("", 3));
 }
 
+#[test]
+fn failures_of_this_side_are_compared_apart() {
+    // One of six refuses: with failures counted apart it has no answers to compare, only this side's.
+    let refused = |local: &str| {
+        let service = format!(
+            "retries = {{ attempts = 0 }}\nbalancer = \"round_robin\"\noutlier_detection = {{ consecutive_5xx = 0, interval = \"2s\", base_ejection = \"1h\", max_ejection = \"1h\", max_ejection_share = \"50%\", split_local_origin = true, enforcing_consecutive_local_origin = \"0%\", success_rate = {{ request_volume = 50{local} }} }}"
+        );
+        let dead = "[[event]]\nid = \"away\"\nat = \"100ms\"\ndo = \"fail\"\ntarget = \"istiod\"\n[[event]]\nid = \"dead\"\nat = \"4s\"\ndo = \"fail\"\ntarget = \"service:server/v1\"\n";
+        let run = run(&mesh(&service, &["replicas = 5", ""], dead).replace("200rps", "300rps"));
+        count(&run, "users", "server", "503 UF")
+    };
+    // 50 a second for 37 s, or until the first interval that has seen 50: two at most, and the update.
+    let (apart, not) = (refused(", enforcing_local_origin = \"100%\""), refused(""));
+    assert!((50..=250).contains(&apart), "{apart}");
+    assert!((1800..=1850).contains(&not), "{not}");
+}
+
 // === what is refused ===
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Source: Istio's `DestinationRule`; 503 UH and NC as in docs/five-oh-three.md.
 
-use crate::support::{ledger, run, try_plan};
+use crate::support::{ledger, plan_with, run, try_plan};
+use meshsim::plan::policy::LoadBalancer;
 
 /// A gateway in front of a server of three versions, of which only the first is not a canary and fails;
 /// 20 requests a second for 3 s.
@@ -90,4 +91,47 @@ fn events_and_mirrors_lead_to_subsets_too() {
     let plan = try_plan(&text(CANARY, mirror, ""), &[]).expect("a mirror to a subset");
     assert!(plan.universe.clusters.iter().any(|one| one.name == "server/canary"));
     assert!(try_plan(&text("", mirror, ""), &[]).is_err(), "no such version");
+}
+
+/// 503 UO of a subset whose own ceiling is lower than that of its service, and of the other subset.
+#[test]
+fn a_subset_has_policies_of_its_own_and_the_rest_of_its_service() {
+    let ceiling = "labels = { track = \"canary\" }, circuit_breaker = { max_requests = 0 }";
+    let canary = format!("{{ name = \"canary\", {ceiling} }}");
+    assert_eq!(ended(&canary, "weights = { canary = 1 }"), "503 UO: 60");
+    assert_eq!(ended(&canary, "weights = { v2 = 1 }"), "200 -: 60");
+    let plan = plan_with(
+        &text(
+            "{ name = \"canary\", labels = { track = \"canary\" }, balancer = \"random\", outlier_detection = { interval = \"3s\" } }, { name = \"stable\", labels = { track = \"stable\" } }",
+            "weights = { canary = 1 }",
+            "",
+        )
+        .replace(
+            "name = \"server\"",
+            "name = \"server\"\nbalancer = \"ring_hash\"\nhash_on = { source = true }\nconnections = { max_requests = 7 }\noutlier_detection = { consecutive_5xx = 2 }",
+        ),
+        &[],
+    );
+    let of = |name: &str| {
+        let clusters = &plan.universe.clusters;
+        &clusters.iter().find(|one| one.name == name).expect("a cluster").policy
+    };
+    let (canary, stable) = (of("server/canary"), of("server/stable"));
+    // Of balancing nothing is left, nor of outlier detection: 5 is the default; connections are the service's.
+    assert_eq!((canary.balancer, canary.balancing.is_none()), (LoadBalancer::Random, true));
+    assert_eq!(canary.outlier.map(|one| one.consecutive_5xx), Some(5));
+    assert_eq!([canary, stable].map(|one| one.pool.max_requests), [7, 7]);
+    assert_eq!((stable.balancer, stable.outlier), (LoadBalancer::RingHash, of("server").outlier));
+}
+
+#[test]
+fn what_is_wrong_with_a_policy_is_said_of_the_subset_that_has_it() {
+    let of = |own: &str| {
+        let canary = format!("{{ name = \"canary\", labels = {{ track = \"canary\" }}, {own} }}");
+        try_plan(&text(&canary, "weights = { canary = 1 }", ""), &[]).expect_err("it is wrong")
+    };
+    let told = of("balancer = \"random\", choice_count = 3");
+    assert!(told.contains("means nothing to this balancer"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(of("retries = { attempts = 1 }").contains("retries"), "no policy of a subset");
 }

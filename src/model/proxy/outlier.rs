@@ -17,7 +17,7 @@
 //! at once: timeouts and resets on open connections then never make two failures in a row.
 //!
 //! Source: Envoy outlier docs, `outlier_detection.proto` and `DetectorImpl`; measured on Envoy 1.40 (family e05).
-//! Left out: success rates of this side's failures apart; when balancers hear of it (`merge_window`).
+//! Left out: when balancers hear of it (`merge_window`).
 
 use crate::kernel::stream::{below, uniform};
 use crate::kernel::time::{Duration, Time};
@@ -32,14 +32,40 @@ pub struct Health {
     gateway_failures: u32,
     local_failures: u32,
     /// Answers in this interval, and the good ones among them.
-    answers: u32,
-    good: u32,
+    answers: Answers,
+    /// The same of this side's part of attempts, if that is counted apart.
+    local: Answers,
     /// Set while ejected: since when.
     ejected_at: Option<Time>,
     /// What the ejection lasts longer.
     jitter: Duration,
     /// Ejections so far, less one for each healthy interval.
     multiplier: u32,
+}
+
+/// What a share is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Answers {
+    /// All.
+    pub all: u32,
+    /// The good ones among them.
+    pub good: u32,
+}
+
+impl Answers {
+    const fn add(&mut self, good: bool) {
+        self.all += 1;
+        self.good += good as u32;
+    }
+}
+
+/// Whose failures a share is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The endpoint's; also this side's, if they are not counted apart.
+    External,
+    /// This side's: no connection, a reset, a timeout.
+    Local,
 }
 
 /// Failures in a row reached their number.
@@ -83,7 +109,10 @@ impl Health {
 
     /// Whether [`Health::tick`] could change anything.
     pub const fn needs_ticks(&self) -> bool {
-        self.ejected_at.is_some() || self.multiplier != 0 || self.answers != 0
+        self.ejected_at.is_some()
+            || self.multiplier != 0
+            || self.answers.all != 0
+            || self.local.all != 0
     }
 
     /// An attempt ended; what that shows of its endpoint.
@@ -106,9 +135,8 @@ impl Health {
         }
         let failed = is_local || 500 <= outcome.status;
         let gateway = is_local || (502..=504).contains(&outcome.status);
-        if forms.success_rate.is_some() || forms.failure_percentage.is_some() {
-            self.answers += 1;
-            self.good += u32::from(!failed);
+        if forms.compares() {
+            self.answers.add(!failed);
         }
         let reached = |count: &mut u32, counts: bool, limit: u32| {
             *count = if counts { *count + 1 } else { 0 };
@@ -122,12 +150,19 @@ impl Health {
         if self.is_ejected() { Detected::default() } else { detected }
     }
 
-    /// Failures of this side, counted apart.
+    /// Failures of this side, counted apart. A connection that comes up is a success; what then breaks on
+    /// it is a failure as well (`DetectorHostMonitorImpl::putResultWithLocalExternalSplit`).
     #[cold]
     fn record_local(&mut self, forms: &OutlierForms, outcome: Outcome, is_local: bool) -> Detected {
         let connected = !outcome.details.is_connect_failure();
         if connected {
             self.local_failures = 0;
+        }
+        if forms.compares() {
+            [(connected, true), (is_local, false)]
+                .into_iter()
+                .filter(|(counts, _)| *counts)
+                .for_each(|(_, good)| self.local.add(good));
         }
         self.local_failures += u32::from(is_local);
         let limit = forms.consecutive_local_origin;
@@ -180,35 +215,42 @@ impl Health {
         since + Duration::from_ns(length) + self.jitter <= now
     }
 
-    /// The answers of the interval that ended and the good ones among them; counting starts over.
-    pub fn take_answers(&mut self) -> (u32, u32) {
-        (std::mem::take(&mut self.answers), std::mem::take(&mut self.good))
+    /// What was counted of answers and of this side in the interval that ended; counting starts over.
+    pub fn take_answers(&mut self) -> [Answers; 2] {
+        [std::mem::take(&mut self.answers), std::mem::take(&mut self.local)]
     }
 }
 
-/// Which endpoints, by their (answers, good ones) in an interval, deserve ejection, with the share of
-/// cases in which it is enforced.
-pub fn outliers(forms: &OutlierForms, answers: &[(u32, u32)]) -> Vec<(usize, f64)> {
-    let rate = |(all, good): (u32, u32)| f64::from(good) / f64::from(all.max(1));
+/// Which endpoints, by their answers in an interval, deserve ejection, with the share of cases in which it
+/// is enforced.
+pub fn outliers(forms: &OutlierForms, origin: Origin, answers: &[Answers]) -> Vec<(usize, f64)> {
+    let rate = |one: Answers| f64::from(one.good) / f64::from(one.all.max(1));
     let enough = |volume: u32, hosts: u32| -> Vec<(usize, f64)> {
-        let known = answers.iter().enumerate().filter(|(_, (all, _))| volume.max(1) <= *all);
+        let known = answers.iter().enumerate().filter(|(_, one)| volume.max(1) <= one.all);
         let known: Vec<_> = known.map(|(index, one)| (index, rate(*one))).collect();
         if known.len() < hosts as usize { Vec::new() } else { known }
     };
+    let enforcing = |external: f64, local: f64| match origin {
+        Origin::External => external,
+        Origin::Local => local,
+    };
     let mut outliers = Vec::new();
     if let Some(policy) = &forms.success_rate {
+        let enforcing = enforcing(policy.enforcing, forms.enforcing_local_origin_success_rate);
         let known = enough(policy.request_volume, policy.minimum_hosts);
         let count = known.len() as f64;
         let mean = known.iter().map(|(_, rate)| rate).sum::<f64>() / count;
         let squares = known.iter().map(|(_, rate)| (rate - mean) * (rate - mean)).sum::<f64>();
         let threshold = mean - policy.stdev_factor * libm::sqrt(squares / count);
         let far = known.into_iter().filter(|(_, rate)| *rate < threshold);
-        outliers.extend(far.map(|(index, _)| (index, policy.enforcing)));
+        outliers.extend(far.map(|(index, _)| (index, enforcing)));
     }
     if let Some(policy) = &forms.failure_percentage {
+        let local = forms.enforcing_failure_percentage_local_origin;
+        let enforcing = enforcing(policy.enforcing, local);
         let known = enough(policy.request_volume, policy.minimum_hosts);
         let bad = known.into_iter().filter(|(_, rate)| policy.threshold <= 1.0 - rate);
-        outliers.extend(bad.map(|(index, _)| (index, policy.enforcing)));
+        outliers.extend(bad.map(|(index, _)| (index, enforcing)));
     }
     outliers
 }
@@ -224,6 +266,10 @@ pub fn may_eject(policy: &OutlierDetection, ejected: usize, endpoints: usize) ->
 mod tests {
     use super::*;
     use crate::plan::outlier::{FailurePercentage, SuccessRate};
+
+    const fn of(all: u32, good: u32) -> Answers {
+        Answers { all, good }
+    }
 
     fn policy() -> OutlierDetection {
         OutlierDetection {
@@ -376,17 +422,18 @@ mod tests {
             success_rate: Some(SuccessRate { request_volume: 50, ..SuccessRate::default() }),
             ..OutlierForms::default()
         };
-        let mut answers = vec![(100, 98); 5];
-        answers.push((100, 58));
-        assert_eq!(outliers(&forms, &answers), [(5, 1.0)]);
-        let close = [99, 96, 98, 97, 98, 96].map(|good| (100, good));
-        assert_eq!(outliers(&forms, &close), []);
+        let outliers = |answers: &[Answers]| outliers(&forms, Origin::External, answers);
+        let mut answers = vec![of(100, 98); 5];
+        answers.push(of(100, 58));
+        assert_eq!(outliers(&answers), [(5, 1.0)]);
+        let close = [99, 96, 98, 97, 98, 96].map(|good| of(100, good));
+        assert_eq!(outliers(&close), []);
         // One of six with too few answers leaves five; two leave four, which are too few.
-        answers[5] = (100, 58);
-        answers[0] = (49, 49);
-        assert_eq!(outliers(&forms, &answers), [(5, 1.0)]);
-        answers[1] = (49, 49);
-        assert_eq!(outliers(&forms, &answers), []);
+        answers[5] = of(100, 58);
+        answers[0] = of(49, 49);
+        assert_eq!(outliers(&answers), [(5, 1.0)]);
+        answers[1] = of(49, 49);
+        assert_eq!(outliers(&answers), []);
     }
 
     /// Family e05, `failure_percentage_30`.
@@ -395,10 +442,35 @@ mod tests {
         let policy =
             FailurePercentage { threshold: 0.3, enforcing: 0.5, ..FailurePercentage::default() };
         let forms = OutlierForms { failure_percentage: Some(policy), ..OutlierForms::default() };
-        let mut answers = vec![(100, 98); 5];
-        answers.push((100, 70));
-        assert_eq!(outliers(&forms, &answers), [(5, 0.5)]);
-        answers[5] = (100, 71);
-        assert_eq!(outliers(&forms, &answers), []);
+        let outliers = |answers: &[Answers]| outliers(&forms, Origin::External, answers);
+        let mut answers = vec![of(100, 98); 5];
+        answers.push(of(100, 70));
+        assert_eq!(outliers(&answers), [(5, 0.5)]);
+        answers[5] = of(100, 71);
+        assert_eq!(outliers(&answers), []);
+    }
+
+    /// `putResultWithLocalExternalSplit`: a refused connection is a failure of this side and no answer; one
+    /// that comes up is a success, whatever the answer; a timeout on it is a success and a failure.
+    #[test]
+    fn shares_of_this_sides_failures_are_compared_apart() {
+        let forms = OutlierForms {
+            split_local_origin: true,
+            success_rate: Some(SuccessRate { request_volume: 10, ..SuccessRate::default() }),
+            enforcing_local_origin_success_rate: 0.75,
+            ..OutlierForms::default()
+        };
+        let policy = OutlierDetection { consecutive_5xx: 0, ..with(forms) };
+        let counted = |outcome: Outcome| {
+            let mut health = Health::default();
+            let _ = health.record(&policy, outcome);
+            health.take_answers()
+        };
+        assert_eq!(counted(Outcome::answer(503)), [of(1, 0), of(1, 1)]);
+        assert_eq!(counted(Outcome::failure(Details::ConnectionRefused)), [of(0, 0), of(1, 0)]);
+        assert_eq!(counted(Outcome::failure(Details::ResponseTimeout)), [of(0, 0), of(2, 1)]);
+        let mut answers = vec![of(20, 20); 5];
+        answers.push(of(20, 0));
+        assert_eq!(outliers(&forms, Origin::Local, &answers), [(5, 0.75)]);
     }
 }

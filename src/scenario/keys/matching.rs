@@ -39,6 +39,7 @@ pub(super) const HEADER: Keys = Fixed(&[
 pub(super) const REWRITE: Keys = Fixed(&[
     key("path", Text, None, "this path in place of the whole one; the query stays"),
     key("prefix", Text, None, "this in place of the prefix that was matched"),
+    key("template", Text, None, "a path made of the variables of the template that was matched"),
     key("regex", Text, None, "what of the path gives way to the substitution, each time"),
     key("substitution", Text, None, "in place of that; \\1 is the expression's first group"),
     key("authority", Text, None, "this host"),

@@ -7,7 +7,7 @@
 //! Left out: failover to named regions, `failoverPriority`.
 
 use super::super::document::{At, Node};
-use super::super::keys::LOCALITY;
+use super::super::keys::balancing::LOCALITY_KEYS;
 use super::action::{Done, words};
 use super::{Lower, id};
 use crate::plan::balancing::{
@@ -166,7 +166,7 @@ impl Lower<'_, '_, '_> {
 
     fn locality(&mut self, node: &Node, policy: &ClusterPolicy) -> Option<Locality> {
         let is_on = |key: &&str| node.get(key).is_some() && node.flag(key) != Some(false);
-        let names = LOCALITY.list();
+        let names = LOCALITY_KEYS.list();
         let given: Vec<&str> = names.iter().map(|key| key.name).filter(is_on).collect();
         if 1 < given.len() {
             let what = format!("`{}` and `{}` exclude each other", given[0], given[1]);

@@ -5,13 +5,14 @@
 //!
 //! Source: Istio's `HTTPRewrite` and `Headers`; Envoy's `HeaderParser::evaluateHeaders` removes before it
 //! adds, and refuses to change `host` so.
-//! Left out: rewrites by the variables of templates; headers of answers; values that are made from the request.
+//! Left out: headers of answers; values that are made from the request.
 
 use super::super::document::{Entry, Node};
 use super::{Lower, id};
 use crate::plan::matching::{PathMatch, RouteMatch, fits};
-use crate::plan::pattern::Substitution;
+use crate::plan::pattern::{Pattern, Substitution};
 use crate::plan::route::RouteTable;
+use crate::plan::template::TemplateRewrite;
 use crate::plan::universe::{ClassId, RequestClass};
 
 /// What a rule changes.
@@ -31,6 +32,8 @@ enum Path {
     Prefix(String),
     /// What an expression finds.
     Found(Substitution),
+    /// What is made of the variables of the template that was matched.
+    Made(TemplateRewrite),
 }
 
 impl Change {
@@ -49,6 +52,7 @@ impl Change {
         Some(Self {
             path: (text("path").map(Path::Whole))
                 .or_else(|| text("prefix").map(Path::Prefix))
+                .or_else(|| TemplateRewrite::new(&text("template")?).ok().map(Path::Made))
                 .or_else(|| {
                     let by = text("substitution").unwrap_or_default();
                     Substitution::new(&text("regex")?, &by).ok().map(Path::Found)
@@ -60,8 +64,8 @@ impl Change {
         })
     }
 
-    /// A request as it goes up, of which that prefix was matched.
-    fn apply(&self, class: &RequestClass, prefix: &str) -> RequestClass {
+    /// A request as it goes up, of whose path that was matched.
+    fn apply(&self, class: &RequestClass, matched: Option<&PathMatch>) -> RequestClass {
         let mut changed = class.clone();
         let (path, query) = match class.path.find('?') {
             Some(at) => class.path.split_at(at),
@@ -71,8 +75,16 @@ impl Change {
             Some(Path::Whole(new)) => changed.path = format!("{new}{query}"),
             Some(Path::Found(found)) => changed.path = format!("{}{query}", found.apply(path)),
             Some(Path::Prefix(new)) => {
+                let prefix = prefix_of(matched).unwrap_or(EVERY);
                 if let Some(rest) = path.strip_prefix(prefix) {
                     changed.path = format!("{new}{rest}{query}");
+                }
+            }
+            Some(Path::Made(rewrite)) => {
+                if let Some(PathMatch::Pattern(template)) = matched
+                    && let Some(new) = rewrite.apply(template, path)
+                {
+                    changed.path = format!("{new}{query}");
                 }
             }
             None => {}
@@ -104,19 +116,26 @@ pub(super) fn made_of(service: &Node, classes: &[RequestClass]) -> Vec<RequestCl
     let mut made = Vec::new();
     for route in service.list("route").iter().filter(|route| route.is_table()) {
         let Some(change) = Change::of(route) else { continue };
-        let prefixes = match route.get("match") {
-            None => vec![EVERY],
+        let matched = match route.get("match") {
+            None => vec![None],
             Some(node) => {
                 let tables =
                     if node.is_table() { std::slice::from_ref(node) } else { node.items() };
-                tables.iter().map(|table| table.text("prefix").unwrap_or(EVERY)).collect()
+                tables.iter().map(part_of_a_path).collect()
             }
         };
-        for prefix in prefixes {
-            made.extend(classes.iter().map(|class| change.apply(class, prefix)));
+        for matched in &matched {
+            made.extend(classes.iter().map(|class| change.apply(class, matched.as_ref())));
         }
     }
     made
+}
+
+/// What of a path a table matches, if a rewrite can be made of it.
+fn part_of_a_path(table: &Node) -> Option<PathMatch> {
+    let prefix = table.text("prefix").map(|prefix| PathMatch::Prefix(prefix.to_owned()));
+    let template = || Pattern::template(table.text("template")?).ok().map(PathMatch::Pattern);
+    prefix.or_else(template)
 }
 
 impl Lower<'_, '_, '_> {
@@ -124,45 +143,7 @@ impl Lower<'_, '_, '_> {
     pub(super) fn change(&mut self, route: &Node, matches: &[RouteMatch]) -> Option<Change> {
         let change = Change::of(route)?;
         if let Some(rewrite) = route.get("rewrite") {
-            let hint = "a rewrite is of the whole path or of a part of it";
-            if let Some(by) = rewrite.get("substitution").filter(|_| rewrite.get("regex").is_none())
-            {
-                let hint = "regex = \"^/v1/(.*)$\" says what is replaced";
-                self.report(by.at, "`substitution` without a `regex`", hint);
-            }
-            let given = self.one_of(rewrite, &["path", "prefix", "regex"], hint).ok().flatten();
-            match given {
-                Some(("regex", node, text)) => match rewrite.text("substitution") {
-                    None => {
-                        let hint = "substitution = \"/\\\\1\" in place of what is found";
-                        self.report(node.at, "`substitution` is missing", hint);
-                    }
-                    Some(by) => {
-                        if let Err(why) = Substitution::new(text, by) {
-                            self.report(node.at, why, "Envoy refuses it, too");
-                        }
-                    }
-                },
-                Some((_, node, text)) if !text.starts_with('/') => {
-                    self.report(node.at, "a path begins with `/`", "such as \"/cart\"");
-                }
-                Some(("prefix", node, _)) if matches.iter().any(|one| prefix_of(one).is_none()) => {
-                    let what = "a prefix is rewritten where none is matched";
-                    self.report(
-                        node.at,
-                        what,
-                        "match = { prefix = … }, or rewrite the whole `path`",
-                    );
-                }
-                None if rewrite.entries().is_empty() => {
-                    self.report(
-                        rewrite.at,
-                        "nothing is rewritten",
-                        "path, prefix, regex or authority",
-                    );
-                }
-                _ => {}
-            }
+            self.rewrite(rewrite, route, matches);
         }
         for key in ["direct_response", "redirect"] {
             if route.get(key).is_some() {
@@ -190,6 +171,66 @@ impl Lower<'_, '_, '_> {
         Some(change)
     }
 
+    fn rewrite(&mut self, rewrite: &Node, route: &Node, matches: &[RouteMatch]) {
+        let hint = "a rewrite is of the whole path or of a part of it";
+        if let Some(by) = rewrite.get("substitution").filter(|_| rewrite.get("regex").is_none()) {
+            let hint = "regex = \"^/v1/(.*)$\" says what is replaced";
+            self.report(by.at, "`substitution` without a `regex`", hint);
+        }
+        let kinds = ["path", "prefix", "template", "regex"];
+        match self.one_of(rewrite, &kinds, hint).ok().flatten() {
+            Some(("regex", node, text)) => match rewrite.text("substitution") {
+                None => {
+                    let hint = "substitution = \"/\\\\1\" in place of what is found";
+                    self.report(node.at, "`substitution` is missing", hint);
+                }
+                Some(by) => {
+                    if let Err(why) = Substitution::new(text, by) {
+                        self.report(node.at, why, "Envoy refuses it, too");
+                    }
+                }
+            },
+            Some(("template", node, text)) => self.template_rewrite(node, text, route, matches),
+            Some((_, node, text)) if !text.starts_with('/') => {
+                self.report(node.at, "a path begins with `/`", "such as \"/cart\"");
+            }
+            Some(("prefix", node, _))
+                if matches.iter().any(|one| prefix_of(one.path.as_ref()).is_none()) =>
+            {
+                let hint = "match = { prefix = … }, or rewrite the whole `path`";
+                self.report(node.at, "a prefix is rewritten where none is matched", hint);
+            }
+            None if rewrite.entries().is_empty() => {
+                let hint = "path, prefix, template, regex or authority";
+                self.report(rewrite.at, "nothing is rewritten", hint);
+            }
+            _ => {}
+        }
+    }
+
+    /// Each match of the rule must be a template that has the variables of the rewrite.
+    fn template_rewrite(&mut self, node: &Node, text: &str, route: &Node, matches: &[RouteMatch]) {
+        let rewrite = match TemplateRewrite::new(text) {
+            Ok(rewrite) => rewrite,
+            Err(why) => return self.report(node.at, why, "such as \"/items/{id}\""),
+        };
+        let tables = route.get("match").map_or(&[][..], |node| {
+            if node.is_table() { std::slice::from_ref(node) } else { node.items() }
+        });
+        if tables.is_empty() || tables.iter().any(|table| table.get("template").is_none()) {
+            let hint = "match = { template = \"/carts/{id}\" }, or rewrite the whole `path`";
+            return self.report(node.at, "variables are rewritten where none are matched", hint);
+        }
+        for one in matches {
+            if let Some(PathMatch::Pattern(template)) = &one.path
+                && let Some(name) = rewrite.unknown(template)
+            {
+                let what = format!("the template that is matched has no variable `{name}`");
+                return self.report(node.at, what, "Envoy refuses it, too");
+            }
+        }
+    }
+
     /// Of the classes that follow a rule with a change: what it makes of them.
     pub(super) fn apply_changes(&self, table: &mut RouteTable, changes: &[Option<Change>]) {
         let authority = &self.universe.services[table.service.index()].name;
@@ -201,17 +242,17 @@ impl Lower<'_, '_, '_> {
             let Some(Some(change)) = changes.get(place) else { continue };
             let rule = &mut table.rules[place];
             let matched = rule.matches.iter().find(|one| fits(one, class, authority));
-            let prefix = matched.and_then(prefix_of).unwrap_or(EVERY);
+            let matched = matched.and_then(|one| one.path.as_ref());
             // What a rule makes of what another one has made is nobody's request.
-            if let Ok(place) = classes.binary_search(&change.apply(class, prefix)) {
+            if let Ok(place) = classes.binary_search(&change.apply(class, matched)) {
                 rule.changes.insert(ClassId(number), ClassId(id(place)));
             }
         }
     }
 }
 
-fn prefix_of(one: &RouteMatch) -> Option<&str> {
-    match &one.path {
+fn prefix_of(path: Option<&PathMatch>) -> Option<&str> {
+    match path {
         Some(PathMatch::Prefix(prefix)) => Some(prefix),
         _ => None,
     }
@@ -230,13 +271,19 @@ mod tests {
     #[test]
     fn a_path_keeps_its_query_and_what_follows_its_prefix() {
         let whole = Change { path: Some(Path::Whole("/v2".into())), ..Change::default() };
-        assert_eq!(whole.apply(&class("/cart?user=1", &[]), "/").path, "/v2?user=1");
+        assert_eq!(whole.apply(&class("/cart?user=1", &[]), None).path, "/v2?user=1");
+        let api = PathMatch::Prefix("/api/".into());
         let prefix = Change { path: Some(Path::Prefix("/".into())), ..Change::default() };
-        assert_eq!(prefix.apply(&class("/api/cart?user=1", &[]), "/api/").path, "/cart?user=1");
-        assert_eq!(prefix.apply(&class("/cart", &[]), "/api/").path, "/cart");
+        assert_eq!(prefix.apply(&class("/api/cart?user=1", &[]), Some(&api)).path, "/cart?user=1");
+        assert_eq!(prefix.apply(&class("/cart", &[]), Some(&api)).path, "/cart");
         let found = Substitution::new("user", "u").map(Path::Found).ok();
         let found = Change { path: found, ..Change::default() };
-        assert_eq!(found.apply(&class("/user?user=1", &[]), "/").path, "/u?user=1");
+        assert_eq!(found.apply(&class("/user?user=1", &[]), None).path, "/u?user=1");
+        let made = TemplateRewrite::new("/items/{id}").map(Path::Made).ok();
+        let made = Change { path: made, ..Change::default() };
+        let template = Pattern::template("/carts/{id}").map(PathMatch::Pattern).ok();
+        let of = |path: &str| made.apply(&class(path, &[]), template.as_ref()).path;
+        assert_eq!([of("/carts/7?user=1"), of("/x")], ["/items/7?user=1", "/x"]);
     }
 
     #[test]
@@ -252,7 +299,7 @@ mod tests {
             ..Change::default()
         };
         let before = [("x-again", "old"), ("x-old", "1"), ("x-user", "anna"), ("x-via", "a")];
-        let after = change.apply(&class("/", &before), "/");
+        let after = change.apply(&class("/", &before), None);
         let wanted = [("host", "shop"), ("x-again", "new"), ("x-user", "otto"), ("x-via", "a,b")];
         assert_eq!(after.headers, pairs(&wanted));
     }

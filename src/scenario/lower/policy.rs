@@ -143,6 +143,9 @@ fn forms(asked: &Node) -> OutlierForms {
         }
     });
     let share = |key: &str| asked.share(key).unwrap_or(1.0);
+    let local = |key: &str| {
+        on(key).and_then(|node| node.share("enforcing_local_origin")).unwrap_or_default()
+    };
     OutlierForms {
         enforcing_consecutive_5xx: share("enforcing_consecutive_5xx"),
         enforcing_consecutive_gateway: share("enforcing_consecutive_gateway"),
@@ -151,6 +154,8 @@ fn forms(asked: &Node) -> OutlierForms {
             .count("consecutive_local_origin")
             .unwrap_or(plain.consecutive_local_origin),
         enforcing_consecutive_local_origin: share("enforcing_consecutive_local_origin"),
+        enforcing_local_origin_success_rate: local("success_rate"),
+        enforcing_failure_percentage_local_origin: local("failure_percentage"),
         success_rate,
         failure_percentage,
         max_ejection_jitter: asked

@@ -33,12 +33,12 @@ impl Lower<'_, '_, '_> {
             host_attempts: retry.host_attempts,
             previous_priorities: tables.iter().rev().find_map(priorities).unwrap_or(0),
             hedges: tables.iter().rev().find_map(hedges).unwrap_or(false),
-            headers: self.header_policy(own, tables).map(Box::new),
+            headers: self.header_policy(tables).map(Box::new),
         }
     }
 
     /// What is looked for in the headers of answers.
-    fn header_policy(&mut self, own: &Parameters, tables: [&Node; 2]) -> Option<HeaderPolicy> {
+    fn header_policy(&mut self, tables: [&Node; 2]) -> Option<HeaderPolicy> {
         let last = |key: &str| {
             let of = |table: &&Node| table.get("retries").is_some_and(|one| one.get(key).is_some());
             tables.into_iter().rev().find(of)?.get("retries")?.get(key)
@@ -48,13 +48,6 @@ impl Lower<'_, '_, '_> {
         if let Some(asked) = asked {
             let nodes = asked.items().iter().filter(|node| node.is_table());
             policy.retriable = nodes.filter_map(|node| self.header_match(node)).collect();
-            // A route may ask for less than its service.
-            let last = tables[1].get("retries");
-            let is_own = last.is_some_and(|one| one.get("retriable_headers").is_some());
-            if is_own && !own.retry.on.has(RetryOn::RETRIABLE_HEADERS) {
-                let hint = "on = [\"retriable-headers\"] asks for them";
-                self.report(asked.at, "`retriable_headers` that no condition asks for", hint);
-            }
         }
         if let Some(backoff) = backoff {
             for header in backoff.list("reset_headers").iter().filter(|one| one.is_table()) {

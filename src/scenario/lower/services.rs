@@ -12,6 +12,7 @@ use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
 use crate::plan::behaviour::Behaviour;
+use crate::plan::policy::ClusterPolicy;
 use crate::plan::universe::{
     Cluster, Discipline, Errors, NodeId, NodeList, Place, Role, Rollout, RouteId, Service,
     ServiceId, Shutdown, Station, Workload, WorkloadId,
@@ -287,19 +288,21 @@ impl<'d> Lower<'_, '_, 'd> {
             self.balance(table, &mut policy);
             policy.health_check = self.health_check(table);
             let subsets = self.subsets(table, &selected, &workloads);
-            let mut cluster = |name: String, workloads| {
-                let (service, policy) = (ServiceId(id(index)), policy.clone());
+            let mut cluster = |name: String, workloads, policy| {
+                let service = ServiceId(id(index));
                 clusters.push(Cluster { name, service, workloads, policy });
             };
-            let mut versions: BTreeMap<&str, Vec<WorkloadId>> = BTreeMap::new();
+            let mut versions: BTreeMap<&str, (Vec<WorkloadId>, Option<ClusterPolicy>)> =
+                BTreeMap::new();
             for id in &selected {
-                versions.entry(&workloads[id.index()].version).or_default().push(*id);
+                versions.entry(&workloads[id.index()].version).or_default().0.push(*id);
             }
-            versions.extend(subsets);
-            for (version, workloads) in versions.into_iter().filter(|(v, _)| !v.is_empty()) {
-                cluster(format!("{name}/{version}"), workloads);
+            versions.extend(subsets.into_iter().map(|one| (one.name, (one.workloads, one.policy))));
+            for (version, (workloads, own)) in versions.into_iter().filter(|(v, _)| !v.is_empty()) {
+                let policy = own.unwrap_or_else(|| policy.clone());
+                cluster(format!("{name}/{version}"), workloads, policy);
             }
-            cluster(name.to_owned(), selected.clone());
+            cluster(name.to_owned(), selected.clone(), policy);
             self.universe.services.push(Service {
                 name: name.to_owned(),
                 selector,

@@ -5,15 +5,16 @@
 //!
 //! Source: with each rule.
 //! Left out: policies to which the traffic at hand never comes, such as thresholds that too few
-//! answers reach; retries of which `[mesh]` alone speaks; what an event changes later, but for the
+//! answers reach; what an event changes later, but for the
 //! number of pods.
 
 use super::super::document::{At, Entry, Node};
 use super::Lower;
 use super::action::percent;
+use super::subsets::with_policies_of;
 use crate::kernel::time::Duration;
 use crate::plan::outlier::OutlierForms;
-use crate::plan::policy::{ClusterPolicy, OutlierDetection, RetryLimit, RetryOn};
+use crate::plan::policy::{ClusterPolicy, OutlierDetection, RetryLimit, RetryOn, RetryPolicy};
 use crate::plan::route::{Destination, RouteRule};
 use crate::plan::timeline::Action;
 use crate::plan::universe::{ClusterId, WorkloadId};
@@ -26,11 +27,19 @@ impl Lower<'_, '_, '_> {
         if !self.context.faults.is_empty() {
             return;
         }
+        self.retries_of_the_mesh();
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let rules = self.universe.routes[index].rules.clone();
             let clusters: BTreeSet<ClusterId> = destinations(&rules).collect();
             for cluster in &clusters {
-                self.ejections(table, *cluster);
+                let name = &self.universe.clusters[cluster.index()].name;
+                let subset = name.split_once('/').map(|(_, subset)| subset);
+                let is_it = |one: &&Node| subset.is_some() && one.text("name") == subset;
+                let own = table.list("subsets").iter().find(is_it);
+                match own.and_then(|own| with_policies_of(table, own)) {
+                    Some(merged) => self.ejections(&merged, *cluster),
+                    None => self.ejections(table, *cluster),
+                }
             }
             if let Some(cluster) = clusters.first() {
                 let policy = self.universe.clusters[cluster.index()].policy.clone();
@@ -84,6 +93,23 @@ impl Lower<'_, '_, '_> {
             self.warn(at("consecutive_gateway"), what, hint);
         }
         self.compared(&entry.node, &outlier.forms, (endpoints, &whose));
+        self.local_origin(&entry.node, &outlier.forms);
+    }
+
+    /// Source: Envoy's `split_external_local_origin_errors`, without which these are not looked at.
+    fn local_origin(&mut self, table: &Node, forms: &OutlierForms) {
+        if forms.split_local_origin {
+            return;
+        }
+        let of_table = ["consecutive_local_origin", "enforcing_consecutive_local_origin"];
+        let own = of_table.into_iter().filter_map(|key| table.entry(key));
+        let of_forms = ["success_rate", "failure_percentage"];
+        let compared =
+            of_forms.into_iter().filter_map(|key| table.get(key)?.entry("enforcing_local_origin"));
+        for entry in own.chain(compared).map(|entry| entry.at).collect::<Vec<_>>() {
+            let hint = "failures of this side count as answers: set `split_local_origin`";
+            self.warn(entry, "failures of this side are not counted apart", hint);
+        }
     }
 
     /// Source: measured (e05): a host is ejected if (ejected + 1) / hosts is within the share; the
@@ -111,8 +137,15 @@ impl Lower<'_, '_, '_> {
 
     /// Source: Envoy's `success_rate_minimum_hosts` and `failure_percentage_minimum_hosts`.
     fn compared(&mut self, table: &Node, forms: &OutlierForms, (endpoints, whose): (u32, &str)) {
-        let success = forms.success_rate.map(|one| (one.minimum_hosts, one.enforcing));
-        let failure = forms.failure_percentage.map(|one| (one.minimum_hosts, one.enforcing));
+        let local = if forms.split_local_origin { 1.0 } else { 0.0 };
+        let success = forms.success_rate.map(|one| {
+            let local = local * forms.enforcing_local_origin_success_rate;
+            (one.minimum_hosts, one.enforcing + local)
+        });
+        let failure = forms.failure_percentage.map(|one| {
+            let local = local * forms.enforcing_failure_percentage_local_origin;
+            (one.minimum_hosts, one.enforcing + local)
+        });
         for (key, form) in [("success_rate", success), ("failure_percentage", failure)] {
             let (Some((least, enforcing)), Some(entry)) = (form, table.entry(key)) else {
                 continue;
@@ -196,6 +229,32 @@ impl Lower<'_, '_, '_> {
             }
             return;
         }
+        // Source: measured (e03): a per-try timeout is retried as 5xx, gateway error or reset.
+        let sees_timeouts = [RetryOn::FIVE_XX, RetryOn::GATEWAY_ERROR, RetryOn::RESET]
+            .into_iter()
+            .any(|one| policy.on.has(one));
+        if let Some(entry) = given("per_try_timeout")
+            && !policy.per_try_timeout.is_zero()
+            && !sees_timeouts
+            && !policy.hedges
+        {
+            let hint = "`on` has none of 5xx, gateway-error and reset, which retry it";
+            self.warn(entry.at, "a try that times out is not tried again", hint);
+        }
+        self.conditions(policy, given);
+    }
+
+    /// Retries of which `[mesh]` speaks: of the mesh's own parameters, without those of services.
+    fn retries_of_the_mesh(&mut self) {
+        let Some(table) = self.root.get("mesh").and_then(|mesh| mesh.get("retry")) else { return };
+        let policy = self.retry_policy(&self.parameters.clone(), [table, table]);
+        if policy.retries != 0 {
+            self.conditions(&policy, |key| table.entry(key));
+        }
+    }
+
+    /// Conditions, and what is read with its condition only.
+    fn conditions<'n>(&mut self, policy: &RetryPolicy, given: impl Fn(&str) -> Option<&'n Entry>) {
         // Source: Envoy's `retriable_status_codes`, which is read with its condition only.
         let has = |condition| policy.on.has(condition);
         if let Some(entry) = given("statuses")
@@ -217,6 +276,12 @@ impl Lower<'_, '_, '_> {
             let hint = "`retriable_headers` says which";
             self.warn(entry.at, "`retriable-headers` of which there are none", hint);
         }
+        if let Some(entry) = given("retriable_headers")
+            && !has(RetryOn::RETRIABLE_HEADERS)
+        {
+            let hint = format!("add retriable-headers to `on`, which is \"{}\"", policy.on);
+            self.warn(entry.at, "`retriable_headers` are not looked at", hint);
+        }
         // Source: Envoy's `hedge_policy`: it is the per-try timeout that starts another try.
         if let Some(entry) = given("hedge_on_per_try_timeout")
             && policy.hedges
@@ -235,17 +300,6 @@ impl Lower<'_, '_, '_> {
         {
             let hint = "these are statuses of gRPC; HTTP has 5xx, gateway-error, reset and others";
             self.warn(entry.at, "no request over HTTP is tried again", hint);
-        }
-        // Source: measured (e03): a per-try timeout is retried as 5xx, gateway error or reset.
-        let sees_timeouts =
-            [RetryOn::FIVE_XX, RetryOn::GATEWAY_ERROR, RetryOn::RESET].into_iter().any(has);
-        if let Some(entry) = given("per_try_timeout")
-            && !policy.per_try_timeout.is_zero()
-            && !sees_timeouts
-            && !policy.hedges
-        {
-            let hint = "`on` has none of 5xx, gateway-error and reset, which retry it";
-            self.warn(entry.at, "a try that times out is not tried again", hint);
         }
     }
 
@@ -307,6 +361,10 @@ fn ejects(outlier: &OutlierDetection) -> bool {
             && 0.0 < forms.enforcing_consecutive_local_origin
         || forms.success_rate.is_some_and(|one| 0.0 < one.enforcing)
         || forms.failure_percentage.is_some_and(|one| 0.0 < one.enforcing)
+        || forms.split_local_origin
+            && 0.0
+                < forms.enforcing_local_origin_success_rate
+                    + forms.enforcing_failure_percentage_local_origin
 }
 
 /// The clusters that rules lead to.

@@ -156,6 +156,7 @@ fn outlier(outlier: &Outlier) -> OutlierDetection {
             // What is not enforced is detected all the same, and logged and counted.
             success_rate: Some(success_rate),
             failure_percentage: Some(failure_percentage),
+            enforcing_local_origin_success_rate: 1.0,
             max_ejection_jitter: ms(outlier.max_ejection_time_jitter_ms.unwrap_or(0.0)),
             ..OutlierForms::default()
         },
