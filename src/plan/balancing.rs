@@ -66,6 +66,17 @@ impl Default for EndpointSettings {
     }
 }
 
+/// What the control plane says of an endpoint in one cluster, in place of what it says of the workload.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ClusterEndpoint {
+    /// Weight, priority, health.
+    pub settings: EndpointSettings,
+    /// Its place; none for that of its node.
+    pub zone: Option<ZoneId>,
+    /// How much longer connections to it take to open; none for what its app takes.
+    pub connect_delay: Option<Duration>,
+}
+
 /// What of a request a consistent hash is made from (Istio's `consistentHash`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HashOn {

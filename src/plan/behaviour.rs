@@ -27,6 +27,8 @@ pub struct Behaviour {
     pub check: Option<CheckReply>,
     /// What headers its answers have; none for none that matter.
     pub headers: Option<ReplyHeadersId>,
+    /// The status of its answers that are no errors of a share; none for 200.
+    pub status: Option<u16>,
 }
 
 impl fmt::Debug for Behaviour {
@@ -50,18 +52,22 @@ impl fmt::Debug for Behaviour {
         if let Some(headers) = &self.headers {
             fields.field("headers", headers);
         }
+        if let Some(status) = &self.status {
+            fields.field("status", status);
+        }
         fields.finish()
     }
 }
 
 impl Behaviour {
-    /// Whether it listens, answers as a whole, and leaves connections as they are.
+    /// Whether it listens, answers as a whole and with 200, and leaves connections as they are.
     #[inline]
     pub const fn is_plain(&self) -> bool {
         matches!((self.reply, self.port), (Reply::Whole, Port::Listens))
             && !self.has_body
             && !self.closes
             && self.idle_close.is_zero()
+            && self.status.is_none()
     }
 
     /// What an app of this kind does: "refuses connections".
@@ -81,6 +87,7 @@ impl Behaviour {
             (Port::Listens, Reply::Whole) if !self.idle_close.is_zero() => {
                 "closes idle connections"
             }
+            (Port::Listens, Reply::Whole) if self.status.is_some() => "answers with another status",
             (Port::Listens, Reply::Whole) => "answers as usual",
         }
     }

@@ -29,7 +29,7 @@ pub mod universe;
 use crate::kernel::digest::Digest;
 use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
-use balancing::EndpointSettings;
+use balancing::{ClusterEndpoint, EndpointSettings};
 use client::Client;
 use parameter::Parameters;
 use reply::ReplyHeaders;
@@ -39,7 +39,7 @@ use std::fmt::{self, Write as _};
 use timeline::TimelineEvent;
 use tls::Tls;
 use traffic::Traffic;
-use universe::{ServiceId, Universe, WorkloadId};
+use universe::{ClusterId, ServiceId, Universe, WorkloadId};
 
 /// Everything there is to know before a run, but the seed.
 #[derive(Clone, PartialEq, Debug)]
@@ -70,6 +70,8 @@ pub struct Plan {
     pub scopes: BTreeMap<WorkloadId, Vec<ServiceId>>,
     /// What the control plane says of the endpoints of workloads; nothing of those not here.
     pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
+    /// The same in one cluster only.
+    pub cluster_endpoints: BTreeMap<(ClusterId, WorkloadId), ClusterEndpoint>,
     /// TLS where it is not what the mesh arranges by itself.
     pub tls: Tls,
     /// By how much each request in service, the new one included, lengthens a request's first piece
@@ -128,6 +130,9 @@ impl Plan {
         }
         if !self.endpoints.is_empty() {
             fold(&mut digest, &self.endpoints);
+        }
+        if !self.cluster_endpoints.is_empty() {
+            fold(&mut digest, &self.cluster_endpoints);
         }
         if !self.tls.is_empty() {
             fold(&mut digest, &self.tls);

@@ -8,7 +8,7 @@
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
-use crate::plan::balancing::EndpointHealth;
+use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
@@ -211,6 +211,15 @@ pub enum Action {
         priority: Option<u32>,
         /// Health.
         health: Option<EndpointHealth>,
+    },
+    /// The control plane says something else of an endpoint in one cluster.
+    DescribeClusterEndpoint {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The endpoint's workload.
+        workload: WorkloadId,
+        /// From now on.
+        endpoint: ClusterEndpoint,
     },
     /// Proxies accept something else from now on.
     PeerAuthentication {

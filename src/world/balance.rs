@@ -136,7 +136,12 @@ pub(super) fn uneven(plan: &Plan) -> BTreeSet<WorkloadId> {
         Action::DescribeEndpoints { workloads, .. } => Some(workloads),
         _ => None,
     });
-    plan.endpoints.keys().chain(changed.flatten()).copied().collect()
+    let changed_in_one = plan.timeline.iter().filter_map(|event| match &event.action {
+        Action::DescribeClusterEndpoint { workload, .. } => Some(workload),
+        _ => None,
+    });
+    let in_one = plan.cluster_endpoints.keys().map(|(_, workload)| workload).chain(changed_in_one);
+    plan.endpoints.keys().chain(changed.flatten()).chain(in_one).copied().collect()
 }
 
 impl World<'_> {
@@ -169,18 +174,19 @@ impl World<'_> {
         balance.zones = self.zones(client, locality);
         let is_near = |zone: u32| zone == self.zone_of(client);
         let key = |pod: &u32| {
-            let settings = self.config.settings(self.pods[*pod as usize].workload, version);
-            let is_far =
-                matches!(locality, Some(Locality::Failover)) && !is_near(self.zone_of(*pod));
-            (settings, (settings.priority, is_far))
+            let workload = self.pods[*pod as usize].workload;
+            let (settings, zone) = self.config.settings(cluster, workload, version);
+            let zone = zone.map_or_else(|| self.zone_of(*pod), |zone| zone.0);
+            let is_far = matches!(locality, Some(Locality::Failover)) && !is_near(zone);
+            (settings, (settings.priority, is_far), zone)
         };
         // Priorities without gaps.
         let levels: BTreeSet<(u32, bool)> = pods.iter().map(|pod| key(pod).1).collect();
         let levels: BTreeMap<(u32, bool), u32> = levels.into_iter().zip(0..).collect();
         let endpoint = |pod: &u32| {
-            let (settings, level) = key(pod);
+            let (settings, level, zone) = key(pod);
             let known = balance.pods.binary_search(pod).ok().and_then(|at| balance.endpoints[at]);
-            let zone = self.zone_index(client, self.zone_of(*pod), locality);
+            let zone = self.zone_index(client, zone, locality);
             let weight_of_zone = match &balance.zones {
                 Zones::Weighted(weights) => weights[zone as usize],
                 _ => 1,

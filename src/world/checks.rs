@@ -278,6 +278,9 @@ impl<'p> World<'p> {
         let connects =
             if check.is_connected { Duration::ZERO } else { leg(a, b, 2) + leg(b, a, 3) };
         let ends = Ends { client, cluster: upstream.cluster, server };
+        if self.hears_no_handshake(ends) {
+            return never;
+        }
         let meeting = self.meeting(ends, self.now, false);
         if matches!(
             handshake(meeting),
@@ -303,7 +306,8 @@ impl<'p> World<'p> {
         }
         let own = behaviour.check.unwrap_or_default();
         let fails = uniform(key.draw(number, purpose::ERROR)) < state.errors.share;
-        let usual = if fails { state.errors.status.code } else { 200 };
+        let otherwise = behaviour.status.unwrap_or(200);
+        let usual = if fails { state.errors.status.code } else { otherwise };
         let answer = Answer::Status(own.status.unwrap_or(usual));
         let takes = own.delay.unwrap_or_else(|| self.work_of(pod.workload, key, number));
         match behaviour.reply {

@@ -11,14 +11,14 @@
 use super::World;
 use super::definitions::Definitions;
 use super::scopes::Scopes;
-use super::settings::Settings;
+use super::settings::{Described, Settings};
 use super::state::Pod;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
 use crate::plan::Plan;
-use crate::plan::universe::{ClusterId, RouteId, ServiceId, WorkloadId};
+use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use crate::vocabulary::cause::CauseId;
 
 /// Something that has a history.
@@ -26,7 +26,7 @@ use crate::vocabulary::cause::CauseId;
 pub(super) enum Thing {
     Endpoints(ClusterId),
     Route(ServiceId),
-    Settings(WorkloadId),
+    Settings(Described),
     Definition(ClusterId),
 }
 
@@ -89,7 +89,7 @@ impl Config {
         let service = |index| ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
         let things = (0..clusters).map(|index| Thing::Endpoints(cluster(index)));
         let things = things.chain((0..routes.len()).map(|index| Thing::Route(service(index))));
-        let things = things.chain(settings.keys().map(|workload| Thing::Settings(*workload)));
+        let things = things.chain(settings.keys().map(|described| Thing::Settings(*described)));
         let things = things.chain(definitions.keys().map(|cluster| Thing::Definition(*cluster)));
         let versions = Versions::new(things);
         let mut lists = Snapshots::default();
@@ -216,8 +216,8 @@ impl Config {
             Thing::Route(service) => {
                 take(&mut routes[service.index()], version);
             }
-            Thing::Settings(workload) => {
-                settings.get_mut(&workload).map(|history| take(history, version));
+            Thing::Settings(described) => {
+                settings.get_mut(&described).map(|history| take(history, version));
             }
             Thing::Definition(cluster) => {
                 definitions.get_mut(&cluster).map(|history| take(history, version));

@@ -20,6 +20,7 @@ use crate::kernel::time::Duration;
 use crate::model::identity::handshake::{Client, HandshakeResult, handshake};
 use crate::model::identity::ticket::Ticket as SessionTicket;
 use crate::plan::behaviour::Port;
+use crate::plan::universe::WorkloadId;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -178,20 +179,32 @@ impl World<'_> {
         record.birth =
             if is_same { record.birth } else { self.pods[connection.pod as usize].birth };
         record.link = if accepts { Link::Accepted } else { Link::Refused };
-        record.pending += 1;
         if accepts {
             let serving = &mut self.pods[connection.pod as usize].serving;
             record.place = u32::try_from(serving.len()).expect("few connections");
             serving.push(id);
+            if self.has_odd_apps && self.hears_no_handshake(self.ends(&connection)) {
+                // Only the connect timeout ends it.
+                return;
+            }
         }
+        self.connections[id].pending += 1;
         let extra = if accepts { self.handshake_time(id, client) } else { Duration::ZERO };
         let workload = self.pods[connection.pod as usize].workload;
-        let extra = extra + self.workloads[workload.index()].behaviour.connect_delay;
+        let extra = extra + self.connect_delay(connection.upstream, workload);
         let key = connection.key;
         let (from, to) = (self.pods[connection.pod as usize].node, self.pods[client as usize].node);
         let path = self.network.path(from, to);
         let draw = || key.draw(0, purpose::LINK_BACK);
         self.over(path, extra, draw, Event::Connected(slot));
+    }
+
+    /// How much longer a connection to an endpoint takes to open.
+    fn connect_delay(&self, upstream: u32, workload: WorkloadId) -> Duration {
+        let cluster = self.upstreams[upstream as usize].cluster;
+        let own = self.plan.cluster_endpoints.get(&(cluster, workload));
+        let usual = self.workloads[workload.index()].behaviour.connect_delay;
+        own.and_then(|own| own.connect_delay).unwrap_or(usual)
     }
 
     /// What becomes of connections to a pod: its sidecar takes them, whatever the app does.

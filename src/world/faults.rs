@@ -67,15 +67,13 @@ impl World<'_> {
             Action::Scale { workload, .. } => {
                 self.scale(*workload, self.replicas_in_force(*workload), cause);
             }
-            Action::SetRoutes { service, .. } => {
-                let route = self.route_in_force(*service);
-                self.config.begin_version(self.now, cause);
-                self.config.set_route(*service, route);
-                self.schedule_watch();
-            }
+            Action::SetRoutes { service, .. } => self.tell_routes(*service, cause),
             Action::SetEndpoints { cluster, .. } => self.tell_endpoints(*cluster, cause),
             Action::DefineCluster { cluster, .. } => self.redefine(*cluster, cause),
             Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
+            Action::DescribeClusterEndpoint { cluster, workload, .. } => {
+                self.tell_cluster_endpoint(*cluster, *workload, cause);
+            }
             Action::PeerAuthentication { workloads, .. } => {
                 self.tell_peer_authentication(workloads);
             }
@@ -90,6 +88,13 @@ impl World<'_> {
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
         }
+    }
+
+    fn tell_routes(&mut self, service: ServiceId, cause: Option<CauseId>) {
+        let route = self.route_in_force(service);
+        self.config.begin_version(self.now, cause);
+        self.config.set_route(service, route);
+        self.schedule_watch();
     }
 
     fn tell_endpoints(&mut self, cluster: ClusterId, cause: Option<CauseId>) {

@@ -348,7 +348,10 @@ impl World<'_> {
             pod.inbound = 0;
         }
         let in_pod = |phase| {
-            matches!(phase, Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling)
+            matches!(
+                phase,
+                Phase::Inbound | Phase::Queued | Phase::Working | Phase::Calling | Phase::Hung
+            )
         };
         // Most pods that end have nothing left to do: no look at all attempts then.
         let mut here = Vec::new();
@@ -367,6 +370,9 @@ impl World<'_> {
             }
         }
         if !is_answered {
+            if self.has_odd_apps {
+                self.cut_bodies(index);
+            }
             self.close_connections_to(index);
         }
     }

@@ -17,7 +17,7 @@ use super::routing::rule;
 use super::state::{Attempt, Call, Held, NONE, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
-use crate::plan::behaviour::Reply;
+use crate::plan::behaviour::{Behaviour, Reply};
 use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::universe::ServiceId;
 use crate::vocabulary::outcome::{Details, Outcome};
@@ -176,10 +176,13 @@ impl World<'_> {
     /// The app's program is done: whether it does not answer as a whole, which is seen to then.
     #[cold]
     pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
-        let reply = self.workloads[self.attempts[id].workload.index()].behaviour.reply;
+        let Behaviour { reply, status, .. } =
+            self.workloads[self.attempts[id].workload.index()].behaviour;
         if reply == Reply::Whole {
             self.idles(id);
-            return false;
+            if status.is_none() {
+                return false;
+            }
         }
         self.reply_otherwise(id, reply);
         true
@@ -196,7 +199,10 @@ impl World<'_> {
         match reply {
             Reply::Whole | Reply::SlowBody(_) | Reply::HeadersThenReset(_) => {
                 let outcome = self.app_outcome(id, &attempt);
-                self.answer(id, outcome);
+                let status = self.workloads[attempt.workload.index()].behaviour.status;
+                let status = status.filter(|_| outcome.details == Details::ViaUpstream);
+                let own = |code| Outcome { status: code, ..Outcome::failure(Details::AppError) };
+                self.answer(id, status.map_or(outcome, own));
             }
             Reply::Closes | Reply::Resets | Reply::Never if is_alone => self.close_left(id),
             // The sidecar in front of it has an answer.
@@ -265,15 +271,31 @@ impl World<'_> {
         }
     }
 
+    /// A pod ends, and with it the answers of which it has sent no more than the headers.
+    #[cold]
+    pub(super) fn cut_bodies(&mut self, pod: u32) {
+        let half = |one: &Attempt| one.pod == pod && one.phase == Phase::Streaming;
+        let half: Vec<_> =
+            self.attempts.iter().filter(|(_, one)| half(one)).map(|(id, _)| id).collect();
+        for id in half {
+            self.cut_body(id);
+        }
+    }
+
+    fn cut_body(&mut self, id: Id<Attempt>) {
+        let attempt = self.attempts[id];
+        let status = attempt.outcome.status;
+        let outcome = Outcome { status, ..Outcome::failure(Details::ResetAfterResponse) };
+        self.retire_connection(attempt.connection);
+        self.finish_attempt(id, &attempt, outcome, false);
+    }
+
     /// The rest of an answer has come, or will never.
     pub(super) fn body(&mut self, slot: u32) {
         let Some((id, attempt)) = self.live_attempt(slot, Phase::Streaming) else { return };
         let workload = &self.workloads[attempt.workload.index()];
         if let Reply::HeadersThenReset(_) = workload.behaviour.reply {
-            let status = attempt.outcome.status;
-            let outcome = Outcome { status, ..Outcome::failure(Details::ResetAfterResponse) };
-            self.retire_connection(attempt.connection);
-            return self.finish_attempt(id, &attempt, outcome, false);
+            return self.cut_body(id);
         }
         self.finish_attempt(id, &attempt, attempt.outcome, true);
     }

@@ -29,6 +29,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         universe: nowhere,
         scopes: BTreeMap::new(),
         endpoints: BTreeMap::new(),
+        cluster_endpoints: BTreeMap::new(),
         crowding: BTreeMap::new(),
         proxy_workers: BTreeMap::new(),
         replies: Vec::new(),

@@ -18,6 +18,7 @@ use crate::model::identity::handshake::{Client, Meeting, Plaintext, Server};
 use crate::model::identity::ticket::Parties;
 use crate::model::identity::verification::{Flaw, flaw, version};
 use crate::plan::Plan;
+use crate::plan::behaviour::Reply;
 use crate::plan::policy::Protocol;
 use crate::plan::timeline::Action;
 use crate::plan::tls::{ClientContext, ClientTls, KeyType, ServerContext, ServerTls};
@@ -184,6 +185,18 @@ impl World<'_> {
             },
         };
         Meeting { client, server, version: version_of(&asks, &takes), resumed }
+    }
+
+    /// Whether a handshake is never answered: it is sent to an app that speaks in the clear, waits for a
+    /// request, and answers none, so that nothing tells its client that it is no server of TLS.
+    #[cold]
+    pub(super) fn hears_no_handshake(&self, ends: Ends) -> bool {
+        let pod = &self.pods[ends.server as usize];
+        let reply = self.workloads[pod.workload.index()].behaviour.reply;
+        matches!(reply, Reply::Never | Reply::Closes | Reply::Resets)
+            && !matches!(self.asks(ends), Asks::Plaintext)
+            && matches!(self.takes(ends), Takes::Plaintext)
+            && !pod.is_meshed
     }
 
     /// Between whom a session of these two would hold; none if they keep none.

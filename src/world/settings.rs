@@ -11,12 +11,16 @@ use super::config::{Config, History, Thing, as_of};
 use crate::plan::Plan;
 use crate::plan::balancing::EndpointSettings;
 use crate::plan::timeline::Action;
-use crate::plan::universe::{ClusterId, WorkloadId};
+use crate::plan::universe::{ClusterId, WorkloadId, ZoneId};
 use crate::vocabulary::cause::CauseId;
 use std::collections::BTreeMap;
 
-/// The settings of workloads of which anything is said, now or ever.
-pub(super) type Settings = BTreeMap<WorkloadId, History<EndpointSettings>>;
+/// Whose endpoints: those of a workload, in one cluster or in all others.
+pub(super) type Described = (Option<ClusterId>, WorkloadId);
+
+/// The settings of workloads of which anything is said, now or ever, and their zones where they are not
+/// those of their nodes.
+pub(super) type Settings = BTreeMap<Described, History<(EndpointSettings, Option<ZoneId>)>>;
 
 /// The settings at time zero.
 pub(super) fn initial(plan: &Plan) -> Settings {
@@ -26,28 +30,49 @@ pub(super) fn initial(plan: &Plan) -> Settings {
     });
     let named = plan.endpoints.keys().chain(changed.flatten()).copied();
     let of = |workload: WorkloadId| plan.endpoints.get(&workload).copied().unwrap_or_default();
-    named.map(|workload| (workload, vec![(1, of(workload))])).collect()
+    let of_all = named.map(|workload| ((None, workload), vec![(1, (of(workload), None))]));
+    let changed = plan.timeline.iter().filter_map(|event| match event.action {
+        Action::DescribeClusterEndpoint { cluster, workload, .. } => {
+            Some(((Some(cluster), workload), vec![(1, (of(workload), None))]))
+        }
+        _ => None,
+    });
+    let given = plan.cluster_endpoints.iter().map(|((cluster, workload), one)| {
+        ((Some(*cluster), *workload), vec![(1, (one.settings, one.zone))])
+    });
+    of_all.chain(changed).chain(given).collect()
 }
 
 impl Config {
-    /// What is said of a workload's endpoints as of a version that somebody holds.
-    pub(super) fn settings(&self, workload: WorkloadId, version: u32) -> EndpointSettings {
-        let history = self.settings.get(&workload);
+    /// What is said of a workload's endpoints in a cluster as of a version that somebody holds, and their
+    /// zone if it is not that of their nodes.
+    pub(super) fn settings(
+        &self,
+        cluster: ClusterId,
+        workload: WorkloadId,
+        version: u32,
+    ) -> (EndpointSettings, Option<ZoneId>) {
+        let own = self.settings.get(&(Some(cluster), workload));
+        let history = own.or_else(|| self.settings.get(&(None, workload)));
         history
             .and_then(|history| as_of(history, version))
             .map_or_else(Default::default, |one| one.1)
     }
 
     /// Something else is said of a workload's endpoints from the last version on; whether it is.
-    fn set_settings(&mut self, workload: WorkloadId, settings: EndpointSettings) -> bool {
+    fn set_settings(
+        &mut self,
+        described: Described,
+        settings: (EndpointSettings, Option<ZoneId>),
+    ) -> bool {
         let version = self.versions.newest();
-        let Some(history) = self.settings.get_mut(&workload) else { return false };
+        let Some(history) = self.settings.get_mut(&described) else { return false };
         match history.last_mut() {
             Some((_, same)) if *same == settings => return false,
             Some((from, known)) if *from == version => *known = settings,
             _ => {
                 history.push((version, settings));
-                self.versions.touch(Thing::Settings(workload));
+                self.versions.touch(Thing::Settings(described));
             }
         }
         true
@@ -74,12 +99,40 @@ impl World<'_> {
         self.config.begin_version(self.now, cause);
         for workload in workloads {
             let settings = self.settings_in_force(*workload);
-            if !self.config.set_settings(*workload, settings) {
+            if !self.config.set_settings((None, *workload), (settings, None)) {
                 continue;
             }
             for place in 0..self.compiled.clusters_of[workload.index()].len() {
                 self.config.tell_anew(self.compiled.clusters_of[workload.index()][place]);
             }
+        }
+        self.schedule_watch();
+    }
+
+    /// What is in force for an endpoint in one cluster changed.
+    #[cold]
+    pub(super) fn tell_cluster_endpoint(
+        &mut self,
+        cluster: ClusterId,
+        workload: WorkloadId,
+        cause: Option<CauseId>,
+    ) {
+        let last = self.in_force().rev().find_map(|(action, _)| match action {
+            Action::DescribeClusterEndpoint { cluster: of, workload: one, endpoint }
+                if (*of, *one) == (cluster, workload) =>
+            {
+                Some(*endpoint)
+            }
+            _ => None,
+        });
+        let last = last.or_else(|| self.plan.cluster_endpoints.get(&(cluster, workload)).copied());
+        let settings = match last {
+            Some(endpoint) => (endpoint.settings, endpoint.zone),
+            None => (self.settings_in_force(workload), None),
+        };
+        self.config.begin_version(self.now, cause);
+        if self.config.set_settings((Some(cluster), workload), settings) {
+            self.config.tell_anew(cluster);
         }
         self.schedule_watch();
     }

@@ -77,6 +77,12 @@ mod tidy;
 /// The simulator against what was measured on a real Envoy.
 #[cfg(feature = "native")]
 mod truth;
+/// Small cases in the format of the measured ones, by Envoy's rules.
+#[cfg(feature = "native")]
+mod truth_cases;
+/// Random cases in the format of the measured ones.
+#[cfg(feature = "native")]
+mod truth_swarm;
 
 /// What shipped scenarios warn of.
 #[cfg(feature = "native")]

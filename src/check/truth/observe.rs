@@ -9,9 +9,9 @@ use super::metrics;
 use super::schema::compare::Compare;
 use super::schema::config::Config;
 use super::schema::observed::{Counts, Observed, TimelineWhat};
-use super::schema::step::Verb;
+use super::schema::step::{Step, Verb};
 use super::schema::words::Phase;
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::observe::access_log::{AccessLog, CallRecord, Counters, Ejected};
 use crate::observe::run::Run;
 use crate::vocabulary::outcome::Outcome;
@@ -61,8 +61,11 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
     let empty = AccessLog::default();
     let log = run.access_log.as_ref().unwrap_or(&empty);
     let roots = log.calls.iter().filter(|call| call.traffic.is_some());
-    let roots: Vec<&CallRecord> =
-        roots.filter(|call| phase(lowered, call) != Some(Phase::Warmup)).collect();
+    let end = entry_ends(config);
+    let roots: Vec<&CallRecord> = roots
+        .filter(|call| phase(lowered, call) != Some(Phase::Warmup))
+        .filter(|call| end.is_none_or(|end| call.ended < end))
+        .collect();
     let (burst, mut requests): (Vec<_>, Vec<_>) =
         roots.into_iter().partition(|call| phase(lowered, call) == Some(Phase::Burst));
     requests.sort_by_key(|call| call.began);
@@ -80,7 +83,7 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
         transport_failures: tally(seen.requests.iter().flat_map(|call| failures(call))),
         server_transport_failures: server_failures(&seen),
         burst: tally(burst.iter().map(|call| outcome(call.outcome))),
-        hops: hops(&seen, Time::ZERO + run.warmup),
+        hops: hops(&seen, Time::ZERO + run.warmup, end),
         gaps: back_offs(&seen.requests),
         hits: seen.hits.clone(),
         stats: stats(&seen),
@@ -93,6 +96,14 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
     timelines(&seen, measured, &mut facts);
     ejections(&seen, &mut facts);
     facts
+}
+
+/// When the entry's process ends. It logs nothing more: neither the requests that were in flight, whose
+/// clients see their connections end, nor those that are refused.
+fn entry_ends(config: &Config) -> Option<Time> {
+    let ends = |step: &&Step| matches!(step.verb, Verb::ProxyKill | Verb::ProxySigterm);
+    let mut of_entry = config.steps.iter().filter(|step| step.target == config.entry);
+    of_entry.find(ends).map(|step| Time::ZERO + Duration::from_s_f64(step.at_s))
 }
 
 fn tally(names: impl Iterator<Item = String>) -> Counts {
@@ -128,9 +139,13 @@ fn server_failures(seen: &Seen<'_>) -> Counts {
 }
 
 /// Outcomes by proxy, of the calls that began after the warm-up.
-fn hops(seen: &Seen<'_>, from: Time) -> BTreeMap<String, Counts> {
+fn hops(seen: &Seen<'_>, from: Time, end: Option<Time>) -> BTreeMap<String, Counts> {
     let mut hops: BTreeMap<String, Counts> = BTreeMap::new();
-    for call in seen.log.calls.iter().filter(|call| from <= call.began) {
+    let is_logged = |call: &&CallRecord| {
+        let is_of_entry = call.proxy.is_none_or(|proxy| proxy == seen.lowered.entry);
+        from <= call.began && !(is_of_entry && end.is_some_and(|end| end <= call.ended))
+    };
+    for call in seen.log.calls.iter().filter(is_logged) {
         let proxy = seen.lowered.host(call.proxy).to_owned();
         *hops.entry(proxy).or_default().entry(outcome(call.outcome)).or_default() += 1.0;
     }

@@ -104,6 +104,7 @@ impl Lower<'_, '_, '_> {
             idle_close: table.duration("idle_close").unwrap_or(Duration::ZERO),
             connect_delay: table.duration("connect_delay").unwrap_or(Duration::ZERO),
             headers: self.reply_headers(table),
+            status: None,
         }
     }
 

@@ -135,6 +135,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         parameters: lower.parameters,
         universe: lower.universe,
         scopes,
+        cluster_endpoints: BTreeMap::new(),
         endpoints,
         tls,
         crowding: lower.crowding,

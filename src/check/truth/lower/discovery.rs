@@ -13,12 +13,14 @@
 use super::super::schema::config::{Cluster, Config, Endpoint, Proxy};
 use super::super::schema::step::{Step, Verb, modified};
 use super::super::schema::words::Discovery;
-use super::{Ids, at, event, ms, number};
+use super::{Ids, at, endpoint, event, ms, number};
 use crate::kernel::time::{Duration, Time};
 use crate::model::control::warming::{answers_at, used_from};
+use crate::plan::balancing::ClusterEndpoint;
 use crate::plan::timeline::{Action, TimelineEvent};
 use crate::plan::universe::{ClusterId, WorkloadId};
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Envoy's `initial_fetch_timeout`.
 const FETCH_TIMEOUT_MS: f64 = 15_000.0;
@@ -77,6 +79,41 @@ impl Definition<'_> {
             Some(after) => with_staleness(lists, ms(after)),
             None => lists,
         }
+    }
+
+    /// What is said in it of hosts that differ, from when on; what is said at first from time zero.
+    fn described(&self, config: &Config, ids: &Ids) -> Vec<(Time, WorkloadId, ClusterEndpoint)> {
+        let differing = endpoint::differing(config);
+        let zones = super::zones(config);
+        let silences = match self.cluster.discovery {
+            Some(Discovery::EdsRest) => silences(config),
+            Some(Discovery::Eds) | None => Vec::new(),
+        };
+        let mut known: BTreeMap<WorkloadId, ClusterEndpoint> = BTreeMap::new();
+        let mut all = Vec::new();
+        let mut tell = |from: Option<Time>, endpoints: &[Endpoint], keeps: bool| {
+            let mut told = BTreeSet::new();
+            for one in endpoints.iter().filter(|one| differing.contains(one.host.as_str())) {
+                let id = ids.workload(&one.host);
+                let before = known.get(&id).copied();
+                let said = endpoint::in_cluster(one, before.filter(|_| keeps), &zones);
+                if told.insert(id) && before != Some(said) {
+                    known.insert(id, said);
+                    let from = if before.is_none() { Some(Time::ZERO) } else { from };
+                    all.extend(from.map(|from| (from, id, said)));
+                }
+            }
+        };
+        tell(Some(Time::ZERO), self.cluster.endpoints.as_deref().unwrap_or_default(), false);
+        for step in config.steps.iter().filter(|step| step.target == self.cluster.name) {
+            let from = answers_at(&silences, at(step.at_s).max(self.told));
+            match &step.verb {
+                Verb::EdsAdd(endpoints) | Verb::EdsSet(endpoints) => tell(from, endpoints, false),
+                Verb::EdsSetHealth(endpoints) => tell(from, endpoints, true),
+                _ => {}
+            }
+        }
+        all
     }
 
     /// When it stands for its name; none for never.
@@ -153,12 +190,35 @@ fn of_name<'c>(
     all
 }
 
+/// What is said at first of hosts that differ, by cluster.
+pub(super) fn cluster_endpoints(
+    config: &Config,
+    ids: &Ids,
+) -> BTreeMap<(ClusterId, WorkloadId), ClusterEndpoint> {
+    let mut said = BTreeMap::new();
+    for definition in definitions(config, ids) {
+        for (from, workload, endpoint) in definition.described(config, ids) {
+            if from == Time::ZERO {
+                said.entry((definition.id, workload)).or_insert(endpoint);
+            }
+        }
+    }
+    said
+}
+
 /// The timeline of clusters and their endpoints.
 pub(super) fn timeline(config: &Config, ids: &Ids) -> Vec<TimelineEvent> {
     let mut events = Vec::new();
     let definitions = definitions(config, ids);
     for definition in &definitions {
         let name = &definition.cluster.name;
+        for (from, workload, endpoint) in definition.described(config, ids) {
+            let (cluster, what) = (definition.id, format!("an endpoint of {name} at {from}"));
+            if from != Time::ZERO {
+                let action = Action::DescribeClusterEndpoint { cluster, workload, endpoint };
+                events.push(event(what, from.as_s(), None, action));
+            }
+        }
         for (from, workloads) in definition.lists(config, ids).into_iter().skip(1) {
             let cluster = definition.id;
             let what = format!("endpoints of {name} at {from}");

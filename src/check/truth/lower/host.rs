@@ -1,6 +1,7 @@
 //! Hosts: what they answer, from when to when.
 //!
-//! A host that is stopped is an app that is down. Another status than 200 is a share of errors of 1.
+//! A host that is stopped is an app that is down. Another status than 200 is a share of errors of 1,
+//! or, beside a share of errors, the status of the other answers.
 //!
 //! Source: the schema `envoy-lab/2`.
 //! Left out: what `gaps` lists; the sizes of bodies.
@@ -115,6 +116,8 @@ fn behaviour(host: &Behaviour) -> Plan {
         closes,
         idle_close: ms(host.idle_close_ms.unwrap_or(0.0)),
         check: (check != CheckReply::default()).then_some(check),
+        // Without a share of errors another status is that of all answers.
+        status: host.status.filter(|status| *status != 200 && 0.0 < error_share(host)),
         ..Plan::default()
     }
 }
@@ -135,11 +138,15 @@ fn delay_ms(behaviour: &Behaviour) -> f64 {
     behaviour.delay_ms.unwrap_or(0.0)
 }
 
+fn error_share(behaviour: &Behaviour) -> f64 {
+    behaviour.error_p.unwrap_or(0.0)
+}
+
 /// Statuses other than 200 are errors: a share of the answers, or all of them.
 fn errors(behaviour: &Behaviour) -> Errors {
     let status = behaviour.status.unwrap_or(200);
-    match behaviour.error_p {
-        Some(share) if 0.0 < share => {
+    match error_share(behaviour) {
+        share if 0.0 < share => {
             Errors { share, status: behaviour.error_status.unwrap_or(500).into() }
         }
         _ if status != 200 => Errors { share: 1.0, status: status.into() },

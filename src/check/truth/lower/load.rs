@@ -94,7 +94,16 @@ pub(super) fn traffic(config: &Config, ids: &Ids, classes: &[RequestClass]) -> V
         turns: turns(load),
         arrivals: arrivals(load),
     };
-    config.load.iter().enumerate().map(source).collect()
+    let those = config.load.iter().enumerate().filter(|_| gets_in(config));
+    those.map(source).collect()
+}
+
+/// Whether the clients get in, who speak plain HTTP/1.1. A listener with TLS takes their first bytes for a
+/// handshake, fails it (`HTTP_REQUEST`) and closes the connection: there is no request, and nothing is
+/// logged.
+fn gets_in(config: &Config) -> bool {
+    let mut entry = config.proxies.iter().filter(|proxy| proxy.name == config.entry);
+    entry.all(|proxy| proxy.listener.tls.is_none())
 }
 
 /// Clients that leave, by place of their source.
@@ -110,7 +119,7 @@ pub(super) fn clients(config: &Config) -> BTreeMap<u32, Client> {
         };
         Some((index, client))
     };
-    (0..).zip(&config.load).filter_map(client).collect()
+    (0..).zip(&config.load).filter(|_| gets_in(config)).filter_map(client).collect()
 }
 
 fn arrivals(load: &Load) -> Arrivals {

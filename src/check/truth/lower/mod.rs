@@ -146,6 +146,7 @@ pub fn lower(config: &Config) -> Lowering {
         universe,
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
+        cluster_endpoints: discovery::cluster_endpoints(config, &ids),
         tls: tls::tls(config, &ids),
         crowding: BTreeMap::new(),
         proxy_workers: config
@@ -496,11 +497,11 @@ mod tests {
 
     #[test]
     fn a_key_without_counterpart_is_told_by_name() {
-        let mut tls = case();
-        tls["proxies"][0]["listener"]["tls"] = json!({});
-        assert_eq!(gaps(tls), ["listener.tls of the entry"]);
         let mut step = case();
-        step["steps"] = json!([{"at_s": 1, "do": "proxy_kill", "target": "envoy"}]);
-        assert_eq!(gaps(step), ["step.proxy_kill of the entry"]);
+        step["steps"] = json!([
+            {"at_s": 1, "do": "proxy_kill", "target": "a"},
+            {"at_s": 1, "do": "host_start", "target": "envoy"},
+        ]);
+        assert_eq!(gaps(step), ["step.host_start of a proxy", "step.proxy_kill of a host"]);
     }
 }

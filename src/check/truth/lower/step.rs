@@ -14,6 +14,7 @@ use crate::plan::universe::{RouteId, ServiceId, Universe};
 /// The timeline of all steps; new route tables go into the universe.
 pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> Vec<TimelineEvent> {
     let mut events = Vec::new();
+    let differing = endpoint::differing(config);
     for (index, step) in config.steps.iter().enumerate() {
         let mut add = |lasts: Option<Duration>, action: Action| {
             let id = format!("step {index}: {} {}", step.word, step.target);
@@ -21,7 +22,9 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
         };
         match &step.verb {
             Verb::EdsSetHealth(endpoints) => {
-                for one in endpoints {
+                // Of those that differ, `discovery` tells it.
+                let same = endpoints.iter().filter(|one| !differing.contains(one.host.as_str()));
+                for one in same {
                     let said = endpoint::of(one);
                     add(
                         None,
@@ -61,10 +64,12 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
                 let pods = PodSet::One(ids.workload(&step.target), 0);
                 add(frozen, Action::FreezePods(pods));
             }
-            // Without a drain, SIGTERM ends it as fast as SIGKILL does.
+            // Without a drain, SIGTERM ends it as fast as SIGKILL does. The entry is no endpoint: it goes as
+            // the pod of a gateway does, with the connections of its clients.
             Verb::ProxyKill | Verb::ProxySigterm => {
                 let pods = PodSet::One(ids.workload(&step.target), 0);
-                add(None, Action::FailApps(pods));
+                let is_entry = step.target == config.entry;
+                add(None, if is_entry { Action::FailPods(pods) } else { Action::FailApps(pods) });
             }
             Verb::CertRotate { .. } => {
                 if let Some(action) = tls::rotation(config, ids, step) {

@@ -1,12 +1,11 @@
 //! TLS: certificates, what proxies' clusters and listeners show and want, and secrets that change.
 //!
 //! Source: the schema `envoy-lab/2`; Envoy 1.40's defaults, where a key is absent.
-//! Left out: a listener with TLS at the entry, whose clients speak in the clear; hosts that are sent
-//! a handshake and do not answer what they cannot read.
+//! Left out: what the entry's listener with TLS counts of clients that speak in the clear (`load`).
 
 use super::super::schema::config::{Config, Tls as Given};
 use super::super::schema::step::{Secret as Replaced, Step, Verb};
-use super::super::schema::words::{HostKind, KeyKind, TlsVersion as Word};
+use super::super::schema::words::{KeyKind, TlsVersion as Word};
 use super::{Ids, at, discovery, number};
 use crate::kernel::time::Time;
 use crate::plan::timeline::Action;
@@ -120,18 +119,4 @@ pub(super) fn rotation(config: &Config, ids: &Ids, step: &Step) -> Option<Action
             Replaced::TrustedCa => Secret::Trusted(new),
         },
     })
-}
-
-/// Whether a handshake is sent to a host that does not answer to it.
-pub(super) fn meets_silence(config: &Config) -> bool {
-    let clusters = config.proxies.iter().flat_map(|proxy| &proxy.clusters);
-    let endpoints = clusters
-        .filter(|cluster| cluster.tls.is_some())
-        .flat_map(|cluster| cluster.endpoints.iter().flatten());
-    let is_silent = |kind: HostKind| {
-        matches!(kind, HostKind::Hang | HostKind::ResetBeforeHeaders | HostKind::FinBeforeHeaders)
-    };
-    let mut hosts = endpoints
-        .filter_map(|endpoint| config.hosts.iter().find(|host| host.name == endpoint.host));
-    hosts.any(|host| is_silent(host.behaviour.kind))
 }
