@@ -1,9 +1,9 @@
 //! HTTP filters of a proxy, in the order in which requests pass them: before the router for those
 //! that it sends, before the app for those that it receives.
 //!
-//! Source: Envoy's fault, local rate limit, RBAC and external authorization filters.
-//! Left out: faults and external authorization of what a sidecar receives; header-controlled faults;
-//! response rate limits; shadow rules.
+//! Source: Envoy's fault, local and global rate limit, RBAC and external authorization filters.
+//! Left out: faults, external authorization and global rate limits of what a sidecar receives;
+//! header-controlled faults; response rate limits; shadow rules.
 
 use crate::kernel::time::Duration;
 use crate::plan::universe::ServiceId;
@@ -19,6 +19,8 @@ pub enum Filter {
     Rbac(Rbac),
     /// Asks a service whether a request may pass.
     ExtAuthz(ExtAuthz),
+    /// Asks a service that counts requests whether one more may pass.
+    GlobalRateLimit(GlobalRateLimit),
 }
 
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
@@ -98,4 +100,44 @@ pub struct ExtAuthz {
     pub service: ServiceId,
     /// Whether a request passes if the service cannot be asked.
     pub failure_mode_allow: bool,
+}
+
+/// Envoy's global rate limit: a service counts the requests of all proxies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GlobalRateLimit {
+    /// The service that is asked, by its own routes.
+    pub service: ServiceId,
+    /// Limits of one service and domain are counted together.
+    pub domain: String,
+    /// What it counts, of different headers; at least one.
+    pub limits: Vec<RateLimit>,
+    /// How long a request waits for the answer; zero for no limit.
+    pub timeout: Duration,
+    /// Whether a request is refused if the service cannot be asked; else it passes.
+    pub failure_mode_deny: bool,
+}
+
+/// A limit of a rate limit service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RateLimit {
+    /// Requests in a window.
+    pub requests: u32,
+    /// The window.
+    pub unit: RateUnit,
+    /// Each value of this header has a limit of its own, and requests without it none; its name in lower
+    /// case. None for all requests together.
+    pub header: Option<String>,
+}
+
+/// How long the windows of a rate limit are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RateUnit {
+    /// 1 s.
+    Second,
+    /// 60 s.
+    Minute,
+    /// 3600 s.
+    Hour,
+    /// 24 h.
+    Day,
 }

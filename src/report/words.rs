@@ -50,6 +50,8 @@ pub const fn reason(details: Details) -> &'static str {
         Details::FaultAbort => "a fault was injected",
         Details::DropOverload => "the control plane has a share of requests dropped",
         Details::LocalRateLimited => "the rate limit had no token left",
+        Details::RequestRateLimited => "the rate limit service counts too many",
+        Details::RateLimiterError => "the rate limit service could not be asked",
         Details::RbacNoMatch => "no policy lets the request pass",
         Details::RbacMatched => "a policy denies the request",
         Details::ExtAuthzDenied => "the authorization service denied it",

@@ -102,6 +102,10 @@ pub enum Details {
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
     DropOverload,
+    /// The rate limit service counts too many.
+    RequestRateLimited,
+    /// The rate limit service could not be asked.
+    RateLimiterError,
 }
 
 impl Details {
@@ -192,6 +196,8 @@ impl Details {
             Self::FaultAbort => "fault_filter_abort",
             Self::LocalRateLimited => "local_rate_limited",
             Self::DropOverload => "drop_overload",
+            Self::RequestRateLimited => "request_rate_limited",
+            Self::RateLimiterError => "rate_limiter_error",
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -299,7 +305,8 @@ impl Outcome {
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
             Details::FaultAbort => (503, Flags::of(F::FI)),
-            Details::LocalRateLimited => (429, Flags::of(F::RL)),
+            Details::LocalRateLimited | Details::RequestRateLimited => (429, Flags::of(F::RL)),
+            Details::RateLimiterError => (500, Flags::of(F::RLSE)),
             Details::DropOverload => (503, Flags::of(F::DO)),
             Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
             Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),

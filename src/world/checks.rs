@@ -77,6 +77,7 @@ pub(super) fn checked_by(plan: &Plan) -> Vec<Vec<ClusterId>> {
         }
         called.extend(workload.filters.iter().filter_map(|filter| match filter {
             Filter::ExtAuthz(authz) => Some(authz.service),
+            Filter::GlobalRateLimit(limit) => Some(limit.service),
             _ => None,
         }));
     }

@@ -96,6 +96,9 @@ impl World<'_> {
         if let Parent::Tied(visit, _) = call.parent {
             return self.untie(visit, id);
         }
+        if let Parent::RateLimit(waits) = call.parent {
+            return self.drop_ask(waits, id);
+        }
         if matches!(
             call.parent,
             Parent::Visit(..)
@@ -177,6 +180,7 @@ impl World<'_> {
         }
         if self.has_odd_apps {
             self.resets_stream(&attempt);
+            self.keep_ask(id);
         }
         self.detach(id, outcome, false);
         self.tell_of_leaving(id);

@@ -11,6 +11,7 @@ use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
+use super::rate_limits::RateLimits;
 use super::routing::rule;
 use super::security::Ends;
 use super::state::{Attempt, Call, Held, Parent};
@@ -23,9 +24,17 @@ use crate::plan::filter::{ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
 use crate::plan::universe::Defect;
 use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
+use std::collections::BTreeMap;
 
 /// Filters that a proxy has are numbered in halves: the fault filter delays, then aborts.
 const HALVES: u8 = 2;
+/// What filters remember, and what they have asked.
+#[derive(Debug, Default)]
+pub(crate) struct Filters<'p> {
+    of_pods: BTreeMap<u32, FilterState>,
+    pub(super) rate_limits: RateLimits<'p>,
+}
+
 /// What the filters of one pod's proxy remember.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FilterState {
@@ -66,7 +75,7 @@ impl World<'_> {
             let filters = &plan.universe.workloads[pod.workload.index()].filters;
             let place = usize::from(call.filter / HALVES);
             // What a filter asks for itself passes none.
-            let is_own = matches!(call.parent, Parent::Authorization(..));
+            let is_own = matches!(call.parent, Parent::Authorization(..) | Parent::RateLimit(_));
             if is_own || filters.len() <= place {
                 return true;
             }
@@ -79,6 +88,8 @@ impl World<'_> {
                 Filter::LocalRateLimit(policy) => self.rate_limit(id, place, policy),
                 Filter::Rbac(rbac) => self.authorize(id, rbac),
                 Filter::ExtAuthz(policy) => self.ask_authorization(id, *policy),
+                Filter::GlobalRateLimit(policy) if self.ask_rate_limit(id, policy) => Pass::Held,
+                Filter::GlobalRateLimit(_) => Pass::On,
             };
             if matches!(pass, Pass::Held) {
                 return false;
@@ -87,7 +98,7 @@ impl World<'_> {
     }
 
     fn filter_state(&mut self, pod: u32) -> &mut FilterState {
-        self.filters.entry(pod).or_default()
+        self.filters.of_pods.entry(pod).or_default()
     }
 
     fn delay(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
@@ -173,7 +184,7 @@ impl World<'_> {
                     (!passes).then_some(Details::LocalRateLimited)
                 }
                 Filter::Rbac(policy) => self.refusal(policy, &attempt),
-                Filter::Fault(_) | Filter::ExtAuthz(_) => None,
+                Filter::Fault(_) | Filter::ExtAuthz(_) | Filter::GlobalRateLimit(_) => None,
             };
             if let Some(details) = refused {
                 // To the client it is an answer like any other.
@@ -209,7 +220,7 @@ impl World<'_> {
     fn ask_authorization(&mut self, id: Id<Call>, policy: ExtAuthz) -> Pass {
         let Call { pod, key, class, batch, .. } = self.calls[id];
         let workload = self.pods[pod as usize].workload;
-        let edge = self.compiled.authz_edge(workload, policy.service);
+        let edge = self.compiled.asked_edge(workload, policy.service);
         self.calls[id].held = Held::Authorization;
         let target = Target { to: policy.service, class, edge };
         let parent = Parent::Authorization(id, policy.failure_mode_allow);

@@ -51,6 +51,7 @@ mod power;
 mod proxied;
 mod pushes;
 mod ranges;
+mod rate_limits;
 mod rates;
 mod recorded;
 mod refusal;
@@ -155,8 +156,7 @@ pub(crate) struct World<'p> {
     hedged: BTreeMap<Id<Call>, hedging::Hedge>,
     /// Some app does not answer as a whole, or has done so: see `proxied`.
     has_odd_apps: bool,
-    /// By pod: what its filters remember.
-    filters: BTreeMap<u32, filters::FilterState>,
+    filters: filters::Filters<'p>,
     upstreams: Vec<Upstream<'p>>,
     checks: checks::Checks,
     /// By pod: listeners whose clients matter, and proxies that drain.

@@ -176,6 +176,7 @@ impl World<'_> {
     /// The app's program is done: whether it does not answer as a whole, which is seen to then.
     #[cold]
     pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
+        self.count_at_limiter(id);
         let reply = self.workloads[self.attempts[id].workload.index()].behaviour.reply;
         if reply == Reply::Whole {
             self.idles(id);

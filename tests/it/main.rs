@@ -54,6 +54,9 @@ mod oracle;
 /// How long connections live, and how long they take to open.
 #[cfg(feature = "native")]
 mod pools;
+/// Global rate limits: a service counts for all proxies.
+#[cfg(feature = "native")]
+mod rate_limits;
 /// Apps that do not answer as a whole, and proxies that send requests on.
 #[cfg(feature = "native")]
 mod replies;

@@ -99,6 +99,8 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::DirectResponse
         | Details::FaultAbort
         | Details::LocalRateLimited
+        | Details::RequestRateLimited
+        | Details::RateLimiterError
         | Details::DropOverload
         | Details::RbacNoMatch
         | Details::RbacMatched

@@ -16,6 +16,12 @@ pub(super) const FILTER: Keys = Fixed(&[
     key("local_rate_limit", Table(LOCAL_RATE_LIMIT), None, "a bucket of tokens for each proxy"),
     key("rbac", Table(RBAC), None, "who may pass"),
     key("ext_authz", Table(EXT_AUTHZ), None, "a service is asked whether a request may pass"),
+    key(
+        "global_rate_limit",
+        Table(GLOBAL_RATE_LIMIT),
+        None,
+        "a rate limit service counts the requests of all proxies",
+    ),
 ]);
 /// Which requests of a proxy pass a filter.
 const DIRECTIONS: &[&str] = &["outbound", "inbound"];
@@ -50,3 +56,19 @@ const EXT_AUTHZ: Keys = Fixed(&[
     key("service", Text, Required, "the service that is asked; its own timeout holds"),
     key("failure_mode_allow", Bool, Is("false"), "let pass if it cannot be asked"),
 ]);
+
+const GLOBAL_RATE_LIMIT: Keys = Fixed(&[
+    key("service", Text, Required, "the rate limit service, asked by its own routes"),
+    key("domain", Text, Is("mesh"), "limits of one service and domain are counted together"),
+    key("timeout", Duration, Is("20ms"), "how long its answer is waited for; 0s for no limit"),
+    key("failure_mode_deny", Bool, Is("false"), "refuse (500 RLSE) if it cannot be asked"),
+    key("limit", Tables(RATE_LIMIT, ""), Required, "what it counts"),
+]);
+
+const RATE_LIMIT: Keys = Fixed(&[
+    key("requests", Count(0, ANY), Required, "requests in a window"),
+    key("unit", Word(UNITS), Required, "the window, on the grid of its unit"),
+    key("header", Text, None, "apart for each value of this header; all together if not given"),
+]);
+/// Windows of a rate limit.
+const UNITS: &[&str] = &["second", "minute", "hour", "day"];

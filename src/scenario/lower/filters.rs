@@ -6,6 +6,9 @@
 //! Source: Envoy's protos of the filters and their validation rules.
 //! Left out: what `plan::filter` leaves out.
 
+mod rate_limits;
+mod warnings;
+
 use super::super::document::Node;
 use super::Lower;
 use crate::kernel::time::Duration;
@@ -15,7 +18,7 @@ use crate::plan::filter::{
 use crate::plan::universe::WorkloadId;
 
 /// The kinds of filters, by key.
-const KINDS: [&str; 4] = ["fault", "local_rate_limit", "rbac", "ext_authz"];
+const KINDS: [&str; 5] = ["fault", "local_rate_limit", "rbac", "ext_authz", "global_rate_limit"];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
 
@@ -80,7 +83,7 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, format!("one of {}", KINDS.join(", ")));
             return None;
         };
-        if is_inbound && matches!(kind, "fault" | "ext_authz") {
+        if is_inbound && matches!(kind, "fault" | "ext_authz" | "global_rate_limit") {
             let hint = "direction = \"outbound\", in the proxies of those who call";
             self.report(node.at, format!("`{kind}` is not simulated for what is received"), hint);
             return None;
@@ -89,7 +92,8 @@ impl Lower<'_, '_, '_> {
             "fault" => self.fault(node),
             "local_rate_limit" => self.local_rate_limit(node),
             "rbac" => Some(self.rbac(node, is_inbound)),
-            _ => self.ext_authz(node),
+            "ext_authz" => self.ext_authz(node),
+            _ => self.global_rate_limit(node),
         }
     }
 

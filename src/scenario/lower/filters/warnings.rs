@@ -1,0 +1,42 @@
+//! Warnings of filters that a mesh accepts and that do nothing, or not what they look like.
+//!
+//! Source: with each rule.
+//! Left out: filters to which no traffic comes; what routes change of requests before.
+
+use super::super::super::document::Node;
+use super::super::Lower;
+
+impl Lower<'_, '_, '_> {
+    /// Looks at all of them.
+    pub(in super::super) fn warnings_of_filters(&mut self) {
+        let root = self.root;
+        for table in root.list("filter").iter().filter(|table| table.is_table()) {
+            if let Some(node) = table.get("global_rate_limit") {
+                self.limits_of_nobody(node);
+            }
+        }
+    }
+
+    /// Source: Envoy's `request_headers` action: without the header there is no descriptor, and without
+    /// a descriptor the service is not asked.
+    fn limits_of_nobody(&mut self, node: &Node) {
+        for limit in node.list("limit") {
+            let Some((name, at)) =
+                limit.get("header").and_then(|node| Some((node.as_text()?, node.at)))
+            else {
+                continue;
+            };
+            if !self.has_header(name) {
+                let what = format!("no request has the header `{name}`: nothing is limited");
+                self.warn(at, what, "`headers` of traffic or of a call");
+            }
+        }
+    }
+
+    /// Whether some request has a header.
+    fn has_header(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let mut headers = self.universe.classes.iter().flat_map(|class| &class.headers);
+        headers.any(|(header, _)| *header == name)
+    }
+}
