@@ -1,9 +1,10 @@
 //! HTTP filters of a proxy, in the order in which requests pass them: before the router for those
 //! that it sends, before the app for those that it receives.
 //!
-//! Source: Envoy's fault, local and global rate limit, RBAC and external authorization filters.
-//! Left out: faults, external authorization and global rate limits of what a sidecar receives;
-//! header-controlled faults; response rate limits; shadow rules.
+//! Source: Envoy's fault, local and global rate limit, RBAC, external authorization and admission control
+//! filters.
+//! Left out: faults, external authorization, global rate limits and admission control of what a sidecar
+//! receives; header-controlled faults; response rate limits; shadow rules.
 
 use crate::kernel::time::Duration;
 use crate::plan::universe::ServiceId;
@@ -21,6 +22,8 @@ pub enum Filter {
     ExtAuthz(ExtAuthz),
     /// Asks a service that counts requests whether one more may pass.
     GlobalRateLimit(GlobalRateLimit),
+    /// Refuses a share of the requests while too many fail.
+    AdmissionControl(AdmissionControl),
 }
 
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
@@ -140,4 +143,41 @@ pub enum RateUnit {
     Hour,
     /// 24 h.
     Day,
+}
+
+/// Envoy's admission control, by what each worker thread of a proxy has seen.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AdmissionControl {
+    /// How long a request counts, in whole seconds, at least 1.
+    pub window: Duration,
+    /// 1 refuses in proportion, more refuses sooner; below 1 is taken for 1.
+    pub aggression: f64,
+    /// The share of successes below which requests are refused, at least 0.01.
+    pub success_threshold: f64,
+    /// Requests a second of a worker below which none is refused.
+    pub rps_threshold: u64,
+    /// The greatest share of requests that are refused, 0 to 1.
+    pub max_rejection: f64,
+    /// Statuses that are successes: from the first, below the second.
+    pub http_success: Vec<(u16, u16)>,
+    /// gRPC statuses that are.
+    pub grpc_success: Vec<u8>,
+}
+
+impl Default for AdmissionControl {
+    /// Envoy's `admission_control.proto` and `success_criteria_evaluator.cc`.
+    fn default() -> Self {
+        Self {
+            window: Duration::from_s(30),
+            aggression: 1.0,
+            success_threshold: 0.95,
+            rps_threshold: 0,
+            max_rejection: 0.8,
+            // All but server errors.
+            http_success: vec![(100, 500)],
+            // Whatever is not the server's fault: all but permission denied (which Envoy leaves out),
+            // resource exhausted, aborted, deadline exceeded, internal, unavailable and data loss.
+            grpc_success: vec![0, 1, 2, 3, 5, 6, 9, 11, 12, 16],
+        }
+    }
 }

@@ -52,6 +52,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::LocalRateLimited => "the rate limit had no token left",
         Details::RequestRateLimited => "the rate limit service counts too many",
         Details::RateLimiterError => "the rate limit service could not be asked",
+        Details::AdmissionDenied => "too many requests failed, and a share is refused",
         Details::RbacNoMatch => "no policy lets the request pass",
         Details::RbacMatched => "a policy denies the request",
         Details::ExtAuthzDenied => "the authorization service denied it",

@@ -106,6 +106,8 @@ pub enum Details {
     RequestRateLimited,
     /// The rate limit service could not be asked.
     RateLimiterError,
+    /// Admission control refused the request.
+    AdmissionDenied,
 }
 
 impl Details {
@@ -198,6 +200,7 @@ impl Details {
             Self::DropOverload => "drop_overload",
             Self::RequestRateLimited => "request_rate_limited",
             Self::RateLimiterError => "rate_limiter_error",
+            Self::AdmissionDenied => "denied_by_admission_control",
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -272,7 +275,7 @@ impl Outcome {
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
             Details::ViaUpstream | Details::DirectResponse => (200, Flags::NONE),
-            Details::AppOverflow => (503, Flags::NONE),
+            Details::AppOverflow | Details::AdmissionDenied => (503, Flags::NONE),
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
             Details::ClusterNotFound => (503, Flags::of(F::NC)),

@@ -8,6 +8,7 @@
 //! Left out: what filters do with answers; filters of received requests that hold them.
 
 use super::World;
+use super::admission::Controllers;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
@@ -44,6 +45,7 @@ pub(crate) struct FilterState {
     inbound_buckets: Vec<Option<TokenBucket>>,
     /// Requests that a fault filter delays.
     delayed: u32,
+    pub(super) controllers: Controllers,
 }
 
 /// Whether a request goes on at once.
@@ -61,6 +63,16 @@ impl World<'_> {
     #[inline(never)]
     pub(super) fn pass_gates(&mut self, id: Id<Call>) -> bool {
         (!self.compiled.has.listeners || self.enter_listener(id)) && self.pass_filters(id)
+    }
+
+    /// A call ends: the listener and the filters that it came through hear of it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_proxy(&mut self, id: Id<Call>, outcome: Outcome) {
+        if self.compiled.has.listeners {
+            self.leave_listener(id);
+        }
+        self.count_admitted(id, outcome);
     }
 
     fn pass_filters(&mut self, id: Id<Call>) -> bool {
@@ -89,7 +101,10 @@ impl World<'_> {
                 Filter::Rbac(rbac) => self.authorize(id, rbac),
                 Filter::ExtAuthz(policy) => self.ask_authorization(id, *policy),
                 Filter::GlobalRateLimit(policy) if self.ask_rate_limit(id, policy) => Pass::Held,
-                Filter::GlobalRateLimit(_) => Pass::On,
+                Filter::AdmissionControl(policy) if self.admission_refuses(id, place, policy) => {
+                    self.end_at_filter(id, Outcome::failure(Details::AdmissionDenied))
+                }
+                Filter::GlobalRateLimit(_) | Filter::AdmissionControl(_) => Pass::On,
             };
             if matches!(pass, Pass::Held) {
                 return false;
@@ -97,7 +112,7 @@ impl World<'_> {
         }
     }
 
-    fn filter_state(&mut self, pod: u32) -> &mut FilterState {
+    pub(super) fn filter_state(&mut self, pod: u32) -> &mut FilterState {
         self.filters.of_pods.entry(pod).or_default()
     }
 
@@ -184,7 +199,10 @@ impl World<'_> {
                     (!passes).then_some(Details::LocalRateLimited)
                 }
                 Filter::Rbac(policy) => self.refusal(policy, &attempt),
-                Filter::Fault(_) | Filter::ExtAuthz(_) | Filter::GlobalRateLimit(_) => None,
+                Filter::Fault(_)
+                | Filter::ExtAuthz(_)
+                | Filter::GlobalRateLimit(_)
+                | Filter::AdmissionControl(_) => None,
             };
             if let Some(details) = refused {
                 // To the client it is an answer like any other.

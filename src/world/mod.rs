@@ -6,6 +6,7 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 mod access;
+mod admission;
 mod backlog;
 mod balance;
 mod build;

@@ -144,8 +144,8 @@ impl<'p> World<'p> {
         let cause = if sample.is_ok { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
-        if self.compiled.has.listeners {
-            self.leave_listener(id);
+        if self.compiled.has.ends {
+            self.leave_proxy(id, outcome);
         }
         self.close_call(id);
         self.recorder.ended(self.now, ended);

@@ -1,5 +1,8 @@
 //! The tests of the whole, in one binary. What belongs where:
 
+/// Admission control of a proxy.
+#[cfg(feature = "native")]
+mod admission;
 /// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
 #[cfg(feature = "native")]
 mod balancing;

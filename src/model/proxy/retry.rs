@@ -101,6 +101,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::LocalRateLimited
         | Details::RequestRateLimited
         | Details::RateLimiterError
+        | Details::AdmissionDenied
         | Details::DropOverload
         | Details::RbacNoMatch
         | Details::RbacMatched

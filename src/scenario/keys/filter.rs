@@ -6,7 +6,9 @@
 use super::super::schema::Default::{Is, None, Required};
 use super::super::schema::Keys;
 use super::super::schema::Keys::Fixed;
-use super::super::schema::Kind::{Bool, Count, Duration, Share, Table, Tables, Text, Word};
+use super::super::schema::Kind::{
+    Bool, Count, Duration, Names, Number, Share, Table, Tables, Text, Word,
+};
 use super::{ANY, key};
 
 pub(super) const FILTER: Keys = Fixed(&[
@@ -22,6 +24,7 @@ pub(super) const FILTER: Keys = Fixed(&[
         None,
         "a rate limit service counts the requests of all proxies",
     ),
+    key("admission_control", Table(ADMISSION_CONTROL), None, "refuses a share while too many fail"),
 ]);
 /// Which requests of a proxy pass a filter.
 const DIRECTIONS: &[&str] = &["outbound", "inbound"];
@@ -72,3 +75,18 @@ const RATE_LIMIT: Keys = Fixed(&[
 ]);
 /// Windows of a rate limit.
 const UNITS: &[&str] = &["second", "minute", "hour", "day"];
+
+const ADMISSION_CONTROL: Keys = Fixed(&[
+    key("sampling_window", Duration, Is("30s"), "how long a request counts, in whole seconds"),
+    key("aggression", Number, Is("1"), "the share that is refused, to the power of 1 / this"),
+    key("sr_threshold", Share, Is("95%"), "a share of successes below this refuses requests"),
+    key("rps_threshold", Count(0, ANY), Is("0"), "below so many a second of a worker none"),
+    key("max_rejection_probability", Share, Is("80%"), "the greatest share that is refused"),
+    key("http_success", Tables(STATUSES, ""), None, "statuses that are successes; all below 500"),
+    key("grpc_success", Names, None, "gRPC statuses that are, such as \"0\"; Envoy's if not given"),
+]);
+
+const STATUSES: Keys = Fixed(&[
+    key("start", Count(100, 599), Required, "the first"),
+    key("end", Count(100, 600), Required, "the first that is none"),
+]);

@@ -6,6 +6,7 @@
 //! Source: Envoy's protos of the filters and their validation rules.
 //! Left out: what `plan::filter` leaves out.
 
+mod admission;
 mod rate_limits;
 mod warnings;
 
@@ -18,7 +19,8 @@ use crate::plan::filter::{
 use crate::plan::universe::WorkloadId;
 
 /// The kinds of filters, by key.
-const KINDS: [&str; 5] = ["fault", "local_rate_limit", "rbac", "ext_authz", "global_rate_limit"];
+const KINDS: [&str; 6] =
+    ["fault", "local_rate_limit", "rbac", "ext_authz", "global_rate_limit", "admission_control"];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
 
@@ -83,7 +85,7 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, format!("one of {}", KINDS.join(", ")));
             return None;
         };
-        if is_inbound && matches!(kind, "fault" | "ext_authz" | "global_rate_limit") {
+        if is_inbound && !matches!(kind, "local_rate_limit" | "rbac") {
             let hint = "direction = \"outbound\", in the proxies of those who call";
             self.report(node.at, format!("`{kind}` is not simulated for what is received"), hint);
             return None;
@@ -93,7 +95,8 @@ impl Lower<'_, '_, '_> {
             "local_rate_limit" => self.local_rate_limit(node),
             "rbac" => Some(self.rbac(node, is_inbound)),
             "ext_authz" => self.ext_authz(node),
-            _ => self.global_rate_limit(node),
+            "global_rate_limit" => self.global_rate_limit(node),
+            _ => self.admission_control(node),
         }
     }
 

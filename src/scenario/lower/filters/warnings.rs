@@ -14,6 +14,9 @@ impl Lower<'_, '_, '_> {
             if let Some(node) = table.get("global_rate_limit") {
                 self.limits_of_nobody(node);
             }
+            if let Some(node) = table.get("admission_control") {
+                self.admission_of_all(node);
+            }
         }
     }
 
@@ -30,6 +33,20 @@ impl Lower<'_, '_, '_> {
                 let what = format!("no request has the header `{name}`: nothing is limited");
                 self.warn(at, what, "`headers` of traffic or of a call");
             }
+        }
+    }
+
+    /// Source: Envoy's `AdmissionControlFilterConfig::aggression` and `maxRejectionProbability`.
+    fn admission_of_all(&mut self, node: &Node) {
+        if let Some(aggression) = node.get("aggression")
+            && aggression.number().is_some_and(|number| number < 1.0)
+        {
+            self.warn(aggression.at, "an aggression below 1 is taken for 1", "from 1 on, in Envoy");
+        }
+        if let Some(most) = node.get("max_rejection_probability")
+            && node.share("max_rejection_probability").is_some_and(|share| share <= 0.0)
+        {
+            self.warn(most.at, "no request is ever refused", "a share above 0");
         }
     }
 
