@@ -1,12 +1,12 @@
 //! HTTP filters of a proxy, in the order in which requests pass them: before the router for those
 //! that it sends, before the app for those that it receives.
 //!
-//! Source: Envoy's fault, local and global rate limit, RBAC, external authorization and admission control
-//! filters.
-//! Left out: faults, external authorization, global rate limits and admission control of what a sidecar
-//! receives; header-controlled faults; response rate limits; shadow rules.
+//! Source: Envoy's filters of these names.
+//! Left out: of what a sidecar receives, faults, external authorization, global rate limits and admission
+//! control; header-controlled faults; response rate limits; shadow rules.
 
 use crate::kernel::time::Duration;
+use crate::plan::matching::ValueMatch;
 use crate::plan::universe::ServiceId;
 
 /// A filter.
@@ -24,6 +24,10 @@ pub enum Filter {
     GlobalRateLimit(GlobalRateLimit),
     /// Refuses a share of the requests while too many fail.
     AdmissionControl(AdmissionControl),
+    /// Answers the preflights of browsers.
+    Cors(Cors),
+    /// Keeps whole bodies, and refuses those that are too long.
+    Buffer(Buffer),
 }
 
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
@@ -180,4 +184,20 @@ impl Default for AdmissionControl {
             grpc_success: vec![0, 1, 2, 3, 5, 6, 9, 11, 12, 16],
         }
     }
+}
+
+/// Envoy's CORS filter, with the policy that its routes would have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cors {
+    /// Origins that may ask; any of them may match, and `*` is all.
+    pub allow_origin: Vec<ValueMatch>,
+    /// Whether preflights of other origins go on; else the proxy answers them, too.
+    pub forward_not_matching_preflights: bool,
+}
+
+/// Envoy's buffer filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buffer {
+    /// The longest body that is kept, in bytes, above 0.
+    pub max_request_bytes: u32,
 }

@@ -52,6 +52,8 @@ pub const fn reason(details: Details) -> &'static str {
         Details::LocalRateLimited => "the rate limit had no token left",
         Details::RequestRateLimited => "the rate limit service counts too many",
         Details::RateLimiterError => "the rate limit service could not be asked",
+        Details::CorsResponse => "the proxy answered a preflight",
+        Details::PayloadTooLarge => "the body of the request is too long",
         Details::AdmissionDenied => "too many requests failed, and a share is refused",
         Details::RbacNoMatch => "no policy lets the request pass",
         Details::RbacMatched => "a policy denies the request",

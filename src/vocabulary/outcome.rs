@@ -108,6 +108,10 @@ pub enum Details {
     RateLimiterError,
     /// Admission control refused the request.
     AdmissionDenied,
+    /// The CORS filter answered a preflight.
+    CorsResponse,
+    /// The body of the request is longer than the proxy keeps.
+    PayloadTooLarge,
 }
 
 impl Details {
@@ -201,6 +205,8 @@ impl Details {
             Self::RequestRateLimited => "request_rate_limited",
             Self::RateLimiterError => "rate_limiter_error",
             Self::AdmissionDenied => "denied_by_admission_control",
+            Self::CorsResponse => "cors_response",
+            Self::PayloadTooLarge => "request_payload_too_large",
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -274,7 +280,10 @@ impl Outcome {
     /// The proxy's own answer for a failure named by its details.
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
-            Details::ViaUpstream | Details::DirectResponse => (200, Flags::NONE),
+            Details::ViaUpstream | Details::DirectResponse | Details::CorsResponse => {
+                (200, Flags::NONE)
+            }
+            Details::PayloadTooLarge => (413, Flags::NONE),
             Details::AppOverflow | Details::AdmissionDenied => (503, Flags::NONE),
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),

@@ -20,9 +20,9 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
 use crate::kernel::time::Time;
 use crate::model::proxy::filter::rate_limit::TokenBucket;
-use crate::model::proxy::filter::{fault, rbac};
-use crate::plan::filter::{ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
-use crate::plan::universe::Defect;
+use crate::model::proxy::filter::{buffer, cors, fault, rbac};
+use crate::plan::filter::{Buffer, ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
+use crate::plan::universe::{Defect, RequestClass};
 use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
@@ -104,12 +104,30 @@ impl World<'_> {
                 Filter::AdmissionControl(policy) if self.admission_refuses(id, place, policy) => {
                     self.end_at_filter(id, Outcome::failure(Details::AdmissionDenied))
                 }
-                Filter::GlobalRateLimit(_) | Filter::AdmissionControl(_) => Pass::On,
+                Filter::Cors(cors) if cors::answers(cors, self.class(id)) => {
+                    self.end_at_filter(id, Outcome::failure(Details::CorsResponse))
+                }
+                Filter::Buffer(buffer) if self.is_too_long(id, *buffer) => {
+                    self.end_at_filter(id, Outcome::failure(Details::PayloadTooLarge))
+                }
+                Filter::GlobalRateLimit(_)
+                | Filter::AdmissionControl(_)
+                | Filter::Cors(_)
+                | Filter::Buffer(_) => Pass::On,
             };
             if matches!(pass, Pass::Held) {
                 return false;
             }
         }
+    }
+
+    fn class(&self, id: Id<Call>) -> &RequestClass {
+        &self.plan.universe.classes[self.calls[id].class.index()]
+    }
+
+    fn is_too_long(&self, id: Id<Call>, buffer: Buffer) -> bool {
+        let draw = self.calls[id].key.draw(0, purpose::SESSION);
+        buffer::is_too_long(buffer.max_request_bytes, self.class(id), draw)
     }
 
     pub(super) fn filter_state(&mut self, pod: u32) -> &mut FilterState {
@@ -199,6 +217,18 @@ impl World<'_> {
                     (!passes).then_some(Details::LocalRateLimited)
                 }
                 Filter::Rbac(policy) => self.refusal(policy, &attempt),
+                Filter::Cors(cors) => self
+                    .class_of(&attempt)
+                    .is_some_and(|class| cors::answers(cors, class))
+                    .then_some(Details::CorsResponse),
+                Filter::Buffer(buffer) => {
+                    let draw = || self.calls[attempt.call].key.draw(0, purpose::SESSION);
+                    let is_too_long =
+                        |class| buffer::is_too_long(buffer.max_request_bytes, class, draw());
+                    self.class_of(&attempt)
+                        .is_some_and(is_too_long)
+                        .then_some(Details::PayloadTooLarge)
+                }
                 Filter::Fault(_)
                 | Filter::ExtAuthz(_)
                 | Filter::GlobalRateLimit(_)
@@ -213,6 +243,13 @@ impl World<'_> {
         true
     }
 
+    /// The class of a request as a sidecar receives it, if its client is still there.
+    fn class_of(&self, attempt: &Attempt) -> Option<&RequestClass> {
+        let call = self.calls.get(attempt.call)?;
+        let class = rule(self.plan, call).onward(call.class);
+        Some(&self.plan.universe.classes[class.index()])
+    }
+
     /// Why a sidecar's access control does not let a request pass, if it does not.
     fn refusal(&self, policy: &Rbac, attempt: &Attempt) -> Option<Details> {
         let universe = &self.plan.universe;
@@ -220,9 +257,7 @@ impl World<'_> {
         let ends = Ends { client: attempt.client, cluster, server: attempt.pod };
         let client = self.pods.get(attempt.client as usize).filter(|_| self.is_mutual(ends));
         let source = client.map(|pod| universe.workloads[pod.workload.index()].app.as_str());
-        let call = self.calls.get(attempt.call);
-        let class = call.map(|call| rule(self.plan, call).onward(call.class));
-        let headers = class.map_or(&[][..], |class| &universe.classes[class.index()].headers);
+        let headers = self.class_of(attempt).map_or(&[][..], |class| &class.headers);
         (!rbac::may_pass(policy, headers, source)).then_some(denial(policy))
     }
 

@@ -72,6 +72,9 @@ mod sampling;
 /// Who speaks TLS with whom.
 #[cfg(feature = "native")]
 mod security;
+/// CORS and buffers.
+#[cfg(feature = "native")]
+mod small_filters;
 /// Subsets of a service.
 #[cfg(feature = "native")]
 mod subsets;

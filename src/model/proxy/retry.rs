@@ -102,6 +102,8 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::RequestRateLimited
         | Details::RateLimiterError
         | Details::AdmissionDenied
+        | Details::CorsResponse
+        | Details::PayloadTooLarge
         | Details::DropOverload
         | Details::RbacNoMatch
         | Details::RbacMatched

@@ -25,6 +25,8 @@ pub(super) const FILTER: Keys = Fixed(&[
         "a rate limit service counts the requests of all proxies",
     ),
     key("admission_control", Table(ADMISSION_CONTROL), None, "refuses a share while too many fail"),
+    key("cors", Table(CORS), None, "answers the preflights of browsers"),
+    key("buffer", Table(BUFFER), None, "refuses bodies that are too long"),
 ]);
 /// Which requests of a proxy pass a filter.
 const DIRECTIONS: &[&str] = &["outbound", "inbound"];
@@ -90,3 +92,28 @@ const STATUSES: Keys = Fixed(&[
     key("start", Count(100, 599), Required, "the first"),
     key("end", Count(100, 600), Required, "the first that is none"),
 ]);
+
+const CORS: Keys = Fixed(&[
+    key("allow_origin", Tables(ORIGIN, ""), None, "origins that may ask; without any none"),
+    key(
+        "forward_not_matching_preflights",
+        Bool,
+        Is("true"),
+        "preflights of other origins go on; else they are answered, too",
+    ),
+]);
+
+const ORIGIN: Keys = Fixed(&[
+    key("exact", Text, None, "the origin; \"*\" is every one"),
+    key("prefix", Text, None, "the beginning of the origin"),
+    key("suffix", Text, None, "the end of the origin"),
+    key("contains", Text, None, "a part of the origin"),
+    key("regex", Text, None, "a regular expression for the whole origin"),
+]);
+
+const BUFFER: Keys = Fixed(&[key(
+    "max_request_bytes",
+    Count(1, ANY),
+    Required,
+    "the longest body, by its content-length",
+)]);

@@ -7,6 +7,7 @@
 //! Left out: what `plan::filter` leaves out.
 
 mod admission;
+mod cors;
 mod rate_limits;
 mod warnings;
 
@@ -19,8 +20,18 @@ use crate::plan::filter::{
 use crate::plan::universe::WorkloadId;
 
 /// The kinds of filters, by key.
-const KINDS: [&str; 6] =
-    ["fault", "local_rate_limit", "rbac", "ext_authz", "global_rate_limit", "admission_control"];
+const KINDS: [&str; 8] = [
+    "fault",
+    "local_rate_limit",
+    "rbac",
+    "ext_authz",
+    "global_rate_limit",
+    "admission_control",
+    "cors",
+    "buffer",
+];
+/// Those that look at one request alone, and stand on either side of a sidecar.
+const BOTH_SIDES: [&str; 4] = ["local_rate_limit", "rbac", "cors", "buffer"];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
 
@@ -85,7 +96,7 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, format!("one of {}", KINDS.join(", ")));
             return None;
         };
-        if is_inbound && !matches!(kind, "local_rate_limit" | "rbac") {
+        if is_inbound && !BOTH_SIDES.contains(&kind) {
             let hint = "direction = \"outbound\", in the proxies of those who call";
             self.report(node.at, format!("`{kind}` is not simulated for what is received"), hint);
             return None;
@@ -96,7 +107,9 @@ impl Lower<'_, '_, '_> {
             "rbac" => Some(self.rbac(node, is_inbound)),
             "ext_authz" => self.ext_authz(node),
             "global_rate_limit" => self.global_rate_limit(node),
-            _ => self.admission_control(node),
+            "admission_control" => self.admission_control(node),
+            "cors" => self.cors(node),
+            _ => Self::buffer(node),
         }
     }
 

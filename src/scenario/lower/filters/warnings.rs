@@ -5,6 +5,7 @@
 
 use super::super::super::document::Node;
 use super::super::Lower;
+use crate::plan::universe::RequestClass;
 
 impl Lower<'_, '_, '_> {
     /// Looks at all of them.
@@ -13,6 +14,15 @@ impl Lower<'_, '_, '_> {
         for table in root.list("filter").iter().filter(|table| table.is_table()) {
             if let Some(node) = table.get("global_rate_limit") {
                 self.limits_of_nobody(node);
+            }
+            if let Some(node) = table.get("cors") {
+                self.origins_of_nobody(node);
+            }
+            if let Some(node) = table.get("buffer")
+                && !self.has_header("content-length")
+            {
+                let what = "no request has a body, by its `content-length`";
+                self.warn(node.at, what, "`headers = { content-length = \"70000\" }`");
             }
             if let Some(node) = table.get("admission_control") {
                 self.admission_of_all(node);
@@ -33,6 +43,25 @@ impl Lower<'_, '_, '_> {
                 let what = format!("no request has the header `{name}`: nothing is limited");
                 self.warn(at, what, "`headers` of traffic or of a call");
             }
+        }
+    }
+
+    /// Source: Envoy's `CorsFilter::isOriginAllowed`, `forwardNotMatchingPreflights` and its conditions for
+    /// a preflight.
+    fn origins_of_nobody(&mut self, node: &Node) {
+        let answers_all = node.flag("forward_not_matching_preflights") == Some(false);
+        if node.list("allow_origin").is_empty() && !answers_all {
+            let hint = "allow_origin = [{ exact = \"https://shop.example\" }]";
+            self.warn(node.at, "no origin is allowed: all preflights go on", hint);
+            return;
+        }
+        let is_preflight = |class: &RequestClass| {
+            let has = |name| class.headers.iter().any(|(header, _)| header == name);
+            class.method == "OPTIONS" && has("origin") && has("access-control-request-method")
+        };
+        if !self.universe.classes.iter().any(is_preflight) {
+            let hint = "method = \"OPTIONS\", with origin and access-control-request-method";
+            self.warn(node.at, "no request is a preflight", hint);
         }
     }
 
