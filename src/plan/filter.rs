@@ -2,8 +2,7 @@
 //! that it sends, before the app for those that it receives.
 //!
 //! Source: Envoy's filters of these names.
-//! Left out: of what a sidecar receives, faults, external authorization, global rate limits and admission
-//! control; header-controlled faults; response rate limits; shadow rules.
+//! Left out: header-controlled faults; response rate limits; shadow rules.
 
 use crate::kernel::time::Duration;
 use crate::plan::matching::ValueMatch;
@@ -41,7 +40,8 @@ pub struct Fault {
     pub abort: Abort,
     /// Share of requests that are aborted, 0 to 1.
     pub abort_share: f64,
-    /// Delays at once; those above it pass without a fault. None for no limit.
+    /// Requests at once that are delayed, or were and have no answer yet; others pass without a fault. None for
+    /// no limit.
     pub max_active: Option<u32>,
 }
 

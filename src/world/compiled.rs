@@ -306,7 +306,7 @@ fn mirror_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(u32, RouteId), u32>
 fn asked_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(WorkloadId, ServiceId), u32> {
     let mut all = BTreeMap::new();
     for (workload, id) in plan.universe.workloads.iter().zip(0..) {
-        for filter in &workload.filters {
+        for filter in workload.filters.iter().chain(&workload.inbound) {
             let service = match filter {
                 Filter::ExtAuthz(authz) => authz.service,
                 Filter::GlobalRateLimit(limit) => limit.service,

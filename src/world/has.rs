@@ -59,7 +59,7 @@ impl Has {
             gates,
             inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
             listeners,
-            ends: listeners || admission::has_some(plan),
+            ends: listeners || admission::has_outbound(plan),
             cluster_rules: !originals(plan).is_empty()
                 || has_cluster(|cluster| 0.0 < cluster.policy.drop_overload),
             checks: checked_by(plan).iter().any(|clusters| !clusters.is_empty()),

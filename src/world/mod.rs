@@ -32,6 +32,7 @@ mod gaps;
 mod gauges;
 mod has;
 mod hedging;
+mod inbound_filters;
 mod inbound_retries;
 mod journey;
 mod keep_alive;

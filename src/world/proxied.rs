@@ -177,6 +177,9 @@ impl World<'_> {
     #[cold]
     pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
         self.count_at_limiter(id);
+        if self.compiled.has.inbound_filters {
+            self.count_answered(id);
+        }
         let reply = self.workloads[self.attempts[id].workload.index()].behaviour.reply;
         if reply == Reply::Whole {
             self.idles(id);

@@ -23,13 +23,32 @@ use crate::plan::universe::ServiceId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
 
+/// What a limit says of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Limit<'p> {
+    pub(super) filter: &'p GlobalRateLimit,
+    pub(super) of: Vec<Descriptor>,
+}
+
 /// What is asked for a request.
 #[derive(Clone, Debug)]
-struct Ask<'p> {
-    filter: &'p GlobalRateLimit,
-    descriptors: Vec<Descriptor>,
+pub(super) struct Ask<'p> {
+    limit: Limit<'p>,
     /// What the service found; none before it did.
     is_over: Option<bool>,
+}
+
+impl Ask<'_> {
+    /// How the request ends by what the service answered, or failed to; none if it passes.
+    pub(super) fn refusal(&self, outcome: Outcome) -> Option<Outcome> {
+        let is_answer = outcome.details.is_of_upstream() && outcome.status == 200;
+        let details = match self.is_over.filter(|_| is_answer) {
+            Some(true) => Details::RequestRateLimited,
+            None if self.limit.filter.failure_mode_deny => Details::RateLimiterError,
+            _ => return None,
+        };
+        Some(Outcome::failure(details))
+    }
 }
 
 /// Rate limit services, and what they are asked.
@@ -44,6 +63,18 @@ pub(crate) struct RateLimits<'p> {
     unheard: BTreeMap<Id<Attempt>, Ask<'p>>,
 }
 
+impl<'p> RateLimits<'p> {
+    /// A call asks.
+    pub(super) fn begin(&mut self, asks: Id<Call>, limit: Limit<'p>) {
+        self.asks.insert(asks, Ask { limit, is_over: None });
+    }
+
+    /// It is over.
+    pub(super) fn end(&mut self, asks: Id<Call>) -> Option<Ask<'p>> {
+        self.asks.remove(&asks)
+    }
+}
+
 /// Entries of what is unheard between two looks at which are still under way.
 const UNHEARD_PER_LOOK: usize = 1 << 10;
 
@@ -53,8 +84,8 @@ impl<'p> World<'p> {
     pub(super) fn ask_rate_limit(&mut self, id: Id<Call>, filter: &'p GlobalRateLimit) -> bool {
         let Call { pod, key, class, batch, .. } = self.calls[id];
         let of = &self.plan.universe.classes[class.index()];
-        let descriptors = descriptors(filter, of, key.draw(0, purpose::SESSION));
-        if descriptors.is_empty() {
+        let of = descriptors(filter, of, key.draw(0, purpose::SESSION));
+        if of.is_empty() {
             return false;
         }
         let workload = self.pods[pod as usize].workload;
@@ -66,7 +97,7 @@ impl<'p> World<'p> {
             call.timeout = self.queue.after_lane(lane, Event::RouteTimeout(id.index()).pack());
         }
         let asks = self.calls.next_id();
-        self.filters.rate_limits.asks.insert(asks, Ask { filter, descriptors, is_over: None });
+        self.filters.rate_limits.begin(asks, Limit { filter, of });
         self.filters.rate_limits.asking.insert(id, asks);
         let target = Target { to: filter.service, class, edge };
         self.begin_call(key.child(ASK), Parent::RateLimit(id), batch, pod, target);
@@ -92,8 +123,9 @@ impl<'p> World<'p> {
                 None => return,
             },
         };
-        let counters = limits.counters.entry(ask.filter.service).or_default();
-        ask.is_over = Some(counters.count(ask.filter, &ask.descriptors, self.now));
+        let Limit { filter, of } = &ask.limit;
+        let counters = limits.counters.entry(filter.service).or_default();
+        ask.is_over = Some(counters.count(filter, of, self.now));
         limits.unheard.remove(&id);
     }
 
@@ -110,15 +142,17 @@ impl<'p> World<'p> {
 
     /// Who asked is gone with its proxy.
     #[cold]
-    pub(super) fn drop_ask(&mut self, waits: Id<Call>, asks: Id<Call>) {
+    pub(super) fn drop_ask(&mut self, asks: Id<Call>) {
         self.filters.rate_limits.asks.remove(&asks);
-        self.filters.rate_limits.asking.remove(&waits);
+        if let Parent::RateLimit(waits) = self.calls[asks].parent {
+            self.filters.rate_limits.asking.remove(&waits);
+        }
     }
 
     /// The service has answered, or could not be asked.
     #[cold]
     pub(super) fn rate_limited(&mut self, id: Id<Call>, asks: Id<Call>, outcome: Outcome) {
-        let ask = self.filters.rate_limits.asks.remove(&asks).expect("one that asks");
+        let ask = self.filters.rate_limits.end(asks).expect("one that asks");
         self.filters.rate_limits.asking.remove(&id);
         let Some(call) = self.calls.get_mut(id) else { return };
         if call.is_over || call.held != Held::RateLimit {
@@ -130,20 +164,17 @@ impl<'p> World<'p> {
         if !timeout.is_none() {
             self.queue.cancel(timeout);
         }
-        let is_answer = outcome.details.is_of_upstream() && outcome.status == 200;
-        match ask.is_over.filter(|_| is_answer) {
-            Some(true) => self.end_early(id, Outcome::failure(Details::RequestRateLimited)),
-            None if ask.filter.failure_mode_deny => {
-                self.end_early(id, Outcome::failure(Details::RateLimiterError));
-            }
-            _ => self.route(id, pod, service, class, key),
+        match ask.refusal(outcome) {
+            Some(ended) => self.end_early(id, ended),
+            None => self.route(id, pod, service, class, key),
         }
     }
 }
 
 /// Whether some proxy asks a rate limit service, whose apps then do more than answer.
 pub(super) fn has_some(plan: &Plan) -> bool {
-    let mut filters = plan.universe.workloads.iter().flat_map(|one| &one.filters);
+    let workloads = plan.universe.workloads.iter();
+    let mut filters = workloads.flat_map(|one| one.filters.iter().chain(&one.inbound));
     filters.any(|filter| matches!(filter, Filter::GlobalRateLimit(_)))
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum Parent {
     Authorization(Id<Call>, bool),
     /// A call that waits while a rate limit service is asked.
     RateLimit(Id<Call>),
+    /// A received request for which its sidecar asks a service.
+    Inbound(Id<Attempt>),
     /// A request whose client may leave and send again.
     Sent(Id<Request>),
     /// A copy of another call, whose end interests nobody.

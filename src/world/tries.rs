@@ -163,6 +163,7 @@ impl<'p> World<'p> {
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
             Parent::RateLimit(call) => self.rate_limited(call, id, outcome),
+            Parent::Inbound(visit) => self.inbound_asked(visit, id, outcome),
             Parent::Sent(_) | Parent::Mirrored | Parent::Unsimulated => {}
         }
     }

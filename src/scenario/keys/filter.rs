@@ -37,7 +37,7 @@ const FAULT: Keys = Fixed(&[
     key("abort", Count(200, 599), None, "the status with which a request is aborted"),
     key("abort_grpc", Count(0, 16), None, "a gRPC status instead, in an HTTP 200"),
     key("abort_share", Share, Is("100%"), "share of requests that are aborted"),
-    key("max_active", Count(0, ANY), None, "delays at once; requests above it pass without faults"),
+    key("max_active", Count(0, ANY), None, "delayed requests at once; others pass without faults"),
 ]);
 
 const LOCAL_RATE_LIMIT: Keys = Fixed(&[

@@ -30,8 +30,6 @@ const KINDS: [&str; 8] = [
     "cors",
     "buffer",
 ];
-/// Those that look at one request alone, and stand on either side of a sidecar.
-const BOTH_SIDES: [&str; 4] = ["local_rate_limit", "rbac", "cors", "buffer"];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
 
@@ -42,12 +40,32 @@ impl Lower<'_, '_, '_> {
         for table in root.list("filter").iter().filter(|table| table.is_table()) {
             let Some((workloads, is_inbound)) = self.place_of_filter(table) else { continue };
             let Some(filter) = self.http_filter(table, is_inbound) else { continue };
+            if is_inbound && self.asks_itself(table, &filter, &workloads) {
+                continue;
+            }
             for workload in workloads {
                 let workload = &mut self.universe.workloads[workload.index()];
                 let list = if is_inbound { &mut workload.inbound } else { &mut workload.filters };
                 list.push(filter.clone());
             }
         }
+    }
+
+    /// Whether a service would be asked whether it may be asked.
+    fn asks_itself(&mut self, table: &Node, filter: &Filter, workloads: &[WorkloadId]) -> bool {
+        let (kind, service) = match filter {
+            Filter::ExtAuthz(authz) => ("ext_authz", authz.service),
+            Filter::GlobalRateLimit(limit) => ("global_rate_limit", limit.service),
+            _ => return false,
+        };
+        let asked = &self.universe.services[service.index()].workloads;
+        let is_own = asked.iter().any(|one| workloads.contains(one));
+        if is_own {
+            let at = table.get(kind).map_or(table.at, |node| node.at);
+            let what = "each question that the service is asked would ask it another one";
+            self.report(at, what, "another service");
+        }
+        is_own
     }
 
     /// The workloads whose proxies have a filter, and whether it is for what they receive.
@@ -96,11 +114,6 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, format!("one of {}", KINDS.join(", ")));
             return None;
         };
-        if is_inbound && !BOTH_SIDES.contains(&kind) {
-            let hint = "direction = \"outbound\", in the proxies of those who call";
-            self.report(node.at, format!("`{kind}` is not simulated for what is received"), hint);
-            return None;
-        }
         match kind {
             "fault" => self.fault(node),
             "local_rate_limit" => self.local_rate_limit(node),

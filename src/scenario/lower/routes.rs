@@ -258,14 +258,14 @@ impl Lower<'_, '_, '_> {
     /// What a header must be like.
     pub(super) fn header_match(&mut self, node: &Node) -> Option<HeaderMatch> {
         let name = node.text("name")?.to_lowercase();
-        let value = self.value_match(node)?;
+        let hint = "two headers of the same name, both of which must match";
+        let value = self.value_match(node, hint)?;
         Some(HeaderMatch { name, value, invert: node.flag("invert").unwrap_or(false) })
     }
 
     /// What a value must be like.
-    pub(super) fn value_match(&mut self, node: &Node) -> Option<ValueMatch> {
+    pub(super) fn value_match(&mut self, node: &Node, hint: &str) -> Option<ValueMatch> {
         let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
-        let hint = "two headers of the same name, both of which must match";
         let given = self.one_of(node, &kinds, hint).ok()?;
         let text = |text: &str| text.to_owned();
         Some(match given {

@@ -12,7 +12,7 @@ impl Lower<'_, '_, '_> {
     pub(super) fn cors(&mut self, node: &Node) -> Option<Filter> {
         let mut allow_origin = Vec::new();
         for table in node.list("allow_origin").iter().filter(|table| table.is_table()) {
-            match self.value_match(table)? {
+            match self.value_match(table, "two origins, of which one is enough")? {
                 ValueMatch::Present => {
                     let hint = "{ exact = \"https://shop.example\" }; \"*\" allows all";
                     self.report(table.at, "this allows no origin", hint);
