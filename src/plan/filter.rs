@@ -1,11 +1,11 @@
 //! HTTP filters of a proxy, in the order in which requests pass them: before the router for those
 //! that it sends, before the app for those that it receives.
 //!
-//! Source: Envoy's fault, local rate limit, RBAC and external authorization filters.
-//! Left out: faults and external authorization of what a sidecar receives; header-controlled faults;
-//! response rate limits; shadow rules.
+//! Source: Envoy's filters of these names.
+//! Left out: header-controlled faults; response rate limits; shadow rules.
 
 use crate::kernel::time::Duration;
+use crate::plan::matching::ValueMatch;
 use crate::plan::universe::ServiceId;
 
 /// A filter.
@@ -19,6 +19,14 @@ pub enum Filter {
     Rbac(Rbac),
     /// Asks a service whether a request may pass.
     ExtAuthz(ExtAuthz),
+    /// Asks a service that counts requests whether one more may pass.
+    GlobalRateLimit(GlobalRateLimit),
+    /// Refuses a share of the requests while too many fail.
+    AdmissionControl(AdmissionControl),
+    /// Answers the preflights of browsers.
+    Cors(Cors),
+    /// Keeps whole bodies, and refuses those that are too long.
+    Buffer(Buffer),
 }
 
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
@@ -32,7 +40,8 @@ pub struct Fault {
     pub abort: Abort,
     /// Share of requests that are aborted, 0 to 1.
     pub abort_share: f64,
-    /// Delays at once; those above it pass without a fault. None for no limit.
+    /// Requests at once that are delayed, or were and have no answer yet; others pass without a fault. None for
+    /// no limit.
     pub max_active: Option<u32>,
 }
 
@@ -98,4 +107,97 @@ pub struct ExtAuthz {
     pub service: ServiceId,
     /// Whether a request passes if the service cannot be asked.
     pub failure_mode_allow: bool,
+}
+
+/// Envoy's global rate limit: a service counts the requests of all proxies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GlobalRateLimit {
+    /// The service that is asked, by its own routes.
+    pub service: ServiceId,
+    /// Limits of one service and domain are counted together.
+    pub domain: String,
+    /// What it counts, of different headers; at least one.
+    pub limits: Vec<RateLimit>,
+    /// How long a request waits for the answer; zero for no limit.
+    pub timeout: Duration,
+    /// Whether a request is refused if the service cannot be asked; else it passes.
+    pub failure_mode_deny: bool,
+}
+
+/// A limit of a rate limit service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RateLimit {
+    /// Requests in a window.
+    pub requests: u32,
+    /// The window.
+    pub unit: RateUnit,
+    /// Each value of this header has a limit of its own, and requests without it none; its name in lower
+    /// case. None for all requests together.
+    pub header: Option<String>,
+}
+
+/// How long the windows of a rate limit are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RateUnit {
+    /// 1 s.
+    Second,
+    /// 60 s.
+    Minute,
+    /// 3600 s.
+    Hour,
+    /// 24 h.
+    Day,
+}
+
+/// Envoy's admission control, by what each worker thread of a proxy has seen.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AdmissionControl {
+    /// How long a request counts, in whole seconds, at least 1.
+    pub window: Duration,
+    /// 1 refuses in proportion, more refuses sooner; below 1 is taken for 1.
+    pub aggression: f64,
+    /// The share of successes below which requests are refused, at least 0.01.
+    pub success_threshold: f64,
+    /// Requests a second of a worker below which none is refused.
+    pub rps_threshold: u64,
+    /// The greatest share of requests that are refused, 0 to 1.
+    pub max_rejection: f64,
+    /// Statuses that are successes: from the first, below the second.
+    pub http_success: Vec<(u16, u16)>,
+    /// gRPC statuses that are.
+    pub grpc_success: Vec<u8>,
+}
+
+impl Default for AdmissionControl {
+    /// Envoy's `admission_control.proto` and `success_criteria_evaluator.cc`.
+    fn default() -> Self {
+        Self {
+            window: Duration::from_s(30),
+            aggression: 1.0,
+            success_threshold: 0.95,
+            rps_threshold: 0,
+            max_rejection: 0.8,
+            // All but server errors.
+            http_success: vec![(100, 500)],
+            // Whatever is not the server's fault: all but permission denied (which Envoy leaves out),
+            // resource exhausted, aborted, deadline exceeded, internal, unavailable and data loss.
+            grpc_success: vec![0, 1, 2, 3, 5, 6, 9, 11, 12, 16],
+        }
+    }
+}
+
+/// Envoy's CORS filter, with the policy that its routes would have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cors {
+    /// Origins that may ask; any of them may match, and `*` is all.
+    pub allow_origin: Vec<ValueMatch>,
+    /// Whether preflights of other origins go on; else the proxy answers them, too.
+    pub forward_not_matching_preflights: bool,
+}
+
+/// Envoy's buffer filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buffer {
+    /// The longest body that is kept, in bytes, above 0.
+    pub max_request_bytes: u32,
 }

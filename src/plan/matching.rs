@@ -94,15 +94,20 @@ pub fn is_like(wanted: &HeaderMatch, value: Option<&str>) -> bool {
     let Some(value) = value else {
         return wanted.value == ValueMatch::Present && wanted.invert;
     };
-    let is_like = match &wanted.value {
+    value_is_like(&wanted.value, value) != wanted.invert
+}
+
+/// Whether a value is what is wanted.
+#[must_use]
+pub fn value_is_like(wanted: &ValueMatch, value: &str) -> bool {
+    match wanted {
         ValueMatch::Present => true,
         ValueMatch::Exact(text) => value == text,
         ValueMatch::Prefix(text) => value.starts_with(text.as_str()),
         ValueMatch::Suffix(text) => value.ends_with(text.as_str()),
         ValueMatch::Contains(text) => value.contains(text.as_str()),
         ValueMatch::Regex(pattern) => pattern.matches(value),
-    };
-    is_like != wanted.invert
+    }
 }
 
 #[cfg(test)]

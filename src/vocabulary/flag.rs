@@ -59,12 +59,14 @@ pub enum ResponseFlag {
     UMSDR,
     /// Dropped, because the control plane says so of a share.
     DO,
+    /// The rate limit service could not be asked.
+    RLSE,
 }
 
 use ResponseFlag as F;
 
 /// All flags in print order, with the spelling of Envoy's access log.
-const ALL: [(F, &str); 24] = [
+const ALL: [(F, &str); 25] = [
     (F::DI, "DI"),
     (F::FI, "FI"),
     (F::URX, "URX"),
@@ -81,6 +83,7 @@ const ALL: [(F, &str); 24] = [
     (F::DR, "DR"),
     (F::RL, "RL"),
     (F::UAEX, "UAEX"),
+    (F::RLSE, "RLSE"),
     (F::OM, "OM"),
     (F::DPE, "DPE"),
     (F::UPE, "UPE"),

@@ -102,6 +102,16 @@ pub enum Details {
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
     DropOverload,
+    /// The rate limit service counts too many.
+    RequestRateLimited,
+    /// The rate limit service could not be asked.
+    RateLimiterError,
+    /// Admission control refused the request.
+    AdmissionDenied,
+    /// The CORS filter answered a preflight.
+    CorsResponse,
+    /// The body of the request is longer than the proxy keeps.
+    PayloadTooLarge,
 }
 
 impl Details {
@@ -192,6 +202,11 @@ impl Details {
             Self::FaultAbort => "fault_filter_abort",
             Self::LocalRateLimited => "local_rate_limited",
             Self::DropOverload => "drop_overload",
+            Self::RequestRateLimited => "request_rate_limited",
+            Self::RateLimiterError => "rate_limiter_error",
+            Self::AdmissionDenied => "denied_by_admission_control",
+            Self::CorsResponse => "cors_response",
+            Self::PayloadTooLarge => "request_payload_too_large",
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -265,8 +280,11 @@ impl Outcome {
     /// The proxy's own answer for a failure named by its details.
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
-            Details::ViaUpstream | Details::DirectResponse => (200, Flags::NONE),
-            Details::AppOverflow => (503, Flags::NONE),
+            Details::ViaUpstream | Details::DirectResponse | Details::CorsResponse => {
+                (200, Flags::NONE)
+            }
+            Details::PayloadTooLarge => (413, Flags::NONE),
+            Details::AppOverflow | Details::AdmissionDenied => (503, Flags::NONE),
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
             Details::ClusterNotFound => (503, Flags::of(F::NC)),
@@ -299,7 +317,8 @@ impl Outcome {
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
             Details::FaultAbort => (503, Flags::of(F::FI)),
-            Details::LocalRateLimited => (429, Flags::of(F::RL)),
+            Details::LocalRateLimited | Details::RequestRateLimited => (429, Flags::of(F::RL)),
+            Details::RateLimiterError => (500, Flags::of(F::RLSE)),
             Details::DropOverload => (503, Flags::of(F::DO)),
             Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
             Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),

@@ -44,7 +44,10 @@ impl World<'_> {
             Parent::Traffic(source) | Parent::User(source, _) => Some(source),
             Parent::Sent(request) => Some(self.sends.requests[request].source),
             // Neither a filter's own request nor a copy is a line of the access log.
-            Parent::Authorization(..) | Parent::Mirrored => return,
+            Parent::Authorization(..)
+            | Parent::RateLimit(_)
+            | Parent::Inbound(_)
+            | Parent::Mirrored => return,
             Parent::Visit(..) | Parent::Tied(..) | Parent::Proxied(_) | Parent::Unsimulated => None,
         };
         // Neither a request that found no endpoint has a host, nor one that was refused to wait for a

@@ -73,8 +73,8 @@ impl<'p> World<'p> {
             left: BTreeSet::new(),
             sends,
             hedged: BTreeMap::new(),
-            has_odd_apps: universe.workloads.iter().any(|one| !one.behaviour.is_plain()),
-            filters: BTreeMap::new(),
+            has_odd_apps: has_odd_apps(plan),
+            filters: super::filters::Filters::default(),
             upstreams: Vec::new(),
             checks: super::checks::Checks::default(),
             listeners: BTreeMap::new(),
@@ -185,4 +185,11 @@ fn workload_states(plan: &Plan, seed: u64) -> Vec<WorkloadState> {
     let crowding = |id: u32| plan.crowding.get(&WorkloadId(id)).copied().unwrap_or_default();
     let workloads = plan.universe.workloads.iter().zip(0..);
     workloads.map(|(one, id)| WorkloadState::new(one, crowding(id), seed)).collect()
+}
+
+/// Whether some apps do more than answer as a whole, or are asked for more: see `proxied`.
+fn has_odd_apps(plan: &Plan) -> bool {
+    plan.universe.workloads.iter().any(|one| !one.behaviour.is_plain())
+        || super::rate_limits::has_some(plan)
+        || super::admission::has_inbound(plan)
 }

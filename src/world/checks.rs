@@ -75,9 +75,12 @@ pub(super) fn checked_by(plan: &Plan) -> Vec<Vec<ClusterId>> {
                 Step::Work(_) => {}
             }
         }
-        called.extend(workload.filters.iter().filter_map(|filter| match filter {
-            Filter::ExtAuthz(authz) => Some(authz.service),
-            _ => None,
+        called.extend(workload.filters.iter().chain(&workload.inbound).filter_map(|filter| {
+            match filter {
+                Filter::ExtAuthz(authz) => Some(authz.service),
+                Filter::GlobalRateLimit(limit) => Some(limit.service),
+                _ => None,
+            }
         }));
     }
     let clusters = |called: BTreeSet<ServiceId>| -> Vec<ClusterId> {

@@ -61,6 +61,8 @@ pub(crate) mod purpose {
     pub(crate) const DRAIN: u32 = 244;
     /// How long a sidecar waits before it tries its app again; drawn by the number of the retry.
     pub(crate) const INBOUND_BACKOFF: u32 = 245;
+    /// Whether admission control refuses a request.
+    pub(crate) const ADMISSION: u32 = 246;
     /// Whether a request is mirrored; the number of the copy is added.
     pub(crate) const MIRROR: u32 = 512;
     /// Which number of a range in a header.

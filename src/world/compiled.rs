@@ -51,8 +51,8 @@ pub(crate) struct Compiled {
     pub checked_by: Vec<Vec<ClusterId>>,
     /// The edges of copies, by the edge of their call and their route table.
     mirror_edges: BTreeMap<(u32, RouteId), u32>,
-    /// The edges of authorization calls, by workload and service.
-    authz_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
+    /// The edges of calls that filters make, by workload and service.
+    asked_edges: BTreeMap<(WorkloadId, ServiceId), u32>,
     pub watch_delay: LaneId,
     /// Of the tables of all samplers, also of those of others.
     pub sampler_bytes: usize,
@@ -188,14 +188,14 @@ impl Compiled {
         let start_times = universe.workloads.iter().map(|one| samplers.of(&one.start_time));
         let start_times = start_times.collect();
         let (programs, calls) = programs(plan, &mut edges, samplers);
-        let authz_edges = authz_edges(plan, &mut edges);
+        let asked_edges = asked_edges(plan, &mut edges);
         let mirror_edges = mirror_edges(plan, &mut edges);
         Self {
             has: Has::new(plan),
             originals: originals(plan),
             checked_by: checked_by(plan),
             mirror_edges,
-            authz_edges,
+            asked_edges,
             programs,
             calls,
             start_times,
@@ -209,9 +209,9 @@ impl Compiled {
         }
     }
 
-    /// The edge of the calls of a workload's authorization filter.
-    pub(crate) fn authz_edge(&self, workload: WorkloadId, service: ServiceId) -> u32 {
-        self.authz_edges[&(workload, service)]
+    /// The edge of the calls that a workload's filters make to a service.
+    pub(crate) fn asked_edge(&self, workload: WorkloadId, service: ServiceId) -> u32 {
+        self.asked_edges[&(workload, service)]
     }
 
     /// The edge of the copies of an edge's calls by a route table.
@@ -302,15 +302,19 @@ fn mirror_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(u32, RouteId), u32>
     all
 }
 
-/// The edges of the calls that authorization filters make.
-fn authz_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(WorkloadId, ServiceId), u32> {
+/// The edges of the calls that filters make.
+fn asked_edges(plan: &Plan, edges: &mut Edges) -> BTreeMap<(WorkloadId, ServiceId), u32> {
     let mut all = BTreeMap::new();
     for (workload, id) in plan.universe.workloads.iter().zip(0..) {
-        for filter in &workload.filters {
-            let Filter::ExtAuthz(authz) = filter else { continue };
-            let to = plan.universe.services[authz.service.index()].name.clone();
+        for filter in workload.filters.iter().chain(&workload.inbound) {
+            let service = match filter {
+                Filter::ExtAuthz(authz) => authz.service,
+                Filter::GlobalRateLimit(limit) => limit.service,
+                _ => continue,
+            };
+            let to = plan.universe.services[service.index()].name.clone();
             let edge = edges.number(workload.app.clone(), to, None);
-            all.insert((WorkloadId(id), authz.service), edge);
+            all.insert((WorkloadId(id), service), edge);
         }
     }
     all

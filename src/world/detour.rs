@@ -65,6 +65,7 @@ impl World<'_> {
             || pod.has_orphans
             || is_source
             || may_copy
+            || self.compiled.has.inbound_filters
             || self.makes_rare_calls(pod.workload)
     }
 
@@ -92,6 +93,9 @@ impl World<'_> {
         // A request from outside loses its connection.
         let outcome = Outcome::failure(Details::ConnectionTermination);
         self.log_dropped(id, outcome);
+        if matches!(call.parent, Parent::RateLimit(_) | Parent::Inbound(_)) {
+            self.drop_ask(id);
+        }
         self.close_call(id);
         if let Parent::Tied(visit, _) = call.parent {
             return self.untie(visit, id);
@@ -101,6 +105,8 @@ impl World<'_> {
             Parent::Visit(..)
                 | Parent::Proxied(_)
                 | Parent::Authorization(..)
+                | Parent::RateLimit(_)
+                | Parent::Inbound(_)
                 | Parent::Mirrored
                 | Parent::Unsimulated
         ) {
@@ -177,6 +183,7 @@ impl World<'_> {
         }
         if self.has_odd_apps {
             self.resets_stream(&attempt);
+            self.keep_ask(id);
         }
         self.detach(id, outcome, false);
         self.tell_of_leaving(id);

@@ -1,31 +1,41 @@
-//! HTTP filters of a proxy: what a request passes before it is routed, and before it is handed to
-//! the app.
+//! HTTP filters of a proxy: what a request passes before it is routed.
 //!
-//! A filter lets a request pass, ends it, or holds it: a delay, or the answer of an authorization
-//! service. A held request goes on with the next filter.
+//! A filter lets a request pass, ends it, or holds it: a delay, or the answer of a service that is asked. A
+//! held request goes on with the next filter.
 //!
 //! Source: Envoy's HTTP filter chain; measured on Envoy 1.40 (families e06, e11).
-//! Left out: what filters do with answers; filters of received requests that hold them.
+//! Left out: what filters do with answers; those of received requests stand in `inbound_filters`.
 
 use super::World;
+use super::admission::Controllers;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
-use super::routing::rule;
-use super::security::Ends;
+use super::inbound_filters;
+use super::rate_limits::RateLimits;
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
 use crate::kernel::time::Time;
 use crate::model::proxy::filter::rate_limit::TokenBucket;
-use crate::model::proxy::filter::{fault, rbac};
-use crate::plan::filter::{ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
-use crate::plan::universe::Defect;
+use crate::model::proxy::filter::{buffer, cors, fault, rbac};
+use crate::plan::filter::{Buffer, ExtAuthz, Fault, Filter, LocalRateLimit, Rbac};
+use crate::plan::universe::{Defect, RequestClass};
 use crate::vocabulary::flag::{Flags, ResponseFlag};
 use crate::vocabulary::outcome::{Details, Outcome};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Filters that a proxy has are numbered in halves: the fault filter delays, then aborts.
-const HALVES: u8 = 2;
+pub(super) const HALVES: u8 = 2;
+/// What filters remember, and what they have asked.
+#[derive(Debug, Default)]
+pub(crate) struct Filters<'p> {
+    of_pods: BTreeMap<u32, FilterState>,
+    pub(super) rate_limits: RateLimits<'p>,
+    /// Requests that sidecars hold.
+    pub(super) inbound: inbound_filters::Held,
+}
+
 /// What the filters of one pod's proxy remember.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FilterState {
@@ -33,8 +43,11 @@ pub(crate) struct FilterState {
     buckets: Vec<Option<TokenBucket>>,
     /// The same for requests that it receives.
     inbound_buckets: Vec<Option<TokenBucket>>,
-    /// Requests that a fault filter delays.
-    delayed: u32,
+    /// Requests that a fault filter delays or has delayed, where it counts them.
+    delayed: BTreeSet<Id<Call>>,
+    /// The same for requests that it receives.
+    pub(super) inbound_delayed: BTreeSet<Id<Attempt>>,
+    pub(super) controllers: Controllers,
 }
 
 /// Whether a request goes on at once.
@@ -54,6 +67,16 @@ impl World<'_> {
         (!self.compiled.has.listeners || self.enter_listener(id)) && self.pass_filters(id)
     }
 
+    /// A call ends: the listener and the filters that it came through hear of it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn leave_proxy(&mut self, id: Id<Call>, outcome: Outcome) {
+        if self.compiled.has.listeners {
+            self.leave_listener(id);
+        }
+        self.count_sent(id, outcome);
+    }
+
     fn pass_filters(&mut self, id: Id<Call>) -> bool {
         let plan = self.plan;
         if let Some(defect) = plan.universe.classes[self.calls[id].class.index()].defect {
@@ -66,7 +89,10 @@ impl World<'_> {
             let filters = &plan.universe.workloads[pod.workload.index()].filters;
             let place = usize::from(call.filter / HALVES);
             // What a filter asks for itself passes none.
-            let is_own = matches!(call.parent, Parent::Authorization(..));
+            let is_own = matches!(
+                call.parent,
+                Parent::Authorization(..) | Parent::RateLimit(_) | Parent::Inbound(_)
+            );
             if is_own || filters.len() <= place {
                 return true;
             }
@@ -79,6 +105,20 @@ impl World<'_> {
                 Filter::LocalRateLimit(policy) => self.rate_limit(id, place, policy),
                 Filter::Rbac(rbac) => self.authorize(id, rbac),
                 Filter::ExtAuthz(policy) => self.ask_authorization(id, *policy),
+                Filter::GlobalRateLimit(policy) if self.ask_rate_limit(id, policy) => Pass::Held,
+                Filter::AdmissionControl(policy) if self.refuses_to_send(id, place, policy) => {
+                    self.end_at_filter(id, Outcome::failure(Details::AdmissionDenied))
+                }
+                Filter::Cors(cors) if cors::answers(cors, self.class(id)) => {
+                    self.end_at_filter(id, Outcome::failure(Details::CorsResponse))
+                }
+                Filter::Buffer(buffer) if self.is_too_long(id, *buffer) => {
+                    self.end_at_filter(id, Outcome::failure(Details::PayloadTooLarge))
+                }
+                Filter::GlobalRateLimit(_)
+                | Filter::AdmissionControl(_)
+                | Filter::Cors(_)
+                | Filter::Buffer(_) => Pass::On,
             };
             if matches!(pass, Pass::Held) {
                 return false;
@@ -86,17 +126,32 @@ impl World<'_> {
         }
     }
 
-    fn filter_state(&mut self, pod: u32) -> &mut FilterState {
-        self.filters.entry(pod).or_default()
+    fn class(&self, id: Id<Call>) -> &RequestClass {
+        &self.plan.universe.classes[self.calls[id].class.index()]
+    }
+
+    fn is_too_long(&self, id: Id<Call>, buffer: Buffer) -> bool {
+        let draw = self.calls[id].key.draw(0, purpose::SESSION);
+        buffer::is_too_long(buffer.max_request_bytes, self.class(id), draw)
+    }
+
+    pub(super) fn filter_state(&mut self, pod: u32) -> &mut FilterState {
+        self.filters.of_pods.entry(pod).or_default()
     }
 
     fn delay(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
-        let (pod, key) = (self.calls[id].pod, self.calls[id].key);
-        let active = self.filter_state(pod).delayed;
-        let Some(delay) = fault::delay(fault, active, key.draw(0, purpose::FAULT_DELAY)) else {
+        let Call { pod, key, .. } = self.calls[id];
+        if !self.may_fault(pod, fault) {
+            // Both halves.
+            self.calls[id].filter += 1;
+            return Pass::On;
+        }
+        let Some(delay) = fault::delay(fault, key.draw(0, purpose::FAULT_DELAY)) else {
             return Pass::On;
         };
-        self.filter_state(pod).delayed += 1;
+        if fault.max_active.is_some() {
+            self.filter_state(pod).delayed.insert(id);
+        }
         let call = &mut self.calls[id];
         call.flags = call.flags.with(ResponseFlag::DI);
         call.held = Held::Delay;
@@ -105,23 +160,27 @@ impl World<'_> {
         Pass::Held
     }
 
+    /// Whether fewer requests than may be are delayed, or were, and are not answered yet.
+    fn may_fault(&mut self, pod: u32, fault: &Fault) -> bool {
+        let Some(most) = fault.max_active else { return true };
+        let mut delayed = std::mem::take(&mut self.filter_state(pod).delayed);
+        delayed.retain(|id| self.calls.get(*id).is_some_and(|call| !call.is_over));
+        let active = delayed.len();
+        self.filter_state(pod).delayed = delayed;
+        active < most as usize
+    }
+
     /// A call's delay is over, or the call.
     pub(super) fn end_delay(&mut self, id: Id<Call>) {
         let call = &mut self.calls[id];
         if call.held == Held::Delay {
             call.held = Held::Not;
-            let pod = call.pod;
-            self.filter_state(pod).delayed -= 1;
         }
     }
 
     fn abort(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
-        let Call { pod, key, .. } = self.calls[id];
-        let active = self.filter_state(pod).delayed;
-        match fault::abort(fault, active, key.draw(0, purpose::FAULT_ABORT)) {
-            Some(outcome) => self.end_at_filter(id, outcome),
-            None => Pass::On,
-        }
+        let draw = self.calls[id].key.draw(0, purpose::FAULT_ABORT);
+        fault::abort(fault, draw).map_or(Pass::On, |outcome| self.end_at_filter(id, outcome))
     }
 
     fn end_at_filter(&mut self, id: Id<Call>, outcome: Outcome) -> Pass {
@@ -137,7 +196,7 @@ impl World<'_> {
     }
 
     /// Takes a token of the bucket of a pod's filter; false if there is none.
-    fn take_token(
+    pub(super) fn take_token(
         &mut self,
         pod: u32,
         place: usize,
@@ -156,47 +215,6 @@ impl World<'_> {
         buckets[place].get_or_insert_with(|| TokenBucket::new(policy, first)).take(policy, now)
     }
 
-    /// Takes a request through the filters of the sidecar that received it: whether it goes on to
-    /// the app. If not, the sidecar has answered.
-    #[cold]
-    pub(super) fn pass_inbound(&mut self, id: Id<Attempt>) -> bool {
-        let (plan, attempt) = (self.plan, self.attempts[id]);
-        if attempt.open_calls != 0 {
-            // It has passed them; its sidecar tries the app again.
-            return true;
-        }
-        let filters = &plan.universe.workloads[attempt.workload.index()].inbound;
-        for (place, filter) in filters.iter().enumerate() {
-            let refused = match filter {
-                Filter::LocalRateLimit(policy) => {
-                    let passes = self.take_token(attempt.pod, place, true, policy);
-                    (!passes).then_some(Details::LocalRateLimited)
-                }
-                Filter::Rbac(policy) => self.refusal(policy, &attempt),
-                Filter::Fault(_) | Filter::ExtAuthz(_) => None,
-            };
-            if let Some(details) = refused {
-                // To the client it is an answer like any other.
-                self.answer(id, Outcome::answer(Outcome::failure(details).status));
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Why a sidecar's access control does not let a request pass, if it does not.
-    fn refusal(&self, policy: &Rbac, attempt: &Attempt) -> Option<Details> {
-        let universe = &self.plan.universe;
-        let cluster = self.upstreams[attempt.upstream as usize].cluster;
-        let ends = Ends { client: attempt.client, cluster, server: attempt.pod };
-        let client = self.pods.get(attempt.client as usize).filter(|_| self.is_mutual(ends));
-        let source = client.map(|pod| universe.workloads[pod.workload.index()].app.as_str());
-        let call = self.calls.get(attempt.call);
-        let class = call.map(|call| rule(self.plan, call).onward(call.class));
-        let headers = class.map_or(&[][..], |class| &universe.classes[class.index()].headers);
-        (!rbac::may_pass(policy, headers, source)).then_some(denial(policy))
-    }
-
     fn authorize(&mut self, id: Id<Call>, policy: &Rbac) -> Pass {
         let class = self.calls[id].class;
         if rbac::may_pass(policy, &self.plan.universe.classes[class.index()].headers, None) {
@@ -209,7 +227,7 @@ impl World<'_> {
     fn ask_authorization(&mut self, id: Id<Call>, policy: ExtAuthz) -> Pass {
         let Call { pod, key, class, batch, .. } = self.calls[id];
         let workload = self.pods[pod as usize].workload;
-        let edge = self.compiled.authz_edge(workload, policy.service);
+        let edge = self.compiled.asked_edge(workload, policy.service);
         self.calls[id].held = Held::Authorization;
         let target = Target { to: policy.service, class, edge };
         let parent = Parent::Authorization(id, policy.failure_mode_allow);
@@ -224,23 +242,28 @@ impl World<'_> {
             return;
         }
         call.held = Held::Not;
-        let has_answer = outcome.details.is_of_upstream();
-        let passes = if has_answer { outcome.status == 200 } else { allows_failure };
-        if passes {
-            let Call { pod, service, class, key, .. } = *call;
-            return self.route(id, pod, service, class, key);
+        let Call { pod, service, class, key, .. } = *call;
+        match authorization(allows_failure, outcome) {
+            Some(ended) => self.end_early(id, ended),
+            None => self.route(id, pod, service, class, key),
         }
-        let flags = Flags::of(ResponseFlag::UAEX);
-        let ended = if has_answer && outcome.status < 500 {
-            Outcome { status: outcome.status, flags, details: Details::ExtAuthzDenied }
-        } else {
-            Outcome { status: 403, flags, details: Details::ExtAuthzError }
-        };
-        self.end_early(id, ended);
     }
 }
 
-const fn denial(policy: &Rbac) -> Details {
+/// How a request ends by what an authorization service answered, or failed to; none if it passes.
+pub(super) fn authorization(allows_failure: bool, outcome: Outcome) -> Option<Outcome> {
+    let has_answer = outcome.details.is_of_upstream();
+    let passes = if has_answer { outcome.status == 200 } else { allows_failure };
+    let flags = Flags::of(ResponseFlag::UAEX);
+    let ended = if has_answer && outcome.status < 500 {
+        Outcome { status: outcome.status, flags, details: Details::ExtAuthzDenied }
+    } else {
+        Outcome { status: 403, flags, details: Details::ExtAuthzError }
+    };
+    (!passes).then_some(ended)
+}
+
+pub(super) const fn denial(policy: &Rbac) -> Details {
     if policy.allows { Details::RbacNoMatch } else { Details::RbacMatched }
 }
 

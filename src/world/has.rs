@@ -3,6 +3,7 @@
 //! Source: derived from the plan alone.
 //! Left out: what a run finds out on its way.
 
+use super::admission;
 use super::checks::checked_by;
 use super::compiled::some_rule;
 use super::definitions::originals;
@@ -21,6 +22,8 @@ pub(crate) struct Has {
     pub inbound_filters: bool,
     /// The connections of clients matter.
     pub listeners: bool,
+    /// Some proxy is to know how its requests end: it has listeners that count, or admission control.
+    pub ends: bool,
     /// Clusters come and go, or drop a share of their requests.
     pub cluster_rules: bool,
     /// Some cluster's endpoints are checked by proxies.
@@ -56,6 +59,7 @@ impl Has {
             gates,
             inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
             listeners,
+            ends: listeners || admission::has_outbound(plan),
             cluster_rules: !originals(plan).is_empty()
                 || has_cluster(|cluster| 0.0 < cluster.policy.drop_overload),
             checks: checked_by(plan).iter().any(|clusters| !clusters.is_empty()),

@@ -32,6 +32,9 @@ impl World<'_> {
     pub(super) fn fail_for_app(&mut self, id: Id<Attempt>) {
         let cause = self.pod_cause(self.attempts[id].pod);
         self.attempts[id].cause = cause;
+        if self.compiled.has.inbound_filters {
+            self.count_received(id, usize::MAX, Outcome::answer(503));
+        }
         self.answer(id, Outcome::answer(503));
     }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 mod access;
+mod admission;
 mod backlog;
 mod balance;
 mod build;
@@ -31,6 +32,7 @@ mod gaps;
 mod gauges;
 mod has;
 mod hedging;
+mod inbound_filters;
 mod inbound_retries;
 mod journey;
 mod keep_alive;
@@ -51,6 +53,7 @@ mod power;
 mod proxied;
 mod pushes;
 mod ranges;
+mod rate_limits;
 mod rates;
 mod recorded;
 mod refusal;
@@ -155,8 +158,7 @@ pub(crate) struct World<'p> {
     hedged: BTreeMap<Id<Call>, hedging::Hedge>,
     /// Some app does not answer as a whole, or has done so: see `proxied`.
     has_odd_apps: bool,
-    /// By pod: what its filters remember.
-    filters: BTreeMap<u32, filters::FilterState>,
+    filters: filters::Filters<'p>,
     upstreams: Vec<Upstream<'p>>,
     checks: checks::Checks,
     /// By pod: listeners whose clients matter, and proxies that drain.

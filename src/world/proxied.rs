@@ -176,6 +176,10 @@ impl World<'_> {
     /// The app's program is done: whether it does not answer as a whole, which is seen to then.
     #[cold]
     pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
+        self.count_at_limiter(id);
+        if self.compiled.has.inbound_filters {
+            self.count_answered(id);
+        }
         let Behaviour { reply, status, .. } =
             self.workloads[self.attempts[id].workload.index()].behaviour;
         if reply == Reply::Whole {

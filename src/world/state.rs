@@ -42,6 +42,10 @@ pub(crate) enum Parent {
     Proxied(Id<Attempt>),
     /// A call that waits for its authorization; whether it passes if that cannot be had.
     Authorization(Id<Call>, bool),
+    /// A call that waits while a rate limit service is asked.
+    RateLimit(Id<Call>),
+    /// A received request for which its sidecar asks a service.
+    Inbound(Id<Attempt>),
     /// A request whose client may leave and send again.
     Sent(Id<Request>),
     /// A copy of another call, whose end interests nobody.
@@ -59,6 +63,8 @@ pub(crate) enum Held {
     Delay,
     /// An authorization service is asked.
     Authorization,
+    /// A rate limit service is asked.
+    RateLimit,
     /// Its client could not connect: its proxy knows nothing of it.
     AtDoor,
 }

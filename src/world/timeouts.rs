@@ -10,7 +10,7 @@ use super::World;
 use super::compiled::shorter;
 use super::event::Event;
 use super::routing::rule;
-use super::state::{Attempt, Call, Phase};
+use super::state::{Attempt, Call, Held, Phase};
 use crate::kernel::queue::{LaneId, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
@@ -21,6 +21,9 @@ impl World<'_> {
     pub(super) fn route_timeout(&mut self, slot: u32) {
         let id = self.calls.id_at(slot).expect("the timer of an open call");
         self.calls[id].timeout = TimerId::NONE;
+        if self.calls[id].held == Held::RateLimit {
+            return self.rate_limit_timeout(id);
+        }
         self.give_up(id, Details::ResponseTimeout);
     }
 

@@ -144,8 +144,8 @@ impl<'p> World<'p> {
         let cause = if sample.is_ok { None } else { call.cause };
         let ended = Ended { edge: call.edge, sample, cause };
         self.log_call(id, outcome);
-        if self.compiled.has.listeners {
-            self.leave_listener(id);
+        if self.compiled.has.ends {
+            self.leave_proxy(id, outcome);
         }
         self.close_call(id);
         self.recorder.ended(self.now, ended);
@@ -162,6 +162,8 @@ impl<'p> World<'p> {
             }
             Parent::Proxied(visit) => self.forwarded(visit, outcome),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
+            Parent::RateLimit(call) => self.rate_limited(call, id, outcome),
+            Parent::Inbound(visit) => self.inbound_asked(visit, id, outcome),
             Parent::Sent(_) | Parent::Mirrored | Parent::Unsimulated => {}
         }
     }

@@ -64,6 +64,9 @@ impl World<'_> {
     pub(super) fn enter(&mut self, slot: u32) {
         let Some((id, attempt)) = self.live_attempt(slot, Phase::Inbound) else { return };
         if let Some(later) = self.thaws_at(attempt.pod, true) {
+            if self.compiled.has.inbound_filters && self.ask_is_late(id) {
+                return;
+            }
             self.attempts[id].pending += 1;
             self.queue.at(later, Event::Enter(slot).pack());
             return self.stale();
@@ -104,6 +107,9 @@ impl World<'_> {
                 pod.visits -= 1;
                 if self.recorder.counts(self.now, attempt.batch) {
                     self.recorder.served[attempt.workload.index()].overflowed += 1;
+                }
+                if self.compiled.has.inbound_filters {
+                    self.count_received(id, usize::MAX, Outcome::answer(503));
                 }
                 self.answer(id, Outcome::failure(Details::AppOverflow));
             }

@@ -90,8 +90,8 @@ fn no_more_are_delayed_at_once_than_the_filter_may_hold() {
         ..Fault::default()
     };
     let run = through(&[Filter::Fault(fault)], "20rps", "");
-    // Three at a time for a second each.
-    assert_eq!(users(&run), "200 -: 340, 200 DI: 60");
+    // Three at a time for a second and the answer: of 21 requests three.
+    assert_eq!(users(&run), "200 -: 342, 200 DI: 58");
 }
 
 #[test]
@@ -262,5 +262,117 @@ arrivals = {{ constant = "2rps" }}
         let (ledger, attempts) = of(defect);
         assert_eq!(ledger.split(':').next(), Some(ended));
         assert_eq!(attempts, 0, "{defect} reached an endpoint");
+    }
+}
+
+// === filters of what a sidecar receives ===
+
+/// An authorization service and a rate limit service that are like this.
+fn services(more: &str) -> String {
+    let service = |name: &str| {
+        format!("[[service]]\nname = \"{name}\"\n[[service.workload]]\nworkers = 100\n{more}\n")
+    };
+    format!("{}{}", service("authz"), service("limiter"))
+}
+
+const FAST: &str = r#"time = "1ms""#;
+
+#[test]
+fn a_sidecar_injects_faults_into_what_its_app_receives() {
+    let abort = "[[filter]]\nat = \"callee\"\nfault = { abort = 418 }";
+    assert_eq!(meshed(abort, ("caller", "callee")), "418 -: 400");
+    assert_eq!(meshed(abort, ("users", "caller")), "200 -: 400");
+    // To the caller a delay is a slow answer, which its route's timeout covers.
+    let delay = "[[filter]]\nat = \"callee\"\nfault = { delay = \"300ms\" }";
+    assert_eq!(meshed(delay, ("caller", "callee")), "200 -: 400");
+    let impatient = &["service.callee.timeout=200ms"];
+    assert_eq!(meshed_with(delay, ("caller", "callee"), impatient), "504 UT: 400");
+}
+
+#[test]
+fn received_requests_above_the_limit_of_faults_pass_without() {
+    // Three at a time for 1025 ms, of 20 a second: three of 21.
+    let fault = "[[filter]]\nat = \"callee\"\n\
+                 fault = { delay = \"1025ms\", abort = 500, max_active = 3 }";
+    assert_eq!(meshed(fault, ("caller", "callee")), "200 -: 342, 500 -: 58");
+}
+
+#[test]
+fn a_delayed_request_is_active_until_its_answer_and_is_aborted_whatever_happens() {
+    // Three at a time for 500 ms and the 500 ms of the callee: three of 21.
+    let fault = "[[filter]]\nat = \"caller\"\ndirection = \"outbound\"\n\
+                 fault = { delay = \"500ms\", max_active = 3 }";
+    let slow = &["service.callee.time=510ms"];
+    assert_eq!(meshed_with(fault, ("caller", "callee"), slow), "200 -: 342, 200 DI: 58");
+    let both = "[[filter]]\nat = \"caller\"\ndirection = \"outbound\"\n\
+                fault = { delay = \"1025ms\", abort = 418, max_active = 3 }";
+    assert_eq!(meshed(both, ("caller", "callee")), "200 -: 342, 418 DI,FI: 58");
+    let none = "[[filter]]\nat = \"caller\"\ndirection = \"outbound\"\n\
+                fault = { delay = \"1s\", abort = 418, max_active = 0 }";
+    assert_eq!(meshed(none, ("caller", "callee")), "200 -: 400");
+}
+
+#[test]
+fn a_sidecar_asks_whether_its_app_may_receive_a_request() {
+    let ask = |authz: &str, edge| {
+        let filter = "[[filter]]\nat = \"callee\"\next_authz = { service = \"authz\" }\n";
+        meshed(&format!("{filter}{}", services(authz)), edge)
+    };
+    let edge = ("caller", "callee");
+    assert_eq!(ask(FAST, edge), "200 -: 400");
+    assert_eq!(ask(FAST, ("callee", "authz")), "200 -: 400");
+    assert_eq!(ask("time = \"1ms\"\nerrors = { share = 1.0, status = 401 }", edge), "401 -: 400");
+    assert_eq!(ask("time = \"1ms\"\nbehaviour = { port = \"refuses\" }", edge), "403 -: 400");
+}
+
+#[test]
+fn a_rate_limit_service_counts_what_sidecars_receive() {
+    let limit = |more: &str, limiter: &str| {
+        let filter = format!(
+            "[[filter]]\nat = \"callee\"\nglobal_rate_limit = {{ service = \"limiter\", {more} \
+             limit = [{{ requests = 5, unit = \"hour\", header = \"x-role\" }}] }}\n"
+        );
+        meshed(&format!("{filter}{}", services(limiter)), ("caller", "callee"))
+    };
+    assert_eq!(limit("", FAST), "200 -: 5, 429 -: 395");
+    let slow = r#"time = "50ms""#;
+    assert_eq!(limit("", slow), "200 -: 400");
+    assert_eq!(limit("failure_mode_deny = true,", slow), "500 -: 400");
+    assert_eq!(limit("timeout = \"0s\",", slow), "200 -: 5, 429 -: 395");
+}
+
+#[test]
+fn a_sidecar_keeps_requests_from_an_app_that_fails() {
+    let guard = "[[filter]]\nat = \"callee\"\nadmission_control = { sampling_window = \"5s\" }";
+    let failing = &["service.callee.errors=1.0"];
+    let ended = meshed_with(guard, ("caller", "callee"), failing);
+    let refused = ended.split("503 -: ").nth(1).and_then(|count| count.parse().ok()).unwrap_or(0);
+    // Four of five are refused in the end, none at the beginning.
+    assert!((280..=330).contains(&refused), "{ended}");
+    assert_eq!(meshed(guard, ("caller", "callee")), "200 -: 400");
+}
+
+#[test]
+fn what_sidecars_hold_survives_no_crash_and_every_freeze() {
+    let events = |action: &str| {
+        format!(
+            "[[filter]]\nat = \"callee\"\nfault = {{ delay = \"50ms\", max_active = 9 }}\n\
+             [[filter]]\nat = \"callee\"\next_authz = {{ service = \"authz\" }}\n\
+             [[filter]]\nat = \"callee\"\nglobal_rate_limit = {{ service = \"limiter\", \
+             timeout = \"40ms\", limit = [{{ requests = 9, unit = \"second\" }}] }}\n\
+             [[event]]\nid = \"again\"\nat = \"2s\"\nfor = \"130ms\"\nevery = \"1170ms\"\n\
+             do = \"{action}\"\ntarget = \"service:callee\"\n{}",
+            services("time = \"39ms\"")
+        )
+    };
+    let total = |ended: &str| {
+        let counts =
+            ended.split(", ").filter_map(|one| one.split(": ").nth(1)?.parse::<u32>().ok());
+        counts.sum::<u32>()
+    };
+    for action in ["freeze", "fail"] {
+        let ended = meshed(&events(action), ("caller", "callee"));
+        assert_eq!(total(&ended), 400, "{action}: {ended}");
+        assert!(ended.contains("200 -") && ended.contains("429 -"), "{action}: {ended}");
     }
 }

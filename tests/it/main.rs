@@ -1,5 +1,8 @@
 //! The tests of the whole, in one binary. What belongs where:
 
+/// Admission control of a proxy.
+#[cfg(feature = "native")]
+mod admission;
 /// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
 #[cfg(feature = "native")]
 mod balancing;
@@ -54,6 +57,9 @@ mod oracle;
 /// How long connections live, and how long they take to open.
 #[cfg(feature = "native")]
 mod pools;
+/// Global rate limits: a service counts for all proxies.
+#[cfg(feature = "native")]
+mod rate_limits;
 /// Apps that do not answer as a whole, and proxies that send requests on.
 #[cfg(feature = "native")]
 mod replies;
@@ -66,6 +72,9 @@ mod sampling;
 /// Who speaks TLS with whom.
 #[cfg(feature = "native")]
 mod security;
+/// CORS and buffers.
+#[cfg(feature = "native")]
+mod small_filters;
 /// Subsets of a service.
 #[cfg(feature = "native")]
 mod subsets;

@@ -99,6 +99,11 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::DirectResponse
         | Details::FaultAbort
         | Details::LocalRateLimited
+        | Details::RequestRateLimited
+        | Details::RateLimiterError
+        | Details::AdmissionDenied
+        | Details::CorsResponse
+        | Details::PayloadTooLarge
         | Details::DropOverload
         | Details::RbacNoMatch
         | Details::RbacMatched

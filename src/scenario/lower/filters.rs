@@ -6,6 +6,11 @@
 //! Source: Envoy's protos of the filters and their validation rules.
 //! Left out: what `plan::filter` leaves out.
 
+mod admission;
+mod cors;
+mod rate_limits;
+mod warnings;
+
 use super::super::document::Node;
 use super::Lower;
 use crate::kernel::time::Duration;
@@ -15,7 +20,16 @@ use crate::plan::filter::{
 use crate::plan::universe::WorkloadId;
 
 /// The kinds of filters, by key.
-const KINDS: [&str; 4] = ["fault", "local_rate_limit", "rbac", "ext_authz"];
+const KINDS: [&str; 8] = [
+    "fault",
+    "local_rate_limit",
+    "rbac",
+    "ext_authz",
+    "global_rate_limit",
+    "admission_control",
+    "cors",
+    "buffer",
+];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
 
@@ -26,12 +40,32 @@ impl Lower<'_, '_, '_> {
         for table in root.list("filter").iter().filter(|table| table.is_table()) {
             let Some((workloads, is_inbound)) = self.place_of_filter(table) else { continue };
             let Some(filter) = self.http_filter(table, is_inbound) else { continue };
+            if is_inbound && self.asks_itself(table, &filter, &workloads) {
+                continue;
+            }
             for workload in workloads {
                 let workload = &mut self.universe.workloads[workload.index()];
                 let list = if is_inbound { &mut workload.inbound } else { &mut workload.filters };
                 list.push(filter.clone());
             }
         }
+    }
+
+    /// Whether a service would be asked whether it may be asked.
+    fn asks_itself(&mut self, table: &Node, filter: &Filter, workloads: &[WorkloadId]) -> bool {
+        let (kind, service) = match filter {
+            Filter::ExtAuthz(authz) => ("ext_authz", authz.service),
+            Filter::GlobalRateLimit(limit) => ("global_rate_limit", limit.service),
+            _ => return false,
+        };
+        let asked = &self.universe.services[service.index()].workloads;
+        let is_own = asked.iter().any(|one| workloads.contains(one));
+        if is_own {
+            let at = table.get(kind).map_or(table.at, |node| node.at);
+            let what = "each question that the service is asked would ask it another one";
+            self.report(at, what, "another service");
+        }
+        is_own
     }
 
     /// The workloads whose proxies have a filter, and whether it is for what they receive.
@@ -80,16 +114,15 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, format!("one of {}", KINDS.join(", ")));
             return None;
         };
-        if is_inbound && matches!(kind, "fault" | "ext_authz") {
-            let hint = "direction = \"outbound\", in the proxies of those who call";
-            self.report(node.at, format!("`{kind}` is not simulated for what is received"), hint);
-            return None;
-        }
         match kind {
             "fault" => self.fault(node),
             "local_rate_limit" => self.local_rate_limit(node),
             "rbac" => Some(self.rbac(node, is_inbound)),
-            _ => self.ext_authz(node),
+            "ext_authz" => self.ext_authz(node),
+            "global_rate_limit" => self.global_rate_limit(node),
+            "admission_control" => self.admission_control(node),
+            "cors" => self.cors(node),
+            _ => Self::buffer(node),
         }
     }
 

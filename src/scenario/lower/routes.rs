@@ -258,11 +258,17 @@ impl Lower<'_, '_, '_> {
     /// What a header must be like.
     pub(super) fn header_match(&mut self, node: &Node) -> Option<HeaderMatch> {
         let name = node.text("name")?.to_lowercase();
-        let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
         let hint = "two headers of the same name, both of which must match";
+        let value = self.value_match(node, hint)?;
+        Some(HeaderMatch { name, value, invert: node.flag("invert").unwrap_or(false) })
+    }
+
+    /// What a value must be like.
+    pub(super) fn value_match(&mut self, node: &Node, hint: &str) -> Option<ValueMatch> {
+        let kinds = ["exact", "prefix", "suffix", "contains", "regex"];
         let given = self.one_of(node, &kinds, hint).ok()?;
         let text = |text: &str| text.to_owned();
-        let value = match given {
+        Some(match given {
             None => ValueMatch::Present,
             Some(("exact", _, value)) => ValueMatch::Exact(text(value)),
             Some(("prefix", _, value)) => ValueMatch::Prefix(text(value)),
@@ -271,7 +277,6 @@ impl Lower<'_, '_, '_> {
             Some((_, node, value)) => {
                 ValueMatch::Regex(self.pattern(node.at, Pattern::regex(value))?)
             }
-        };
-        Some(HeaderMatch { name, value, invert: node.flag("invert").unwrap_or(false) })
+        })
     }
 }

@@ -28,6 +28,7 @@ impl Lower<'_, '_, '_> {
             return;
         }
         self.retries_of_the_mesh();
+        self.warnings_of_filters();
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let rules = self.universe.routes[index].rules.clone();
             let clusters: BTreeSet<ClusterId> = destinations(&rules).collect();
@@ -61,7 +62,7 @@ impl Lower<'_, '_, '_> {
         }
     }
 
-    fn warn(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn warn(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
         self.context.warn(super::Fault::new(at, what).hint(hint));
     }
 
