@@ -120,6 +120,20 @@ impl Details {
         matches!(self, Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed)
     }
 
+    /// Whether it says anything of the endpoint that was tried: not who left, nor the limits on streams.
+    ///
+    /// Source: Envoy's `Filter::onUpstreamMaxStreamDurationReached` and the connection manager's idle
+    /// timer, which tell outlier detection nothing.
+    pub const fn is_of_endpoint(self) -> bool {
+        !matches!(
+            self,
+            Self::DownstreamDisconnect
+                | Self::DownstreamReset
+                | Self::MaxStreamDuration
+                | Self::StreamIdleTimeout
+        )
+    }
+
     /// Whether the connection could not be made.
     pub const fn is_connect_failure(self) -> bool {
         matches!(self, Self::ConnectionTimeout | Self::NoSecret)

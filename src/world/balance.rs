@@ -9,7 +9,7 @@
 use super::World;
 use super::client::purpose;
 use super::routing::rule;
-use super::state::{Call, NONE};
+use super::state::{Call, LAST_TRIES, NONE};
 use crate::kernel::stream::Draws;
 use crate::kernel::time::Time;
 use crate::model::proxy::cluster_balancer::{ClusterBalancer, Endpoint, Request, Zones};
@@ -33,6 +33,15 @@ pub(crate) struct Balance {
     pods: Vec<u32>,
     endpoints: Vec<Option<Endpoint>>,
     zones: Zones,
+}
+
+/// What a balancer knows of an upstream.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'u> {
+    /// By place in the endpoint list: its host slot, [`NONE`] before its first use.
+    pub(super) members: &'u [u32],
+    /// Endpoints that calls tried before their last tries.
+    pub(super) tried_before: &'u BTreeMap<u64, Vec<u32>>,
 }
 
 impl Balance {
@@ -60,10 +69,10 @@ impl Balance {
         now: Time,
         call: &Call,
         (draws, turn): (Draws, u32),
-        members: &[u32],
+        known: Known<'_>,
         active: impl Fn(usize) -> u32,
     ) -> Option<usize> {
-        let loads = self.loads_of_retry(plan, call, members);
+        let loads = self.loads_of_retry(plan, call, known);
         let loads = loads.as_ref();
         // A route's changes are made after the first endpoint is chosen, so that they show in retries only.
         let is_retry = 1 < call.tries;
@@ -78,8 +87,9 @@ impl Balance {
     }
 
     /// The loads of priorities for a retry that keeps away from those already tried; none for the usual
-    /// ones. Of tries before the last four it is not known where they went.
-    fn loads_of_retry(&self, plan: &Plan, call: &Call, members: &[u32]) -> Option<Loads> {
+    /// ones.
+    fn loads_of_retry(&self, plan: &Plan, call: &Call, known: Known<'_>) -> Option<Loads> {
+        let Known { members, tried_before } = known;
         let before = usize::from(call.tries).saturating_sub(1);
         if before == 0 {
             return None;
@@ -89,7 +99,13 @@ impl Balance {
             return None;
         }
         let place = |slot: u32| members.iter().position(|one| *one == slot && slot != NONE);
-        let place = |number: usize| call.tried.get(number).and_then(|slot| place(*slot));
+        let tried = |nth: usize| {
+            call.tried.get(nth).copied().or_else(|| {
+                let before = tried_before.get(&call.key.0)?;
+                before.get(before.len().checked_sub(nth - LAST_TRIES + 1)?).copied()
+            })
+        };
+        let place = |nth: usize| tried(nth).and_then(place);
         let tried: Vec<_> = (0..before).rev().map(place).collect();
         self.balancer.loads_after(&tried, every)
     }

@@ -364,7 +364,7 @@ impl World<'_> {
             let Some(attempt) = self.pool(&connection).next_waiting() else { break };
             let call = self.attempts[attempt].call;
             self.upstreams[connection.upstream as usize].gauges.pending -= 1;
-            self.judge_endpoint(connection.upstream, connection.host, outcome);
+            self.judge_endpoint(connection.upstream, connection.host, outcome, false);
             self.close_attempt(attempt);
             self.fail_try(call, outcome, cause);
         }

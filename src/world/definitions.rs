@@ -14,7 +14,7 @@
 use super::World;
 use super::client::purpose;
 use super::config::{Config, History, Thing, as_of};
-use super::state::{Call, NONE};
+use super::state::{Call, LAST_TRIES, NONE};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::Time;
@@ -167,11 +167,13 @@ impl World<'_> {
         };
         if found != cluster {
             let new = self.upstream(pod, found);
+            let key = self.calls[id].key.0;
+            self.upstreams[old as usize].tried_before.remove(&key);
             let slots = u32::from(holds_retry);
             self.upstreams[old as usize].gauges.retries -= slots;
             self.upstreams[new as usize].gauges.retries += slots;
             let call = &mut self.calls[id];
-            (call.upstream, call.tried) = (new, [NONE; 4]);
+            (call.upstream, call.tried) = (new, [NONE; LAST_TRIES]);
         }
         true
     }

@@ -10,7 +10,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
-use super::state::{Attempt, Call, Parent, Phase};
+use super::state::{Attempt, Call, LAST_TRIES, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
@@ -146,6 +146,10 @@ impl World<'_> {
         if std::mem::take(&mut call.holds_retry) {
             self.upstreams[call.upstream as usize].gauges.retries -= 1;
         }
+        if LAST_TRIES < usize::from(call.tries) {
+            let upstream = self.upstreams.get_mut(call.upstream as usize);
+            upstream.map(|one| one.tried_before.remove(&call.key.0));
+        }
         if call.pending == 0 {
             self.calls.remove(id);
         } else {
@@ -211,7 +215,8 @@ impl World<'_> {
             upstream.demand.held(self.now.since(attempt.arrived));
         }
         upstream.hosts[attempt.host as usize].active -= 1;
-        self.judge_endpoint(attempt.upstream, attempt.host, outcome);
+        let has_headers = attempt.phase == Phase::Streaming;
+        self.judge_endpoint(attempt.upstream, attempt.host, outcome, has_headers);
         self.release_connection(attempt.connection, is_complete);
     }
 

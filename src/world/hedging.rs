@@ -56,13 +56,13 @@ impl World<'_> {
     pub(super) fn hedges(&mut self, id: Id<Attempt>, outcome: Outcome) -> bool {
         let attempt = self.attempts[id];
         let call = attempt.call;
-        if outcome.details != Details::PerTryTimeout
+        if !matches!(outcome.details, Details::PerTryTimeout | Details::PerTryIdleTimeout)
             || !rule(self.plan, &self.calls[call]).retry.hedges
         {
             return false;
         }
         // Outlier detection takes it for a failure, although an answer may follow.
-        self.judge_endpoint(attempt.upstream, attempt.host, outcome);
+        self.judge_endpoint(attempt.upstream, attempt.host, outcome, false);
         if self.calls[call].attempt == id {
             self.hedged.entry(call).or_default().tries.push(id);
             self.calls[call].attempt = Id::NONE;
@@ -110,7 +110,10 @@ impl World<'_> {
     ) -> bool {
         let Some(hedge) = self.hedged.remove(&id) else { return false };
         let Hedge { mut tries, backs_off, unwanted } = hedge;
+        let before = tries.len();
         tries.retain(|one| self.is_try_of(*one, id));
+        // One that was hedged is not tried again (Envoy's `UpstreamRequest::retried`).
+        let was_hedged = tries.len() < before;
         let call = &self.calls[id];
         let has_current = self.is_try_of(call.attempt, id);
         let is_retriable = retry::is_retriable(&rule(self.plan, call).retry, outcome, headers);
@@ -124,10 +127,7 @@ impl World<'_> {
             self.reset_tries(id, Id::NONE);
             return false;
         }
-        let again = is_retriable && !backs_off;
-        if again && has_current {
-            tries.push(self.calls[id].attempt);
-        }
+        let again = is_retriable && !backs_off && !was_hedged;
         self.hedged.insert(id, Hedge { tries, backs_off, unwanted });
         if again || !has_current {
             self.calls[id].attempt = Id::NONE;

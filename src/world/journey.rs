@@ -15,7 +15,7 @@ use super::event::Event;
 use super::network::{Links, Transit};
 use super::pick::{Pick, make_host, pick_endpoint};
 use super::routing::{missing, weighted};
-use super::state::{Attempt, Call, Connection, Held, NONE, Parent, Phase};
+use super::state::{Attempt, Call, Connection, Held, LAST_TRIES, NONE, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::Key;
@@ -68,7 +68,7 @@ impl World<'_> {
             outcome: Outcome::answer(0),
             workload: None,
             cause: None,
-            tried: [NONE; 4],
+            tried: [NONE; LAST_TRIES],
         });
         if pod == NONE || !self.is_client(pod) {
             let cause = if pod == NONE { None } else { self.pod_cause(pod) };
@@ -206,10 +206,13 @@ impl World<'_> {
                 return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
             }
         };
+        let [last, before, earlier, first] = call.tried;
+        call.tried = [host, last, before, earlier];
+        if first != NONE {
+            upstream.remember_try(call, first);
+        }
         let endpoint = &upstream.hosts[host as usize];
         let pod = &self.pods[endpoint.pod as usize];
-        let [last, before, earlier, _] = call.tried;
-        call.tried = [host, last, before, earlier];
         call.workload = Some(pod.workload);
         let policy = upstream.policy;
         let checkout = endpoint.pools[call.worker as usize].checkout(&policy.pool);

@@ -12,7 +12,7 @@
 use super::World;
 use super::client::purpose;
 use super::routing::rule;
-use super::state::{Call, Held, NONE, Parent};
+use super::state::{Call, Held, LAST_TRIES, NONE, Parent};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
@@ -58,7 +58,7 @@ impl World<'_> {
             outcome: Outcome::answer(0),
             workload: None,
             cause: None,
-            tried: [NONE; 4],
+            tried: [NONE; LAST_TRIES],
             ..*call
         });
         self.follow_rule(copy, call.pod, mirror.route, 0, key);

@@ -16,12 +16,25 @@ use crate::vocabulary::fact::FactKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
-    /// An attempt at an endpoint ended: outlier detection counts it.
+    /// An attempt at an endpoint ended, or its headers came: outlier detection counts it. What ends after
+    /// its headers was counted with them.
+    ///
+    /// Source: Envoy's router: `onUpstreamHeaders`, `onUpstreamReset`, `onPerTryTimeoutCommon`,
+    /// `onResponseTimeout` while headers are awaited; nothing else counts.
     #[inline(always)]
-    pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
+    pub(super) fn judge_endpoint(
+        &mut self,
+        index: u32,
+        slot: u32,
+        outcome: Outcome,
+        has_headers: bool,
+    ) {
         let upstream = &mut self.upstreams[index as usize];
         let Some(outlier) = &upstream.policy.outlier else { return };
-        if outcome.details == Details::DownstreamDisconnect {
+        if !outcome.details.is_of_endpoint() {
+            return;
+        }
+        if has_headers && outcome.details != Details::ResetAfterResponse {
             return;
         }
         let host = &mut upstream.hosts[slot as usize];

@@ -5,6 +5,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
+use super::balance::Known;
 use super::client::purpose;
 use super::config::Config;
 use super::memory::Memory;
@@ -64,6 +65,20 @@ pub(super) enum Pick {
     None,
 }
 
+impl Upstream<'_> {
+    /// Whether a call has tried an endpoint, by its host slot.
+    fn has_tried(&self, call: &Call, host: u32) -> bool {
+        call.tried.contains(&host)
+            || self.tried_before.get(&call.key.0).is_some_and(|before| before.contains(&host))
+    }
+
+    /// A call goes on to one more endpoint than it remembers.
+    #[cold]
+    pub(super) fn remember_try(&mut self, call: &Call, host: u32) {
+        self.tried_before.entry(call.key.0).or_default().push(host);
+    }
+}
+
 /// An endpoint for a call's try `number` (from 0), by the balancer; a retry keeps away from those
 /// already tried, if the policy says so.
 #[inline(always)]
@@ -76,7 +91,7 @@ pub(super) fn pick_endpoint(
     draws: Draws,
 ) -> Pick {
     match pick(plan, now, call, upstream, draws, 0) {
-        Pick::Host(host) if number != 0 && call.tried.contains(&host) => {
+        Pick::Host(host) if number != 0 && upstream.has_tried(call, host) => {
             pick_another(plan, now, call, upstream, draws, host)
         }
         first => first,
@@ -98,7 +113,7 @@ fn pick_another(
     let mut last = Pick::Host(first);
     for turn in 1..=more {
         last = pick(plan, now, call, upstream, draws, turn);
-        if !matches!(last, Pick::Host(host) if call.tried.contains(&host)) {
+        if !matches!(last, Pick::Host(host) if upstream.has_tried(call, host)) {
             break;
         }
     }
@@ -146,11 +161,12 @@ fn pick_uneven(
     turn: u32,
 ) -> Pick {
     let policy = upstream.policy;
-    let Upstream { hosts, members, usable, left_out, turns, balance, .. } = upstream;
+    let Upstream { hosts, members, usable, left_out, turns, balance, tried_before, .. } = upstream;
     let active = |slot: u32| hosts.get(slot as usize).map_or(0, |host| host.active);
     if let Some(balance) = balance {
         let active = |place: usize| active(members[place]);
-        return match balance.pick(plan, now, call, (draws, turn), members, active) {
+        let known = Known { members, tried_before };
+        return match balance.pick(plan, now, call, (draws, turn), known, active) {
             None => Pick::None,
             Some(nth) if members[nth] == NONE => Pick::New { all: true, nth },
             Some(nth) => Pick::Host(members[nth]),

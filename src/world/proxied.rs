@@ -240,6 +240,8 @@ impl World<'_> {
         if self.compiled.has.hedging {
             self.reset_tries(self.attempts[id].call, id);
         }
+        let Attempt { upstream, host, outcome, .. } = self.attempts[id];
+        self.judge_endpoint(upstream, host, outcome, false);
         let attempt = &mut self.attempts[id];
         attempt.phase = Phase::Streaming;
         attempt.pending += 1;

@@ -23,6 +23,7 @@ use crate::plan::universe::{ClassId, ClusterId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::Outcome;
+use std::collections::BTreeMap;
 
 /// No index.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -114,9 +115,12 @@ pub(crate) struct Call {
     /// Workload of the last endpoint tried.
     pub workload: Option<WorkloadId>,
     pub cause: Option<CauseId>,
-    /// The last endpoints tried, as host slots of the upstream.
-    pub tried: [u32; 4],
+    /// The last endpoints tried, as host slots of the upstream; those before are in its `tried_before`.
+    pub tried: [u32; LAST_TRIES],
 }
+
+/// As many endpoints as a call remembers by itself.
+pub(crate) const LAST_TRIES: usize = 4;
 
 impl Call {
     /// What recorders see of it when it ends.
@@ -301,6 +305,8 @@ pub(crate) struct Upstream<'p> {
     /// Endpoints that were used, and such that left while in use.
     pub hosts: Vec<Host>,
     pub free_hosts: Vec<u32>,
+    /// Endpoints that calls under way tried before their last four, as host slots, the first one first.
+    pub tried_before: BTreeMap<u64, Vec<u32>>,
     /// By place in the endpoint list, which is in pod order: its host slot, [`NONE`] before its
     /// first use. The list itself is the configuration's.
     pub members: Vec<u32>,

@@ -18,6 +18,7 @@ use crate::model::proxy::merge_window::MergeWindow;
 use crate::model::proxy::pool::Pool;
 use crate::model::sampling::demand::Demand;
 use crate::plan::universe::ClusterId;
+use std::collections::BTreeMap;
 
 impl World<'_> {
     /// The pod's view of a cluster.
@@ -58,6 +59,7 @@ impl World<'_> {
             version: 0,
             hosts: Vec::new(),
             free_hosts: Vec::new(),
+            tried_before: BTreeMap::new(),
             members: Vec::new(),
             ejected: 0,
             merge: MergeWindow::default(),

@@ -3,6 +3,7 @@
 
 use crate::support::{assert_share, count, ledger, plan_with, run, try_plan};
 use meshsim::observe::run::Run;
+use meshsim::vocabulary::metric::Gauge;
 
 /// One gateway proxy with one worker in front of `server`, whose workloads are these.
 fn mesh(service: &str, workloads: &[&str], more: &str) -> String {
@@ -271,6 +272,39 @@ fn failures_of_this_side_are_compared_apart() {
     let (apart, not) = (refused(", enforcing_local_origin = \"100%\""), refused(""));
     assert!((50..=250).contains(&apart), "{apart}");
     assert!((1800..=1850).contains(&not), "{not}");
+}
+
+/// Envoy's router tells outlier detection of headers and of resets, and of limits only while it waits for headers.
+#[test]
+fn what_breaks_off_after_its_headers_is_no_second_failure() {
+    let ejected = |behaviour: &str, keys: &str| {
+        let service = format!(
+            "retries = {{ attempts = 0 }}\n{keys}\noutlier_detection = {{ consecutive_5xx = 3, max_ejection_share = \"100%\" }}\nmeshed = false"
+        );
+        let run = run(&mesh(&service, &[&format!("replicas = 2\n{behaviour}")], ""));
+        assert!(1000 < run.requests.failed(), "{}", ledger(&run, "users", "server"));
+        let most = run.series.iter().map(|row| row.gauges[Gauge::Ejected as usize]);
+        most.fold(0.0, f64::max)
+    };
+    let slow = "behaviour = { reply = \"slow_body\", body_delay = \"10s\" }";
+    assert!(ejected(slow, "timeout = \"100ms\"") < 0.5);
+    assert!(
+        ejected("behaviour = { reply = \"headers_then_reset\", body_delay = \"10ms\" }", "") < 0.5
+    );
+    let hang = "behaviour = { reply = \"never\" }";
+    assert!(ejected(hang, "connections = { max_stream_duration = \"100ms\" }") < 0.5);
+    assert!(ejected(hang, "idle_timeout = \"100ms\"") < 0.5);
+    // While headers are awaited it is one.
+    assert!(0.5 < ejected(hang, "timeout = \"100ms\""));
+}
+
+/// Envoy's `previous_hosts` knows all that were tried, not the last few.
+#[test]
+fn a_retry_keeps_away_from_all_endpoints_that_were_tried() {
+    let service = "balancer = \"random\"\nretries = { attempts = 7, on = [\"5xx\"], backoff_base = \"1ms\", host_attempts = 1000 }";
+    let bad = "replicas = 7\nerrors = 1.0";
+    let run = run(&mesh(service, &[bad, ""], ""));
+    assert_eq!(run.requests.failed(), 0, "{}", ledger(&run, "users", "server"));
 }
 
 // === what is refused ===

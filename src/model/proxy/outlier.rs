@@ -258,8 +258,11 @@ pub fn outliers(forms: &OutlierForms, origin: Origin, answers: &[Answers]) -> Ve
 /// Whether one more of `endpoints` may be ejected when `ejected` are.
 #[must_use]
 pub fn may_eject(policy: &OutlierDetection, ejected: usize, endpoints: usize) -> bool {
+    // 0.29 of 100 is less than 29 in floating point.
+    const MILLIONTHS: u128 = 1_000_000;
+    let allowed = libm::round(policy.max_ejection_share * MILLIONTHS as f64) as u128;
     (policy.always_eject_one && ejected == 0)
-        || (ejected + 1) as f64 <= policy.max_ejection_share * endpoints as f64
+        || (ejected as u128 + 1) * MILLIONTHS <= allowed * endpoints as u128
 }
 
 #[cfg(test)]
@@ -289,6 +292,12 @@ mod tests {
         assert!(!may_eject(&policy(), 0, 9));
         assert!(may_eject(&policy(), 0, 10));
         assert!(!may_eject(&policy(), 1, 19));
+        for (percent, of) in [(29, 100), (57, 100), (58, 50), (70, 90)] {
+            let share = f64::from(percent) / 100.0;
+            let policy = OutlierDetection { max_ejection_share: share, ..policy() };
+            let most = percent as usize * of / 100;
+            assert!(may_eject(&policy, most - 1, of) && !may_eject(&policy, most, of), "{percent}");
+        }
         assert!(may_eject(&OutlierDetection { always_eject_one: true, ..policy() }, 0, 3));
     }
 
