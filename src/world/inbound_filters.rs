@@ -5,8 +5,7 @@
 //! client an answer like any other, without a flag.
 //!
 //! Source: Envoy's HTTP filter chain of the inbound listener, as `filters`.
-//! Left out: the sidecar's own access log; that its 429 has `x-envoy-ratelimited`, which decides retries
-//! of statuses; that a client who leaves ends what is asked for it.
+//! Left out: the sidecar's own access log; that a client who leaves ends what is asked for it.
 
 use super::World;
 use super::admission::Side;
