@@ -27,6 +27,8 @@ pub enum Filter {
     Cors(Cors),
     /// Keeps whole bodies, and refuses those that are too long.
     Buffer(Buffer),
+    /// Refuses requests while too many are under way; before all others.
+    Overload(Overload),
 }
 
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
@@ -200,4 +202,29 @@ pub struct Cors {
 pub struct Buffer {
     /// The longest body that is kept, in bytes, above 0.
     pub max_request_bytes: u32,
+}
+
+/// Envoy's overload action `stop_accepting_requests`, by the requests under way.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Overload {
+    /// Requests under way that are a pressure of 1, above 0.
+    pub max_active: u32,
+    /// Between two looks, above 0.
+    pub refresh_interval: Duration,
+    /// What is refused under which pressure.
+    pub trigger: Trigger,
+}
+
+/// Which share of requests is refused under which pressure.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Trigger {
+    /// All from this on, and none below.
+    Threshold(f64),
+    /// A share that grows from none to all.
+    Scaled {
+        /// None up to this.
+        from: f64,
+        /// All from this on, above `from`.
+        to: f64,
+    },
 }

@@ -54,6 +54,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::RateLimiterError => "the rate limit service could not be asked",
         Details::CorsResponse => "the proxy answered a preflight",
         Details::PayloadTooLarge => "the body of the request is too long",
+        Details::Overload => "the proxy had too many requests under way",
         Details::AdmissionDenied => "too many requests failed, and a share is refused",
         Details::RbacNoMatch => "no policy lets the request pass",
         Details::RbacMatched => "a policy denies the request",

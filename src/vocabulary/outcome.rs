@@ -112,6 +112,8 @@ pub enum Details {
     CorsResponse,
     /// The body of the request is longer than the proxy keeps.
     PayloadTooLarge,
+    /// The proxy has too much under way.
+    Overload,
 }
 
 impl Details {
@@ -221,6 +223,7 @@ impl Details {
             Self::AdmissionDenied => "denied_by_admission_control",
             Self::CorsResponse => "cors_response",
             Self::PayloadTooLarge => "request_payload_too_large",
+            Self::Overload => "overload",
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -298,7 +301,9 @@ impl Outcome {
                 (200, Flags::NONE)
             }
             Details::PayloadTooLarge => (413, Flags::NONE),
-            Details::AppOverflow | Details::AdmissionDenied => (503, Flags::NONE),
+            Details::AppOverflow | Details::AdmissionDenied | Details::Overload => {
+                (503, Flags::NONE)
+            }
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
             Details::ClusterNotFound => (503, Flags::of(F::NC)),

@@ -63,6 +63,8 @@ pub(crate) mod purpose {
     pub(crate) const INBOUND_BACKOFF: u32 = 245;
     /// Whether admission control refuses a request.
     pub(crate) const ADMISSION: u32 = 246;
+    /// Whether a proxy under pressure refuses a request.
+    pub(crate) const OVERLOAD: u32 = 247;
     /// Whether a request is mirrored; the number of the copy is added.
     pub(crate) const MIRROR: u32 = 512;
     /// Which number of a range in a header.

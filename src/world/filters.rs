@@ -7,12 +7,13 @@
 //! Left out: what filters do with answers; those of received requests stand in `inbound_filters`.
 
 use super::World;
-use super::admission::Controllers;
+use super::admission::{Controllers, Side};
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::inbound_filters;
 use super::rate_limits::RateLimits;
+use super::shedding::Shedding;
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
@@ -30,7 +31,7 @@ pub(super) const HALVES: u8 = 2;
 /// What filters remember, and what they have asked.
 #[derive(Debug, Default)]
 pub(crate) struct Filters<'p> {
-    of_pods: BTreeMap<u32, FilterState>,
+    pub(super) of_pods: BTreeMap<u32, FilterState>,
     pub(super) rate_limits: RateLimits<'p>,
     /// Requests that sidecars hold.
     pub(super) inbound: inbound_filters::Held,
@@ -48,6 +49,8 @@ pub(crate) struct FilterState {
     /// The same for requests that it receives.
     pub(super) inbound_delayed: BTreeSet<Id<Attempt>>,
     pub(super) controllers: Controllers,
+    /// By side and place.
+    pub(super) shedding: BTreeMap<(Side, usize), Shedding>,
 }
 
 /// Whether a request goes on at once.
@@ -115,7 +118,11 @@ impl World<'_> {
                 Filter::Buffer(buffer) if self.is_too_long(id, *buffer) => {
                     self.end_at_filter(id, Outcome::failure(Details::PayloadTooLarge))
                 }
-                Filter::GlobalRateLimit(_)
+                Filter::Overload(policy) if self.sheds_sent(id, place, policy) => {
+                    self.end_at_filter(id, Outcome::failure(Details::Overload))
+                }
+                Filter::Overload(_)
+                | Filter::GlobalRateLimit(_)
                 | Filter::AdmissionControl(_)
                 | Filter::Cors(_)
                 | Filter::Buffer(_) => Pass::On,

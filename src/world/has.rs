@@ -8,6 +8,7 @@ use super::checks::checked_by;
 use super::compiled::some_rule;
 use super::definitions::originals;
 use super::listeners;
+use super::replies::limits_rates;
 use crate::plan::Plan;
 use crate::plan::universe::Cluster;
 
@@ -69,7 +70,8 @@ impl Has {
             mirrors: some_rule(plan, |rule| !rule.mirrors.is_empty()),
             flags: gates || hedging,
             inbound_retries: plan.parameters.retry.inbound_attempts != 0,
-            reply_headers: !plan.replies.is_empty(),
+            reply_headers: !plan.replies.is_empty()
+                || universe.workloads.iter().any(|one| limits_rates(&one.inbound)),
             turns: plan.traffic.iter().any(|one| !one.turns.is_empty()),
         }
     }

@@ -5,8 +5,7 @@
 //! client an answer like any other, without a flag.
 //!
 //! Source: Envoy's HTTP filter chain of the inbound listener, as `filters`.
-//! Left out: the sidecar's own access log; that its 429 has `x-envoy-ratelimited`, which decides retries
-//! of statuses; that a client who leaves ends what is asked for it.
+//! Left out: the sidecar's own access log; that a client who leaves ends what is asked for it.
 
 use super::World;
 use super::admission::Side;
@@ -17,6 +16,7 @@ use super::filters::{HALVES, authorization, denial};
 use super::rate_limits::Limit;
 use super::routing::rule;
 use super::security::Ends;
+use super::shedding::is_in_pod;
 use super::state::{Attempt, Call, Parent, Phase};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
@@ -133,6 +133,9 @@ impl<'p> World<'p> {
                 }
                 return self.ask_inbound(id, state, filter.service, Some(Limit { filter, of }));
             }
+            Filter::Overload(policy) => {
+                self.sheds_received(id, place, policy).then_some(Details::Overload)
+            }
             Filter::Fault(_) => None,
         };
         refused.map_or(Pass::On, |details| Pass::Refused(Outcome::failure(details)))
@@ -163,11 +166,7 @@ impl<'p> World<'p> {
     fn may_fault_inbound(&mut self, pod: u32, fault: &Fault) -> bool {
         let Some(most) = fault.max_active else { return true };
         let mut delayed = std::mem::take(&mut self.filter_state(pod).inbound_delayed);
-        let is_here = |phase| {
-            let before = matches!(phase, Phase::Inbound | Phase::Queued | Phase::Working);
-            before || matches!(phase, Phase::Calling | Phase::Hung)
-        };
-        delayed.retain(|id| self.attempts.get(*id).is_some_and(|one| is_here(one.phase)));
+        delayed.retain(|id| self.attempts.get(*id).is_some_and(|one| is_in_pod(one.phase)));
         let active = delayed.len();
         self.filter_state(pod).inbound_delayed = delayed;
         active < most as usize

@@ -66,6 +66,7 @@ mod scopes;
 mod security;
 mod sends;
 mod settings;
+mod shedding;
 mod state;
 mod streams;
 mod timeline;

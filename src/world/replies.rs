@@ -3,7 +3,7 @@
 //! An answer has the headers that its app gives at the moment when it is looked at: a change of the app's
 //! behaviour while the answer is on its way is taken for one before.
 //!
-//! Source: `plan::reply`.
+//! Source: `plan::reply`; the header of rate limits: Envoy's local and global rate limit filters.
 //! Left out: answers that a proxy without an app passes on lose their headers; gRPC statuses in outlier
 //! detection and in what counts as a failure: an answer with 200 is a good one there.
 
@@ -11,10 +11,16 @@ use super::World;
 use crate::kernel::time::Duration;
 use crate::model::proxy::retry;
 use crate::plan::behaviour::Reply;
+use crate::plan::filter::Filter;
 use crate::plan::policy::RetryPolicy;
 use crate::plan::reply::ReplyHeaders;
 use crate::plan::universe::WorkloadId;
 use crate::vocabulary::outcome::{Details, Outcome};
+use std::sync::LazyLock;
+
+/// The header that Envoy's rate limits give their answers.
+static RATE_LIMITED: LazyLock<ReplyHeaders> =
+    LazyLock::new(|| ReplyHeaders(vec![("x-envoy-ratelimited".to_owned(), "true".to_owned())]));
 
 impl<'p> World<'p> {
     /// The headers of an answer from a workload, if it is one and has some that matter.
@@ -25,6 +31,9 @@ impl<'p> World<'p> {
         workload: Option<WorkloadId>,
         outcome: Outcome,
     ) -> Option<&'p ReplyHeaders> {
+        if self.is_of_rate_limit(workload, outcome) {
+            return Some(&RATE_LIMITED);
+        }
         let state = &self.workloads[workload?.index()];
         let (behaviour, errors) = (&state.behaviour, &state.errors);
         let is_of_app = match outcome.details {
@@ -37,6 +46,12 @@ impl<'p> World<'p> {
         let of_errors = errors.status.headers.filter(|_| outcome.details == Details::AppError);
         let id = of_errors.or(behaviour.headers).filter(|_| is_of_app)?;
         Some(&self.plan.replies[id.0 as usize])
+    }
+
+    /// Whether an answer is that of a sidecar's rate limit. An app that answers 429 by itself fails.
+    fn is_of_rate_limit(&self, workload: Option<WorkloadId>, outcome: Outcome) -> bool {
+        let inbound = |id: WorkloadId| &self.plan.universe.workloads[id.index()].inbound;
+        outcome == Outcome::answer(429) && workload.is_some_and(|id| limits_rates(inbound(id)))
     }
 
     /// How long to wait before retry `number` of a call: as its answer asks, or by the policy.
@@ -53,4 +68,11 @@ impl<'p> World<'p> {
             None => retry::backoff(policy, number, draw),
         }
     }
+}
+
+/// Whether some of the filters limits rates.
+pub(super) fn limits_rates(filters: &[Filter]) -> bool {
+    let is_one =
+        |one: &Filter| matches!(one, Filter::LocalRateLimit(_) | Filter::GlobalRateLimit(_));
+    filters.iter().any(is_one)
 }

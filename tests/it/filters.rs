@@ -153,7 +153,12 @@ fn meshed(filters: &str, edge: (&str, &str)) -> String {
 
 /// The same with other settings.
 fn meshed_with(filters: &str, edge: (&str, &str), sets: &[&str]) -> String {
-    let text = format!(
+    let plan = plan_with(&meshed_text(filters), sets);
+    ledger(&play(&plan, Options::default()), edge.0, edge.1)
+}
+
+fn meshed_text(filters: &str) -> String {
+    format!(
         r#"
 [scenario]
 duration = "22s"
@@ -184,8 +189,7 @@ do = "traffic"
 target = "traffic:users"
 factor = 0
 "#
-    );
-    ledger(&play(&plan_with(&text, sets), Options::default()), edge.0, edge.1)
+    )
 }
 
 #[test]
@@ -375,4 +379,22 @@ fn what_sidecars_hold_survives_no_crash_and_every_freeze() {
         assert_eq!(total(&ended), 400, "{action}: {ended}");
         assert!(ended.contains("200 -") && ended.contains("429 -"), "{action}: {ended}");
     }
+}
+
+#[test]
+fn what_a_sidecar_limits_is_tried_again_by_its_own_condition_only() {
+    let callee = |on: &str| {
+        let limit = "[[filter]]\nat = \"callee\"\n\
+                     local_rate_limit = { max_tokens = 1, fill_interval = \"1h\" }";
+        let retries =
+            format!("service.callee.retries={{ attempts = 2, on = [{on}], statuses = [429] }}");
+        let plan = plan_with(&meshed_text(limit), &[&retries]);
+        let run = play(&plan, Options::default());
+        // Tries of both edges, of which the first never fails.
+        (ledger(&run, "caller", "callee"), run.attempts.retries)
+    };
+    let (ended, retries) = callee("\"retriable-status-codes\"");
+    assert_eq!((ended.as_str(), retries), ("200 -: 1, 429 -: 399", 0));
+    let (ended, retries) = callee("\"envoy-ratelimited\"");
+    assert_eq!((ended.as_str(), retries), ("200 -: 1, 429 URX: 399", 2 * 399));
 }

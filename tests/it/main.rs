@@ -54,6 +54,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Overload of proxies.
+#[cfg(feature = "native")]
+mod overload;
 /// How long connections live, and how long they take to open.
 #[cfg(feature = "native")]
 mod pools;

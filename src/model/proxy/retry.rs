@@ -104,6 +104,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::AdmissionDenied
         | Details::CorsResponse
         | Details::PayloadTooLarge
+        | Details::Overload
         | Details::DropOverload
         | Details::RbacNoMatch
         | Details::RbacMatched

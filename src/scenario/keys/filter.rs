@@ -27,6 +27,7 @@ pub(super) const FILTER: Keys = Fixed(&[
     key("admission_control", Table(ADMISSION_CONTROL), None, "refuses a share while too many fail"),
     key("cors", Table(CORS), None, "answers the preflights of browsers"),
     key("buffer", Table(BUFFER), None, "refuses bodies that are too long"),
+    key("overload", Table(OVERLOAD), None, "refuses requests while too many are under way"),
 ]);
 /// Which requests of a proxy pass a filter.
 const DIRECTIONS: &[&str] = &["outbound", "inbound"];
@@ -117,3 +118,11 @@ const BUFFER: Keys = Fixed(&[key(
     Required,
     "the longest body, by its content-length",
 )]);
+
+const OVERLOAD: Keys = Fixed(&[
+    key("max_active_requests", Count(1, ANY), Required, "under way at once: a pressure of 100 %"),
+    key("refresh_interval", Duration, Is("1s"), "between two looks"),
+    key("threshold", Share, None, "all are refused from this pressure on"),
+    key("scaling_threshold", Share, None, "a growing share is refused from this pressure on"),
+    key("saturation_threshold", Share, None, "and all of them from this on"),
+]);

@@ -8,6 +8,7 @@
 
 mod admission;
 mod cors;
+mod overload;
 mod rate_limits;
 mod warnings;
 
@@ -20,7 +21,7 @@ use crate::plan::filter::{
 use crate::plan::universe::WorkloadId;
 
 /// The kinds of filters, by key.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "fault",
     "local_rate_limit",
     "rbac",
@@ -29,6 +30,7 @@ const KINDS: [&str; 8] = [
     "admission_control",
     "cors",
     "buffer",
+    "overload",
 ];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
@@ -46,7 +48,9 @@ impl Lower<'_, '_, '_> {
             for workload in workloads {
                 let workload = &mut self.universe.workloads[workload.index()];
                 let list = if is_inbound { &mut workload.inbound } else { &mut workload.filters };
-                list.push(filter.clone());
+                // An overloaded proxy makes no chain of filters.
+                let place = if matches!(filter, Filter::Overload(_)) { 0 } else { list.len() };
+                list.insert(place, filter.clone());
             }
         }
     }
@@ -122,7 +126,8 @@ impl Lower<'_, '_, '_> {
             "global_rate_limit" => self.global_rate_limit(node),
             "admission_control" => self.admission_control(node),
             "cors" => self.cors(node),
-            _ => Self::buffer(node),
+            "buffer" => Self::buffer(node),
+            _ => self.overload(node),
         }
     }
 

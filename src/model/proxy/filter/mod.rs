@@ -5,5 +5,6 @@ pub mod buffer;
 pub mod cors;
 pub mod fault;
 pub mod global_rate_limit;
+pub mod overload;
 pub mod rate_limit;
 pub mod rbac;

@@ -24,6 +24,11 @@ impl Lower<'_, '_, '_> {
                 let what = "no request has a body, by its `content-length`";
                 self.warn(node.at, what, "`headers = { content-length = \"70000\" }`");
             }
+            if let Some(threshold) = table.get("overload").and_then(|node| node.entry("threshold"))
+                && table.get("overload").and_then(|node| node.share("threshold")) == Some(0.0)
+            {
+                self.warn(threshold.node.at, "every request is refused", "a share above 0");
+            }
             if let Some(node) = table.get("admission_control") {
                 self.admission_of_all(node);
             }
