@@ -59,6 +59,8 @@ pub const fn reason(details: Details) -> &'static str {
         Details::CodecError => "the request could not be parsed",
         Details::AppOverflow => "the app's queue was full",
         Details::AppError => "the app answered with an error",
+        Details::AppGrpcError => "the app answered with a gRPC status that is an error",
+        Details::LocalDisconnect => "the proxy ended",
         Details::AppCallFailed => "a call that the app needs failed",
     }
 }

@@ -98,16 +98,27 @@ pub enum Details {
     AppOverflow,
     /// The app itself answered with an error.
     AppError,
+    /// The app itself answered 200 with a gRPC status that is an error.
+    AppGrpcError,
     /// A call below failed and the app passed that on.
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
     DropOverload,
+    /// The proxy itself ended, and closed the connection of the client.
+    LocalDisconnect,
 }
 
 impl Details {
     /// Whether this is the upstream's own answer.
     pub const fn is_of_upstream(self) -> bool {
-        matches!(self, Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed)
+        matches!(
+            self,
+            Self::ViaUpstream
+                | Self::AppOverflow
+                | Self::AppError
+                | Self::AppGrpcError
+                | Self::AppCallFailed
+        )
     }
 
     /// Whether the connection could not be made.
@@ -140,9 +151,11 @@ impl Details {
     /// The text of the access log.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed => {
-                "via_upstream"
-            }
+            Self::ViaUpstream
+            | Self::AppOverflow
+            | Self::AppError
+            | Self::AppGrpcError
+            | Self::AppCallFailed => "via_upstream",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::ClusterNotFound => "cluster_not_found",
             Self::RouteNotFound => "route_not_found",
@@ -192,6 +205,9 @@ impl Details {
             Self::FaultAbort => "fault_filter_abort",
             Self::LocalRateLimited => "local_rate_limited",
             Self::DropOverload => "drop_overload",
+            Self::LocalDisconnect => {
+                "downstream_local_disconnect(purging_socket_that_have_not_progressed_to_connections)"
+            }
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -242,7 +258,7 @@ impl Details {
 }
 
 /// Flags of an answer that began well and was broken off.
-const TRUNCATED: Flags =
+pub const TRUNCATED: Flags =
     Flags::of(F::UPE).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
 
 /// How something ended, as the originator's proxy logs it.
@@ -265,7 +281,9 @@ impl Outcome {
     /// The proxy's own answer for a failure named by its details.
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
-            Details::ViaUpstream | Details::DirectResponse => (200, Flags::NONE),
+            Details::ViaUpstream | Details::DirectResponse | Details::AppGrpcError => {
+                (200, Flags::NONE)
+            }
             Details::AppOverflow => (503, Flags::NONE),
             Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
@@ -293,7 +311,7 @@ impl Outcome {
             Details::ResponseTimeout | Details::PerTryTimeout | Details::PerTryIdleTimeout => {
                 (504, Flags::of(F::UT))
             }
-            Details::DownstreamDisconnect => (0, Flags::of(F::DC)),
+            Details::DownstreamDisconnect | Details::LocalDisconnect => (0, Flags::of(F::DC)),
             Details::DownstreamReset => (0, Flags::of(F::DR)),
             Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
@@ -316,9 +334,11 @@ impl Outcome {
         Self { flags: self.flags.with(flag), ..self }
     }
 
-    /// Whether this is a complete answer below 500.
+    /// Whether this is a complete answer below 500, and no error of gRPC.
     pub const fn is_ok(self) -> bool {
-        self.has_good_status() && !self.flags.has_any(TRUNCATED)
+        self.has_good_status()
+            && !self.flags.has_any(TRUNCATED)
+            && !matches!(self.details, Details::AppGrpcError)
     }
 
     /// Whether there is a status, and it is below 500.

@@ -92,6 +92,9 @@ impl World<'_> {
         // A request from outside loses its connection.
         let outcome = Outcome::failure(Details::ConnectionTermination);
         self.log_dropped(id, outcome);
+        if self.compiled.has.flags {
+            self.end_fault(id);
+        }
         self.close_call(id);
         if let Parent::Tied(visit, _) = call.parent {
             return self.untie(visit, id);

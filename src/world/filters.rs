@@ -33,8 +33,9 @@ pub(crate) struct FilterState {
     buckets: Vec<Option<TokenBucket>>,
     /// The same for requests that it receives.
     inbound_buckets: Vec<Option<TokenBucket>>,
-    /// Requests that a fault filter delays.
-    delayed: u32,
+    /// Requests with a fault: those that were delayed and have not ended (Envoy's `active_faults`, which its
+    /// filter takes back when the stream is destroyed).
+    faulty: u32,
 }
 
 /// Whether a request goes on at once.
@@ -92,11 +93,12 @@ impl World<'_> {
 
     fn delay(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
         let (pod, key) = (self.calls[id].pod, self.calls[id].key);
-        let active = self.filter_state(pod).delayed;
+        let active = self.filter_state(pod).faulty;
         let Some(delay) = fault::delay(fault, active, key.draw(0, purpose::FAULT_DELAY)) else {
             return Pass::On;
         };
-        self.filter_state(pod).delayed += 1;
+        let is_first = !self.calls[id].flags.has(ResponseFlag::DI);
+        self.filter_state(pod).faulty += u32::from(is_first);
         let call = &mut self.calls[id];
         call.flags = call.flags.with(ResponseFlag::DI);
         call.held = Held::Delay;
@@ -105,19 +107,28 @@ impl World<'_> {
         Pass::Held
     }
 
-    /// A call's delay is over, or the call.
+    /// A call's delay is over.
     pub(super) fn end_delay(&mut self, id: Id<Call>) {
         let call = &mut self.calls[id];
         if call.held == Held::Delay {
             call.held = Held::Not;
-            let pod = call.pod;
-            self.filter_state(pod).delayed -= 1;
+        }
+    }
+
+    /// A call ends, and with it the fault that it had, if it was delayed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_fault(&mut self, id: Id<Call>) {
+        let Call { pod, flags, .. } = self.calls[id];
+        if flags.has(ResponseFlag::DI) {
+            self.filter_state(pod).faulty -= 1;
         }
     }
 
     fn abort(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
-        let Call { pod, key, .. } = self.calls[id];
-        let active = self.filter_state(pod).delayed;
+        let Call { pod, key, flags, .. } = self.calls[id];
+        let own = u32::from(flags.has(ResponseFlag::DI));
+        let active = self.filter_state(pod).faulty - own;
         match fault::abort(fault, active, key.draw(0, purpose::FAULT_ABORT)) {
             Some(outcome) => self.end_at_filter(id, outcome),
             None => Pass::On,
@@ -224,14 +235,15 @@ impl World<'_> {
             return;
         }
         call.held = Held::Not;
-        let has_answer = outcome.details.is_of_upstream();
+        // An answer of 5xx is none: the service failed (Envoy's `raw_http_client_impl.cc`).
+        let has_answer = outcome.details.is_of_upstream() && outcome.status < 500;
         let passes = if has_answer { outcome.status == 200 } else { allows_failure };
         if passes {
             let Call { pod, service, class, key, .. } = *call;
             return self.route(id, pod, service, class, key);
         }
         let flags = Flags::of(ResponseFlag::UAEX);
-        let ended = if has_answer && outcome.status < 500 {
+        let ended = if has_answer {
             Outcome { status: outcome.status, flags, details: Details::ExtAuthzDenied }
         } else {
             Outcome { status: 403, flags, details: Details::ExtAuthzError }

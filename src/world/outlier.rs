@@ -19,6 +19,12 @@ impl World<'_> {
     /// An attempt at an endpoint ended: outlier detection counts it.
     #[inline(always)]
     pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
+        let upstream = &self.upstreams[index as usize];
+        let outcome = if self.compiled.has.reply_headers && upstream.policy.outlier.is_some() {
+            self.with_status_of_grpc(index, slot, outcome)
+        } else {
+            outcome
+        };
         let upstream = &mut self.upstreams[index as usize];
         let Some(outlier) = &upstream.policy.outlier else { return };
         if outcome.details == Details::DownstreamDisconnect {

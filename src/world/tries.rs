@@ -136,6 +136,9 @@ impl<'p> World<'p> {
         if self.compiled.has.clients && matches!(self.calls[id].parent, Parent::Sent(_)) {
             return self.end_send(id, outcome);
         }
+        if self.compiled.has.flags {
+            self.end_fault(id);
+        }
         let call = &self.calls[id];
         let flags = if self.compiled.has.flags { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };

@@ -88,6 +88,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         Details::ViaUpstream
         | Details::AppOverflow
         | Details::AppError
+        | Details::AppGrpcError
         | Details::AppCallFailed => return status_is_retriable(policy, outcome.status),
         Details::NoHealthyUpstream
         | Details::ClusterNotFound
@@ -108,6 +109,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::HeadersTooLarge
         | Details::CodecError
         | Details::DownstreamReset
+        | Details::LocalDisconnect
         | Details::DownstreamDisconnect => return false,
     };
     policy.on.0 & conditions.0 != 0
