@@ -68,6 +68,8 @@ pub enum Details {
     DownstreamReset,
     /// The upstream broke off in the middle of its answer.
     ResetAfterResponse,
+    /// The upstream reset its HTTP/2 stream in the middle of its answer.
+    RemoteResetAfterResponse,
     /// The per-try idle timeout passed.
     PerTryIdleTimeout,
     /// The stream idle timeout passed.
@@ -198,6 +200,7 @@ impl Details {
             Self::DownstreamDisconnect => "downstream_remote_disconnect",
             Self::DownstreamReset => "http2.remote_reset",
             Self::ResetAfterResponse => "upstream_reset_after_response_started{protocol_error}",
+            Self::RemoteResetAfterResponse => "upstream_reset_after_response_started{remote_reset}",
             Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
@@ -259,7 +262,7 @@ impl Details {
 
 /// Flags of an answer that began well and was broken off.
 pub const TRUNCATED: Flags =
-    Flags::of(F::UPE).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
+    Flags::of(F::UPE).with(F::UR).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
 
 /// How something ended, as the originator's proxy logs it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -314,6 +317,7 @@ impl Outcome {
             Details::DownstreamDisconnect | Details::LocalDisconnect => (0, Flags::of(F::DC)),
             Details::DownstreamReset => (0, Flags::of(F::DR)),
             Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
+            Details::RemoteResetAfterResponse => (200, Flags::of(F::UR)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
             Details::FaultAbort => (503, Flags::of(F::FI)),

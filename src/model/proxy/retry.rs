@@ -97,6 +97,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::ResponseTimeout
         | Details::StreamIdleTimeout
         | Details::ResetAfterResponse
+        | Details::RemoteResetAfterResponse
         | Details::DirectResponse
         | Details::FaultAbort
         | Details::LocalRateLimited
