@@ -93,7 +93,7 @@ impl World<'_> {
         let outcome = Outcome::failure(Details::ConnectionTermination);
         self.log_dropped(id, outcome);
         if self.compiled.has.flags {
-            self.end_fault(id);
+            let _ = self.end_fault(id);
         }
         self.close_call(id);
         if let Parent::Tied(visit, _) = call.parent {

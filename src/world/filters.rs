@@ -115,14 +115,15 @@ impl World<'_> {
         }
     }
 
-    /// A call ends, and with it the fault that it had, if it was delayed.
+    /// A call ends, and with it the fault that it had, if it was delayed; the call's own flags.
     #[cold]
     #[inline(never)]
-    pub(super) fn end_fault(&mut self, id: Id<Call>) {
+    pub(super) fn end_fault(&mut self, id: Id<Call>) -> Flags {
         let Call { pod, flags, .. } = self.calls[id];
         if flags.has(ResponseFlag::DI) {
             self.filter_state(pod).faulty -= 1;
         }
+        flags
     }
 
     fn abort(&mut self, id: Id<Call>, fault: &Fault) -> Pass {

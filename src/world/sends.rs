@@ -145,13 +145,11 @@ impl World<'_> {
     pub(super) fn end_send(&mut self, id: Id<Call>, outcome: Outcome) {
         let call = self.calls[id];
         let Parent::Sent(request) = call.parent else { unreachable!("a send of a request") };
-        let outcome = Outcome { flags: outcome.flags.and(call.flags), ..outcome };
+        let flags = if self.compiled.has.flags { self.end_fault(id) } else { call.flags };
+        let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let sample = call.sample(self.now.since(call.began), outcome);
         let cause = if sample.is_ok { None } else { call.cause };
         self.log_call(id, outcome);
-        if self.compiled.has.flags {
-            self.end_fault(id);
-        }
         if self.compiled.has.listeners {
             self.leave_listener(id);
         }

@@ -136,11 +136,8 @@ impl<'p> World<'p> {
         if self.compiled.has.clients && matches!(self.calls[id].parent, Parent::Sent(_)) {
             return self.end_send(id, outcome);
         }
-        if self.compiled.has.flags {
-            self.end_fault(id);
-        }
+        let flags = if self.compiled.has.flags { self.end_fault(id) } else { Flags::NONE };
         let call = &self.calls[id];
-        let flags = if self.compiled.has.flags { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let sample = call.sample(latency, outcome);

@@ -211,6 +211,9 @@ fn a_cut_answer_is_cut_at_each_hop() {
     let wanted = "200/UPE/upstream_reset_after_response_started{protocol_error}: 100";
     assert_eq!(words(&facts.outcomes), wanted);
     assert_eq!(words(&facts.hops["envoy"]), wanted);
+    set(&mut case, "/proxies/0/clusters/0/http", json!("http2"));
+    let reset = "200/UR/upstream_reset_after_response_started{remote_reset}: 100";
+    assert_eq!(outcomes(&case), reset);
 }
 
 /// The RBAC filter names the policy by which it denies.
