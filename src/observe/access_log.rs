@@ -153,11 +153,6 @@ impl AccessLog {
         tries.push(TryRecord { began, ended: Time::MAX, host: None, outcome: Outcome::answer(0) });
     }
 
-    /// The open call `call` will not be logged.
-    pub fn call_dropped(&mut self, call: u32) {
-        self.open.remove(&call);
-    }
-
     /// The open call `call` has ended; its tries are filled in.
     pub fn call_ended(&mut self, call: u32, mut record: CallRecord) {
         if record.attempts != 0 {

@@ -34,6 +34,26 @@ impl ReplyHeaders {
     }
 }
 
+/// The HTTP status that stands for one of gRPC (Envoy's `Grpc::Utility::grpcToHttpStatus`, after
+/// `google/rpc/code.proto`).
+#[must_use]
+pub const fn http_of_grpc(status: u8) -> u16 {
+    match status {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
+    }
+}
+
 /// The status of an app's errors, and what headers they have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ErrorStatus {
@@ -70,6 +90,15 @@ mod tests {
         assert_eq!((of("14"), of("0")), (Some(14), Some(0)));
         assert_eq!((of("17"), of("unavailable"), of("")), (None, None, None));
         assert_eq!(ReplyHeaders::default().grpc_status(), None);
+    }
+
+    #[test]
+    fn a_grpc_status_has_its_http_status() {
+        let of_http = |wanted: u16| -> Vec<u8> {
+            (0..=GRPC_STATUS_MAX).filter(|status| http_of_grpc(*status) == wanted).collect()
+        };
+        assert_eq!((of_http(200), of_http(503), of_http(504)), (vec![0], vec![14], vec![4]));
+        assert_eq!((of_http(500), of_http(501)), (vec![2, 13, 15], vec![12]));
     }
 
     #[test]

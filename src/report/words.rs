@@ -42,6 +42,9 @@ pub const fn reason(details: Details) -> &'static str {
         Details::PerTryTimeout => "the answer took longer than the timeout of a try",
         Details::DownstreamDisconnect => "the caller left first",
         Details::DownstreamReset => "the caller reset its stream first",
+        Details::RemoteResetAfterResponse => {
+            "the peer reset the stream in the middle of its answer"
+        }
         Details::ResetAfterResponse => "the upstream broke off in the middle of its answer",
         Details::PerTryIdleTimeout => "nothing came for longer than a try may be idle",
         Details::StreamIdleTimeout => "nothing came for longer than a stream may be idle",
@@ -65,6 +68,8 @@ pub const fn reason(details: Details) -> &'static str {
         Details::CodecError => "the request could not be parsed",
         Details::AppOverflow => "the app's queue was full",
         Details::AppError => "the app answered with an error",
+        Details::AppGrpcError => "the app answered with a gRPC status that is an error",
+        Details::LocalDisconnect => "the proxy ended",
         Details::AppCallFailed => "a call that the app needs failed",
     }
 }

@@ -68,6 +68,8 @@ pub enum Details {
     DownstreamReset,
     /// The upstream broke off in the middle of its answer.
     ResetAfterResponse,
+    /// The upstream reset its HTTP/2 stream in the middle of its answer.
+    RemoteResetAfterResponse,
     /// The per-try idle timeout passed.
     PerTryIdleTimeout,
     /// The stream idle timeout passed.
@@ -98,6 +100,8 @@ pub enum Details {
     AppOverflow,
     /// The app itself answered with an error.
     AppError,
+    /// The app itself answered 200 with a gRPC status that is an error.
+    AppGrpcError,
     /// A call below failed and the app passed that on.
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
@@ -114,12 +118,21 @@ pub enum Details {
     PayloadTooLarge,
     /// The proxy has too much under way.
     Overload,
+    /// The proxy itself ended, and closed the connection of the client.
+    LocalDisconnect,
 }
 
 impl Details {
     /// Whether this is the upstream's own answer.
     pub const fn is_of_upstream(self) -> bool {
-        matches!(self, Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed)
+        matches!(
+            self,
+            Self::ViaUpstream
+                | Self::AppOverflow
+                | Self::AppError
+                | Self::AppGrpcError
+                | Self::AppCallFailed
+        )
     }
 
     /// Whether it says anything of the endpoint that was tried: not who left, nor the limits on streams.
@@ -166,9 +179,11 @@ impl Details {
     /// The text of the access log.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::ViaUpstream | Self::AppOverflow | Self::AppError | Self::AppCallFailed => {
-                "via_upstream"
-            }
+            Self::ViaUpstream
+            | Self::AppOverflow
+            | Self::AppError
+            | Self::AppGrpcError
+            | Self::AppCallFailed => "via_upstream",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::ClusterNotFound => "cluster_not_found",
             Self::RouteNotFound => "route_not_found",
@@ -211,6 +226,7 @@ impl Details {
             Self::DownstreamDisconnect => "downstream_remote_disconnect",
             Self::DownstreamReset => "http2.remote_reset",
             Self::ResetAfterResponse => "upstream_reset_after_response_started{protocol_error}",
+            Self::RemoteResetAfterResponse => "upstream_reset_after_response_started{remote_reset}",
             Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
@@ -224,6 +240,9 @@ impl Details {
             Self::CorsResponse => "cors_response",
             Self::PayloadTooLarge => "request_payload_too_large",
             Self::Overload => "overload",
+            Self::LocalDisconnect => {
+                "downstream_local_disconnect(purging_socket_that_have_not_progressed_to_connections)"
+            }
             Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
             Self::RbacMatched => "rbac_access_denied_matched_policy",
             Self::ExtAuthzDenied => "ext_authz_denied",
@@ -274,8 +293,8 @@ impl Details {
 }
 
 /// Flags of an answer that began well and was broken off.
-const TRUNCATED: Flags =
-    Flags::of(F::UPE).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
+pub const TRUNCATED: Flags =
+    Flags::of(F::UPE).with(F::UR).with(F::UT).with(F::SI).with(F::UMSDR).with(F::DC).with(F::DR);
 
 /// How something ended, as the originator's proxy logs it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -297,9 +316,10 @@ impl Outcome {
     /// The proxy's own answer for a failure named by its details.
     pub const fn failure(details: Details) -> Self {
         let (status, flags) = match details {
-            Details::ViaUpstream | Details::DirectResponse | Details::CorsResponse => {
-                (200, Flags::NONE)
-            }
+            Details::ViaUpstream
+            | Details::DirectResponse
+            | Details::CorsResponse
+            | Details::AppGrpcError => (200, Flags::NONE),
             Details::PayloadTooLarge => (413, Flags::NONE),
             Details::AppOverflow | Details::AdmissionDenied | Details::Overload => {
                 (503, Flags::NONE)
@@ -330,9 +350,10 @@ impl Outcome {
             Details::ResponseTimeout | Details::PerTryTimeout | Details::PerTryIdleTimeout => {
                 (504, Flags::of(F::UT))
             }
-            Details::DownstreamDisconnect => (0, Flags::of(F::DC)),
+            Details::DownstreamDisconnect | Details::LocalDisconnect => (0, Flags::of(F::DC)),
             Details::DownstreamReset => (0, Flags::of(F::DR)),
             Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
+            Details::RemoteResetAfterResponse => (200, Flags::of(F::UR)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
             Details::FaultAbort => (503, Flags::of(F::FI)),
@@ -354,9 +375,11 @@ impl Outcome {
         Self { flags: self.flags.with(flag), ..self }
     }
 
-    /// Whether this is a complete answer below 500.
+    /// Whether this is a complete answer below 500, and no error of gRPC.
     pub const fn is_ok(self) -> bool {
-        self.has_good_status() && !self.flags.has_any(TRUNCATED)
+        self.has_good_status()
+            && !self.flags.has_any(TRUNCATED)
+            && !matches!(self.details, Details::AppGrpcError)
     }
 
     /// Whether there is a status, and it is below 500.

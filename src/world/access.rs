@@ -20,15 +20,13 @@ impl World<'_> {
         }
     }
 
-    /// A call ends with its proxy, which logs nothing more; a request from outside is logged all the same,
-    /// as its client sees it.
+    /// A call ends with its proxy, which has closed the connection of its client; a request from outside is
+    /// logged as its client sees it.
     #[cold]
     pub(super) fn log_dropped(&mut self, id: Id<Call>, outcome: Outcome) {
-        if !matches!(self.calls[id].parent, Parent::Proxied(_)) {
-            self.log_call(id, outcome);
-        } else if let Some(log) = &mut self.access {
-            log.call_dropped(id.index());
-        }
+        let is_proxied = matches!(self.calls[id].parent, Parent::Proxied(_));
+        let own = Outcome::failure(Details::LocalDisconnect);
+        self.log_call(id, if is_proxied { own } else { outcome });
     }
 
     #[cold]

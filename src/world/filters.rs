@@ -259,10 +259,11 @@ impl World<'_> {
 
 /// How a request ends by what an authorization service answered, or failed to; none if it passes.
 pub(super) fn authorization(allows_failure: bool, outcome: Outcome) -> Option<Outcome> {
-    let has_answer = outcome.details.is_of_upstream();
+    // An answer of 5xx is none: the service failed (Envoy's `raw_http_client_impl.cc`).
+    let has_answer = outcome.details.is_of_upstream() && outcome.status < 500;
     let passes = if has_answer { outcome.status == 200 } else { allows_failure };
     let flags = Flags::of(ResponseFlag::UAEX);
-    let ended = if has_answer && outcome.status < 500 {
+    let ended = if has_answer {
         Outcome { status: outcome.status, flags, details: Details::ExtAuthzDenied }
     } else {
         Outcome { status: 403, flags, details: Details::ExtAuthzError }

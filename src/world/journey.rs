@@ -176,10 +176,10 @@ impl World<'_> {
         let call = &mut self.calls[id];
         (call.route, call.rule, call.timeout, call.upstream) = (route, rule, timeout, upstream);
         (call.per_try, call.takes_success) = (per_try, takes_success);
+        self.try_endpoint(id);
         if self.compiled.has.mirrors {
             self.mirror(id);
         }
-        self.try_endpoint(id);
     }
 
     // === 3. the endpoint and its connection pool ===

@@ -1,7 +1,7 @@
 //! Listeners of gateways: their filter chains, the connections of clients, and drains.
 //!
-//! A client keeps its connection and takes it for its next request; while requests overlap there are
-//! more. A connection stays with the filter chain that it was opened to. A chain that is replaced or
+//! A client keeps its connection and takes it for its next request (unless it says `connection: close`);
+//! while requests overlap there are more. A connection stays with the filter chain that it was opened to. A chain that is replaced or
 //! removed is drained: each of its answers tells the client to close the connection, with a
 //! probability that grows with the whole seconds that have passed, and what is left ends with the drain
 //! time. Who cannot connect sees no answer, and the proxy logs nothing.
@@ -21,7 +21,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::timeline::{Action, Listening, PodSet};
-use crate::plan::universe::{RouteId, WorkloadId};
+use crate::plan::universe::{ClassId, RouteId, WorkloadId};
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
 
@@ -128,22 +128,30 @@ impl World<'_> {
     #[inline(never)]
     pub(super) fn enter_listener(&mut self, id: Id<Call>) -> bool {
         let call = &self.calls[id];
-        if !matches!(call.parent, Parent::Traffic(_) | Parent::User(..)) {
+        if !matches!(call.parent, Parent::Traffic(_) | Parent::User(..) | Parent::Sent(_)) {
             return true;
         }
         let (pod, now) = (call.pod, self.now);
+        let keeps = self.keeps_connections(call.class);
         let listener = self.listeners.entry(pod).or_default();
         if listener.busy.contains_key(&id) {
             return true;
         }
         let is_shut = self.drains.get(&pod).is_some_and(|drain| drain.is_over(now));
-        if let Some(chain) = listener.connect(now).filter(|_| !is_shut) {
+        let chain = if keeps { listener.connect(now) } else { listener.current };
+        if let Some(chain) = chain.filter(|_| !is_shut) {
             listener.busy.insert(id, chain);
             return true;
         }
         self.calls[id].held = Held::AtDoor;
         self.end_early(id, Outcome::failure(Details::ConnectionRefused));
         false
+    }
+
+    /// Whether the clients of a class of requests keep their connections: HTTP/1.1's `connection: close`.
+    fn keeps_connections(&self, class: ClassId) -> bool {
+        let headers = &self.plan.universe.classes[class.index()].headers;
+        !headers.iter().any(|(name, value)| name == "connection" && value == "close")
     }
 
     /// The routes of the chain that a request came in by, if it has its own.
@@ -157,13 +165,14 @@ impl World<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn leave_listener(&mut self, id: Id<Call>) {
-        let Call { pod, key, .. } = self.calls[id];
+        let Call { pod, key, class, .. } = self.calls[id];
+        let keeps = self.keeps_connections(class);
         let whole = self.drains.get(&pod).copied();
         let Some(listener) = self.listeners.get_mut(&pod) else { return };
         let Some(chain) = listener.busy.remove(&id) else { return };
         let drains = [listener.chains[chain].drain, whole];
         let draw = key.draw(0, purpose::DRAIN);
-        if !drains.into_iter().flatten().any(|drain| drain.closes(self.now, draw)) {
+        if keeps && !drains.into_iter().flatten().any(|drain| drain.closes(self.now, draw)) {
             listener.idle.push(chain);
         }
     }

@@ -21,11 +21,14 @@ use crate::vocabulary::flag::Flags;
 use crate::vocabulary::outcome::Outcome;
 
 impl World<'_> {
-    /// The copies of a call that has its rule.
+    /// The copies of a call that has its rule; none of one that has ended at once, without an endpoint or
+    /// before a circuit breaker (Envoy's `onRequestComplete`: "an immediate reset").
     #[cold]
     #[inline(never)]
     pub(super) fn mirror(&mut self, id: Id<Call>) {
-        let call = self.calls[id];
+        let Some(call) = self.calls.get(id).copied().filter(|call| !call.attempt.is_none()) else {
+            return;
+        };
         for (mirror, number) in rule(self.plan, &call).mirrors.iter().zip(0..) {
             if uniform(call.key.draw(0, purpose::MIRROR + number)) < mirror.share {
                 self.begin_copy(&call, *mirror, number);

@@ -29,6 +29,12 @@ impl World<'_> {
         outcome: Outcome,
         has_headers: bool,
     ) {
+        let upstream = &self.upstreams[index as usize];
+        let outcome = if self.compiled.has.reply_headers && upstream.policy.outlier.is_some() {
+            self.with_status_of_grpc(index, slot, outcome)
+        } else {
+            outcome
+        };
         let upstream = &mut self.upstreams[index as usize];
         let Some(outlier) = &upstream.policy.outlier else { return };
         if !outcome.details.is_of_endpoint() {

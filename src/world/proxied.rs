@@ -20,7 +20,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::plan::behaviour::{Behaviour, Reply};
 use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::universe::ServiceId;
-use crate::vocabulary::outcome::{Details, Outcome};
+use crate::vocabulary::outcome::{Details, Outcome, TRUNCATED};
 
 impl World<'_> {
     // === a proxy sends a request on ===
@@ -62,7 +62,16 @@ impl World<'_> {
             let worker = u32::from(attempt.server_worker);
             let free = workers.run(worker, self.now, Duration::ZERO, Duration::ZERO);
             let late = free.saturating_since(self.now);
-            self.answer_late(id, Outcome::answer(outcome.status), late);
+            // What breaks off in the middle of a body breaks off for its client, too: its connection closes,
+            // or its stream is reset.
+            let broken = match self.pool_policy(&attempt).protocol {
+                Protocol::Http1 => Details::ResetAfterResponse,
+                Protocol::Http2 => Details::RemoteResetAfterResponse,
+            };
+            let whole = Outcome::answer(outcome.status);
+            let is_cut = outcome.has_good_status() && outcome.flags.has_any(TRUNCATED);
+            let cut = Outcome { status: outcome.status, ..Outcome::failure(broken) };
+            self.answer_late(id, if is_cut { cut } else { whole }, late);
         }
         self.check_shutdown(attempt.pod);
     }
@@ -256,6 +265,13 @@ impl World<'_> {
         let outcome = attempt.outcome;
         if self.is_drained(&attempt) {
             self.retire_connection(attempt.connection);
+        }
+        if outcome.details == Details::RemoteResetAfterResponse {
+            return self.finish_attempt(id, &attempt, outcome, false);
+        }
+        if outcome.details == Details::ResetAfterResponse {
+            self.retire_connection(attempt.connection);
+            return self.finish_attempt(id, &attempt, outcome, false);
         }
         if behaviour.is_plain() {
             return self.finish_attempt(id, &attempt, outcome, true);

@@ -4,8 +4,8 @@
 //! behaviour while the answer is on its way is taken for one before.
 //!
 //! Source: `plan::reply`; the header of rate limits: Envoy's local and global rate limit filters.
-//! Left out: answers that a proxy without an app passes on lose their headers; gRPC statuses in outlier
-//! detection and in what counts as a failure: an answer with 200 is a good one there.
+//! Left out: answers that a proxy without an app passes on lose their headers; that Envoy looks for a gRPC
+//! status only if the request is one of gRPC; statuses in trailers, which outlier detection does not see.
 
 use super::World;
 use crate::kernel::time::Duration;
@@ -13,7 +13,7 @@ use crate::model::proxy::retry;
 use crate::plan::behaviour::Reply;
 use crate::plan::filter::Filter;
 use crate::plan::policy::RetryPolicy;
-use crate::plan::reply::ReplyHeaders;
+use crate::plan::reply::{ReplyHeaders, ReplyHeadersId, http_of_grpc};
 use crate::plan::universe::WorkloadId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::sync::LazyLock;
@@ -21,6 +21,11 @@ use std::sync::LazyLock;
 /// The header that Envoy's rate limits give their answers.
 static RATE_LIMITED: LazyLock<ReplyHeaders> =
     LazyLock::new(|| ReplyHeaders(vec![("x-envoy-ratelimited".to_owned(), "true".to_owned())]));
+
+/// Whether headers have a gRPC status that stands for a failure of the server.
+fn is_error(headers: &ReplyHeaders) -> bool {
+    headers.grpc_status().is_some_and(|status| 500 <= http_of_grpc(status))
+}
 
 impl<'p> World<'p> {
     /// The headers of an answer from a workload, if it is one and has some that matter.
@@ -39,13 +44,45 @@ impl<'p> World<'p> {
         let is_of_app = match outcome.details {
             // Other statuses are a sidecar's, which answers for its app.
             Details::ViaUpstream => outcome.status == 200,
-            Details::AppOverflow | Details::AppCallFailed => true,
+            Details::AppOverflow | Details::AppCallFailed | Details::AppGrpcError => true,
             Details::AppError => !matches!(behaviour.reply, Reply::Closes | Reply::Resets),
             _ => false,
         };
-        let of_errors = errors.status.headers.filter(|_| outcome.details == Details::AppError);
+        let table = |id: ReplyHeadersId| &self.plan.replies[id.0 as usize];
+        let of_errors = errors.status.headers.filter(|id| match outcome.details {
+            Details::AppGrpcError => is_error(table(*id)),
+            details => details == Details::AppError,
+        });
         let id = of_errors.or(behaviour.headers).filter(|_| is_of_app)?;
-        Some(&self.plan.replies[id.0 as usize])
+        Some(table(id))
+    }
+
+    /// An app's answer: 200 with a gRPC status that is an error is none that is good.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn with_grpc_status(&self, workload: WorkloadId, outcome: Outcome) -> Outcome {
+        let headers = self.answer_headers(Some(workload), outcome);
+        if outcome.status == 200 && headers.is_some_and(is_error) {
+            return Outcome { details: Details::AppGrpcError, ..outcome };
+        }
+        outcome
+    }
+
+    /// An attempt's outcome as outlier detection counts it: a gRPC status has the HTTP status that stands
+    /// for it, whatever the answer's own (Envoy's `Filter::onUpstreamHeaders`).
+    #[cold]
+    #[inline(never)]
+    pub(super) fn with_status_of_grpc(
+        &self,
+        upstream: u32,
+        slot: u32,
+        outcome: Outcome,
+    ) -> Outcome {
+        let pod = self.upstreams[upstream as usize].hosts[slot as usize].pod;
+        let workload = self.pods.get(pod as usize).map(|pod| pod.workload);
+        let headers = self.answer_headers(workload, outcome);
+        let status = headers.and_then(ReplyHeaders::grpc_status).map(http_of_grpc);
+        Outcome { status: status.unwrap_or(outcome.status), ..outcome }
     }
 
     /// Whether an answer is that of a sidecar's rate limit. An app that answers 429 by itself fails.

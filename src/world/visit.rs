@@ -257,7 +257,7 @@ impl World<'_> {
     pub(super) fn app_outcome(&mut self, id: Id<Attempt>, attempt: &Attempt) -> Outcome {
         let workload = &self.workloads[attempt.workload.index()];
         let errors = &workload.errors;
-        if attempt.call_failed {
+        let outcome = if attempt.call_failed {
             Outcome::failure(Details::AppCallFailed)
         } else if 0.0 < errors.share && uniform(attempt.key.draw(0, purpose::ERROR)) < errors.share
         {
@@ -265,7 +265,11 @@ impl World<'_> {
             Outcome { status: errors.status.code, ..Outcome::failure(Details::AppError) }
         } else {
             Outcome::answer(200)
+        };
+        if self.compiled.has.reply_headers {
+            return self.with_grpc_status(attempt.workload, outcome);
         }
+        outcome
     }
 
     /// Gives the worker back; the next in line begins.
@@ -310,7 +314,7 @@ impl World<'_> {
             extra += done.since(self.now) + proxy.loopback;
         }
         let latency = self.now.since(arrived.0) + extra;
-        self.recorder.served(workload, arrived, latency, outcome.has_good_status());
+        self.recorder.served(workload, arrived, latency, outcome.is_ok());
         if gone {
             return self.close_left(id);
         }

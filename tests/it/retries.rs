@@ -4,6 +4,7 @@
 
 use crate::support::{ledger, run};
 use meshsim::observe::run::Run;
+use meshsim::vocabulary::fact::FactKind;
 
 /// A gateway without a mesh in front of a server; 20 requests a second for 3 s, each answered in 1 ms.
 fn play(service: &str, workload: &str, more: &str) -> Run {
@@ -199,4 +200,23 @@ fn a_retry_keeps_away_from_priorities_that_were_tried() {
     // Istio's `retryRemoteLocalities`: the first two tries are at home.
     assert_eq!(by_priority("attempts = 1, previous_priorities = 2"), gave_up(60));
     assert_eq!(by_priority("attempts = 2, previous_priorities = 2"), fine(120));
+}
+
+/// Envoy maps a gRPC status to an HTTP status for outlier detection (`router.cc`, `onUpstreamHeaders`); its
+/// client sees a failure, whatever the HTTP status is.
+#[test]
+fn a_grpc_error_is_a_failure_to_meters_and_outlier_detection() {
+    let outlier = "outlier_detection = { consecutive_5xx = 3, interval = \"1s\", max_ejection_share = \"100%\" }";
+    let with = |status: u8| {
+        let headers =
+            format!("behaviour = {{ response_headers = {{ grpc-status = \"{status}\" }} }}");
+        let run = play(outlier, &headers, "");
+        let ejected = run.log.iter().any(|fact| fact.kind == FactKind::EndpointEjected);
+        (run.requests.ok, ejected)
+    };
+    assert_eq!(with(14), (0, true));
+    assert_eq!(with(13), (0, true));
+    assert_eq!(with(0), (60, false));
+    // `not_found` stands for 404.
+    assert_eq!(with(5), (60, false));
 }

@@ -7,6 +7,7 @@
 pub mod alike;
 pub mod compare;
 pub mod facts;
+mod logged;
 pub mod lower;
 mod metrics;
 pub mod observe;

@@ -4,14 +4,15 @@
 //! Left out: sizes; timelines of gauges.
 
 use super::facts::{Facts, Row, Span, Spread};
+use super::logged::{logged, outcome};
 use super::lower::{self, Lowered};
 use super::metrics;
 use super::schema::compare::Compare;
 use super::schema::config::Config;
 use super::schema::observed::{Counts, Observed, TimelineWhat};
-use super::schema::step::{Step, Verb};
+use super::schema::step::Verb;
 use super::schema::words::Phase;
-use crate::kernel::time::{Duration, Time};
+use crate::kernel::time::Time;
 use crate::observe::access_log::{AccessLog, CallRecord, Counters, Ejected};
 use crate::observe::run::Run;
 use crate::vocabulary::outcome::Outcome;
@@ -59,13 +60,10 @@ pub fn gaps(compare: &Compare) -> Vec<String> {
 /// The facts of a run. Timelines have the rows of the measured ones.
 pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed]) -> Facts {
     let empty = AccessLog::default();
-    let log = run.access_log.as_ref().unwrap_or(&empty);
+    let log = &*logged(config, lowered, run.access_log.as_ref().unwrap_or(&empty));
     let roots = log.calls.iter().filter(|call| call.traffic.is_some());
-    let end = entry_ends(config);
-    let roots: Vec<&CallRecord> = roots
-        .filter(|call| phase(lowered, call) != Some(Phase::Warmup))
-        .filter(|call| end.is_none_or(|end| call.ended < end))
-        .collect();
+    let roots: Vec<&CallRecord> =
+        roots.filter(|call| phase(lowered, call) != Some(Phase::Warmup)).collect();
     let (burst, mut requests): (Vec<_>, Vec<_>) =
         roots.into_iter().partition(|call| phase(lowered, call) == Some(Phase::Burst));
     requests.sort_by_key(|call| call.began);
@@ -76,14 +74,14 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
     let seen = Seen { config, lowered, log, requests, hits };
     let mut facts = Facts {
         accepted: true,
-        outcomes: tally(seen.requests.iter().map(|call| outcome(call.outcome))),
+        outcomes: tally(seen.requests.iter().map(|call| outcome(config, lowered, call))),
         attempts: tally(seen.requests.iter().map(|call| call.attempts.to_string())),
         hosts: tally(seen.requests.iter().map(|call| lowered.host(call.host).to_owned())),
         clusters: tally(seen.requests.iter().map(|call| lowered.cluster(call.cluster).to_owned())),
         transport_failures: tally(seen.requests.iter().flat_map(|call| failures(call))),
         server_transport_failures: server_failures(&seen),
-        burst: tally(burst.iter().map(|call| outcome(call.outcome))),
-        hops: hops(&seen, Time::ZERO + run.warmup, end),
+        burst: tally(burst.iter().map(|call| outcome(config, lowered, call))),
+        hops: hops(&seen, Time::ZERO + run.warmup),
         gaps: back_offs(&seen.requests),
         hits: seen.hits.clone(),
         stats: stats(&seen),
@@ -98,22 +96,10 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
     facts
 }
 
-/// When the entry's process ends. It logs nothing more: neither the requests that were in flight, whose
-/// clients see their connections end, nor those that are refused.
-fn entry_ends(config: &Config) -> Option<Time> {
-    let ends = |step: &&Step| matches!(step.verb, Verb::ProxyKill | Verb::ProxySigterm);
-    let mut of_entry = config.steps.iter().filter(|step| step.target == config.entry);
-    of_entry.find(ends).map(|step| Time::ZERO + Duration::from_s_f64(step.at_s))
-}
-
 fn tally(names: impl Iterator<Item = String>) -> Counts {
     let mut counts = Counts::new();
     names.for_each(|name| *counts.entry(name).or_default() += 1.0);
     counts
-}
-
-fn outcome(outcome: Outcome) -> String {
-    format!("{}/{}/{}", outcome.status, outcome.flags, Lowered::details(outcome))
 }
 
 /// How long a request took, in ms.
@@ -139,15 +125,15 @@ fn server_failures(seen: &Seen<'_>) -> Counts {
 }
 
 /// Outcomes by proxy, of the calls that began after the warm-up.
-fn hops(seen: &Seen<'_>, from: Time, end: Option<Time>) -> BTreeMap<String, Counts> {
+fn hops(seen: &Seen<'_>, from: Time) -> BTreeMap<String, Counts> {
     let mut hops: BTreeMap<String, Counts> = BTreeMap::new();
-    let is_logged = |call: &&CallRecord| {
-        let is_of_entry = call.proxy.is_none_or(|proxy| proxy == seen.lowered.entry);
-        from <= call.began && !(is_of_entry && end.is_some_and(|end| end <= call.ended))
-    };
-    for call in seen.log.calls.iter().filter(is_logged) {
+    for call in seen.log.calls.iter().filter(|call| from <= call.began) {
         let proxy = seen.lowered.host(call.proxy).to_owned();
-        *hops.entry(proxy).or_default().entry(outcome(call.outcome)).or_default() += 1.0;
+        *hops
+            .entry(proxy)
+            .or_default()
+            .entry(outcome(seen.config, seen.lowered, call))
+            .or_default() += 1.0;
     }
     hops
 }

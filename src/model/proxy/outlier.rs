@@ -123,6 +123,7 @@ impl Health {
             outcome.details,
             Details::ViaUpstream
                 | Details::AppError
+                | Details::AppGrpcError
                 | Details::AppOverflow
                 | Details::AppCallFailed
         );

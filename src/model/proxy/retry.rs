@@ -88,6 +88,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         Details::ViaUpstream
         | Details::AppOverflow
         | Details::AppError
+        | Details::AppGrpcError
         | Details::AppCallFailed => return status_is_retriable(policy, outcome.status),
         Details::NoHealthyUpstream
         | Details::ClusterNotFound
@@ -96,6 +97,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::ResponseTimeout
         | Details::StreamIdleTimeout
         | Details::ResetAfterResponse
+        | Details::RemoteResetAfterResponse
         | Details::DirectResponse
         | Details::FaultAbort
         | Details::LocalRateLimited
@@ -114,6 +116,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::HeadersTooLarge
         | Details::CodecError
         | Details::DownstreamReset
+        | Details::LocalDisconnect
         | Details::DownstreamDisconnect => return false,
     };
     policy.on.0 & conditions.0 != 0

@@ -78,8 +78,11 @@ fn balancing(
     let usual = Balancing::default();
     let (least, most) = usual.ring_size;
     let zone = |name: &String| zones.iter().position(|one| one == name);
+    // Where no weight is above 0, Envoy balances as without any.
+    let weights = cluster.locality_weights.as_ref();
+    let weights = weights.filter(|weights| weights.values().any(|weight| 1.0 <= *weight));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a weight")]
-    let locality = cluster.locality_weights.as_ref().map(|weights| {
+    let locality = weights.map(|weights| {
         let to = weights.iter().filter_map(|(name, weight)| {
             Some((ZoneId(super::number(zone(name)?)), *weight as u32))
         });

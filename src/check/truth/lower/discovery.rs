@@ -49,7 +49,7 @@ impl Definition<'_> {
         let initial = hosts(self.cluster.endpoints.as_deref().unwrap_or_default(), ids);
         // As the control plane has it, update by update.
         let mut known = vec![(Time::ZERO, initial)];
-        for step in config.steps.iter().filter(|step| step.target == self.cluster.name) {
+        for step in config.steps.iter().filter(|step| self.is_told(config, step)) {
             if let Some((_, last)) = known.last()
                 && let Some(next) = changed(last, &step.verb, ids)
             {
@@ -81,6 +81,11 @@ impl Definition<'_> {
         }
     }
 
+    /// Whether a step tells it something.
+    fn is_told(&self, config: &Config, step: &Step) -> bool {
+        tells(config, self.proxy, &self.cluster.name, step)
+    }
+
     /// What is said in it of hosts that differ, from when on; what is said at first from time zero.
     fn described(&self, config: &Config, ids: &Ids) -> Vec<(Time, WorkloadId, ClusterEndpoint)> {
         let differing = endpoint::differing(config);
@@ -105,7 +110,7 @@ impl Definition<'_> {
             }
         };
         tell(Some(Time::ZERO), self.cluster.endpoints.as_deref().unwrap_or_default(), false);
-        for step in config.steps.iter().filter(|step| step.target == self.cluster.name) {
+        for step in config.steps.iter().filter(|step| self.is_told(config, step)) {
             let from = answers_at(&silences, at(step.at_s).max(self.told));
             match &step.verb {
                 Verb::EdsAdd(endpoints) | Verb::EdsSet(endpoints) => tell(from, endpoints, false),
@@ -127,6 +132,26 @@ impl Definition<'_> {
         };
         used.filter(|used| self.until.is_none_or(|until| *used < until))
     }
+}
+
+/// Whether a step is meant for a proxy's cluster of this name. Of several proxies that have one, it is for
+/// those to which something is told, or for the entry.
+fn tells(config: &Config, proxy: &Proxy, name: &str, step: &Step) -> bool {
+    if step.target != name {
+        return false;
+    }
+    let of = |one: &Proxy| one.clusters.iter().any(|cluster| cluster.name == name);
+    let is_dynamic = |one: &Proxy| {
+        let mut clusters = one.clusters.iter().filter(|cluster| cluster.name == name);
+        !one.dynamic.is_empty() || clusters.any(|cluster| cluster.discovery.is_some())
+    };
+    if config.proxies.iter().filter(|one| of(one)).count() < 2 {
+        return true;
+    }
+    if config.proxies.iter().any(|one| of(one) && is_dynamic(one)) {
+        return is_dynamic(proxy);
+    }
+    proxy.name == config.entry
 }
 
 /// Clusters that a step adds to a proxy.
@@ -169,7 +194,7 @@ fn of_name<'c>(
         first.map(|first| definition(Time::ZERO, Cow::Borrowed(first))).into_iter().collect();
     let is_of = |step: &&Step| match &step.verb {
         Verb::CdsAdd(cluster) => cluster.name == name && proxy.name == config.entry,
-        Verb::CdsModify { .. } | Verb::CdsRemove => step.target == name,
+        Verb::CdsModify { .. } | Verb::CdsRemove => tells(config, proxy, name, step),
         _ => false,
     };
     for step in config.steps.iter().filter(is_of) {

@@ -50,6 +50,12 @@ fn class(load: &Load, number: u64) -> RequestClass {
     };
     let mut headers: Vec<(String, String)> =
         (load.headers.iter().map(header)).chain(load.header_sequence.iter().map(counted)).collect();
+    let sized = |(name, length): (&String, &u64)| (name.to_lowercase(), format!("{length} bytes"));
+    headers.extend(load.header_bytes.iter().map(sized));
+    if load.new_connection_each == Some(true) {
+        headers.push(("connection".to_owned(), "close".to_owned()));
+    }
+    headers.sort();
     // What the body's size decides is decided by what its header says.
     let has_length = headers.iter().any(|(name, _)| name == CONTENT_LENGTH);
     if let Some(bytes) = load.body_bytes.filter(|bytes| *bytes != 0 && !has_length) {

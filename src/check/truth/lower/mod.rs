@@ -24,7 +24,8 @@ mod tls;
 
 pub(super) use filter::hosts as authorization_hosts;
 
-use super::schema::config::{Config, Proxy};
+use super::schema::config::{Config, Proxy, Route};
+use super::schema::step::Verb;
 use super::schema::words::Phase;
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
@@ -267,10 +268,21 @@ fn gateway(config: &Config, name: &str, ids: &Ids) -> Workload {
     workload
 }
 
-/// What the routes to a cluster hash on.
-fn hash_on(proxy: Option<&Proxy>, cluster: &str) -> Option<HashOn> {
-    let routes = proxy.into_iter().flat_map(|proxy| &proxy.routes);
-    let mut to = routes.filter(|route| route.cluster.as_deref() == Some(cluster));
+/// What the routes to a cluster hash on: those that name it, alone or among others, before those that
+/// find it by a header, and those of the start before those of later.
+fn hash_on(config: &Config, proxy: &Proxy, cluster: &str) -> Option<HashOn> {
+    let later = config.steps.iter().filter(|_| proxy.name == config.entry);
+    let later = later.flat_map(|step| match &step.verb {
+        Verb::RdsSwitch(routes) | Verb::LdsUpdate(routes) => &routes[..],
+        _ => &[],
+    });
+    let routes = proxy.routes.iter().chain(later);
+    let names = |route: &&Route| {
+        let weighted = route.weighted_clusters.iter().flatten();
+        weighted.map(|one| &one.cluster).chain(&route.cluster).any(|name| name == cluster)
+    };
+    let by_header = routes.clone().filter(|route| route.cluster_header.is_some());
+    let mut to = routes.filter(names).chain(by_header);
     to.find_map(|route| route.hash_on_header.as_ref())
         .map(|name| HashOn::Header(name.to_lowercase()))
 }
@@ -329,7 +341,7 @@ fn clusters(config: &Config, ids: &Ids, definitions: &[discovery::Definition<'_>
             name: format!("{}/{}{again}", proxy.name, cluster.name),
             service: ids.services.get(&proxy.name).copied().unwrap_or(ServiceId(0)),
             workloads: definition.endpoints_at_first(config, ids),
-            policy: cluster::policy(cluster, hash_on(Some(proxy), &cluster.name), &zones),
+            policy: cluster::policy(cluster, hash_on(config, proxy, &cluster.name), &zones),
         }
     };
     definitions.iter().map(one).collect()

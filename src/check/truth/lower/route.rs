@@ -25,10 +25,12 @@ pub(super) fn is_accepted(config: &Config) -> bool {
         let known = |name: &str| proxy.clusters.iter().any(|cluster| cluster.name == name);
         !checks_twice
             && proxy.routes.iter().all(|route| {
-                let split = split(proxy, route);
-                let has_weight = route.weighted_clusters.is_none()
-                    || split.iter().any(|(_, weight)| 0 < *weight);
-                has_weight && (!validates || split.iter().all(|(name, _)| known(name)))
+                // The sum of the weights as they are configured, whatever `runtime` makes of them.
+                let weights = route.weighted_clusters.as_ref();
+                let has_weight = weights.is_none_or(|all| all.iter().any(|one| 0 < one.weight));
+                let copies = route.mirror.iter().flatten().map(|one| one.cluster.as_str());
+                let mut named = split(proxy, route).into_iter().map(|(name, _)| name).chain(copies);
+                has_weight && (!validates || named.all(known))
             })
     })
 }
@@ -110,7 +112,8 @@ fn overridden(
             own.retry.per_try_timeout = ms(timeout);
         }
         if let Some(words) = header("x-envoy-retry-on") {
-            if own.retry.retries == 0 {
+            // Envoy's number of retries without a policy of the route.
+            if route.retry_policy.is_none() {
                 own.retry.retries = 1;
             }
             for word in words.split(',') {
@@ -118,16 +121,23 @@ fn overridden(
                 own.retry.on = known.map_or(own.retry.on, |(one, _)| own.retry.on.with(*one));
             }
         }
+        if let Some(codes) = header("x-envoy-retriable-status-codes") {
+            own.retry
+                .statuses
+                .extend(codes.split(',').filter_map(|code| code.trim().parse::<u16>().ok()));
+        }
         if let Some(retries) = header("x-envoy-max-retries").and_then(|text| text.parse().ok()) {
             own.retry.retries = retries;
         }
     }
-    // A body that is too long to be kept is not sent again (`retry_or_shadow_abandoned`).
+    // A body that is too long to be kept is sent neither again nor elsewhere
+    // (`retry_or_shadow_abandoned`).
     let length = header(load::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
     let kept = proxy.listener.per_request_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT);
-    if length.is_some_and(|length| kept < length) && own.retry != no_retry() {
+    if length.is_some_and(|length| kept < length) {
         let RetryPolicy { per_try_timeout, per_try_idle_timeout, .. } = own.retry;
         own.retry = RetryPolicy { per_try_timeout, per_try_idle_timeout, ..no_retry() };
+        own.mirrors.clear();
     }
     (own != *rule).then_some(own)
 }
