@@ -100,6 +100,11 @@ impl Node {
         matches!(self.value, Value::Table(_))
     }
 
+    /// A table as the only one, or those of a list.
+    pub(crate) fn one_or_many(&self) -> &[Self] {
+        if self.is_table() { std::slice::from_ref(self) } else { self.items() }
+    }
+
     /// Puts `entry` into a table in key order, in place of one of that key. No table: no effect.
     pub(crate) fn put(&mut self, entry: Entry) -> Option<&mut Self> {
         let Value::Table(entries) = &mut self.value else { return None };

@@ -158,7 +158,12 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
-    key("mirror", Table(MIRROR), None, "a share of the requests is sent to another service, too"),
+    key(
+        "mirror",
+        OneOrMany(MIRROR),
+        None,
+        "a share of the requests is sent to another service, too",
+    ),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),
     key("rewrite", Table(REWRITE), None, "another path or host for what goes up"),
     key("headers", Table(CHANGES), None, "other headers for what goes up"),

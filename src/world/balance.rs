@@ -251,6 +251,17 @@ impl World<'_> {
         self.upstreams[index as usize].balance = Some(balance);
     }
 
+    /// An endpoint passes its checks again: its slow start begins anew (Envoy's `lastHcPassTime`).
+    pub(super) fn is_new_again(&mut self, index: u32, pod: u32) {
+        let now = self.now;
+        let Some(balance) = &mut self.upstreams[index as usize].balance else { return };
+        if let Ok(place) = balance.pods.binary_search(&pod)
+            && let Some(endpoint) = &mut balance.endpoints[place]
+        {
+            endpoint.since = now;
+        }
+    }
+
     fn zone_of(&self, pod: u32) -> u32 {
         self.plan.universe.nodes[self.pods[pod as usize].node.index()].zone.0
     }

@@ -232,11 +232,14 @@ impl<'p> World<'p> {
             return self.check_after(id, after);
         };
         if self.conclude(id, policy, answer) {
-            self.health_changed(index);
             let check = self.checks.all[id];
             let is_healthy = check.state.is_healthy();
+            if is_healthy {
+                self.is_new_again(index, check.pod);
+            }
             let kind =
                 if is_healthy { FactKind::EndpointHealthy } else { FactKind::EndpointUnhealthy };
+            self.health_changed(index);
             self.fact_of(kind, check.pod, |world| format!("to {}", world.pod_name(client)));
         }
         let has_traffic = self.upstreams[index as usize].opened != 0;

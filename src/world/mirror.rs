@@ -49,6 +49,7 @@ impl World<'_> {
             per_try: None,
             takes_success: true,
             tries: 0,
+            filter: 0,
             held: Held::Not,
             flags: Flags::NONE,
             holds_retry: false,

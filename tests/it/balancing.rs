@@ -185,6 +185,23 @@ fn a_fourth_endpoint_starts_slowly() {
     near("at the end", shares[2], 0.25, 0.01);
 }
 
+/// Envoy counts the window from the last time that active health checks passed.
+#[test]
+fn an_endpoint_that_is_well_again_starts_slowly_again() {
+    let checks = "health_checks = { interval = \"100ms\", timeout = \"50ms\", no_traffic_interval = \"100ms\", unhealthy_threshold = 1, healthy_threshold = 1 }";
+    let ill = "[[event]]\nid = \"away\"\nat = \"100ms\"\ndo = \"fail\"\ntarget = \"istiod\"\n[[event]]\nid = \"ill\"\nat = \"11s\"\nfor = \"5s\"\ndo = \"behave\"\ntarget = \"service:server/v1\"\nbehaviour = { check_status = 503 }\n";
+    let of = |slow: &str, from: &str, to: &str| {
+        let service = format!("balancer = \"round_robin\"\n{checks}\n{slow}");
+        let text = mesh(&service, &["replicas = 3", ""], ill);
+        share(&run(&text.replace("\"41s\"", to).replace("warmup = \"1s\"", from)), "v1")
+    };
+    let slow = "slow_start = { window = \"10s\" }";
+    // Two seconds after it is well: a twentieth of all, not a quarter.
+    near("well", of("", "warmup = \"18s\"", "\"19s\""), 0.25, 0.01);
+    near("new again", of(slow, "warmup = \"18s\"", "\"19s\""), 0.075, 0.03);
+    near("at the end", of(slow, "warmup = \"30s\"", "\"41s\""), 0.25, 0.01);
+}
+
 // === consistent hashing ===
 
 #[test]

@@ -137,3 +137,15 @@ arrivals = {{ poisson = "50rps" }}
         }
     }
 }
+
+/// Envoy's `request_mirror_policies` is a list: each of them copies for itself.
+#[test]
+fn a_request_may_be_copied_to_several() {
+    let route =
+        "[[service.route]]\nmirror = [{ to = \"audit\" }, { to = \"audit\", share = \"50%\" }]";
+    let run = play(route, "time = \"1ms\"", "time = \"1ms\"");
+    assert_eq!(ledger(&run, "users", "server"), "200 -: 60");
+    let copies: u64 =
+        run.outcomes.iter().filter(|row| row.destination == "audit").map(|row| row.count).sum();
+    assert!((75..=105).contains(&copies), "{copies}");
+}

@@ -7,10 +7,13 @@ use meshsim::scenario::{self, Files};
 use std::collections::BTreeMap;
 
 /// Scenarios that show a policy which does nothing, and of what they warn.
-const MEANT: &[(&str, &[&str])] = &[(
-    "scenarios/outlier-that-never-ejects.toml",
-    &["no endpoint is ever ejected: 10 % of 3 are none"],
-)];
+const MEANT: &[(&str, &[&str])] = &[
+    ("scenarios/five-oh-three/nc.toml", &["there is no version or subset `v2`"]),
+    (
+        "scenarios/outlier-that-never-ejects.toml",
+        &["no endpoint is ever ejected: 10 % of 3 are none"],
+    ),
+];
 
 #[test]
 fn scenarios_that_ship_warn_of_nothing_that_they_do_not_show() {

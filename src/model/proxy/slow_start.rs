@@ -7,7 +7,7 @@
 //! Source: Envoy's slow start docs (`slow_start_config`). Measured on Envoy 1.40 (family e07): with a
 //! window of 10 s a fourth endpoint gets 1.8, 4.5, 7.5, 10.1, 13, 15.5, 18, 20, 22, 24, 25 % second by
 //! second; the formula gives 3.2 % in the first second, since its least weight was not seen there.
-//! Left out: ages from active health checks.
+//! Left out: nothing; with active health checks an endpoint's age is since it last became healthy.
 
 use crate::kernel::time::Duration;
 use crate::plan::balancing::SlowStart;

@@ -118,11 +118,7 @@ pub(super) fn made_of(service: &Node, classes: &[RequestClass]) -> Vec<RequestCl
         let Some(change) = Change::of(route) else { continue };
         let matched = match route.get("match") {
             None => vec![None],
-            Some(node) => {
-                let tables =
-                    if node.is_table() { std::slice::from_ref(node) } else { node.items() };
-                tables.iter().map(part_of_a_path).collect()
-            }
+            Some(node) => node.one_or_many().iter().map(part_of_a_path).collect(),
         };
         for matched in &matched {
             made.extend(classes.iter().map(|class| change.apply(class, matched.as_ref())));
@@ -214,9 +210,7 @@ impl Lower<'_, '_, '_> {
             Ok(rewrite) => rewrite,
             Err(why) => return self.report(node.at, why, "such as \"/items/{id}\""),
         };
-        let tables = route.get("match").map_or(&[][..], |node| {
-            if node.is_table() { std::slice::from_ref(node) } else { node.items() }
-        });
+        let tables = route.get("match").map_or(&[][..], Node::one_or_many);
         if tables.is_empty() || tables.iter().any(|table| table.get("template").is_none()) {
             let hint = "match = { template = \"/carts/{id}\" }, or rewrite the whole `path`";
             return self.report(node.at, "variables are rewritten where none are matched", hint);

@@ -81,40 +81,52 @@ impl Lower<'_, '_, '_> {
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let routes = table.list("route").iter().filter(|route| route.is_table());
             for (place, route) in routes.enumerate() {
-                let Some((cluster, service, share)) = self.mirror(route) else { continue };
-                let number = self.universe.routes.len();
-                let rule = &mut self.universe.routes[index].rules[place];
-                rule.mirrors.push(Mirror { route: RouteId(id(number)), share });
-                let copy = RouteRule {
-                    matches: Vec::new(),
-                    split: vec![(Destination::Cluster(cluster), 1)],
-                    direct: None,
-                    missing_status: None,
-                    timeout: rule.timeout,
-                    idle_timeout: Duration::ZERO,
-                    retry: RetryPolicy {
-                        retries: 0,
-                        on: RetryOn::default(),
-                        per_try_timeout: Duration::ZERO,
-                        per_try_idle_timeout: Duration::ZERO,
-                        hedges: false,
-                        headers: None,
-                        ..rule.retry.clone()
-                    },
-                    mirrors: Vec::new(),
-                    changes: BTreeMap::new(),
-                };
-                let name = format!("copies of {}", self.universe.services[index].name);
-                let rule_of_class = vec![None; self.universe.classes.len()];
-                let rules = vec![copy];
-                self.universe.routes.push(RouteTable { service, name, rules, rule_of_class });
+                let mirrors = route.get("mirror").map_or(&[][..], Node::one_or_many);
+                for mirror in mirrors.iter().filter(|mirror| mirror.is_table()) {
+                    if let Some(to) = self.mirror(route, mirror) {
+                        self.copy_to((index, place), to);
+                    }
+                }
             }
         }
     }
 
+    /// A rule's requests, or a share of them, go somewhere else, too.
+    fn copy_to(
+        &mut self,
+        (index, place): (usize, usize),
+        (cluster, service, share): (ClusterId, ServiceId, f64),
+    ) {
+        let number = self.universe.routes.len();
+        let rule = &mut self.universe.routes[index].rules[place];
+        rule.mirrors.push(Mirror { route: RouteId(id(number)), share });
+        let copy = RouteRule {
+            matches: Vec::new(),
+            split: vec![(Destination::Cluster(cluster), 1)],
+            direct: None,
+            missing_status: None,
+            timeout: rule.timeout,
+            idle_timeout: Duration::ZERO,
+            retry: RetryPolicy {
+                retries: 0,
+                on: RetryOn::default(),
+                per_try_timeout: Duration::ZERO,
+                per_try_idle_timeout: Duration::ZERO,
+                hedges: false,
+                headers: None,
+                ..rule.retry.clone()
+            },
+            mirrors: Vec::new(),
+            changes: BTreeMap::new(),
+        };
+        let name = format!("copies of {}", self.universe.services[index].name);
+        let rule_of_class = vec![None; self.universe.classes.len()];
+        let rules = vec![copy];
+        self.universe.routes.push(RouteTable { service, name, rules, rule_of_class });
+    }
+
     /// Where a rule's copies go, and the share of them.
-    fn mirror(&mut self, route: &Node) -> Option<(ClusterId, ServiceId, f64)> {
-        let mirror = route.get("mirror")?;
+    fn mirror(&mut self, route: &Node, mirror: &Node) -> Option<(ClusterId, ServiceId, f64)> {
         let to = mirror.get("to")?;
         if direct(route).is_some() {
             let hint = "what the proxy answers itself is not copied";
@@ -184,8 +196,7 @@ impl Lower<'_, '_, '_> {
     }
 
     fn matches(&mut self, route: &Node) -> Vec<RouteMatch> {
-        let Some(node) = route.get("match") else { return Vec::new() };
-        let tables = if node.is_table() { std::slice::from_ref(node) } else { node.items() };
+        let tables = route.get("match").map_or(&[][..], Node::one_or_many);
         tables.iter().map(|table| self.one_match(table)).collect()
     }
 

@@ -32,21 +32,23 @@ impl Lower<'_, '_, '_> {
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let rules = self.universe.routes[index].rules.clone();
             let clusters: BTreeSet<ClusterId> = destinations(&rules).collect();
+            let mut looked_at = BTreeSet::new();
+            let has_retries = rules.iter().any(|rule| rule.retry.retries != 0);
             for cluster in &clusters {
                 let name = &self.universe.clusters[cluster.index()].name;
                 let subset = name.split_once('/').map(|(_, subset)| subset);
                 let is_it = |one: &&Node| subset.is_some() && one.text("name") == subset;
                 let own = table.list("subsets").iter().find(is_it);
-                match own.and_then(|own| with_policies_of(table, own)) {
-                    Some(merged) => self.ejections(&merged, *cluster),
-                    None => self.ejections(table, *cluster),
+                let merged = own.and_then(|own| with_policies_of(table, own));
+                let table = merged.as_ref().unwrap_or(table);
+                self.ejections(table, *cluster);
+                // Subsets without ceilings of their own have those of their service.
+                if looked_at.insert(table.entry("circuit_breaker").map(|entry| entry.at)) {
+                    let policy = self.universe.clusters[cluster.index()].policy.clone();
+                    self.breakers(table, &policy, has_retries);
                 }
             }
-            if let Some(cluster) = clusters.first() {
-                let policy = self.universe.clusters[cluster.index()].policy.clone();
-                let has_retries = rules.iter().any(|rule| rule.retry.retries != 0);
-                self.breakers(table, &policy, has_retries);
-            }
+            self.subsets_of_nothing(index, table);
             let routes = table.list("route").iter().filter(|route| route.is_table());
             // Without a route there is one rule, which is the service's.
             let nodes = if rules.len() == 1 && table.list("route").is_empty() {
@@ -58,12 +60,50 @@ impl Lower<'_, '_, '_> {
                 self.retries(rule, [table, node]);
                 self.timeouts(rule, [table, node]);
                 self.copies_to_itself(rule, node);
+                self.weights_of_nothing(rule, node);
             }
         }
     }
 
     pub(super) fn warn(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
         self.context.warn(super::Fault::new(at, what).hint(hint));
+    }
+
+    // === subsets ===
+
+    /// Source: Istio's `DestinationRule`: a subset that no pod fits is a cluster without endpoints.
+    fn subsets_of_nothing(&mut self, service: usize, table: &Node) {
+        let service = &self.universe.services[service].name;
+        let mut empty = Vec::new();
+        for subset in table.list("subsets") {
+            let (Some(name), Some(labels)) = (subset.text("name"), subset.get("labels")) else {
+                continue;
+            };
+            let cluster = format!("{service}/{name}");
+            let clusters = &self.universe.clusters;
+            let found = clusters.iter().find(|one| one.name == cluster);
+            if found.is_some_and(|one| one.workloads.is_empty()) {
+                empty.push((labels.at, name));
+            }
+        }
+        for (at, name) in empty {
+            let what = format!("no workload of the service has the labels of `{name}`");
+            self.warn(at, what, "requests to it are 503 UH");
+        }
+    }
+
+    /// Source: Istio's `VirtualService`: a destination that no `DestinationRule` has is a cluster that
+    /// is not there.
+    fn weights_of_nothing(&mut self, rule: &RouteRule, route: &Node) {
+        let Some(weights) = route.get("weights") else { return };
+        for (destination, _) in &rule.split {
+            let Destination::Missing(cluster) = destination else { continue };
+            let name = cluster.rsplit('/').next().unwrap_or_default();
+            if let Some(entry) = weights.entry(name) {
+                let what = format!("there is no version or subset `{name}`");
+                self.warn(entry.at, what, "requests to it are 503 NC");
+            }
+        }
     }
 
     // === outlier detection ===
@@ -329,7 +369,13 @@ impl Lower<'_, '_, '_> {
 
     /// Source: Envoy's `request_mirror_policies`: a copy goes to its cluster, whichever it is.
     fn copies_to_itself(&mut self, rule: &RouteRule, route: &Node) {
-        let Some(to) = route.get("mirror").and_then(|mirror| mirror.entry("to")) else { return };
+        for mirror in route.get("mirror").map_or(&[][..], Node::one_or_many) {
+            self.copy_to_itself(rule, mirror);
+        }
+    }
+
+    fn copy_to_itself(&mut self, rule: &RouteRule, mirror: &Node) {
+        let Some(to) = mirror.entry("to") else { return };
         let goes_to = |cluster: ClusterId| &self.universe.clusters[cluster.index()].name;
         let mut names = destinations(std::slice::from_ref(rule)).map(goes_to);
         let is_same = |name: &String| {
