@@ -5,6 +5,7 @@
 
 mod app;
 mod assertion;
+pub(crate) mod discovery;
 mod filter;
 mod health;
 mod matching;
@@ -48,6 +49,9 @@ const ANY: i64 = u32::MAX as i64;
 
 /// Health as EDS tells it.
 const HEALTH: &[&str] = &["healthy", "degraded", "draining", "unhealthy"];
+
+/// What proxies speak with each other.
+const PROTOCOLS: &[&str] = &["http1", "http2"];
 
 const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
     Key { name, kind, default, meaning }
@@ -112,7 +116,7 @@ const LINK: Keys = Fixed(&[
 pub(crate) const SERVICE: Keys = Fixed(&[
     key("name", Text, Required, "the service's name"),
     key("count", Count(1, SERVICES_MAX), None, "so many services: name-0, name-1, …"),
-    key("protocol", Word(&["http1", "http2"]), Is("http1"), "between proxies"),
+    key("protocol", Word(PROTOCOLS), Is("http1"), "between proxies"),
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
     key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
@@ -138,6 +142,7 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("health_checks", Switch(HEALTH_CHECKS), None, "proxies ask endpoints how they are"),
     key("connections", Table(CONNECTIONS), None, "the connection pool"),
     like("panic_threshold", "cluster.panic_threshold", "below this share use all endpoints"),
+    discovery::DROP_OVERLOAD,
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
     key("subsets", Tables(SUBSET, "name"), None, "workloads by label, for weights and mirrors"),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
@@ -337,6 +342,10 @@ pub(crate) const ACTIONS: &[&str] = &[
     "traffic",
     "behave",
     "peer_authentication",
+    "cluster",
+    "listener",
+    "drain",
+    "fail_health_check",
     "note",
 ];
 
@@ -372,6 +381,12 @@ const EVENT: Keys = Fixed(&[
     key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
     key("health", Word(HEALTH), None, "health of endpoints"),
     security::OF_EVENT,
+    discovery::REMOVED,
+    discovery::OF_CLUSTER,
+    discovery::LIST,
+    discovery::REJECTED,
+    discovery::DRAIN_TIME,
+    discovery::STRATEGY,
 ]);
 
 const VARIANT: Keys = Fixed(&[

@@ -2,26 +2,29 @@
 //!
 //! A client keeps its connection and takes it for its next request; while requests overlap there are
 //! more. A connection stays with the filter chain that it was opened to. A chain that is replaced or
-//! removed is drained: each of its answers tells the client to close the connection, with a
-//! probability that grows with the whole seconds that have passed, and what is left ends with the drain
-//! time. Who cannot connect sees no answer, and the proxy logs nothing.
+//! removed is drained: its answers tell clients to close their connections, all of them or, gradually, with
+//! a probability that grows with the whole seconds that have passed, and what is left ends with the drain
+//! time. Where there is a control plane, a listener reaches each gateway as LDS brings it. Who cannot connect sees no answer, and the proxy logs nothing.
 //!
 //! A proxy that drains as a whole does so to connections of other proxies, too; at the end it takes no new
 //! ones. One that fails its health check closes each connection after its next answer, and takes new ones.
 //!
-//! Source: Envoy's `drain_manager_impl.cc`, `listener_manager_impl.cc`; measured on Envoy 1.40 (family
+//! Source: Envoy's `drain_manager_impl.cc`, `listener_manager_impl.cc`; Istio's `--drain-strategy immediate`;
+//! measured on Envoy 1.40 (family
 //! e09, `lds_update_keepalive_clients_drain_4s`: the old chain serves 52 requests more at 50 a second; e13:
 //! a drain loses no request).
 //! Left out: requests that are cut at the end of a drain; HTTP/2's GOAWAY.
 
 use super::World;
 use super::client::purpose;
+use super::discovery::some_action;
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
-use crate::plan::timeline::{Action, Listening, PodSet};
+use crate::plan::timeline::{Action, DrainStrategy, Listening, PodSet};
 use crate::plan::universe::{RouteId, WorkloadId};
+use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
 
@@ -30,12 +33,26 @@ use std::collections::BTreeMap;
 pub(super) struct Drain {
     since: Time,
     lasts: Option<Duration>,
+    strategy: DrainStrategy,
+    /// Why, if it is one of a whole proxy.
+    cause: Option<CauseId>,
+}
+
+/// A listener takes the place of another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    listening: Listening,
+    lasts: Duration,
+    strategy: DrainStrategy,
 }
 
 impl Drain {
     /// Whether an answer closes its connection. Whole seconds count, as in Envoy.
     fn closes(self, now: Time, draw: u64) -> bool {
         let Some(lasts) = self.lasts else { return true };
+        if self.strategy == DrainStrategy::Immediate {
+            return true;
+        }
         let elapsed = now.since(self.since);
         let whole = |time: Duration| (time.ns() / Duration::from_s(1).ns()) as f64;
         lasts <= elapsed || uniform(draw) * whole(lasts) < whole(elapsed)
@@ -84,39 +101,89 @@ impl Listener {
     }
 
     /// New connections find another chain, or none; the old one is drained.
-    fn replace(&mut self, now: Time, lasts: Duration, listening: Listening) {
+    fn replace(&mut self, now: Time, change: Change) {
+        let Change { listening, lasts, strategy } = change;
         if let Some(old) = self.current.take() {
-            self.chains[old].drain = Some(Drain { since: now, lasts: Some(lasts) });
+            let drain = Drain { since: now, lasts: Some(lasts), strategy, cause: None };
+            self.chains[old].drain = Some(drain);
         }
-        if let Listening::Routes(routes) = listening {
-            self.current = Some(self.chains.len());
-            self.chains.push(Chain { routes: Some(routes), drain: None });
-        }
+        let routes = match listening {
+            Listening::Routes(routes) => Some(routes),
+            Listening::Rds => None,
+            Listening::Gone => return,
+        };
+        self.current = Some(self.chains.len());
+        self.chains.push(Chain { routes, drain: None });
     }
 }
 
 impl World<'_> {
-    /// Does what an action says; it is not taken back.
-    pub(super) fn apply_to_listeners(&mut self, action: &Action, begins: bool) {
+    /// Does what an action says, or takes it back.
+    pub(super) fn apply_to_listeners(
+        &mut self,
+        action: &Action,
+        begins: bool,
+        cause: Option<CauseId>,
+    ) {
         match action {
-            Action::SetListener { workload, listening, drain } if begins => {
-                self.set_listener(*workload, *listening, *drain);
+            Action::SetListener { workload, drain, strategy, .. } => {
+                let listening = self.listener_in_force(*workload);
+                let change = Change { listening, lasts: *drain, strategy: *strategy };
+                self.set_listener(*workload, change, cause);
             }
-            Action::DrainProxies { pods, drain } if begins => self.drain_proxies(pods, *drain),
+            Action::DrainProxies { pods, drain, strategy } if begins => {
+                let (since, lasts, strategy) = (self.now, *drain, *strategy);
+                self.drain_proxies(pods, Drain { since, lasts, strategy, cause });
+            }
+            // Who was drained is known, whoever the set means by now.
+            Action::DrainProxies { .. } => self.drains.retain(|_, drain| drain.cause != cause),
             _ => {}
         }
     }
 
-    /// A gateway's listener is another one.
-    fn set_listener(&mut self, workload: WorkloadId, listening: Listening, lasts: Duration) {
-        for pod in self.workloads[workload.index()].members.all() {
-            self.listeners.entry(pod).or_default().replace(self.now, lasts, listening);
+    /// The listener that the last event in force has set; else that of the plan.
+    fn listener_in_force(&self, workload: WorkloadId) -> Listening {
+        let last = self.in_force().rev().find_map(|(action, _)| match action {
+            Action::SetListener { workload: of, listening, .. } if *of == workload => {
+                Some(*listening)
+            }
+            _ => None,
+        });
+        last.unwrap_or(Listening::Rds)
+    }
+
+    /// A gateway's listener is another one; with a control plane, when LDS has brought it.
+    fn set_listener(&mut self, workload: WorkloadId, change: Change, cause: Option<CauseId>) {
+        if self.control.replicas.is_empty() {
+            for pod in self.workloads[workload.index()].members.all() {
+                self.listeners.entry(pod).or_default().replace(self.now, change);
+            }
+            return;
         }
+        self.config.begin_version(self.now, cause);
+        let version = self.config.version();
+        self.arrivals.listeners.entry(workload).or_default().push((version, change));
+        self.schedule_watch();
+    }
+
+    /// LDS has brought another version to a proxy: of several changes, the last one.
+    pub(super) fn tell_listener(&mut self, pod: u32, old: u32, new: u32) {
+        let workload = self.pods[pod as usize].workload;
+        let changes = self.arrivals.listeners.get(&workload);
+        let mut come =
+            changes.into_iter().flatten().filter(|(from, _)| old < *from && *from <= new);
+        let Some((_, change)) = come.next_back().copied() else { return };
+        self.listeners.entry(pod).or_default().replace(self.now, change);
+    }
+
+    /// A proxy ends, with its clients' connections and its drain.
+    pub(super) fn forget_listener(&mut self, pod: u32) {
+        self.listeners.remove(&pod);
+        self.drains.remove(&pod);
     }
 
     /// Proxies drain.
-    fn drain_proxies(&mut self, set: &PodSet, lasts: Option<Duration>) {
-        let drain = Drain { since: self.now, lasts };
+    fn drain_proxies(&mut self, set: &PodSet, drain: Drain) {
         for pod in self.pods_of(set) {
             self.drains.insert(pod, drain);
         }
@@ -182,8 +249,8 @@ impl World<'_> {
 
 /// Whether clients' connections matter: some listener changes, or some proxy drains.
 pub(super) fn matter(plan: &crate::plan::Plan) -> bool {
-    plan.timeline.iter().any(|event| {
-        matches!(event.action, Action::SetListener { .. } | Action::DrainProxies { .. })
+    some_action(plan, |action| {
+        matches!(action, Action::SetListener { .. } | Action::DrainProxies { .. })
     })
 }
 
@@ -194,7 +261,9 @@ mod tests {
     /// Envoy's gradual strategy with a drain time of 4 s.
     #[test]
     fn a_drain_closes_more_with_each_whole_second_and_everything_at_its_end() {
-        let drain = Drain { since: Time::ZERO, lasts: Some(Duration::from_s(4)) };
+        let strategy = DrainStrategy::Gradual;
+        let drain =
+            Drain { since: Time::ZERO, lasts: Some(Duration::from_s(4)), strategy, cause: None };
         let at = |ms: u64| Time::ZERO + Duration::from_ms(ms);
         let half = 1 << 63;
         for (ms, closes) in [(900, false), (2_100, false), (3_000, true), (4_000, true)] {
@@ -202,7 +271,9 @@ mod tests {
         }
         assert!(!drain.closes(at(900), 0) && drain.closes(at(1_000), 0));
         assert!(!drain.is_over(at(3_999)) && drain.is_over(at(4_000)));
-        let failed = Drain { since: Time::ZERO, lasts: None };
+        let immediate = Drain { strategy: DrainStrategy::Immediate, ..drain };
+        assert!(immediate.closes(at(0), u64::MAX) && !immediate.is_over(at(3_999)));
+        let failed = Drain { lasts: None, ..drain };
         assert!(failed.closes(at(0), u64::MAX) && !failed.is_over(at(100_000)));
     }
 }

@@ -21,6 +21,7 @@ mod connection;
 mod control;
 mod definitions;
 mod detour;
+mod discovery;
 pub mod estimate;
 pub mod event;
 mod faults;
@@ -162,6 +163,7 @@ pub(crate) struct World<'p> {
     /// By pod: listeners whose clients matter, and proxies that drain.
     listeners: BTreeMap<u32, listeners::Listener>,
     drains: BTreeMap<u32, listeners::Drain>,
+    arrivals: discovery::Arrivals,
 
     network: Network,
     nodes: Nodes,
@@ -320,6 +322,7 @@ impl World<'_> {
             Event::Expire(pod) => self.expire(pod, ticket),
             Event::Stream(pod) => self.open_stream(pod, ticket),
             Event::Admitted(pod) => self.admitted(pod, ticket),
+            Event::FetchTimeout(pod) => self.fetch_timeout(pod),
             Event::Watch(_) => self.watch(),
             Event::Debounce(replica) => self.debounce(replica),
             Event::PushReady(replica) => self.push_ready(replica, ticket),

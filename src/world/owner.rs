@@ -53,6 +53,7 @@ impl World<'_> {
             | Event::Expire(index)
             | Event::Stream(index)
             | Event::Admitted(index)
+            | Event::FetchTimeout(index)
             | Event::Pushed(index)
             | Event::Started(index)
             | Event::Ready(index)

@@ -1,5 +1,8 @@
 //! The tests of the whole, in one binary. What belongs where:
 
+/// Configuration as it arrives: clusters, endpoints, listeners, routes.
+#[cfg(feature = "native")]
+mod arrival;
 /// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
 #[cfg(feature = "native")]
 mod balancing;

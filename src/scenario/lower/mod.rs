@@ -12,10 +12,12 @@ mod assertions;
 mod balancing;
 mod changes;
 mod clients;
+mod discovery;
 mod filters;
 mod health;
 mod limits;
 mod places;
+mod pods;
 mod policy;
 mod program;
 mod replies;
@@ -118,6 +120,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let scopes = lower.scopes();
     let endpoints = lower.endpoint_settings().collect();
     let tls = lower.security();
+    let discovery = lower.discovery();
     let assertions = lower.assertions();
     lower.limits();
     lower.warnings();
@@ -140,6 +143,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         crowding: lower.crowding,
         proxy_workers: lower.proxy_workers,
         cancelling: lower.cancelling,
+        discovery,
         traffic: lower.traffic,
         clients: lower.clients,
         replies: lower.replies,
