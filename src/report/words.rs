@@ -41,6 +41,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::ResponseTimeout => "the answer took longer than the route's timeout",
         Details::PerTryTimeout => "the answer took longer than the timeout of a try",
         Details::DownstreamDisconnect => "the caller left first",
+        Details::DownstreamLocalDisconnect => "the connection was closed at the end of a drain",
         Details::DownstreamReset => "the caller reset its stream first",
         Details::ResetAfterResponse => "the upstream broke off in the middle of its answer",
         Details::PerTryIdleTimeout => "nothing came for longer than a try may be idle",

@@ -64,6 +64,8 @@ pub enum Details {
     PerTryTimeout,
     /// The client left first.
     DownstreamDisconnect,
+    /// This side closed the client's connection.
+    DownstreamLocalDisconnect,
     /// The client reset its HTTP/2 stream first.
     DownstreamReset,
     /// The upstream broke off in the middle of its answer.
@@ -183,6 +185,7 @@ impl Details {
             Self::ResponseTimeout => "response_timeout",
             Self::PerTryTimeout => "upstream_per_try_timeout",
             Self::DownstreamDisconnect => "downstream_remote_disconnect",
+            Self::DownstreamLocalDisconnect => "downstream_local_disconnect",
             Self::DownstreamReset => "http2.remote_reset",
             Self::ResetAfterResponse => "upstream_reset_after_response_started{protocol_error}",
             Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
@@ -294,6 +297,7 @@ impl Outcome {
                 (504, Flags::of(F::UT))
             }
             Details::DownstreamDisconnect => (0, Flags::of(F::DC)),
+            Details::DownstreamLocalDisconnect => (0, Flags::NONE),
             Details::DownstreamReset => (0, Flags::of(F::DR)),
             Details::ResetAfterResponse => (200, Flags::of(F::UPE)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),

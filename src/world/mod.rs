@@ -323,6 +323,7 @@ impl World<'_> {
             Event::Stream(pod) => self.open_stream(pod, ticket),
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::FetchTimeout(pod) => self.fetch_timeout(pod),
+            Event::DrainOver(pod) => self.drain_is_over(pod),
             Event::Watch(_) => self.watch(),
             Event::Debounce(replica) => self.debounce(replica),
             Event::PushReady(replica) => self.push_ready(replica, ticket),

@@ -21,7 +21,10 @@ impl World<'_> {
     pub(super) fn judge_endpoint(&mut self, index: u32, slot: u32, outcome: Outcome) {
         let upstream = &mut self.upstreams[index as usize];
         let Some(outlier) = &upstream.policy.outlier else { return };
-        if outcome.details == Details::DownstreamDisconnect {
+        if matches!(
+            outcome.details,
+            Details::DownstreamDisconnect | Details::DownstreamLocalDisconnect
+        ) {
             return;
         }
         let host = &mut upstream.hosts[slot as usize];

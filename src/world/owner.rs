@@ -54,6 +54,7 @@ impl World<'_> {
             | Event::Stream(index)
             | Event::Admitted(index)
             | Event::FetchTimeout(index)
+            | Event::DrainOver(index)
             | Event::Pushed(index)
             | Event::Started(index)
             | Event::Ready(index)

@@ -328,6 +328,43 @@ fn a_drain_loses_nothing_and_ends_with_a_port_that_refuses() {
 }
 
 #[test]
+fn what_is_under_way_at_the_end_of_a_drain_is_cut() {
+    let of = |drain: &str| {
+        let rest = format!("do = \"listener\"\ntarget = \"ingress\"\n{drain}");
+        let text = text(NONE, "", &event("lds", "2s", "11s", &rest))
+            .replace("time = \"1ms\"", "time = \"500ms\"\nworkers = 100");
+        run(&text)
+    };
+    // Ten are under way, of which two have an answer within 100 ms. Who is told to close its connection
+    // opens another; an idle one is told nothing, and is used once more.
+    let cut = |strategy: &str| {
+        let run = of(&format!("drain_time = \"100ms\"\nstrategy = \"{strategy}\""));
+        assert_eq!(of_users(&run, "0 -") + of_users(&run, "200 -"), 200);
+        of_users(&run, "0 -")
+    };
+    assert_eq!((cut("immediate"), cut("gradual")), (9, 10));
+    let enough = of("drain_time = \"1s\"\nstrategy = \"immediate\"");
+    assert_eq!(ledger(&enough, "users", "server"), "200 -: 200");
+}
+
+#[test]
+fn a_goaway_takes_the_delay_of_the_link_and_what_comes_meanwhile_is_served() {
+    let of =
+        |event: &str| run(&text("network.same_node = \"300ms\"", "protocol = \"http2\"", event));
+    let plain = of("");
+    let drain = "do = \"drain\"\ntarget = \"service:server/v1\"\ndrain_time = \"30s\"";
+    // The drain is taken back before its client hears of it: what left meanwhile closes connections.
+    let brief = of(&event("drain", "4s", "4250ms", drain));
+    assert_eq!(ledger(&brief, "users", "server"), ledger(&plain, "users", "server"));
+    let more = brief.control_plane.handshakes - plain.control_plane.handshakes;
+    assert!((1..=2).contains(&more), "{more}: a connection of each worker, at most");
+    // Each connection of a long one, again and again.
+    let long = of(&event("drain", "4s", "8s", drain));
+    assert_eq!(ledger(&long, "users", "server"), ledger(&plain, "users", "server"));
+    assert!(brief.control_plane.handshakes + 2 < long.control_plane.handshakes);
+}
+
+#[test]
 fn a_proxy_that_fails_its_health_check_closes_each_connection_after_its_answer() {
     let fails = "do = \"fail_health_check\"\ntarget = \"service:server/v1\"";
     let plain = played("", "");

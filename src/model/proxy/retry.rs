@@ -108,6 +108,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::HeadersTooLarge
         | Details::CodecError
         | Details::DownstreamReset
+        | Details::DownstreamLocalDisconnect
         | Details::DownstreamDisconnect => return false,
     };
     policy.on.0 & conditions.0 != 0
