@@ -9,7 +9,8 @@
 //!
 //! Source: Envoy's `cluster_manager_impl.cc` and `router.cc` (`doRetry` asks for the cluster again,
 //! `checkDropOverload`); measured on Envoy 1.40 (families e09, e11).
-//! Left out: that requests are dropped counts to no circuit breaker.
+//! Left out: that requests are dropped counts to no circuit breaker. Clients without a sidecar find what is
+//! told at once, as they do routes.
 
 use super::World;
 use super::client::purpose;

@@ -17,7 +17,7 @@
 //!
 //! Source: Istio's `pushOrder` and `status/ready/probe.go`; Envoy's `initial_fetch_timeout`; measured on
 //! Envoy 1.40 (family e11, `modified_cluster_rest_eds_silent`; e09, an invalid update changes nothing).
-//! Left out: one stream for each type; that a proxy that has missed some updates may have accepted an
+//! Left out: one stream for each type; that a proxy which fails its own health check tells active checks; that a proxy that has missed some updates may have accepted an
 //! older one than the last that was right; a proxy without endpoints of its clusters that starts anyhow
 //! when the fetch takes too long.
 

@@ -4,9 +4,9 @@
 //! Left out: resources by their Envoy names.
 
 use super::super::schema::Default::{Is, None};
-use super::super::schema::Kind::{Bool, Duration, Names, Share, Switch, Table, Word};
+use super::super::schema::Kind::{Bool, Count, Duration, Names, Share, Switch, Table, Word};
 use super::super::schema::{Key, Keys};
-use super::{CIRCUIT_BREAKER, CONNECTIONS, OUTLIER, PROTOCOLS, key, like};
+use super::{ANY, CIRCUIT_BREAKER, CONNECTIONS, OUTLIER, PROTOCOLS, key, like};
 
 /// How configuration is sent.
 pub(crate) const OF_MESH: Key =
@@ -37,6 +37,14 @@ pub(crate) const CLUSTER: Keys = Keys::Fixed(&[
 /// A share of requests that is not to be served.
 pub(super) const DROP_OVERLOAD: Key =
     key("drop_overload", Share, Is("0"), "this share of requests is dropped, as EDS asks (503 DO)");
+
+/// How long a request may be that is sent again.
+pub(super) const BUFFER_LIMIT: Key = key(
+    "per_request_buffer_limit",
+    Count(0, ANY),
+    None,
+    "bytes; requests whose content-length is more are sent once, without copies; 1048576",
+);
 
 pub(super) const REMOVED: Key =
     key("removed", Bool, Is("false"), "the cluster or listener is gone, not changed");

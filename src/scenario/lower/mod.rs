@@ -10,6 +10,7 @@ mod action;
 mod apps;
 mod assertions;
 mod balancing;
+mod buffers;
 mod changes;
 mod clients;
 mod discovery;
@@ -182,6 +183,7 @@ impl Lower<'_, '_, '_> {
         self.sources();
         self.names();
         self.events();
+        self.limit_buffers();
     }
 
     fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
