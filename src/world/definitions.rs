@@ -91,14 +91,11 @@ impl World<'_> {
     pub(super) fn definition(&self, pod: u32, cluster: ClusterId) -> Option<ClusterId> {
         let Seen { cds, eds, .. } = self.seen(pod);
         let (from, definition) = self.config.told(cluster, cds);
-        if from <= eds || self.gave_up_fetching(pod, cluster, from) {
+        let is_warm = from <= eds || self.gave_up_fetching(pod, cluster, from);
+        if is_warm || definition.is_none() {
             return definition;
         }
-        let history = self.config.definitions.get(&cluster)?;
-        let until = history.partition_point(|(from, _)| *from <= cds);
-        let known = history[..until].iter().rev();
-        // The newest that EDS has told of, unless the cluster was gone since.
-        known.take_while(|(_, one)| one.is_some()).find(|(from, _)| *from <= eds)?.1
+        self.used_while_warming(pod, cluster)
     }
 
     /// The control plane tells another definition of a cluster.

@@ -42,13 +42,24 @@ use std::collections::BTreeMap;
 pub(crate) struct Arrivals {
     /// By proxy to which a push is arriving: how many of its types have come.
     types: BTreeMap<u32, usize>,
-    /// By proxy and cluster: the version that CDS told last, and when.
-    told: BTreeMap<(u32, ClusterId), (u32, Time)>,
+    /// By proxy and cluster: what CDS told last.
+    told: BTreeMap<(u32, ClusterId), Told>,
+    /// By proxy and definition of a cluster: the version in which CDS told it.
+    definitions: BTreeMap<(u32, ClusterId), u32>,
     /// By proxy: the version that it had first; those not here were there from the beginning.
     first: BTreeMap<u32, u32>,
     rejections: Vec<Rejection>,
     /// By workload: versions with another listener, and what it is.
     pub(super) listeners: BTreeMap<WorkloadId, Vec<(u32, Change)>>,
+}
+
+/// A definition of a cluster, as CDS told it to a proxy.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    version: u32,
+    at: Time,
+    /// What the proxy used then, and uses until the new one is warm.
+    old: Option<ClusterId>,
 }
 
 /// An update that is rejected: from one version on, until another one takes its place.
@@ -121,9 +132,10 @@ impl World<'_> {
     /// A proxy has these versions from now on, and does as they say.
     pub(super) fn take_configuration(&mut self, pod: u32, seen: Seen) {
         let old = self.pods[pod as usize].seen;
+        let used = if self.compiled.has.apart { self.definitions_of(pod) } else { Vec::new() };
         self.set_seen(pod, seen);
-        if self.compiled.has.apart {
-            self.begin_to_warm(pod, old.cds, seen);
+        if !used.is_empty() {
+            self.begin_to_warm(pod, old.cds, seen, used);
         }
         if self.compiled.has.rejections {
             self.reject(pod, old, seen);
@@ -157,16 +169,30 @@ impl World<'_> {
 
     // === clusters that warm ===
 
-    fn begin_to_warm(&mut self, pod: u32, old: u32, seen: Seen) {
+    /// What a proxy uses for each cluster that is ever defined anew.
+    fn definitions_of(&self, pod: u32) -> Vec<(ClusterId, Option<ClusterId>)> {
+        let clusters = self.config.definitions.keys();
+        clusters.map(|cluster| (*cluster, self.definition(pod, *cluster))).collect()
+    }
+
+    fn begin_to_warm(
+        &mut self,
+        pod: u32,
+        before: u32,
+        seen: Seen,
+        used: Vec<(ClusterId, Option<ClusterId>)>,
+    ) {
         let timeout = self.plan.discovery.initial_fetch_timeout;
         let mut warms = false;
-        for (cluster, history) in &self.config.definitions {
-            let told = super::config::as_of(history, seen.cds);
-            if let Some((from, Some(_))) = told
-                && old < *from
+        for (cluster, old) in used {
+            let (version, definition) = self.config.told(cluster, seen.cds);
+            if let Some(definition) = definition
+                && before < version
             {
-                self.arrivals.told.insert((pod, *cluster), (*from, self.now));
-                warms |= seen.eds < *from;
+                self.arrivals.definitions.insert((pod, definition), version);
+                let told = Told { version, at: self.now, old };
+                self.arrivals.told.insert((pod, cluster), told);
+                warms |= seen.eds < version;
             }
         }
         if warms && !timeout.is_zero() {
@@ -184,16 +210,20 @@ impl World<'_> {
         let timeout = self.plan.discovery.initial_fetch_timeout;
         let told = self.arrivals.told.get(&(pod, cluster));
         !timeout.is_zero()
-            && told.is_some_and(|(from, at)| *from == version && *at + timeout <= self.now)
+            && told.is_some_and(|told| told.version == version && told.at + timeout <= self.now)
     }
 
-    /// Whether EDS has not told of a cluster that its proxy uses.
+    /// What a proxy uses while a cluster warms.
+    pub(super) fn used_while_warming(&self, pod: u32, cluster: ClusterId) -> Option<ClusterId> {
+        self.arrivals.told.get(&(pod, cluster))?.old
+    }
+
+    /// Whether EDS has not told of a cluster that its proxy uses: it has no endpoints yet.
     pub(super) fn is_unfetched(&self, upstream: u32) -> bool {
         let upstream = &self.upstreams[upstream as usize];
-        let Some(original) = self.compiled.originals.get(&upstream.cluster) else { return false };
-        let seen = self.seen(upstream.pod);
-        let (from, definition) = self.config.told(*original, seen.cds);
-        definition == Some(upstream.cluster) && seen.eds < from
+        let told = self.arrivals.definitions.get(&(upstream.pod, upstream.cluster));
+        let eds = self.seen(upstream.pod).eds;
+        upstream.version == 0 && told.is_some_and(|version| eds < *version)
     }
 
     // === what is rejected ===

@@ -319,8 +319,6 @@ pub(crate) struct Upstream<'p> {
     pub session: Option<SessionTicket>,
     /// Its proxy was told that the cluster is gone, or another one.
     pub is_left: bool,
-    /// It is used although EDS has not told of it.
-    pub is_unfetched: bool,
     /// By endpoint, in pod order: its active health checks.
     pub checks: Vec<(u32, Id<Check>)>,
     /// Connections open or being opened.

@@ -71,7 +71,6 @@ impl World<'_> {
             counts_answers: policy.counts_answers(),
             session: None,
             is_left: false,
-            is_unfetched: false,
             checks: Vec::new(),
             connections: Vec::new(),
             gone: (0, 0),
@@ -98,17 +97,19 @@ impl World<'_> {
     #[cold]
     #[inline(never)]
     fn apply_endpoints(&mut self, index: u32, seen: u32) {
-        let is_unfetched = self.compiled.has.apart && self.is_unfetched(index);
-        let upstream = &mut self.upstreams[index as usize];
-        upstream.is_left = false;
-        let old = std::mem::replace(&mut upstream.version, seen);
-        let was_unfetched = std::mem::replace(&mut upstream.is_unfetched, is_unfetched);
-        if old != 0 && !was_unfetched && !self.config.endpoints_differ(upstream.cluster, old, seen)
-        {
+        self.upstreams[index as usize].is_left = false;
+        if self.compiled.has.apart && self.is_unfetched(index) {
+            // What it had when its proxy left it is no choice any more.
+            self.tell_balance(index);
+            self.tell_health(index);
             return;
         }
-        let list = if is_unfetched { &[] } else { self.config.endpoints(upstream.cluster, seen) };
-        let left = upstream.follow(list);
+        let upstream = &mut self.upstreams[index as usize];
+        let old = std::mem::replace(&mut upstream.version, seen);
+        if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
+            return;
+        }
+        let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));
         let are_same = self.tell_balance(index);
         self.follow_checks(index, old == 0);
         self.count_ejected(index);

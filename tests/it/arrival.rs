@@ -385,3 +385,21 @@ fn what_nobody_tells_is_refused() {
     let withheld = "do = \"fail\"\ntarget = \"istiod/eds\"";
     assert!(problem(NONE, withheld).contains("has no istiod"));
 }
+
+/// A cluster that is used without endpoints has no more to choose from than it was told.
+#[test]
+fn a_cluster_without_endpoints_is_left_and_met_again() {
+    let silent = event("silent", "1s", "9s", "do = \"fail\"\ntarget = \"istiod/eds\"");
+    let timeout = "discovery = { initial_fetch_timeout = \"500ms\" }";
+    let service = "balancer = \"least_request\"\nhealth_checks = true";
+    let change =
+        "do = \"cluster\"\ntarget = \"service:server\"\ncluster = { protocol = \"http2\" }";
+    let both = format!("{}{}", event("one", "2s", "4s", change), event("two", "6s", "8s", change));
+    let text = text(timeout, "", &format!("{silent}{both}"))
+        .replace("balancer = \"round_robin\"", service);
+    let run = run(&text);
+    // From 3.1 s on, until EDS tells of the cluster that it is in the end.
+    let nobody = of_users(&run, "503 UH");
+    assert!((114..=120).contains(&nobody), "{}", ledger(&run, "users", "server"));
+    assert_eq!(nobody + of_users(&run, "200 -"), 200);
+}
