@@ -8,6 +8,7 @@ pub mod assertion;
 pub mod balancing;
 pub mod behaviour;
 pub mod client;
+pub mod discovery;
 pub mod filter;
 pub mod health_check;
 pub mod matching;
@@ -31,6 +32,7 @@ use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
 use balancing::{ClusterEndpoint, EndpointSettings};
 use client::Client;
+use discovery::Discovery;
 use parameter::Parameters;
 use reply::ReplyHeaders;
 use sampling::Sampling;
@@ -82,6 +84,8 @@ pub struct Plan {
     pub proxy_workers: BTreeMap<WorkloadId, u32>,
     /// Workloads whose apps give up the calls that they have in flight when their own client leaves.
     pub cancelling: BTreeSet<WorkloadId>,
+    /// How the control plane sends configuration.
+    pub discovery: Discovery,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -145,6 +149,9 @@ impl Plan {
         }
         if !self.cancelling.is_empty() {
             fold(&mut digest, &self.cancelling);
+        }
+        if !self.discovery.is_plain() {
+            fold(&mut digest, &self.discovery);
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

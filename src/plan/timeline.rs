@@ -10,6 +10,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
 use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
+use crate::plan::discovery::XdsType;
 use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
 use crate::plan::universe::{ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
@@ -79,15 +80,39 @@ pub enum PodSet {
 /// What new connections to a gateway find.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Listening {
-    /// A filter chain with these routes.
+    /// A filter chain with these routes, whatever RDS says.
     Routes(RouteId),
+    /// A filter chain with the routes that RDS says.
+    Rds,
     /// Nothing.
     Gone,
+}
+
+/// How a drain tells clients to close their connections (Envoy's `--drain-strategy`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DrainStrategy {
+    /// With each whole second of the drain more answers do; Envoy's default.
+    Gradual,
+    /// Every answer does; Istio's.
+    Immediate,
+}
+
+/// Something that the control plane tells and a proxy may reject.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Resource {
+    /// A cluster.
+    Cluster(ClusterId),
+    /// The routes of a service.
+    Routes(ServiceId),
+    /// The listener of the proxies of a workload.
+    Listener(WorkloadId),
 }
 
 /// What an event does.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
+    /// All of these, in order.
+    All(Vec<Action>),
     /// A share of istiod's replicas (rounded up) loses a part.
     FailControlPlane {
         /// The part.
@@ -184,6 +209,11 @@ pub enum Action {
         /// The one that stands for it from now on; none if it is not there.
         definition: Option<ClusterId>,
     },
+    /// The control plane tells something that every proxy rejects (NACK): who has been told of it before
+    /// keeps what it accepted last.
+    Reject(Vec<Resource>),
+    /// The control plane leaves out these types when it pushes.
+    Withhold(Vec<XdsType>),
     /// A gateway's listener changes: new connections find the new one, the old ones are drained.
     SetListener {
         /// The gateway.
@@ -192,6 +222,8 @@ pub enum Action {
         listening: Listening,
         /// How long the old ones are drained.
         drain: Duration,
+        /// How they are.
+        strategy: DrainStrategy,
     },
     /// Proxies drain: their answers close connections.
     DrainProxies {
@@ -200,6 +232,8 @@ pub enum Action {
         /// So long, more and more, and then they take no new connections; none for all answers from
         /// now on, as of a proxy that fails its health check.
         drain: Option<Duration>,
+        /// How answers close connections meanwhile.
+        strategy: DrainStrategy,
     },
     /// The control plane says something else of endpoints; what is not given stays.
     DescribeEndpoints {
@@ -246,4 +280,21 @@ pub enum Action {
     },
     /// A mark on the plots, nothing else.
     Note,
+}
+
+impl TimelineEvent {
+    /// What it does, one by one.
+    pub fn actions(&self) -> &[Action] {
+        self.action.parts()
+    }
+}
+
+impl Action {
+    /// Each of its parts; itself if it has none.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::All(parts) => parts,
+            one => std::slice::from_ref(one),
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod app;
 mod assertion;
 pub(crate) mod balancing;
+pub(crate) mod discovery;
 mod filter;
 mod health;
 mod matching;
@@ -46,6 +47,9 @@ const ANY: i64 = u32::MAX as i64;
 
 /// Health as EDS tells it.
 const HEALTH: &[&str] = &["healthy", "degraded", "draining", "unhealthy"];
+
+/// What proxies speak with each other.
+const PROTOCOLS: &[&str] = &["http1", "http2"];
 
 const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
     Key { name, kind, default, meaning }
@@ -110,7 +114,7 @@ const LINK: Keys = Fixed(&[
 pub(crate) const SERVICE: Keys = Fixed(&[
     key("name", Text, Required, "the service's name"),
     key("count", Count(1, SERVICES_MAX), None, "so many services: name-0, name-1, …"),
-    key("protocol", Word(&["http1", "http2"]), Is("http1"), "between proxies"),
+    key("protocol", Word(PROTOCOLS), Is("http1"), "between proxies"),
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
     key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
@@ -136,6 +140,8 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     policy::HEALTH_CHECKS,
     policy::CONNECTIONS,
     policy::PANIC_THRESHOLD,
+    discovery::DROP_OVERLOAD,
+    discovery::BUFFER_LIMIT,
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
     key(
         "subsets",
@@ -158,6 +164,7 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
+    discovery::BUFFER_LIMIT,
     key(
         "mirror",
         OneOrMany(MIRROR),
@@ -238,6 +245,10 @@ pub(crate) const ACTIONS: &[&str] = &[
     "traffic",
     "behave",
     "peer_authentication",
+    "cluster",
+    "listener",
+    "drain",
+    "fail_health_check",
     "note",
 ];
 
@@ -273,6 +284,12 @@ const EVENT: Keys = Fixed(&[
     key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
     key("health", Word(HEALTH), None, "health of endpoints"),
     security::OF_EVENT,
+    discovery::REMOVED,
+    discovery::OF_CLUSTER,
+    discovery::LIST,
+    discovery::REJECTED,
+    discovery::DRAIN_TIME,
+    discovery::STRATEGY,
 ]);
 
 const VARIANT: Keys = Fixed(&[

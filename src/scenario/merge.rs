@@ -62,7 +62,7 @@ fn parse_file(context: &mut Context<'_>, path: &str, text: &str, errors: &mut Ve
     node
 }
 
-fn lay_over(under: &mut Node, over: Node, kind: Kind) {
+pub(super) fn lay_over(under: &mut Node, over: Node, kind: Kind) {
     let at = over.at;
     match (kind, over.value) {
         (Kind::Labels | Kind::Settings, Value::Table(entries)) if under.is_table() => {

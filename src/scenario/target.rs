@@ -1,22 +1,31 @@
 //! Targets: what an event acts on.
 //!
-//! `istiod`, `istiod/ca`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
+//! `istiod`, `istiod/ca`, `istiod/eds`, `ingress`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
 //! `zone:NAME`, `link:A->B`, `link:A<->B`, `traffic:ID`.
 //!
 //! Source: docs/scenarios.md.
 //! Left out: sets of names, patterns.
 
+use crate::plan::discovery::XdsType;
 use crate::plan::timeline::ControlPart;
 
 /// A target as it is written; names are looked up later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Target<'t> {
     Control(ControlPart),
+    /// What istiod sends of one type.
+    Type(XdsType),
+    /// The gateway.
+    Ingress,
     Pod(&'t str),
     Service(&'t str),
     Node(&'t str),
     Zone(&'t str),
-    Link { from: &'t str, to: &'t str, both: bool },
+    Link {
+        from: &'t str,
+        to: &'t str,
+        both: bool,
+    },
     Traffic(&'t str),
 }
 
@@ -28,11 +37,16 @@ const CONTROL: [(&str, ControlPart); 4] = [
 ];
 
 /// How targets are written.
-pub(crate) const FORMS: [&str; 9] = [
+pub(crate) const FORMS: [&str; 14] = [
     "istiod",
     "istiod/ca",
     "istiod/xds",
     "istiod/injector",
+    "istiod/cds",
+    "istiod/eds",
+    "istiod/lds",
+    "istiod/rds",
+    "ingress",
     "pod:NAME",
     "service:NAME",
     "node:NAME",
@@ -44,6 +58,12 @@ pub(crate) const FORMS: [&str; 9] = [
 pub(crate) fn target(text: &str) -> Option<Target<'_>> {
     if let Some((_, part)) = CONTROL.iter().find(|(name, _)| *name == text) {
         return Some(Target::Control(*part));
+    }
+    if text == "ingress" {
+        return Some(Target::Ingress);
+    }
+    if let Some(kind) = text.strip_prefix("istiod/") {
+        return XdsType::named(kind).map(Target::Type);
     }
     let (kind, name) = text.split_once(':')?;
     let name = name.trim();
@@ -73,6 +93,8 @@ impl Target<'_> {
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Control(_) => "istiod",
+            Self::Type(_) => "a type of configuration",
+            Self::Ingress => "the gateway",
             Self::Pod(_) => "a pod",
             Self::Service(_) => "a service",
             Self::Node(_) => "a node",

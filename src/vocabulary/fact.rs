@@ -51,11 +51,13 @@ pub enum FactKind {
     EndpointHealthy,
     /// A rolling update finished.
     RolloutFinished,
+    /// A proxy rejected an update (NACK).
+    UpdateRejected,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -76,5 +78,6 @@ impl FactKind {
         Self::EndpointUnhealthy,
         Self::EndpointHealthy,
         Self::RolloutFinished,
+        Self::UpdateRejected,
     ];
 }

@@ -144,6 +144,7 @@ impl Details {
             self,
             Self::DownstreamDisconnect
                 | Self::DownstreamReset
+                | Self::LocalDisconnect
                 | Self::MaxStreamDuration
                 | Self::StreamIdleTimeout
         )

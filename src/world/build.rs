@@ -79,6 +79,7 @@ impl<'p> World<'p> {
             checks: super::checks::Checks::default(),
             listeners: BTreeMap::new(),
             drains: BTreeMap::new(),
+            arrivals: super::discovery::Arrivals::default(),
             network: Network::new(universe, &plan.parameters.network),
             nodes: Nodes::new(universe),
             // No more than there are: a vector that doubles wastes up to half of it.
@@ -105,9 +106,7 @@ impl<'p> World<'p> {
         // A replica's context and the push that it prepares are of the first version.
         (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
-        if world.compiled.has.checks {
-            world.begin_checks();
-        }
+        world.begin_checks();
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
         world.start_recording();

@@ -103,6 +103,9 @@ impl<'p> World<'p> {
 
     /// The proxies of time zero have checked their endpoints.
     pub(super) fn begin_checks(&mut self) {
+        if !self.compiled.has.checks {
+            return;
+        }
         for pod in 0..self.pods.len() {
             self.start_checks(u32::try_from(pod).expect("few pods"));
         }
@@ -119,8 +122,7 @@ impl<'p> World<'p> {
         if record.is_meshed || role == Role::Gateway {
             for place in 0..self.compiled.checked_by[workload.index()].len() {
                 let cluster = self.compiled.checked_by[workload.index()][place];
-                let seen = self.seen(pod).cds;
-                let Some(cluster) = self.config.definition(cluster, seen) else { continue };
+                let Some(cluster) = self.definition(pod, cluster) else { continue };
                 let upstream = self.upstream(pod, cluster);
                 self.catch_up(upstream);
             }

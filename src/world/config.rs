@@ -6,7 +6,7 @@
 //! function for each kind of holder.
 //!
 //! Source: ARCHITECTURE.md; xDS versions are per type, four numbers a proxy.
-//! Left out: versions of one type pushed alone.
+//! Left out: resources of one type that arrive apart.
 
 use super::World;
 use super::definitions::Definitions;

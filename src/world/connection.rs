@@ -1,8 +1,8 @@
 //! Open connections: used by requests, drained, closed, and taken off the books.
 //!
 //! Source: measured on Envoy 1.40 (families e04, e11, e13, e14).
-//! Left out: half-closed connections, GOAWAY as a message. Those that servers close stand in
-//! `keep_alive`.
+//! Left out: half-closed connections; GOAWAY without an answer (with one: `listeners`), and of a client's own
+//! limits, which it just follows. Those that servers close stand in `keep_alive`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 

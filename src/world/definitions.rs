@@ -5,15 +5,16 @@
 //! drained: its idle connections close, the busy ones when their requests are done. A request under way
 //! goes on where it is; a retry finds the new cluster, or none. A cluster that is not there is `NC`.
 //!
-//! How long a cluster warms is the control plane's concern (`model::control::warming`).
+//! When a cluster is warm stands in `discovery`; of measured cases, in `model::control::warming`.
 //!
 //! Source: Envoy's `cluster_manager_impl.cc` and `router.cc` (`doRetry` asks for the cluster again,
 //! `checkDropOverload`); measured on Envoy 1.40 (families e09, e11).
-//! Left out: that requests are dropped counts to no circuit breaker.
+//! Left out: that requests are dropped counts to no circuit breaker. Clients without a sidecar find what is
+//! told at once, as they do routes.
 
 use super::World;
 use super::client::purpose;
-use super::config::{Config, History, Thing, as_of};
+use super::config::{Config, History, Seen, Thing, as_of};
 use super::state::{Call, LAST_TRIES, NONE};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::uniform;
@@ -31,14 +32,18 @@ pub(super) type Definitions = BTreeMap<ClusterId, History<Option<ClusterId>>>;
 /// Definitions at time zero: events of that instant say how it begins.
 pub(super) fn initial(plan: &Plan) -> Definitions {
     let mut definitions = Definitions::new();
-    for event in &plan.timeline {
-        let Action::DefineCluster { cluster, definition } = event.action else { continue };
+    for (event, action) in actions(plan) {
+        let Action::DefineCluster { cluster, definition } = *action else { continue };
         let known = definitions.entry(cluster).or_insert_with(|| vec![(1, Some(cluster))]);
         if is_at_zero(event) {
             known[0].1 = definition;
         }
     }
     definitions
+}
+
+fn actions(plan: &Plan) -> impl Iterator<Item = (&TimelineEvent, &Action)> {
+    plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)))
 }
 
 fn is_at_zero(event: &TimelineEvent) -> bool {
@@ -48,8 +53,8 @@ fn is_at_zero(event: &TimelineEvent) -> bool {
 /// By cluster that stands for another: that one.
 pub(super) fn originals(plan: &Plan) -> BTreeMap<ClusterId, ClusterId> {
     let mut originals = BTreeMap::new();
-    for event in &plan.timeline {
-        if let Action::DefineCluster { cluster, definition } = event.action {
+    for (_, action) in actions(plan) {
+        if let Action::DefineCluster { cluster, definition } = *action {
             originals.insert(cluster, cluster);
             originals.extend(definition.map(|definition| (definition, cluster)));
         }
@@ -58,10 +63,10 @@ pub(super) fn originals(plan: &Plan) -> BTreeMap<ClusterId, ClusterId> {
 }
 
 impl Config {
-    /// What stands for a cluster as of a version that somebody holds.
-    pub(super) fn definition(&self, cluster: ClusterId, version: u32) -> Option<ClusterId> {
+    /// What stands for a cluster as of a version that somebody holds, and since which version.
+    pub(super) fn told(&self, cluster: ClusterId, version: u32) -> (u32, Option<ClusterId>) {
         let history = self.definitions.get(&cluster);
-        history.and_then(|history| as_of(history, version)).map_or(Some(cluster), |one| one.1)
+        history.and_then(|history| as_of(history, version)).copied().unwrap_or((1, Some(cluster)))
     }
 
     fn define(&mut self, cluster: ClusterId, definition: Option<ClusterId>) {
@@ -81,6 +86,18 @@ impl Config {
 }
 
 impl World<'_> {
+    /// The cluster that a proxy uses for one that routes name, if there is one: a new one only when it is
+    /// warm.
+    pub(super) fn definition(&self, pod: u32, cluster: ClusterId) -> Option<ClusterId> {
+        let Seen { cds, eds, .. } = self.seen(pod);
+        let (from, definition) = self.config.told(cluster, cds);
+        let is_warm = from <= eds || self.gave_up_fetching(pod, cluster, from);
+        if is_warm || definition.is_none() {
+            return definition;
+        }
+        self.used_while_warming(pod, cluster)
+    }
+
     /// The control plane tells another definition of a cluster.
     pub(super) fn redefine(&mut self, cluster: ClusterId, cause: Option<CauseId>) {
         let last = self.in_force().rev().find_map(|(action, _)| match action {
@@ -107,7 +124,7 @@ impl World<'_> {
             if upstream.is_left || of.is_some_and(|of| of != pod) {
                 continue;
             }
-            if self.config.definition(*original, self.seen(pod).cds) != Some(cluster) {
+            if self.definition(pod, *original) != Some(cluster) {
                 self.leave_cluster(u32::try_from(index).expect("few upstreams"));
             }
         }
@@ -142,7 +159,7 @@ impl World<'_> {
         missing: Outcome,
     ) -> Option<ClusterId> {
         let Call { pod, key, .. } = self.calls[id];
-        let Some(found) = self.config.definition(cluster, self.seen(pod).cds) else {
+        let Some(found) = self.definition(pod, cluster) else {
             self.end_early(id, missing);
             return None;
         };
@@ -161,7 +178,7 @@ impl World<'_> {
         let Call { pod, upstream: old, holds_retry, .. } = self.calls[id];
         let cluster = self.upstreams[old as usize].cluster;
         let Some(original) = self.compiled.originals.get(&cluster) else { return true };
-        let Some(found) = self.config.definition(*original, self.seen(pod).cds) else {
+        let Some(found) = self.definition(pod, *original) else {
             self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
             return false;
         };

@@ -121,6 +121,10 @@ events! {
     Expire = 26, "expire";
     /// A proxy tries to open its xDS stream.
     Stream = 27, "stream";
+    /// The drain of a listener's old connections is over.
+    DrainOver = 61, "drain-over";
+    /// A proxy has waited long enough for the endpoints of a new cluster.
+    FetchTimeout = 62, "fetch-timeout";
     /// istiod admits a proxy's stream.
     Admitted = 28, "admitted";
     /// The control plane learns of a change.

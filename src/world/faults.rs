@@ -23,6 +23,11 @@ impl World<'_> {
         until: Option<Time>,
     ) {
         match action {
+            Action::All(parts) => {
+                for part in parts {
+                    self.apply(part, begins, cause, until);
+                }
+            }
             Action::FailControlPlane { part, share } => {
                 if begins {
                     self.blame_control_plane(*part, cause);
@@ -67,13 +72,13 @@ impl World<'_> {
             Action::Scale { workload, .. } => {
                 self.scale(*workload, self.replicas_in_force(*workload), cause);
             }
-            Action::SetRoutes { service, .. } => self.tell_routes(*service, cause),
-            Action::SetEndpoints { cluster, .. } => self.tell_endpoints(*cluster, cause),
-            Action::DefineCluster { cluster, .. } => self.redefine(*cluster, cause),
-            Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
-            Action::DescribeClusterEndpoint { cluster, workload, .. } => {
-                self.tell_cluster_endpoint(*cluster, *workload, cause);
-            }
+            Action::SetRoutes { .. }
+            | Action::SetEndpoints { .. }
+            | Action::DefineCluster { .. }
+            | Action::DescribeEndpoints { .. }
+            | Action::DescribeClusterEndpoint { .. }
+            | Action::Reject(_)
+            | Action::Withhold(_) => self.tell(action, begins, cause),
             Action::PeerAuthentication { workloads, .. } => {
                 self.tell_peer_authentication(workloads);
             }
@@ -84,17 +89,31 @@ impl World<'_> {
                 }
             }
             Action::SetListener { .. } | Action::DrainProxies { .. } => {
-                self.apply_to_listeners(action, begins);
+                self.apply_to_listeners(action, begins, cause);
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
         }
     }
 
-    fn tell_routes(&mut self, service: ServiceId, cause: Option<CauseId>) {
-        let route = self.route_in_force(service);
-        self.config.begin_version(self.now, cause);
-        self.config.set_route(service, route);
-        self.schedule_watch();
+    /// The control plane tells something else, or again what it told before.
+    fn tell(&mut self, action: &Action, begins: bool, cause: Option<CauseId>) {
+        match action {
+            Action::SetRoutes { service, .. } => {
+                let route = self.route_in_force(*service);
+                self.config.begin_version(self.now, cause);
+                self.config.set_route(*service, route);
+                self.schedule_watch();
+            }
+            Action::SetEndpoints { cluster, .. } => self.tell_endpoints(*cluster, cause),
+            Action::DefineCluster { cluster, .. } => self.redefine(*cluster, cause),
+            Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),
+            Action::DescribeClusterEndpoint { cluster, workload, .. } => {
+                self.tell_cluster_endpoint(*cluster, *workload, cause);
+            }
+            Action::Reject(resources) => self.tell_rejected(resources, begins, cause),
+            Action::Withhold(_) if !begins => self.push_again(),
+            _ => {}
+        }
     }
 
     fn tell_endpoints(&mut self, cluster: ClusterId, cause: Option<CauseId>) {

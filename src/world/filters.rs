@@ -67,7 +67,9 @@ impl World<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn pass_gates(&mut self, id: Id<Call>) -> bool {
-        (!self.compiled.has.listeners || self.enter_listener(id)) && self.pass_filters(id)
+        (!self.compiled.has.listeners || self.enter_listener(id))
+            && (!self.compiled.has.rejections || self.has_routes(id))
+            && self.pass_filters(id)
     }
 
     /// A call ends: the listener and the filters that it came through hear of it.

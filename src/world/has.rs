@@ -7,6 +7,7 @@ use super::admission;
 use super::checks::checked_by;
 use super::compiled::some_rule;
 use super::definitions::originals;
+use super::discovery::{are_apart, has_rejections};
 use super::listeners;
 use super::replies::limits_rates;
 use crate::plan::Plan;
@@ -25,6 +26,10 @@ pub(crate) struct Has {
     pub listeners: bool,
     /// Some proxy is to know how its requests end: it has listeners that count, or admission control.
     pub ends: bool,
+    /// Types of configuration come apart.
+    pub apart: bool,
+    /// Proxies reject some configuration.
+    pub rejections: bool,
     /// Clusters come and go, or drop a share of their requests.
     pub cluster_rules: bool,
     /// Some cluster's endpoints are checked by proxies.
@@ -52,7 +57,9 @@ impl Has {
         let universe = &plan.universe;
         let has_cluster = |test: fn(&Cluster) -> bool| universe.clusters.iter().any(test);
         let listeners = listeners::matter(plan);
+        let rejections = has_rejections(plan);
         let gates = listeners
+            || rejections
             || universe.workloads.iter().any(|one| !one.filters.is_empty())
             || universe.classes.iter().any(|class| class.defect.is_some());
         let hedging = some_rule(plan, |rule| rule.retry.hedges);
@@ -61,6 +68,8 @@ impl Has {
             inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
             listeners,
             ends: listeners || admission::has_outbound(plan),
+            apart: are_apart(plan),
+            rejections,
             cluster_rules: !originals(plan).is_empty()
                 || has_cluster(|cluster| 0.0 < cluster.policy.drop_overload),
             checks: checked_by(plan).iter().any(|clusters| !clusters.is_empty()),

@@ -22,6 +22,7 @@ mod connection;
 mod control;
 mod definitions;
 mod detour;
+mod discovery;
 pub mod estimate;
 pub mod event;
 mod faults;
@@ -165,6 +166,7 @@ pub(crate) struct World<'p> {
     /// By pod: listeners whose clients matter, and proxies that drain.
     listeners: BTreeMap<u32, listeners::Listener>,
     drains: BTreeMap<u32, listeners::Drain>,
+    arrivals: discovery::Arrivals,
 
     network: Network,
     nodes: Nodes,
@@ -323,6 +325,8 @@ impl World<'_> {
             Event::Expire(pod) => self.expire(pod, ticket),
             Event::Stream(pod) => self.open_stream(pod, ticket),
             Event::Admitted(pod) => self.admitted(pod, ticket),
+            Event::FetchTimeout(pod) => self.fetch_timeout(pod),
+            Event::DrainOver(pod) => self.drain_is_over(pod),
             Event::Watch(_) => self.watch(),
             Event::Debounce(replica) => self.debounce(replica),
             Event::PushReady(replica) => self.push_ready(replica, ticket),

@@ -53,6 +53,8 @@ impl World<'_> {
             | Event::Expire(index)
             | Event::Stream(index)
             | Event::Admitted(index)
+            | Event::FetchTimeout(index)
+            | Event::DrainOver(index)
             | Event::Pushed(index)
             | Event::Started(index)
             | Event::Ready(index)

@@ -139,7 +139,8 @@ impl World<'_> {
     pub(super) fn check_proxy(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
         let waits = pod.life == Life::WaitingForProxy && pod.life_ticket == Ticket::NONE;
-        if waits && pod.leaf.is_some() && pod.seen.oldest() != 0 {
+        let is_refused = self.compiled.has.rejections && self.waits_for_valid_updates(index);
+        if waits && pod.leaf.is_some() && pod.seen.oldest() != 0 && !is_refused {
             let period = self.plan.parameters.pod.startup_period.ns().max(1);
             let phase = pod.hash % period;
             let since = (self.now.ns() + period - phase) % period;
@@ -319,6 +320,9 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         pod.stream = XdsStream::Off;
         self.set_seen(index, Seen::default());
+        if self.compiled.has.listeners {
+            self.forget_listener(index);
+        }
         self.recount(index);
         self.stop_app(index);
         // Its own calls end with it; what they asked for goes on elsewhere.

@@ -1,7 +1,7 @@
 //! Pushes: a change reaches the watchers, is debounced, prepared, and sent through limited slots.
 //!
 //! Source: istio pilot/pkg/xds (discovery.go, pushqueue.go); see the parameters `xds.*`.
-//! Left out: ACK and NACK, types pushed apart.
+//! Left out: ACKs that are late; how types come apart and what is rejected stands in `discovery`.
 
 use super::World;
 use super::config::Seen;
@@ -99,6 +99,9 @@ impl World<'_> {
             record.pushes += 1;
             let epoch = record.epoch;
             self.set_pushing(pod, Some((index, context, epoch)));
+            if self.compiled.has.apart {
+                self.expect_types(pod);
+            }
             self.queue.after(self.plan.parameters.xds.push_time + delay, Event::Pushed(pod).pack());
         }
     }
@@ -113,12 +116,12 @@ impl World<'_> {
         }
         let (old, connected_since) = (pod.seen.oldest(), pod.connected_since);
         let stale_since = self.proxy_stale_since(index, old);
-        self.set_seen(index, Seen::all(version.max(old)));
+        if !self.compiled.has.apart {
+            self.take_configuration(index, Seen::all(version.max(old)));
+        } else if !self.type_arrives(index, version) {
+            return;
+        }
         self.set_pushing(index, None);
-        self.recount(index);
-        self.leave_gone_endpoints(index);
-        self.tell_definitions(Some(index));
-        self.tell_checks(Some(index));
         self.control.counts.pushes += 1;
         if let Some(since) = stale_since
             && old < version

@@ -127,9 +127,10 @@ impl World<'_> {
     /// What is in force: the actions of the events that have begun and not ended, with their
     /// causes, in the order in which they began. Where they contradict, the last one holds.
     pub(super) fn in_force(&self) -> impl DoubleEndedIterator<Item = (&Action, Option<CauseId>)> {
-        self.timeline.active.iter().map(|index| {
+        self.timeline.active.iter().flat_map(|index| {
             let index = *index as usize;
-            (&self.plan.timeline[index].action, self.timeline.states[index].cause)
+            let cause = self.timeline.states[index].cause;
+            self.plan.timeline[index].actions().iter().map(move |action| (action, cause))
         })
     }
 

@@ -99,8 +99,14 @@ impl World<'_> {
     #[cold]
     #[inline(never)]
     fn apply_endpoints(&mut self, index: u32, seen: u32) {
+        self.upstreams[index as usize].is_left = false;
+        if self.compiled.has.apart && self.is_unfetched(index) {
+            // What it had when its proxy left it is no choice any more.
+            self.tell_balance(index);
+            self.tell_health(index);
+            return;
+        }
         let upstream = &mut self.upstreams[index as usize];
-        upstream.is_left = false;
         let old = std::mem::replace(&mut upstream.version, seen);
         if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
             return;

@@ -149,3 +149,57 @@ fn a_request_may_be_copied_to_several() {
         run.outcomes.iter().filter(|row| row.destination == "audit").map(|row| row.count).sum();
     assert!((75..=105).contains(&copies), "{copies}");
 }
+
+/// Users before a server that fails, with retries, and copies to an audit; 20 requests for 1 s.
+fn long(length: &str, service: &str, route: &str) -> (String, u64) {
+    let run = run(&format!(
+        r#"
+[scenario]
+duration = "5s"
+[mesh]
+profile = "none"
+ingress.replicas = 1
+[[service]]
+name = "server"
+retries = {{ attempts = 1, on = ["5xx"] }}
+circuit_breaker = {{ max_retries = 100 }}
+{service}
+[[service.route]]
+mirror = {{ to = "audit" }}
+{route}
+[[service.workload]]
+time = "1ms"
+errors = {{ share = 1.0, status = 500 }}
+[[service]]
+name = "audit"
+[[service.workload]]
+time = "1ms"
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+headers = {{ content-length = "{length}" }}
+arrivals = {{ constant = "20rps" }}
+[[event]]
+id = "no-more"
+at = "1010ms"
+do = "traffic"
+target = "traffic:users"
+factor = 0
+"#
+    ));
+    let audited = run.outcomes.iter().filter(|row| row.destination == "audit");
+    (ledger(&run, "users", "server"), audited.map(|row| row.count).sum())
+}
+
+#[test]
+fn a_request_that_is_too_long_to_be_kept_is_sent_once_and_not_copied() {
+    let limit = "per_request_buffer_limit = 65536";
+    let (kept, sent_once) = (("500 URX: 20".to_owned(), 20), ("500 -: 20".to_owned(), 0));
+    assert_eq!(long("65536", limit, ""), kept);
+    assert_eq!(long("65537", limit, ""), sent_once);
+    // The route's limit is nearer; where nobody says anything, it is a mebibyte.
+    assert_eq!(long("65537", limit, "per_request_buffer_limit = 100000"), kept);
+    assert_eq!(long("65537", "", ""), kept);
+    assert_eq!(long("1048577", "", ""), sent_once);
+}

@@ -3,6 +3,9 @@
 /// Admission control of a proxy.
 #[cfg(feature = "native")]
 mod admission;
+/// Configuration as it arrives: clusters, endpoints, listeners, routes.
+#[cfg(feature = "native")]
+mod arrival;
 /// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
 #[cfg(feature = "native")]
 mod balancing;

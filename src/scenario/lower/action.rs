@@ -9,11 +9,11 @@ use super::super::target::{FORMS, Target, target};
 use super::{Lower, id};
 use crate::kernel::time::Duration;
 use crate::plan::route::RouteTable;
-use crate::plan::timeline::{Action, ControlPart, PodSet};
-use crate::plan::universe::{NodeId, Place, RouteId, WorkloadId};
+use crate::plan::timeline::{Action, ControlPart, Resource};
+use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 15] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 19] = [
     (
         "fail",
         &["share", "part"],
@@ -28,14 +28,18 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 15] = [
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
     ("rollout", &[], &[], "service:NAME"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
-    ("route", &["weights", "route"], &["weights"], "service:NAME"),
-    ("endpoints", &["weight", "priority", "health"], &[], "service:NAME"),
+    ("route", &["weights", "route", "rejected"], &["weights"], "service:NAME"),
+    ("endpoints", &["weight", "priority", "health", "list"], &[], "service:NAME"),
+    ("cluster", &["removed", "cluster", "rejected"], &[], "service:NAME"),
+    ("listener", &["removed", "rejected", "drain_time", "strategy"], &[], "ingress"),
+    ("drain", &["share", "drain_time", "strategy"], &[], "ingress, pod:NAME or service:NAME"),
+    ("fail_health_check", &["share"], &[], "ingress, pod:NAME or service:NAME"),
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 15] = [
+const ARGUMENTS: [&str; 21] = [
     "share",
     "part",
     "factor",
@@ -51,6 +55,12 @@ const ARGUMENTS: [&str; 15] = [
     "priority",
     "health",
     "mode",
+    "removed",
+    "cluster",
+    "list",
+    "rejected",
+    "drain_time",
+    "strategy",
 ];
 
 /// An action and its label; none if something is wrong with it.
@@ -89,12 +99,22 @@ impl Lower<'_, '_, '_> {
         };
         match (does, target) {
             ("fail", Target::Control(part)) => self.fail_control(table, node.at, part),
+            ("fail", Target::Type(kind)) => self.withhold(table, node.at, kind),
             ("fail", Target::Node(_) | Target::Zone(_)) => self.fail_nodes(node.at, target),
             ("fail" | "restart" | "freeze", Target::Pod(_) | Target::Service(_)) => {
                 self.pods(table, node.at, does, target)
             }
             ("fail" | "cut" | "degrade", Target::Link { .. })
             | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
+            ("cluster", Target::Service(name)) => self.define_cluster(table, node.at, name),
+            ("listener", Target::Ingress) => self.listener(table, node.at),
+            (
+                "drain" | "fail_health_check",
+                Target::Ingress | Target::Pod(_) | Target::Service(_),
+            ) => self.drain(table, node.at, does, target),
+            ("endpoints", Target::Service(name)) if table.get("list").is_some() => {
+                self.list_endpoints(table, node.at, name)
+            }
             ("endpoints", Target::Service(name)) => self.endpoints(table, node.at, name),
             ("slow" | "errors" | "rollout" | "scale" | "behave", Target::Service(name)) => {
                 self.apps(table, node.at, does, name)
@@ -149,7 +169,7 @@ impl Lower<'_, '_, '_> {
         Some((Action::FailControlPlane { part, share }, label))
     }
 
-    fn share_above_zero(&mut self, table: &Node) -> Option<f64> {
+    pub(super) fn share_above_zero(&mut self, table: &Node) -> Option<f64> {
         let share = table.share("share").unwrap_or(1.0);
         if share <= 0.0 {
             let at = table.get("share").map_or(table.at, |node| node.at);
@@ -184,65 +204,6 @@ impl Lower<'_, '_, '_> {
             self.missing(at, "zone", name, zones.iter().map(String::as_str));
         }
         found
-    }
-
-    fn pods(&mut self, table: &Node, at: At, does: &str, target: Target<'_>) -> Done {
-        let (set, mut what) = match target {
-            Target::Pod(name) => {
-                if let Some(share) = table.entry("share") {
-                    self.report(share.at, "one pod has no share", "leave `share` out");
-                }
-                let (workload, ordinal) = self.pod(at, name)?;
-                (PodSet::One(workload, ordinal), format!("pod {name}"))
-            }
-            Target::Service(name) => {
-                let (_, workloads) = self.service_or_version(at, name)?;
-                let share = self.share_above_zero(table)?;
-                (PodSet::Of(workloads, share), format!("{}{}", of(share), words(name)))
-            }
-            _ => return None,
-        };
-        if table.get("part").is_some() {
-            what = format!("the app of {what}");
-        }
-        Some(match does {
-            "fail" if table.get("part").is_some() => {
-                (Action::FailApps(set), format!("{what} fails"))
-            }
-            "fail" => (Action::FailPods(set), format!("{what} fails")),
-            "restart" => (Action::RestartPods(set), format!("{what} restarts")),
-            _ => (Action::FreezePods(set), format!("{what} freezes")),
-        })
-    }
-
-    /// `reviews-v2-0`: a workload and the birth ordinal of a pod.
-    fn pod(&mut self, at: At, name: &str) -> Option<(WorkloadId, u32)> {
-        let found = name.rsplit_once('-').and_then(|(workload, ordinal)| {
-            Some((*self.workloads.get(workload)?, ordinal.parse::<u32>().ok()?))
-        });
-        let Some((workload, ordinal)) = found else {
-            let pods: Vec<String> =
-                self.workloads.keys().map(|workload| format!("{workload}-0")).collect();
-            self.missing(at, "pod", name, pods.iter().map(String::as_str));
-            return None;
-        };
-        // Later pods are born by roll-outs, scaling and evictions: only a mesh that never has
-        // any is sure not to have this one.
-        let born_later = |event: &Node| {
-            matches!(event.text("do"), Some("rollout" | "scale" | "restart" | "fail"))
-                && event.get("target").is_some_and(|target| target.at != at)
-        };
-        let replicas = self.universe.workloads[workload.index()].replicas;
-        if replicas <= ordinal && !self.root.list("event").iter().any(born_later) {
-            let hint = match replicas {
-                0 => "the workload has no pods".to_owned(),
-                1 => "the workload has one pod, numbered 0".to_owned(),
-                _ => format!("the workload has {replicas} pods, numbered from 0"),
-            };
-            self.report(at, format!("there is no pod `{name}`"), hint);
-            return None;
-        }
-        Some((workload, ordinal))
     }
 
     fn links_fail(&mut self, table: &Node, at: At, does: &str, target: Target<'_>) -> Done {
@@ -333,7 +294,8 @@ impl Lower<'_, '_, '_> {
             .map(part)
             .collect();
         let label = format!("{} of {name}", parts.join(", "));
-        Some((Action::SetRoutes { service, route }, label))
+        let action = Action::SetRoutes { service, route };
+        Some(self.unless_rejected(table, action, &[Resource::Routes(service)], label))
     }
 
     fn scale_traffic(&mut self, table: &Node, target: Option<(At, &str)>) -> Done {
@@ -375,6 +337,6 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// `50 % of `, or nothing for all.
-fn of(share: f64) -> String {
+pub(super) fn of(share: f64) -> String {
     if share < 1.0 { format!("{} of ", percent(share)) } else { String::new() }
 }

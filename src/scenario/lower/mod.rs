@@ -10,12 +10,17 @@ mod action;
 mod apps;
 mod assertions;
 mod balancing;
+mod buffers;
 mod changes;
+mod classes;
 mod clients;
+mod discovery;
+mod ejections;
 mod filters;
 mod health;
 mod limits;
 mod places;
+mod pods;
 mod policy;
 mod program;
 mod replies;
@@ -43,12 +48,10 @@ use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
-use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
+use crate::plan::universe::{ServiceId, Universe, WorkloadId};
 use crate::plan::{Plan, Start};
+use classes::{headers, headers_of};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Rules are looked up once for each service and class of requests.
-const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
 
 /// What the plan is called and where it begins.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     /// Services by name, and their tables by id.
     services: BTreeMap<&'d str, ServiceId>,
     service_nodes: Vec<&'d Node>,
+    /// Clusters that services make, in the order of their names.
+    declared_clusters: usize,
     /// Workloads by name, and by id the service that declares each with its table; the gateway
     /// has none.
     workloads: BTreeMap<String, WorkloadId>,
@@ -101,6 +106,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         universe: Universe::default(),
         services: BTreeMap::new(),
         service_nodes: Vec::new(),
+        declared_clusters: 0,
         workloads: BTreeMap::new(),
         drafts: Vec::new(),
         crowding: BTreeMap::new(),
@@ -118,6 +124,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let scopes = lower.scopes();
     let endpoints = lower.endpoint_settings().collect();
     let tls = lower.security();
+    let discovery = lower.discovery();
     let assertions = lower.assertions();
     lower.limits();
     lower.warnings();
@@ -141,6 +148,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         crowding: lower.crowding,
         proxy_workers: lower.proxy_workers,
         cancelling: lower.cancelling,
+        discovery,
         traffic: lower.traffic,
         clients: lower.clients,
         replies: lower.replies,
@@ -179,6 +187,7 @@ impl Lower<'_, '_, '_> {
         self.sources();
         self.names();
         self.events();
+        self.limit_buffers();
     }
 
     fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
@@ -324,68 +333,6 @@ impl Lower<'_, '_, '_> {
         versions.dedup();
         versions
     }
-
-    /// The class of a request that a table describes.
-    fn class(&self, node: &Node) -> ClassId {
-        let class = request_class(node);
-        let index = self.universe.classes.binary_search(&class).unwrap_or(0);
-        ClassId(u32::try_from(index).expect("few classes"))
-    }
-
-    /// All classes of requests that traffic and calls make.
-    fn classes(&mut self) {
-        let calls = self.drafts.iter().flatten().flat_map(|(_, node)| node.list("calls"));
-        let makers: Vec<&Node> = self.root.list("traffic").iter().chain(calls).collect();
-        for maker in &makers {
-            if let Some(path) = maker.get("path")
-                && path.as_text().is_some_and(|text| !text.starts_with('/'))
-            {
-                self.report(path.at, "a path begins with `/`", "such as \"/cart\"");
-            }
-        }
-        let mut classes: Vec<_> = makers.into_iter().map(request_class).collect();
-        classes.sort();
-        classes.dedup();
-        let made = self.service_nodes.iter().flat_map(|node| changes::made_of(node, &classes));
-        let made: Vec<_> = made.collect();
-        classes.extend(made);
-        self.universe.classes = classes;
-        self.universe.classes.sort();
-        self.universe.classes.dedup();
-        let (classes, services) = (self.universe.classes.len(), self.services.len());
-        if CLASSES_TIMES_SERVICES_MAX < classes * services {
-            let what = format!("{classes} different requests to {services} services are too many");
-            self.report(BEGIN, what, "fewer different paths, methods and headers");
-            self.universe.classes.truncate(1);
-        }
-    }
-}
-
-fn request_class(node: &Node) -> RequestClass {
-    RequestClass {
-        method: node.text("method").unwrap_or("GET").to_uppercase(),
-        path: node.text("path").unwrap_or("/").to_owned(),
-        headers: headers(node),
-        defect: match node.text("malformed") {
-            Some("missing_host") => Some(Defect::MissingHost),
-            Some("headers_too_large") => Some(Defect::HeadersTooLarge),
-            Some("codec_error") => Some(Defect::CodecError),
-            _ => None,
-        },
-    }
-}
-
-/// Headers in name order, names in lower case.
-fn headers(node: &Node) -> Vec<(String, String)> {
-    headers_of(node, "headers")
-}
-
-/// The same of another key.
-fn headers_of(node: &Node, key: &str) -> Vec<(String, String)> {
-    let mut headers: Vec<_> =
-        node.labels(key).map(|(name, value)| (name.to_lowercase(), value)).collect();
-    headers.sort();
-    headers
 }
 
 /// An index as the number of an id.

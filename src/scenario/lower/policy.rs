@@ -82,7 +82,7 @@ pub(super) fn cluster_policy(own: &Parameters, service: &Node) -> ClusterPolicy 
         },
         panic_threshold: cluster.panic_threshold,
         merge_window: service.duration("merge_window").unwrap_or(MERGE_WINDOW),
-        drop_overload: 0.0,
+        drop_overload: service.share("drop_overload").unwrap_or(0.0),
         health_check: None,
         balancing: None,
     }

@@ -190,7 +190,8 @@ impl Lower<'_, '_, '_> {
     }
 
     fn cluster(&self, name: &str) -> Option<ClusterId> {
-        let clusters = &self.universe.clusters;
+        // Behind them stand those that events change, in no order.
+        let clusters = &self.universe.clusters[..self.declared_clusters];
         let found = clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(name));
         found.ok().map(|index| ClusterId(id(index)))
     }

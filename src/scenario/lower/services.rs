@@ -312,6 +312,7 @@ impl<'d> Lower<'_, '_, 'd> {
             });
         }
         clusters.sort_by(|a, b| a.name.cmp(&b.name));
+        self.declared_clusters = clusters.len();
         self.universe.clusters = clusters;
         self.universe.workloads = workloads;
     }

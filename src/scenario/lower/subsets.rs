@@ -14,7 +14,7 @@ use super::super::keys::SERVICE;
 use super::Lower;
 use super::policy::{cluster_policy, overridden};
 use crate::plan::policy::ClusterPolicy;
-use crate::plan::universe::{Workload, WorkloadId};
+use crate::plan::universe::{ServiceId, Workload, WorkloadId};
 
 /// Keys that replace each other together.
 const FIELDS: &[&[&str]] = &[
@@ -70,6 +70,15 @@ impl Lower<'_, '_, '_> {
         subsets
     }
 
+    /// A service's table, with the policies of the subset whose cluster it is.
+    pub(super) fn table_of(&self, service: ServiceId, cluster: &str) -> Node {
+        let table = self.service_nodes[service.index()];
+        let name = cluster.split_once('/').map(|(_, subset)| subset);
+        let is_it = |one: &&Node| name.is_some() && one.text("name") == name;
+        let subset = table.list("subsets").iter().find(is_it);
+        subset.and_then(|own| with_policies_of(table, own)).unwrap_or_else(|| table.clone())
+    }
+
     /// The policy of a subset that has one.
     fn policy_of(&mut self, service: &Node, subset: &Node) -> Option<ClusterPolicy> {
         let merged = with_policies_of(service, subset)?;
@@ -95,7 +104,7 @@ impl Lower<'_, '_, '_> {
 
 /// A service's table with the policies of one of its subsets in the place of its own; none if the subset has
 /// none.
-pub(super) fn with_policies_of(service: &Node, subset: &Node) -> Option<Node> {
+fn with_policies_of(service: &Node, subset: &Node) -> Option<Node> {
     let given = FIELDS.iter().filter(|keys| keys.iter().any(|key| subset.get(key).is_some()));
     let replaced: Vec<&str> = given.copied().flatten().copied().collect();
     if replaced.is_empty() {

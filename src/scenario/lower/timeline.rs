@@ -43,6 +43,7 @@ impl<'d> Lower<'_, '_, 'd> {
                 label,
             });
         }
+        self.list_endpoints_of_changed_clusters();
         tables.sort_by(|(a, _): &(String, _), (b, _)| a.cmp(b));
         self.universe.routes.extend(tables.into_iter().map(|(_, table)| table));
     }

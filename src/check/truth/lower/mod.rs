@@ -157,6 +157,7 @@ pub fn lower(config: &Config) -> Lowering {
             .collect(),
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
+        discovery: crate::plan::discovery::Discovery::default(),
         clients: load::clients(config),
         traffic,
         timeline,

@@ -8,7 +8,7 @@ use super::super::schema::config::Config;
 use super::super::schema::step::{Step, Verb};
 use super::{Ids, endpoint, event, number, route, tls};
 use crate::kernel::time::Duration;
-use crate::plan::timeline::{Action, Listening, PodSet, TimelineEvent};
+use crate::plan::timeline::{Action, DrainStrategy, Listening, PodSet, TimelineEvent};
 use crate::plan::universe::{RouteId, ServiceId, Universe};
 
 /// The timeline of all steps; new route tables go into the universe.
@@ -56,7 +56,8 @@ pub(super) fn timeline(config: &Config, ids: &Ids, universe: &mut Universe) -> V
                 let pods = PodSet::One(ids.workload(&step.target), 0);
                 let is_drain = matches!(step.verb, Verb::ProxyDrain);
                 let drain = is_drain.then(|| drain_time(config, &step.target));
-                add(None, Action::DrainProxies { pods, drain });
+                let strategy = DrainStrategy::Gradual;
+                add(None, Action::DrainProxies { pods, drain, strategy });
             }
             Verb::ProxyFreeze => {
                 let resumed = config.steps[index..].iter().find(|later| resumes(later, step));
@@ -94,7 +95,8 @@ fn listener(config: &Config, ids: &Ids, universe: &mut Universe, verb: &Verb) ->
         _ => Listening::Gone,
     };
     let drain = drain_time(config, &proxy.name);
-    Some(Action::SetListener { workload: ids.workload(&proxy.name), listening, drain })
+    let (workload, strategy) = (ids.workload(&proxy.name), DrainStrategy::Gradual);
+    Some(Action::SetListener { workload, listening, drain, strategy })
 }
 
 /// How long a proxy drains: Envoy's `--drain-time-s` is 600 by default.
