@@ -150,6 +150,11 @@ impl Details {
         )
     }
 
+    /// Whether the upstream broke off after its headers.
+    pub const fn breaks_off(self) -> bool {
+        matches!(self, Self::ResetAfterResponse | Self::RemoteResetAfterResponse)
+    }
+
     /// Whether the connection could not be made.
     pub const fn is_connect_failure(self) -> bool {
         matches!(self, Self::ConnectionTimeout | Self::NoSecret)
@@ -232,6 +237,13 @@ impl Details {
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
             Self::DirectResponse => "direct_response",
+            _ => self.text_of_this_side(),
+        }
+    }
+
+    /// The text of what filters, the codec or the end of this proxy decided.
+    const fn text_of_this_side(self) -> &'static str {
+        match self {
             Self::FaultAbort => "fault_filter_abort",
             Self::LocalRateLimited => "local_rate_limited",
             Self::DropOverload => "drop_overload",
@@ -251,6 +263,7 @@ impl Details {
             Self::MissingHost => "missing_host_header",
             Self::HeadersTooLarge => "http1.headers_too_large",
             Self::CodecError => "http1.codec_error",
+            _ => "",
         }
     }
 

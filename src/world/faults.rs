@@ -83,15 +83,17 @@ impl World<'_> {
                 self.tell_peer_authentication(workloads);
             }
             Action::RotateSecret { .. } => self.tell_security(),
-            Action::ScaleTraffic { traffic, .. } => {
-                for index in traffic {
-                    self.scale_traffic(*index, self.traffic_in_force(*index));
-                }
-            }
+            Action::ScaleTraffic { traffic, .. } => self.scale_all_traffic(traffic),
             Action::SetListener { .. } | Action::DrainProxies { .. } => {
                 self.apply_to_listeners(action, begins, cause);
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
+        }
+    }
+
+    fn scale_all_traffic(&mut self, traffic: &[u32]) {
+        for index in traffic {
+            self.scale_traffic(*index, self.traffic_in_force(*index));
         }
     }
 

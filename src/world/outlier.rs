@@ -13,7 +13,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::model::proxy::outlier::{Detected, Origin, may_eject, outliers, takes};
 use crate::observe::access_log::Ejected;
 use crate::vocabulary::fact::FactKind;
-use crate::vocabulary::outcome::{Details, Outcome};
+use crate::vocabulary::outcome::Outcome;
 
 impl World<'_> {
     /// An attempt at an endpoint ended, or its headers came: outlier detection counts it. What ends after
@@ -40,7 +40,7 @@ impl World<'_> {
         if !outcome.details.is_of_endpoint() {
             return;
         }
-        if has_headers && outcome.details != Details::ResetAfterResponse {
+        if has_headers && !outcome.details.breaks_off() {
             return;
         }
         let host = &mut upstream.hosts[slot as usize];

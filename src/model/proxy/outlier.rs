@@ -260,10 +260,9 @@ pub fn outliers(forms: &OutlierForms, origin: Origin, answers: &[Answers]) -> Ve
 #[must_use]
 pub fn may_eject(policy: &OutlierDetection, ejected: usize, endpoints: usize) -> bool {
     // 0.29 of 100 is less than 29 in floating point.
-    const MILLIONTHS: u128 = 1_000_000;
-    let allowed = libm::round(policy.max_ejection_share * MILLIONTHS as f64) as u128;
-    (policy.always_eject_one && ejected == 0)
-        || (ejected as u128 + 1) * MILLIONTHS <= allowed * endpoints as u128
+    const ROUNDING: f64 = 1e-9;
+    let allowed = policy.max_ejection_share * endpoints as f64 + ROUNDING;
+    (policy.always_eject_one && ejected == 0) || (ejected + 1) as f64 <= allowed
 }
 
 #[cfg(test)]
@@ -294,9 +293,9 @@ mod tests {
         assert!(may_eject(&policy(), 0, 10));
         assert!(!may_eject(&policy(), 1, 19));
         for (percent, of) in [(29, 100), (57, 100), (58, 50), (70, 90)] {
-            let share = f64::from(percent) / 100.0;
+            let share = percent as f64 / 100.0;
             let policy = OutlierDetection { max_ejection_share: share, ..policy() };
-            let most = percent as usize * of / 100;
+            let most = percent * of / 100;
             assert!(may_eject(&policy, most - 1, of) && !may_eject(&policy, most, of), "{percent}");
         }
         assert!(may_eject(&OutlierDetection { always_eject_one: true, ..policy() }, 0, 3));

@@ -31,6 +31,7 @@ use crate::kernel::distribution::Distribution;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::balancing::HashOn;
 use crate::plan::behaviour::Behaviour;
+use crate::plan::discovery::Discovery;
 use crate::plan::parameter::Parameters;
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::universe::{
@@ -150,14 +151,10 @@ pub fn lower(config: &Config) -> Lowering {
         cluster_endpoints: discovery::cluster_endpoints(config, &ids),
         tls: tls::tls(config, &ids),
         crowding: BTreeMap::new(),
-        proxy_workers: config
-            .proxies
-            .iter()
-            .map(|one| (ids.workload(&one.name), one.workers))
-            .collect(),
+        proxy_workers: workers(config, &ids),
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
-        discovery: crate::plan::discovery::Discovery::default(),
+        discovery: Discovery::default(),
         clients: load::clients(config),
         traffic,
         timeline,
@@ -171,6 +168,11 @@ pub fn lower(config: &Config) -> Lowering {
         clusters: definitions.iter().map(|one| one.cluster.name.clone()).collect(),
         phases: config.load.iter().map(|load| load.phase).collect(),
     }))
+}
+
+/// Worker threads of each proxy.
+fn workers(config: &Config, ids: &Ids) -> BTreeMap<WorkloadId, u32> {
+    config.proxies.iter().map(|one| (ids.workload(&one.name), one.workers)).collect()
 }
 
 /// A service for each proxy, with its routes.
