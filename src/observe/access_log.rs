@@ -107,6 +107,16 @@ pub struct Counters {
     pub ejections: u64,
     /// `outlier_detection.ejections_overflow`: ejections that the ceiling prevented.
     pub ejections_overflow: u64,
+    /// `upstream_cx_connect_fail`: connections that never came up.
+    pub connect_fails: u64,
+    /// `upstream_cx_connect_timeout`: those of them that took too long.
+    pub connect_timeouts: u64,
+    /// `ssl.handshake`: TLS handshakes that the client took for complete.
+    pub handshakes: u64,
+    /// `ssl.session_reused`: those of them that resumed a session.
+    pub resumptions: u64,
+    /// `lb_healthy_panic`: endpoints chosen among all of a priority, whatever their health.
+    pub panics: u64,
 }
 
 impl Counters {
@@ -119,6 +129,11 @@ impl Counters {
         "upstream_rq_active_overflow",
         "outlier_detection.ejections_enforced_total",
         "outlier_detection.ejections_overflow",
+        "upstream_cx_connect_fail",
+        "upstream_cx_connect_timeout",
+        "ssl.handshake",
+        "ssl.session_reused",
+        "lb_healthy_panic",
     ];
 
     /// The counter of Envoy's name; none if it is not counted.
@@ -131,6 +146,11 @@ impl Counters {
             "upstream_rq_active_overflow" => self.active_overflow,
             "outlier_detection.ejections_enforced_total" => self.ejections,
             "outlier_detection.ejections_overflow" => self.ejections_overflow,
+            "upstream_cx_connect_fail" => self.connect_fails,
+            "upstream_cx_connect_timeout" => self.connect_timeouts,
+            "ssl.handshake" => self.handshakes,
+            "ssl.session_reused" => self.resumptions,
+            "lb_healthy_panic" => self.panics,
             _ => return None,
         })
     }

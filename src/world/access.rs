@@ -116,6 +116,17 @@ impl World<'_> {
     pub(super) fn restart_log(&mut self) {
         if let Some(log) = &mut self.access {
             log.counters.clear();
+            self.upstreams.iter_mut().for_each(|upstream| upstream.panics = 0);
+        }
+    }
+
+    /// The run is over: what upstreams have counted themselves.
+    pub(super) fn complete_log(&mut self) {
+        for index in 0..u32::try_from(self.upstreams.len()).expect("fewer than 2^32 upstreams") {
+            let panics = u64::from(self.upstreams[index as usize].panics);
+            if 0 < panics {
+                self.count(index, |counters| counters.panics += panics);
+            }
         }
     }
 }

@@ -86,6 +86,11 @@ impl Balance {
         self.balancer.pick(Request { worker, now, draw, hash, attempt: turn, loads }, active)
     }
 
+    /// Whether the priority of an endpoint, by its place, panics.
+    pub(super) fn panics(&self, place: usize) -> bool {
+        self.balancer.panics(place)
+    }
+
     /// The loads of priorities for a retry that keeps away from those already tried; none for the usual
     /// ones.
     fn loads_of_retry(&self, plan: &Plan, call: &Call, known: Known<'_>) -> Option<Loads> {

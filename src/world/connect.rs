@@ -309,7 +309,23 @@ impl World<'_> {
                 self.note_failed_handshake(client, connection.pod, why);
             }
         }
+        if self.access.is_some() {
+            self.count_handshake(id);
+        }
         Some(result)
+    }
+
+    /// The client takes a TLS handshake for complete, also one that the server of TLS 1.3 then refuses.
+    #[cold]
+    fn count_handshake(&mut self, id: Id<Connection>) {
+        let connection = self.connections[id];
+        let client = self.meeting(self.ends(&connection), self.now, false).client;
+        if !matches!(client, Client::Plaintext { .. }) {
+            self.count(connection.upstream, |counters| {
+                counters.handshakes += 1;
+                counters.resumptions += u64::from(connection.resumed.is_some());
+            });
+        }
     }
 
     /// The server closes what it has refused, whether a request comes or not; plain HTTP/1.1 it
@@ -357,6 +373,10 @@ impl World<'_> {
         }
         self.pool(&connection).opening -= 1;
         self.forget_connection(id);
+        self.count(connection.upstream, |counters| {
+            counters.connect_fails += 1;
+            counters.connect_timeouts += u64::from(details == Details::ConnectionTimeout);
+        });
         let outcome = Outcome::failure(details);
         // Who comes back to this pool within the loop (the next call of an app without a proxy, and
         // so without a back-off) waits for a connection of its own.

@@ -24,6 +24,7 @@ impl World<'_> {
         self.audit();
         self.count_parked();
         let stations = self.stations();
+        self.complete_log();
         let topology = self.topology();
         let services = self.services();
         let standings = self.standings();

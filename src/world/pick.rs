@@ -161,12 +161,15 @@ fn pick_uneven(
     turn: u32,
 ) -> Pick {
     let policy = upstream.policy;
-    let Upstream { hosts, members, usable, left_out, turns, balance, tried_before, .. } = upstream;
+    let Upstream { hosts, members, usable, left_out, turns, balance, tried_before, panics, .. } =
+        upstream;
     let active = |slot: u32| hosts.get(slot as usize).map_or(0, |host| host.active);
     if let Some(balance) = balance {
         let active = |place: usize| active(members[place]);
         let known = Known { members, tried_before };
-        return match balance.pick(plan, now, call, (draws, turn), known, active) {
+        let picked = balance.pick(plan, now, call, (draws, turn), known, active);
+        *panics += u32::from(picked.is_some_and(|nth| balance.panics(nth)));
+        return match picked {
             None => Pick::None,
             Some(nth) if members[nth] == NONE => Pick::New { all: true, nth },
             Some(nth) => Pick::Host(members[nth]),
@@ -174,9 +177,10 @@ fn pick_uneven(
     }
     let count = members.len() - *left_out as usize;
     // Enough are there if 1.4 times their share is all of the load.
-    let panics = 140 * count < 100 * members.len()
+    let is_panic = 140 * count < 100 * members.len()
         && (count as f64) < policy.panic_threshold * members.len() as f64;
-    let all = panics || count == members.len();
+    *panics += u32::from(is_panic);
+    let all = is_panic || count == members.len();
     let candidates = if all { members } else { usable };
     if candidates.is_empty() {
         return Pick::None;

@@ -318,6 +318,8 @@ pub(crate) struct Upstream<'p> {
     pub left_out: u32,
     /// While it does: the others.
     pub usable: Vec<u32>,
+    /// Choices among all endpoints of a priority in panic.
+    pub panics: u32,
     /// Nobody is left out and all are alike: there is no `balance`.
     pub is_plain: bool,
     /// The balancer, where endpoints are not all alike.

@@ -65,6 +65,7 @@ impl World<'_> {
             merge: MergeWindow::default(),
             left_out: 0,
             usable: Vec::new(),
+            panics: 0,
             gauges: Gauges::default(),
             is_plain: balance.is_none(),
             balance,

@@ -95,6 +95,7 @@ mod truth;
 /// Small cases in the format of the measured ones, by Envoy's rules.
 #[cfg(feature = "native")]
 mod truth_cases;
+mod truth_numbers;
 /// Random cases in the format of the measured ones.
 #[cfg(feature = "native")]
 mod truth_swarm;

@@ -10,7 +10,7 @@ use meshsim::world::simulate;
 use serde_json::{Value, json};
 
 /// A proxy with two clusters of three hosts, which answer after 1 ms; 100 requests, one every 10 ms.
-fn case() -> Value {
+pub(crate) fn case() -> Value {
     let host = |name: &str| json!({"name": name, "behaviour": {"kind": "respond", "delay_ms": 1, "status": 200}});
     let cluster = |name: &str, hosts: &[&str]| {
         let endpoints: Vec<Value> = hosts.iter().map(|host| json!({"host": host})).collect();
@@ -39,7 +39,7 @@ fn plan(case: &Value) -> (Config, Box<Lowered>) {
     }
 }
 
-fn play(case: &Value) -> Facts {
+pub(crate) fn play(case: &Value) -> Facts {
     let (config, lowered) = plan(case);
     let options = Options { access_log: true, ..Options::default() };
     let run = simulate(&lowered.plan, 1, options, &mut |_| Go::On);
@@ -57,7 +57,7 @@ fn outcomes(case: &Value) -> String {
     words(&play(case).outcomes)
 }
 
-fn set(case: &mut Value, place: &str, value: Value) {
+pub(crate) fn set(case: &mut Value, place: &str, value: Value) {
     *case.pointer_mut(place).unwrap_or_else(|| panic!("{place} is not there")) = value;
 }
 

@@ -273,8 +273,12 @@ impl Differences<'_> {
             };
             mean_metric(&all.iter().map(share).collect::<Vec<_>>(), "")
         };
-        for (time, _) in &self.measured[0].share_of_new_host {
-            let (is, was) = (at(self.simulated, *time), at(self.measured, *time));
+        let rows = self.measured.iter().flat_map(|facts| &facts.share_of_new_host);
+        let mut times: Vec<f64> = rows.map(|(time, _)| *time).collect();
+        times.sort_by(f64::total_cmp);
+        times.dedup_by(|one, other| !differ(*one, *other));
+        for time in times {
+            let (is, was) = (at(self.simulated, time), at(self.measured, time));
             // The last row may hold a few late requests of the measured load.
             let (Some(is), Some(was)) = (is, was) else { continue };
             self.near(&format!("timeline_share: at {time} s"), is, was, tolerance);
@@ -434,6 +438,21 @@ mod tests {
         assert!(compare(&exact, &rejected, &rejected).is_empty());
         assert_eq!(compare(&exact, &rejected, &accepted).len(), 1);
         assert_eq!(compare(&exact, &accepted, &rejected).len(), 1);
+    }
+
+    #[test]
+    fn the_rows_of_every_repetition_are_compared() {
+        let rule = rules(json!({
+            "timeline_share": "absolute", "tolerance": { "timeline_share": 0.1 },
+        }));
+        let rows = |rows: &[(f64, f64)]| Facts {
+            accepted: true,
+            share_of_new_host: rows.to_vec(),
+            ..Facts::default()
+        };
+        let measured = [rows(&[(0.0, 0.1)]), rows(&[(0.0, 0.1), (1.0, 0.5)])];
+        assert!(compare(&rule, &measured, &[rows(&[(0.0, 0.2), (1.0, 0.45)])]).is_empty());
+        assert_eq!(compare(&rule, &measured, &[rows(&[(0.0, 0.2), (1.0, 0.2)])]).len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The named numbers of the families, as far as a run gives them.
 //!
 //! Source: the schema `envoy-lab/2`; their meanings are those of the measurements' own analysis.
-//! Left out: numbers of mirrors and of CPU time; what a leaf's answers were worth.
+//! Left out: the CPU time of proxies (`cpu_ms_per_request_...`), which is that of a machine.
 
 use super::facts::Metric;
 use super::observe::{Seen, ms};
@@ -9,6 +9,8 @@ use super::schema::config::Behaviour;
 use super::schema::observed::Counts;
 use super::schema::step::Verb;
 use super::schema::words::{HealthWord, HostKind, Phase};
+use super::{apps, shares};
+use crate::kernel::time::Duration;
 use crate::observe::access_log::{CallRecord, Ejected};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const NAMES: &[&str] = &[
     "amplification",
     "attempts_to_bad_host",
+    "conn_termination_details",
+    "dispersion_vs_binomial",
     "duration_ms_of_each_ok",
     "fail_fraction",
     "failed_at_s",
@@ -28,20 +32,29 @@ pub(super) const NAMES: &[&str] = &[
     "keys_of_surviving_hosts_that_moved",
     "last_request_started_at_s",
     "last_request_to_b_after_failure_s",
+    "leaf_completed_answers",
     "leaf_hits",
+    "leaf_wasted_answers",
+    "max_concurrent_at_endpoint",
     "max_ejected_at_once",
+    "mirrored",
     "of",
     "ok_after_first_failure",
+    "panic",
     "requests_to_host_before_first_ejection",
     "requests_to_unhealthy_P0_hosts",
     "restored_at_s",
+    "retry_landed_on_same_host_as_previous_attempt",
     "same_host_as_previous",
+    "share_3_hosts",
+    "share_4_hosts",
     "stability_of_a_key",
     "to_unhealthy_hosts",
+    "upstream_aborted_by_envoy",
 ];
 
-/// All of [`NAMES`].
-pub(super) fn metrics(seen: &Seen<'_>) -> BTreeMap<String, Metric> {
+/// All of [`NAMES`]; `stats` are Envoy's counters.
+pub(super) fn metrics(seen: &Seen<'_>, stats: &Counts) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::new();
     of_outcomes(seen, &mut metrics);
     of_hosts(seen, &mut metrics);
@@ -49,6 +62,12 @@ pub(super) fn metrics(seen: &Seen<'_>) -> BTreeMap<String, Metric> {
     of_ejections(seen, &mut metrics);
     of_failures(seen, &mut metrics);
     of_keys(seen, &mut metrics);
+    apps::metrics(seen, &mut metrics);
+    shares::dispersion(seen, &mut metrics);
+    // None of the filters that the schema has ends the connection of a client with details of its own.
+    metrics.insert("conn_termination_details".to_owned(), Metric::List(Vec::new()));
+    let panics = stats.get("lb_healthy_panic").copied().unwrap_or(0.0);
+    add(&mut metrics, "panic", panics);
     let hits: f64 = seen.hits.values().sum();
     let amplification = hits / (seen.requests.len().max(1)) as f64;
     add(&mut metrics, "leaf_hits", hits);
@@ -56,9 +75,11 @@ pub(super) fn metrics(seen: &Seen<'_>) -> BTreeMap<String, Metric> {
     metrics
 }
 
-type Metrics = BTreeMap<String, Metric>;
+/// Numbers by name.
+pub(super) type Metrics = BTreeMap<String, Metric>;
 
-fn add(metrics: &mut Metrics, name: &str, number: f64) {
+/// Adds a number.
+pub(super) fn add(metrics: &mut Metrics, name: &str, number: f64) {
     metrics.insert(name.to_owned(), Metric::Number(number));
 }
 
@@ -96,8 +117,10 @@ fn of_outcomes(seen: &Seen<'_>, metrics: &mut Metrics) {
 fn of_hosts(seen: &Seen<'_>, metrics: &mut Metrics) {
     let requests = &seen.requests;
     let mut last = Counts::new();
-    for call in requests.iter().filter(|call| call.host.is_some()) {
-        last.insert(seen.lowered.host(call.host).to_owned(), call.began.as_s());
+    for call in requests {
+        // The measurements call nobody by a word of their own here.
+        let host = call.host.map_or("None", |host| seen.lowered.host(Some(host)));
+        last.insert(host.to_owned(), call.began.as_s());
     }
     metrics.insert("last_request_started_at_s".to_owned(), Metric::ByKey(last));
     let same = requests.windows(2).filter(|two| two[0].host == two[1].host).count();
@@ -113,7 +136,12 @@ fn of_hosts(seen: &Seen<'_>, metrics: &mut Metrics) {
     add(metrics, "fraction_whose_first_attempt_hit_bad_host", fraction);
     let tries = requests.iter().flat_map(|call| &call.tries);
     let to_bad = tries.filter(|one| is_bad(one.host)).count();
-    add(metrics, "attempts_to_bad_host", to_bad as f64);
+    // It was counted by connections that failed: there is no number where the host answers.
+    let answers = seen.config.hosts.iter().any(|host| {
+        bad.contains(host.name.as_str())
+            && !matches!(host.behaviour.kind, HostKind::Refuse | HostKind::Blackhole)
+    });
+    add_if(metrics, "attempts_to_bad_host", (!answers).then_some(to_bad as f64));
 }
 
 /// Whether a host's usual answer is an error.
@@ -172,7 +200,10 @@ fn of_ejections(seen: &Seen<'_>, metrics: &mut Metrics) {
     add(metrics, "max_ejected_at_once", most as f64);
     let tries: Vec<_> = seen.requests.iter().flat_map(|call| &call.tries).collect();
     let before = |(host, at): (&_, &_)| {
-        let count = tries.iter().filter(|one| one.host == Some(*host) && one.began < *at).count();
+        // Those that the log has by then, in whole milliseconds: of a slow host more are under way.
+        let logged = *at + Duration::from_ms(1);
+        let to_it = tries.iter().filter(|one| one.host == Some(*host) && one.ended <= logged);
+        let count = to_it.count();
         (seen.lowered.host(Some(*host)).to_owned(), count as f64)
     };
     let before: Counts = firsts.iter().map(before).collect();
@@ -211,6 +242,8 @@ fn of_keys(seen: &Seen<'_>, metrics: &mut Metrics) {
     if before.is_empty() {
         return;
     }
+    metrics.insert("share_4_hosts".to_owned(), shares::of_hosts(&before));
+    metrics.insert("share_3_hosts".to_owned(), shares::of_hosts(&after));
     let removed = seen.config.steps.iter().flat_map(|step| match &step.verb {
         Verb::EdsRemove(names) => &names[..],
         _ => &[],
@@ -223,4 +256,18 @@ fn of_keys(seen: &Seen<'_>, metrics: &mut Metrics) {
     add(metrics, "of", survivors.count() as f64);
     add(metrics, "keys_of_surviving_hosts_that_moved", moved as f64);
     add(metrics, "stability_of_a_key", stable as f64 / again.len().max(1) as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::truth::schema::observed::METRICS;
+
+    #[test]
+    fn all_numbers_but_those_of_a_machine_are_made() {
+        let lacking: Vec<&&str> = METRICS.iter().filter(|name| !NAMES.contains(name)).collect();
+        let of_a_machine = ["cpu_ms_per_request_client_proxy", "cpu_ms_per_request_server_proxy"];
+        assert_eq!(lacking, of_a_machine.iter().collect::<Vec<_>>());
+        assert!(NAMES.iter().all(|name| METRICS.contains(name)));
+    }
 }

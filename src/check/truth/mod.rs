@@ -5,7 +5,9 @@
 //! Left out: cases that use what the simulator does not have; they are told as such.
 
 pub mod alike;
+mod apps;
 pub mod compare;
+mod counted;
 pub mod facts;
 mod logged;
 pub mod lower;
@@ -14,6 +16,7 @@ pub mod observe;
 mod races;
 pub mod run;
 pub mod schema;
+mod shares;
 mod times;
 
 use run::{Verdict, judge};

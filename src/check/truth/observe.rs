@@ -3,6 +3,7 @@
 //! Source: the schema `envoy-lab/2`, its section on what is observed.
 //! Left out: sizes; timelines of gauges.
 
+use super::counted;
 use super::facts::{Facts, Row, Span, Spread};
 use super::logged::{logged, outcome};
 use super::lower::{self, Lowered};
@@ -13,7 +14,7 @@ use super::schema::observed::{Counts, Observed, TimelineWhat};
 use super::schema::step::Verb;
 use super::schema::words::Phase;
 use crate::kernel::time::Time;
-use crate::observe::access_log::{AccessLog, CallRecord, Counters, Ejected};
+use crate::observe::access_log::{AccessLog, CallRecord, Ejected};
 use crate::observe::run::Run;
 use crate::vocabulary::outcome::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ pub(super) struct Seen<'r> {
     pub(super) config: &'r Config,
     pub(super) lowered: &'r Lowered,
     pub(super) log: &'r AccessLog,
+    /// The end of the warm-up.
+    pub(super) from: Time,
     /// Requests at the entry, without those of the warm-up and of the burst, by their starts.
     pub(super) requests: Vec<&'r CallRecord>,
     /// Attempts that reached an application, by host.
@@ -45,7 +48,7 @@ pub fn gaps(compare: &Compare) -> Vec<String> {
     let mut gaps = Vec::new();
     let tolerance = &compare.tolerance;
     if compare.stats.is_some() {
-        let lacks = |name: &&String| Counters::default().by_name(name).is_none();
+        let lacks = |name: &&String| !counted::is_counted(name);
         let names = tolerance.stats.keys().filter(lacks);
         gaps.extend(names.map(|name| format!("compare.stats.{name}")));
     }
@@ -71,7 +74,9 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
     let asked = lower::authorization_hosts(config);
     let is_app = |(host, hits): &(String, f64)| 0.0 < *hits && !asked.contains(host.as_str());
     let hits: Counts = hits.filter(is_app).collect();
-    let seen = Seen { config, lowered, log, requests, hits };
+    let from = Time::ZERO + run.warmup;
+    let seen = Seen { config, lowered, log, from, requests, hits };
+    let stats = counted::stats(&seen);
     let mut facts = Facts {
         accepted: true,
         outcomes: tally(seen.requests.iter().map(|call| outcome(config, lowered, call))),
@@ -81,12 +86,15 @@ pub fn facts(config: &Config, lowered: &Lowered, run: &Run, measured: &[Observed
         transport_failures: tally(seen.requests.iter().flat_map(|call| failures(call))),
         server_transport_failures: server_failures(&seen),
         burst: tally(burst.iter().map(|call| outcome(config, lowered, call))),
-        hops: hops(&seen, Time::ZERO + run.warmup),
+        hops: hops(&seen),
         gaps: back_offs(&seen.requests),
         hits: seen.hits.clone(),
-        stats: stats(&seen),
-        duration: Spread::of(&seen.requests.iter().map(|call| ms(call)).collect::<Vec<_>>()),
-        metrics: metrics::metrics(&seen),
+        metrics: metrics::metrics(&seen, &stats),
+        stats,
+        // Envoy logs whole milliseconds.
+        duration: Spread::of(
+            &seen.requests.iter().map(|call| ms(call).floor()).collect::<Vec<_>>(),
+        ),
         ..Facts::default()
     };
     facts.host_share = facts.hosts.clone();
@@ -125,9 +133,9 @@ fn server_failures(seen: &Seen<'_>) -> Counts {
 }
 
 /// Outcomes by proxy, of the calls that began after the warm-up.
-fn hops(seen: &Seen<'_>, from: Time) -> BTreeMap<String, Counts> {
+fn hops(seen: &Seen<'_>) -> BTreeMap<String, Counts> {
     let mut hops: BTreeMap<String, Counts> = BTreeMap::new();
-    for call in seen.log.calls.iter().filter(|call| from <= call.began) {
+    for call in seen.log.calls.iter().filter(|call| seen.from <= call.began) {
         let proxy = seen.lowered.host(call.proxy).to_owned();
         *hops
             .entry(proxy)
@@ -148,19 +156,6 @@ fn back_offs(requests: &[&CallRecord]) -> BTreeMap<String, Spread> {
         }
     }
     waits.into_iter().map(|(retry, waits)| (retry, Spread::of(&waits))).collect()
-}
-
-/// Envoy's counters, summed over the clusters of the entry.
-fn stats(seen: &Seen<'_>) -> Counts {
-    let mut stats = Counts::new();
-    let entry = seen.lowered.entry;
-    for ((_, _), counters) in seen.log.counters.iter().filter(|((proxy, _), _)| *proxy == entry) {
-        for name in Counters::NAMES {
-            let count = counters.by_name(name).unwrap_or(0) as f64;
-            *stats.entry((*name).to_owned()).or_default() += count;
-        }
-    }
-    stats
 }
 
 /// Each measured timeline, of the same rows.

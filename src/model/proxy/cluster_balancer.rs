@@ -190,6 +190,12 @@ impl ClusterBalancer {
         Some(members[nth] as usize)
     }
 
+    /// Whether the priority of the endpoint at a place panics.
+    pub fn panics(&self, place: usize) -> bool {
+        let level = self.endpoints.get(place).map(|one| one.level as usize);
+        self.loads.any_panics() && level.is_some_and(|level| self.loads.panics(level))
+    }
+
     /// The loads of a retry whose earlier tries went to the endpoints at these places; none for the usual
     /// ones.
     pub fn loads_after(&self, tried: &[Option<usize>], every: u32) -> Option<Loads> {

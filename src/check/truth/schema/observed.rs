@@ -201,7 +201,7 @@ pub struct Ejection {
 }
 
 /// The named numbers of all families.
-const METRICS: &[&str] = &[
+pub(in super::super) const METRICS: &[&str] = &[
     "dispersion_vs_binomial",
     "retry_landed_on_same_host_as_previous_attempt",
     "upstream_aborted_by_envoy",
