@@ -238,6 +238,11 @@ impl<'p> World<'p> {
             let is_healthy = check.state.is_healthy();
             if is_healthy {
                 self.is_new_again(index, check.pod);
+            } else {
+                let hosts = &self.upstreams[index as usize].hosts;
+                if let Some(slot) = hosts.iter().position(|host| host.pod == check.pod) {
+                    self.drain_endpoint(index, u32::try_from(slot).expect("few endpoints"));
+                }
             }
             let kind =
                 if is_healthy { FactKind::EndpointHealthy } else { FactKind::EndpointUnhealthy };

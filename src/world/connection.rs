@@ -164,6 +164,25 @@ impl World<'_> {
         }
     }
 
+    /// A proxy finds an endpoint ill: its idle connections to it close, the busy ones when they are done.
+    ///
+    /// Source: Envoy's `ClusterManagerImpl::onHostHealthFailure`, for ejections and failed active health checks
+    /// alike; measured on Envoy 1.40 (family e05, where each ejection destroys a connection).
+    /// Left out: connections that are being opened and that nobody waits for.
+    #[cold]
+    pub(super) fn drain_endpoint(&mut self, index: u32, slot: u32) {
+        let is_of = |connection: &Connection| {
+            connection.host == slot && connection.link == Link::Open && !connection.is_draining
+        };
+        let all = self.upstreams[index as usize].connections.iter();
+        let open: Vec<_> = all.filter(|id| is_of(&self.connections[**id])).copied().collect();
+        for id in open {
+            if self.connections.get(id).is_some_and(is_of) {
+                self.drain_connection(id);
+            }
+        }
+    }
+
     /// A connection is known to be dead: it takes no more requests, and closes when the last of
     /// those that are on it has learnt it, too.
     pub(super) fn retire_connection(&mut self, id: Id<Connection>) {

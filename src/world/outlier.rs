@@ -83,6 +83,7 @@ impl World<'_> {
             return self.log_ejection(client, pod, Ejected::NotEnforced);
         }
         host.health.eject(outlier, now, draw);
+        self.drain_endpoint(index, slot);
         self.expect_tick(index);
         self.health_changed(index);
         self.count(index, |counters| counters.ejections += 1);
