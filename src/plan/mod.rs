@@ -82,6 +82,8 @@ pub struct Plan {
     pub proxy_workers: BTreeMap<WorkloadId, u32>,
     /// Workloads whose apps give up the calls that they have in flight when their own client leaves.
     pub cancelling: BTreeSet<WorkloadId>,
+    /// Workloads whose apps give their calls no more time than their own request has.
+    pub deadlines: BTreeSet<WorkloadId>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -145,6 +147,9 @@ impl Plan {
         }
         if !self.cancelling.is_empty() {
             fold(&mut digest, &self.cancelling);
+        }
+        if !self.deadlines.is_empty() {
+            fold(&mut digest, &("deadlines", &self.deadlines));
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

@@ -193,6 +193,7 @@ const WORKLOAD: Keys = Fixed(&[
         "and so much more for each in service, itself included",
     ),
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
+    key("deadlines", Bool, Is("false"), "calls have no more time than its own request has"),
     key("cancels_calls", Bool, Is("false"), "calls in flight end when its own client leaves"),
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),

@@ -71,6 +71,7 @@ impl<'p> World<'p> {
             keep_alive,
             tied: BTreeMap::new(),
             left: BTreeSet::new(),
+            given: BTreeMap::new(),
             sends,
             hedged: BTreeMap::new(),
             has_odd_apps: has_odd_apps(plan),

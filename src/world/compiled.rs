@@ -66,7 +66,7 @@ pub(crate) enum CompiledStep {
         sites: Range<usize>,
         holds_worker: bool,
     },
-    /// The same, of calls that end when the caller's own client leaves.
+    /// The same, of calls that may end with the caller's own request.
     TiedCalls {
         sites: Range<usize>,
         holds_worker: bool,
@@ -329,7 +329,8 @@ fn programs(
     let universe = &plan.universe;
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for (workload, id) in universe.workloads.iter().zip(0..) {
-        let is_tied = plan.cancelling.contains(&WorkloadId(id));
+        let id = WorkloadId(id);
+        let is_tied = plan.cancelling.contains(&id) || plan.deadlines.contains(&id);
         let mut edge_to = |to: ServiceId| {
             let name = universe.services[to.index()].name.clone();
             edges.number(workload.app.clone(), name, None)

@@ -34,6 +34,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         proxy_workers: BTreeMap::new(),
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
+        deadlines: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         timeline: Vec::new(),

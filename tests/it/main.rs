@@ -29,6 +29,7 @@ mod configuration;
 mod copies;
 /// A changed default is named by the comparison with a baseline.
 #[cfg(feature = "native")]
+mod deadlines;
 mod defaults;
 /// The same scenario is the same run; goldens of digests.
 #[cfg(feature = "native")]

@@ -157,6 +157,7 @@ pub fn lower(config: &Config) -> Lowering {
             .collect(),
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
+        deadlines: BTreeSet::new(),
         clients: load::clients(config),
         traffic,
         timeline,
