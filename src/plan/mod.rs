@@ -4,6 +4,7 @@
 //! bring, with dense ids in name order. What changes at run time is presence and revision, so a
 //! run needs no names and cannot fail.
 
+pub mod asked;
 pub mod assertion;
 pub mod balancing;
 pub mod behaviour;

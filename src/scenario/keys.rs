@@ -12,7 +12,7 @@ mod matching;
 mod policy;
 mod retries;
 pub(crate) mod security;
-mod traffic;
+pub(crate) mod traffic;
 
 use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Mesh};
@@ -118,6 +118,18 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     security::CLIENTS,
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
+    key(
+        "max_stream_duration",
+        Duration,
+        Is("0s"),
+        "limit on a request in place of `timeout`; 0: none",
+    ),
+    key(
+        "per_request_buffer_limit",
+        Count(0, ANY),
+        Is("1048576"),
+        "bytes of a body that are kept for retries and copies",
+    ),
     key("retries", Table(OF_SERVICE), None, "retries of requests to it"),
     balancing::BALANCER,
     balancing::CHOICE_COUNT,
@@ -157,6 +169,13 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     ),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
+    key("max_stream_duration", Duration, None, "in place of `timeout`; the service's if not given"),
+    key(
+        "per_request_buffer_limit",
+        Count(0, ANY),
+        None,
+        "bytes of a body kept for retries; the service's if not given",
+    ),
     key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
     key("mirror", Table(MIRROR), None, "a share of the requests is sent to another service, too"),
     key("direct_response", Count(200, 599), None, "the proxy answers itself with this status"),

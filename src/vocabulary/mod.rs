@@ -5,4 +5,5 @@ pub mod fact;
 pub mod flag;
 pub mod metric;
 pub mod outcome;
+mod texts;
 pub mod transport;

@@ -102,6 +102,8 @@ pub enum Details {
     AppError,
     /// The app itself answered 200 with a gRPC status that is an error.
     AppGrpcError,
+    /// The route's limit on the duration of a stream passed.
+    MaxDuration,
     /// A call below failed and the app passed that on.
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
@@ -145,6 +147,7 @@ impl Details {
             Self::DownstreamDisconnect
                 | Self::DownstreamReset
                 | Self::MaxStreamDuration
+                | Self::MaxDuration
                 | Self::StreamIdleTimeout
         )
     }
@@ -192,19 +195,11 @@ impl Details {
                 "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
             }
             Self::ConnectionTimeout => "upstream_reset_before_response_started{connection_timeout}",
-            Self::ServerCertificateExpired => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_has_expired}"
-            }
-            Self::ServerCertificateUntrusted => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED}"
-            }
-            Self::NoSecret => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:Secret_is_not_supplied_by_SDS}"
-            }
-            Self::WrongVersionNumber => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:WRONG_VERSION_NUMBER}"
-            }
-            Self::ServerIssuerExpired
+            Self::ServerCertificateExpired
+            | Self::ServerCertificateUntrusted
+            | Self::NoSecret
+            | Self::WrongVersionNumber
+            | Self::ServerIssuerExpired
             | Self::ServerCertificateNotYetValid
             | Self::ServerIssuerNotYetValid
             | Self::ServerNameMismatch
@@ -214,6 +209,17 @@ impl Details {
             | Self::ClientNameMismatch
             | Self::ClientCertificateMissing
             | Self::NoCommonVersion => self.text_of_handshake(),
+            Self::FaultAbort => "fault_filter_abort",
+            Self::LocalRateLimited => "local_rate_limited",
+            Self::RequestRateLimited => "request_rate_limited",
+            Self::RateLimiterError => "rate_limiter_error",
+            Self::AdmissionDenied => "denied_by_admission_control",
+            Self::CorsResponse => "cors_response",
+            Self::PayloadTooLarge => "request_payload_too_large",
+            Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
+            Self::RbacMatched => "rbac_access_denied_matched_policy",
+            Self::ExtAuthzDenied => "ext_authz_denied",
+            Self::ExtAuthzError => "ext_authz_error",
             Self::ConnectionTermination => {
                 "upstream_reset_before_response_started{connection_termination}"
             }
@@ -230,64 +236,16 @@ impl Details {
             Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
+            Self::MaxDuration => "max_duration_timeout",
             Self::DirectResponse => "direct_response",
-            Self::FaultAbort => "fault_filter_abort",
-            Self::LocalRateLimited => "local_rate_limited",
             Self::DropOverload => "drop_overload",
-            Self::RequestRateLimited => "request_rate_limited",
-            Self::RateLimiterError => "rate_limiter_error",
-            Self::AdmissionDenied => "denied_by_admission_control",
-            Self::CorsResponse => "cors_response",
-            Self::PayloadTooLarge => "request_payload_too_large",
             Self::Overload => "overload",
             Self::LocalDisconnect => {
                 "downstream_local_disconnect(purging_socket_that_have_not_progressed_to_connections)"
             }
-            Self::RbacNoMatch => "rbac_access_denied_matched_policy[none]",
-            Self::RbacMatched => "rbac_access_denied_matched_policy",
-            Self::ExtAuthzDenied => "ext_authz_denied",
-            Self::ExtAuthzError => "ext_authz_error",
             Self::MissingHost => "missing_host_header",
             Self::HeadersTooLarge => "http1.headers_too_large",
             Self::CodecError => "http1.codec_error",
-        }
-    }
-
-    /// The text of a handshake that failed for less usual reasons.
-    const fn text_of_handshake(self) -> &'static str {
-        match self {
-            Self::ServerIssuerExpired => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_has_expired:depth_1}"
-            }
-            Self::ServerCertificateNotYetValid => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_is_not_yet_valid}"
-            }
-            Self::ServerIssuerNotYetValid => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_is_not_yet_valid:depth_1}"
-            }
-            Self::ServerNameMismatch => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:SAN_matcher}"
-            }
-            Self::ClientCertificateExpired => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_CERTIFICATE_EXPIRED}"
-            }
-            Self::ClientCertificateBad => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_BAD_CERTIFICATE}"
-            }
-            Self::ClientCertificateUntrusted => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:TLSV1_ALERT_UNKNOWN_CA}"
-            }
-            Self::ClientNameMismatch => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_CERTIFICATE_UNKNOWN}"
-            }
-            Self::ClientCertificateMissing => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:SSLV3_ALERT_HANDSHAKE_FAILURE}"
-            }
-            Self::NoCommonVersion => {
-                "upstream_reset_before_response_started{remote_connection_failure|TLS_error:TLSV1_ALERT_PROTOCOL_VERSION}"
-            }
-            // All others have a text of their own.
-            _ => "-",
         }
     }
 }
@@ -356,6 +314,7 @@ impl Outcome {
             Details::RemoteResetAfterResponse => (200, Flags::of(F::UR)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
+            Details::MaxDuration => (504, Flags::NONE),
             Details::FaultAbort => (503, Flags::of(F::FI)),
             Details::LocalRateLimited | Details::RequestRateLimited => (429, Flags::of(F::RL)),
             Details::RateLimiterError => (500, Flags::of(F::RLSE)),
@@ -375,11 +334,12 @@ impl Outcome {
         Self { flags: self.flags.with(flag), ..self }
     }
 
-    /// Whether this is a complete answer below 500, and no error of gRPC.
+    /// Whether this is a complete answer below 500, and no error of gRPC. A limit that bears no flag may have
+    /// cut it.
     pub const fn is_ok(self) -> bool {
         self.has_good_status()
             && !self.flags.has_any(TRUNCATED)
-            && !matches!(self.details, Details::AppGrpcError)
+            && !matches!(self.details, Details::AppGrpcError | Details::MaxDuration)
     }
 
     /// Whether there is a status, and it is below 500.

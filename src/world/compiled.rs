@@ -256,7 +256,7 @@ fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
             },
             takes_success: rule.retry.statuses.is_empty()
                 && (plan.replies.is_empty() || !rule.retry.on.has(RetryOn::ON_HEADERS)),
-            timeout: optional(queue, rule.timeout),
+            timeout: optional(queue, shorter(rule.timeout, rule.max_stream_duration)),
             per_try: optional(
                 queue,
                 shorter(rule.retry.per_try_timeout, rule.retry.per_try_idle_timeout),

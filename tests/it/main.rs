@@ -3,6 +3,7 @@
 /// Admission control of a proxy.
 #[cfg(feature = "native")]
 mod admission;
+mod asked;
 /// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
 #[cfg(feature = "native")]
 mod balancing;

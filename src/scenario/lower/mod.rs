@@ -8,6 +8,7 @@
 
 mod action;
 mod apps;
+mod asked;
 mod assertions;
 mod balancing;
 mod changes;
@@ -43,7 +44,7 @@ use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
-use crate::plan::universe::{ClassId, Defect, RequestClass, ServiceId, Universe, WorkloadId};
+use crate::plan::universe::{ClassId, ServiceId, Universe, WorkloadId};
 use crate::plan::{Plan, Start};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,6 +183,7 @@ impl Lower<'_, '_, '_> {
         self.sources();
         self.names();
         self.events();
+        self.asked();
     }
 
     fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {
@@ -330,7 +332,7 @@ impl Lower<'_, '_, '_> {
 
     /// The class of a request that a table describes.
     fn class(&self, node: &Node) -> ClassId {
-        let class = request_class(node);
+        let class = self.request_class(node);
         let index = self.universe.classes.binary_search(&class).unwrap_or(0);
         ClassId(u32::try_from(index).expect("few classes"))
     }
@@ -346,7 +348,7 @@ impl Lower<'_, '_, '_> {
                 self.report(path.at, "a path begins with `/`", "such as \"/cart\"");
             }
         }
-        let mut classes: Vec<_> = makers.into_iter().map(request_class).collect();
+        let mut classes: Vec<_> = makers.into_iter().map(|one| self.request_class(one)).collect();
         classes.sort();
         classes.dedup();
         let made = self.service_nodes.iter().flat_map(|node| changes::made_of(node, &classes));
@@ -361,20 +363,6 @@ impl Lower<'_, '_, '_> {
             self.report(BEGIN, what, "fewer different paths, methods and headers");
             self.universe.classes.truncate(1);
         }
-    }
-}
-
-fn request_class(node: &Node) -> RequestClass {
-    RequestClass {
-        method: node.text("method").unwrap_or("GET").to_uppercase(),
-        path: node.text("path").unwrap_or("/").to_owned(),
-        headers: headers(node),
-        defect: match node.text("malformed") {
-            Some("missing_host") => Some(Defect::MissingHost),
-            Some("headers_too_large") => Some(Defect::HeadersTooLarge),
-            Some("codec_error") => Some(Defect::CodecError),
-            _ => None,
-        },
     }
 }
 
