@@ -246,6 +246,11 @@ impl Queue {
         }
     }
 
+    /// When a timer fires that has neither fired nor been cancelled.
+    pub fn fires_at(&self, timer: TimerId) -> Time {
+        time_of(self.nodes[timer.0 as usize].key)
+    }
+
     /// Takes a timer back that has neither fired nor been cancelled.
     #[inline(always)]
     pub fn cancel(&mut self, timer: TimerId) {

@@ -4,6 +4,7 @@
 //! bring, with dense ids in name order. What changes at run time is presence and revision, so a
 //! run needs no names and cannot fail.
 
+pub mod asked;
 pub mod assertion;
 pub mod balancing;
 pub mod behaviour;
@@ -86,6 +87,8 @@ pub struct Plan {
     pub cancelling: BTreeSet<WorkloadId>,
     /// How the control plane sends configuration.
     pub discovery: Discovery,
+    /// Workloads whose apps give their calls no more time than their own request has.
+    pub deadlines: BTreeSet<WorkloadId>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -152,6 +155,9 @@ impl Plan {
         }
         if !self.discovery.is_plain() {
             fold(&mut digest, &self.discovery);
+        }
+        if !self.deadlines.is_empty() {
+            fold(&mut digest, &("deadlines", &self.deadlines));
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

@@ -29,6 +29,9 @@ pub struct Mirror {
     pub share: f64,
 }
 
+/// Envoy's `per_connection_buffer_limit_bytes`, which holds where a route has no limit of its own.
+pub const BUFFER_LIMIT: u64 = 1 << 20;
+
 /// A rule: match to weighted clusters, with its time-out and retries.
 #[derive(Clone, PartialEq)]
 pub struct RouteRule {
@@ -46,6 +49,12 @@ pub struct RouteRule {
     /// Limit on the time in which the client hears nothing (Envoy's stream idle timeout); zero for
     /// none.
     pub idle_timeout: Duration,
+    /// Limit on a request from its routing to the end of its answer, with its retries (Envoy's
+    /// `max_stream_duration` of a route): the only one on the whole, `timeout` is zero then. Zero for none.
+    pub max_stream_duration: Duration,
+    /// Bytes of a request's body that are kept for its retries and copies (Envoy's
+    /// `per_request_buffer_limit_bytes`): what is longer has none.
+    pub buffer_limit: u64,
     /// Retries.
     pub retry: RetryPolicy,
     /// Copies.
@@ -73,6 +82,12 @@ impl fmt::Debug for RouteRule {
             .field("timeout", &self.timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("retry", &self.retry);
+        if !self.max_stream_duration.is_zero() {
+            fields.field("max_stream_duration", &self.max_stream_duration);
+        }
+        if self.buffer_limit != BUFFER_LIMIT {
+            fields.field("buffer_limit", &self.buffer_limit);
+        }
         if let Some(status) = &self.missing_status {
             fields.field("missing_status", status);
         }

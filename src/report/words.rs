@@ -49,6 +49,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::PerTryIdleTimeout => "nothing came for longer than a try may be idle",
         Details::StreamIdleTimeout => "nothing came for longer than a stream may be idle",
         Details::MaxStreamDuration => "the stream lasted longer than the cluster allows",
+        Details::MaxDuration => "the request lasted longer than its route allows",
         Details::DirectResponse => "the route itself answered",
         Details::FaultAbort => "a fault was injected",
         Details::DropOverload => "the control plane has a share of requests dropped",

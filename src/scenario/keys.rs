@@ -13,7 +13,7 @@ mod matching;
 mod policy;
 mod retries;
 pub(crate) mod security;
-mod traffic;
+pub(crate) mod traffic;
 
 use super::schema::Default::{Is, None, Parameter, Required};
 use super::schema::Keys::{Fixed, Mesh};
@@ -122,6 +122,18 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     security::CLIENTS,
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
+    key(
+        "max_stream_duration",
+        Duration,
+        Is("0s"),
+        "limit on a request in place of `timeout`; 0: none",
+    ),
+    key(
+        "per_request_buffer_limit",
+        Count(0, ANY),
+        Is("1048576"),
+        "bytes of a body that are kept for retries and copies",
+    ),
     key("retries", Table(OF_SERVICE), None, "retries of requests to it"),
     balancing::BALANCER,
     balancing::CHOICE_COUNT,
@@ -141,7 +153,6 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     policy::CONNECTIONS,
     policy::PANIC_THRESHOLD,
     discovery::DROP_OVERLOAD,
-    discovery::BUFFER_LIMIT,
     key("route", Tables(ROUTE, "name"), None, "rules, the first that matches wins"),
     key(
         "subsets",
@@ -163,8 +174,14 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     ),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
+    key("max_stream_duration", Duration, None, "in place of `timeout`; the service's if not given"),
+    key(
+        "per_request_buffer_limit",
+        Count(0, ANY),
+        None,
+        "bytes of a body kept for retries; the service's if not given",
+    ),
     key("retries", Table(OF_ROUTE), None, "retries; the service's if not given"),
-    discovery::BUFFER_LIMIT,
     key(
         "mirror",
         OneOrMany(MIRROR),
@@ -205,6 +222,7 @@ const WORKLOAD: Keys = Fixed(&[
         "and so much more for each in service, itself included",
     ),
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
+    key("deadlines", Bool, Is("false"), "calls have no more time than its own request has"),
     key("cancels_calls", Bool, Is("false"), "calls in flight end when its own client leaves"),
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),

@@ -96,8 +96,12 @@ impl Keys {
         match self {
             Self::Fixed(keys) => Cow::Borrowed(keys),
             Self::Mesh => {
-                let mut list =
-                    vec![keys::PROFILE, keys::security::OF_MESH, keys::discovery::OF_MESH];
+                let mut list = vec![
+                    keys::PROFILE,
+                    keys::security::OF_MESH,
+                    keys::discovery::OF_MESH,
+                    keys::traffic::INTERNAL,
+                ];
                 for row in TABLE {
                     let (name, _) = row.name.split_once('.').expect("group.name");
                     if list.last().is_some_and(|last| last.name != name) {

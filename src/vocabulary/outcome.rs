@@ -102,6 +102,8 @@ pub enum Details {
     AppError,
     /// The app itself answered 200 with a gRPC status that is an error.
     AppGrpcError,
+    /// The route's limit on the duration of a stream passed.
+    MaxDuration,
     /// A call below failed and the app passed that on.
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
@@ -146,6 +148,7 @@ impl Details {
                 | Self::DownstreamReset
                 | Self::LocalDisconnect
                 | Self::MaxStreamDuration
+                | Self::MaxDuration
                 | Self::StreamIdleTimeout
         )
     }
@@ -247,6 +250,7 @@ impl Outcome {
             Details::RemoteResetAfterResponse => (200, Flags::of(F::UR)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
+            Details::MaxDuration => (504, Flags::NONE),
             Details::FaultAbort => (503, Flags::of(F::FI)),
             Details::LocalRateLimited | Details::RequestRateLimited => (429, Flags::of(F::RL)),
             Details::RateLimiterError => (500, Flags::of(F::RLSE)),
@@ -266,11 +270,12 @@ impl Outcome {
         Self { flags: self.flags.with(flag), ..self }
     }
 
-    /// Whether this is a complete answer below 500, and no error of gRPC.
+    /// Whether this is a complete answer below 500, and no error of gRPC. A limit that bears no flag may have
+    /// cut it.
     pub const fn is_ok(self) -> bool {
         self.has_good_status()
             && !self.flags.has_any(TRUNCATED)
-            && !matches!(self.details, Details::AppGrpcError)
+            && !matches!(self.details, Details::AppGrpcError | Details::MaxDuration)
     }
 
     /// Whether there is a status, and it is below 500.

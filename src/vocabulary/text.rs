@@ -60,6 +60,7 @@ impl Details {
             Self::PerTryIdleTimeout => "upstream_per_try_idle_timeout",
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::MaxStreamDuration => "upstream_max_stream_duration_reached",
+            Self::MaxDuration => "max_duration_timeout",
             Self::DirectResponse => "direct_response",
             _ => self.text_of_this_side(),
         }

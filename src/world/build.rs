@@ -47,6 +47,7 @@ impl<'p> World<'p> {
         let sends = Sends::new(plan, &mut queue);
         let keep_alive = KeepAlive::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
+        let sources = plan.traffic.iter().map(|one| Source::new(one, seed, &mut samplers));
         let mut world = Self {
             plan,
             seed,
@@ -60,9 +61,7 @@ impl<'p> World<'p> {
             stale: 0,
             is_stale: false,
             owner: 0,
-            sources: (plan.traffic.iter())
-                .map(|traffic| Source::new(traffic, seed, &mut samplers))
-                .collect(),
+            sources: sources.collect(),
             calls: Slab::with_capacity(1024),
             attempts: Slab::with_capacity(1024),
             connections: Slab::with_capacity(1024),
@@ -71,6 +70,7 @@ impl<'p> World<'p> {
             keep_alive,
             tied: BTreeMap::new(),
             left: BTreeSet::new(),
+            given: BTreeMap::new(),
             sends,
             hedged: BTreeMap::new(),
             has_odd_apps: has_odd_apps(plan),

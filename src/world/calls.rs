@@ -43,7 +43,7 @@ impl World<'_> {
     }
 
     /// The same; those that are `TIED` end with the visit, and fail before they are made if the visit's
-    /// client has left already.
+    /// client has left already, or its time is over.
     #[inline(always)]
     fn calls_of_step<const TIED: bool>(
         &mut self,
@@ -51,7 +51,7 @@ impl World<'_> {
         sites: Range<usize>,
         holds_worker: bool,
     ) -> bool {
-        let has_left = TIED && self.left.contains(&id);
+        let has_left = TIED && (self.left.contains(&id) || self.is_late(id));
         let attempt = &mut self.attempts[id];
         let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
         attempt.step += 1;
@@ -75,7 +75,11 @@ impl World<'_> {
                 } else {
                     Parent::Visit(id, call.required)
                 };
+                let made = self.calls.next_id();
                 self.begin_call(key.child(call.index), parent, batch, pod, call.target);
+                if TIED {
+                    self.limit_call(id, made);
+                }
             }
         }
         let attempt = &mut self.attempts[id];
@@ -158,6 +162,7 @@ impl World<'_> {
     pub(super) fn close_left(&mut self, id: Id<Attempt>) {
         self.left.remove(&id);
         self.unread.remove(&id);
+        self.given.remove(&id);
         self.close_attempt(id);
     }
 

@@ -66,7 +66,7 @@ pub(crate) enum CompiledStep {
         sites: Range<usize>,
         holds_worker: bool,
     },
-    /// The same, of calls that end when the caller's own client leaves.
+    /// The same, of calls that may end with the caller's own request.
     TiedCalls {
         sites: Range<usize>,
         holds_worker: bool,
@@ -256,7 +256,7 @@ fn rules(plan: &Plan, queue: &mut Queue) -> Vec<Vec<CompiledRule>> {
             },
             takes_success: rule.retry.statuses.is_empty()
                 && (plan.replies.is_empty() || !rule.retry.on.has(RetryOn::ON_HEADERS)),
-            timeout: optional(queue, rule.timeout),
+            timeout: optional(queue, shorter(rule.timeout, rule.max_stream_duration)),
             per_try: optional(
                 queue,
                 shorter(rule.retry.per_try_timeout, rule.retry.per_try_idle_timeout),
@@ -329,7 +329,8 @@ fn programs(
     let universe = &plan.universe;
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for (workload, id) in universe.workloads.iter().zip(0..) {
-        let is_tied = plan.cancelling.contains(&WorkloadId(id));
+        let id = WorkloadId(id);
+        let is_tied = plan.cancelling.contains(&id) || plan.deadlines.contains(&id);
         let mut edge_to = |to: ServiceId| {
             let name = universe.services[to.index()].name.clone();
             edges.number(workload.app.clone(), name, None)

@@ -79,6 +79,8 @@ events! {
     PerTryTimeout = 12, "per-try-timeout";
     /// A rare call of a request that is not simulated.
     RareCall = 13, "rare-call";
+    /// The time that an app had for a call is over.
+    Deadline = 60, "deadline";
     /// The rest of an attempt's answer reaches the client.
     Body = 14, "body";
     /// A proxy hears that the client of an attempt has left.

@@ -80,6 +80,7 @@ impl World<'_> {
         self.audit_stations();
         self.audit_config();
         self.audit_tied();
+        self.audit_given();
     }
 
     /// Lists by which the world finds pods and connections, compared with those who should be in

@@ -20,6 +20,7 @@ mod config;
 mod connect;
 mod connection;
 mod control;
+mod deadlines;
 mod definitions;
 mod detour;
 mod discovery;
@@ -80,7 +81,7 @@ mod visit;
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
 use crate::kernel::slab::{Id, Slab};
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
 use crate::observe::access_log::AccessLog;
@@ -154,6 +155,8 @@ pub(crate) struct World<'p> {
     tied: calls::Tied,
     /// Visits whose apps have heard that their client has left: see `calls`.
     left: BTreeSet<Id<Attempt>>,
+    /// What visits had been given whose clients have left since: see `deadlines`.
+    given: BTreeMap<Id<Attempt>, Duration>,
     /// Requests of clients that leave and send again.
     sends: sends::Sends,
     /// Calls with several tries at once, with those that go on beside the last one: see `hedging`.
@@ -307,6 +310,7 @@ impl World<'_> {
             Event::RareCall(call) => self.rare_call(call, ticket),
             Event::Body(attempt) => self.body(attempt),
             Event::Leave(attempt) => self.leave(attempt),
+            Event::Deadline(call) => self.deadline(call),
 
             Event::Syn(connection) => self.syn(connection),
             Event::Connected(connection) => self.connected(connection),

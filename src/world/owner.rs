@@ -17,6 +17,7 @@ impl World<'_> {
             | Event::StreamIdle(call)
             | Event::Routed(call)
             | Event::BackedOff(call)
+            | Event::Deadline(call)
             | Event::Answered(call) => self.calls.at(call).map_or(0, |(_, call)| call.key.0),
             Event::PerTryTimeout(attempt)
             | Event::Reach(attempt)

@@ -79,6 +79,7 @@ impl World<'_> {
     /// The client of a proxy gives an attempt up: the proxy hears of it.
     pub(super) fn tell_of_leaving(&mut self, id: Id<Attempt>) {
         let attempt = self.attempts[id];
+        self.remember_given(id);
         let is_there =
             matches!(attempt.phase, Phase::Sent | Phase::Inbound | Phase::Queued | Phase::Calling);
         let is_proxy = self.compiled.forwards(attempt.workload);

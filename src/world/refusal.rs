@@ -35,6 +35,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
         discovery: crate::plan::discovery::Discovery::default(),
+        deadlines: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         timeline: Vec::new(),

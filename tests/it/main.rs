@@ -6,6 +6,7 @@ mod admission;
 /// Configuration as it arrives: clusters, endpoints, listeners, routes.
 #[cfg(feature = "native")]
 mod arrival;
+mod asked;
 /// Weights, health, priorities, places, slow start and hashes against shares measured on Envoy.
 #[cfg(feature = "native")]
 mod balancing;
@@ -32,6 +33,7 @@ mod configuration;
 mod copies;
 /// A changed default is named by the comparison with a baseline.
 #[cfg(feature = "native")]
+mod deadlines;
 mod defaults;
 /// The same scenario is the same run; goldens of digests.
 #[cfg(feature = "native")]

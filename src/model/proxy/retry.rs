@@ -96,6 +96,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::Overflow
         | Details::ResponseTimeout
         | Details::StreamIdleTimeout
+        | Details::MaxDuration
         | Details::ResetAfterResponse
         | Details::RemoteResetAfterResponse
         | Details::DirectResponse

@@ -4,11 +4,11 @@
 //! Left out: resources by their Envoy names.
 
 use super::super::schema::Default::{Is, None};
-use super::super::schema::Kind::{Bool, Count, Duration, Names, Share, Table, Word};
+use super::super::schema::Kind::{Bool, Duration, Names, Share, Table, Word};
 use super::super::schema::{Key, Keys};
 use super::balancing::BALANCER;
 use super::policy::{CIRCUIT_BREAKER, CONNECTIONS, OUTLIER_DETECTION, PANIC_THRESHOLD};
-use super::{ANY, PROTOCOLS, key};
+use super::{PROTOCOLS, key};
 
 /// How configuration is sent.
 pub(crate) const OF_MESH: Key =
@@ -39,14 +39,6 @@ pub(crate) const CLUSTER: Keys = Keys::Fixed(&[
 /// A share of requests that is not to be served.
 pub(super) const DROP_OVERLOAD: Key =
     key("drop_overload", Share, Is("0"), "this share of requests is dropped, as EDS asks (503 DO)");
-
-/// How long a request may be that is sent again.
-pub(super) const BUFFER_LIMIT: Key = key(
-    "per_request_buffer_limit",
-    Count(0, ANY),
-    None,
-    "bytes; requests whose content-length is more are sent once, without copies; 1048576",
-);
 
 pub(super) const REMOVED: Key =
     key("removed", Bool, Is("false"), "the cluster or listener is gone, not changed");

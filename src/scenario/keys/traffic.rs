@@ -4,11 +4,11 @@
 //! Left out: calls of apps, whose clients wait for ever and send once.
 
 use super::super::schema::Default::{Is, None, Required};
-use super::super::schema::Keys;
 use super::super::schema::Keys::Fixed;
 use super::super::schema::Kind::{
     Arrivals, Count, Duration, Labels, Number, Share, Table, Text, Word,
 };
+use super::super::schema::{Key, Keys};
 use super::key;
 
 /// How often a client may send again.
@@ -17,6 +17,14 @@ const ATTEMPTS_MAX: i64 = 1_000;
 const CLIENTS_MAX: i64 = 1_000_000;
 /// How chance spreads back-offs.
 const JITTERS: &[&str] = &["none", "equal", "full", "decorrelated"];
+
+/// Whose headers proxies believe; of the mesh.
+pub(crate) const INTERNAL: Key = key(
+    "internal_requests",
+    Word(&["none", "pods", "all"]),
+    Is("none"),
+    "whose x-envoy-* headers ask for timeouts and retries: of nobody, of pods, of clients outside too",
+);
 
 /// What is wrong with a request.
 const DEFECTS: &[&str] = &["missing_host", "headers_too_large", "codec_error"];

@@ -56,14 +56,14 @@ impl Lower<'_, '_, '_> {
         })
     }
 
-    /// Whether an app gives its calls up when its own client leaves.
-    pub(super) fn cancels_calls(&mut self, node: &Node) -> bool {
-        let Some(given) = node.get("cancels_calls") else { return false };
+    /// Whether a workload says that of the calls that it makes: `cancels_calls`, or `deadlines`.
+    pub(super) fn is_of_its_calls(&mut self, node: &Node, key: &str) -> bool {
+        let Some(given) = node.get(key) else { return false };
         if node.list("calls").is_empty() {
             let hint = "local work is not interrupted: the key is for workloads with `calls`";
-            self.report(given.at, "`cancels_calls` where no call is made", hint);
+            self.report(given.at, format!("`{key}` where no call is made"), hint);
         }
-        node.flag("cancels_calls").unwrap_or(false)
+        node.flag(key).unwrap_or(false)
     }
 
     /// The `behaviour` of a workload or an event; the usual one if there is none.

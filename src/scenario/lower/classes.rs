@@ -6,7 +6,7 @@
 use super::super::document::Node;
 use super::super::merge::BEGIN;
 use super::{Lower, changes};
-use crate::plan::universe::{ClassId, Defect, RequestClass};
+use crate::plan::universe::ClassId;
 
 /// Rules are looked up once for each service and class of requests.
 const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
@@ -14,7 +14,7 @@ const CLASSES_TIMES_SERVICES_MAX: usize = 50_000_000;
 impl Lower<'_, '_, '_> {
     /// The class of a request that a table describes.
     pub(super) fn class(&self, node: &Node) -> ClassId {
-        let class = request_class(node);
+        let class = self.request_class(node);
         let index = self.universe.classes.binary_search(&class).unwrap_or(0);
         ClassId(u32::try_from(index).expect("few classes"))
     }
@@ -30,7 +30,7 @@ impl Lower<'_, '_, '_> {
                 self.report(path.at, "a path begins with `/`", "such as \"/cart\"");
             }
         }
-        let mut classes: Vec<_> = makers.into_iter().map(request_class).collect();
+        let mut classes: Vec<_> = makers.into_iter().map(|one| self.request_class(one)).collect();
         classes.sort();
         classes.dedup();
         let made = self.service_nodes.iter().flat_map(|node| changes::made_of(node, &classes));
@@ -45,20 +45,6 @@ impl Lower<'_, '_, '_> {
             self.report(BEGIN, what, "fewer different paths, methods and headers");
             self.universe.classes.truncate(1);
         }
-    }
-}
-
-pub(super) fn request_class(node: &Node) -> RequestClass {
-    RequestClass {
-        method: node.text("method").unwrap_or("GET").to_uppercase(),
-        path: node.text("path").unwrap_or("/").to_owned(),
-        headers: headers(node),
-        defect: match node.text("malformed") {
-            Some("missing_host") => Some(Defect::MissingHost),
-            Some("headers_too_large") => Some(Defect::HeadersTooLarge),
-            Some("codec_error") => Some(Defect::CodecError),
-            _ => None,
-        },
     }
 }
 

@@ -8,9 +8,9 @@
 
 mod action;
 mod apps;
+mod asked;
 mod assertions;
 mod balancing;
-mod buffers;
 mod changes;
 mod classes;
 mod clients;
@@ -82,6 +82,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     crowding: BTreeMap<WorkloadId, Duration>,
     proxy_workers: BTreeMap<WorkloadId, u32>,
     cancelling: BTreeSet<WorkloadId>,
+    deadlines: BTreeSet<WorkloadId>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
     replies: Vec<ReplyHeaders>,
@@ -112,6 +113,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         crowding: BTreeMap::new(),
         proxy_workers: BTreeMap::new(),
         cancelling: BTreeSet::new(),
+        deadlines: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         replies: Vec::new(),
@@ -149,6 +151,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         proxy_workers: lower.proxy_workers,
         cancelling: lower.cancelling,
         discovery,
+        deadlines: lower.deadlines,
         traffic: lower.traffic,
         clients: lower.clients,
         replies: lower.replies,
@@ -187,7 +190,7 @@ impl Lower<'_, '_, '_> {
         self.sources();
         self.names();
         self.events();
-        self.limit_buffers();
+        self.asked();
     }
 
     fn report(&mut self, at: At, what: impl Into<String>, hint: impl Into<String>) {

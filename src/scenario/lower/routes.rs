@@ -10,9 +10,10 @@ use super::policy::overridden;
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
 use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
+use crate::plan::parameter::Parameters;
 use crate::plan::pattern::Pattern;
 use crate::plan::policy::{RetryOn, RetryPolicy};
-use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
+use crate::plan::route::{BUFFER_LIMIT, Destination, Mirror, RouteRule, RouteTable};
 use crate::plan::universe::{ClusterId, RequestClass, RouteId, ServiceId};
 use std::collections::BTreeMap;
 
@@ -24,6 +25,23 @@ fn direct(route: &Node) -> Option<u16> {
 
 fn idle_timeout(table: &Node) -> Option<Duration> {
     table.duration("idle_timeout")
+}
+
+/// The limit on a request with its retries. Envoy does not look at it where the stream has one of its own
+/// (`usingNewTimeouts`).
+fn timeout(own: &Parameters, tables: [&Node; 2]) -> Duration {
+    if max_stream_duration(tables).is_zero() { own.route.timeout } else { Duration::ZERO }
+}
+
+/// Of the tables the last one that says something holds.
+pub(super) fn max_stream_duration(tables: [&Node; 2]) -> Duration {
+    let of = |table: &&Node| table.duration("max_stream_duration");
+    tables.iter().rev().find_map(of).unwrap_or_default()
+}
+
+fn buffer_limit(tables: [&Node; 2]) -> u64 {
+    let of = |table: &&Node| table.count("per_request_buffer_limit");
+    tables.iter().rev().find_map(of).map_or(BUFFER_LIMIT, u64::from)
 }
 
 impl Lower<'_, '_, '_> {
@@ -47,8 +65,10 @@ impl Lower<'_, '_, '_> {
                     split,
                     direct: direct(route),
                     missing_status: None,
-                    timeout: of_route.route.timeout,
+                    timeout: timeout(&of_route, [table, route]),
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
+                    max_stream_duration: max_stream_duration([table, route]),
+                    buffer_limit: buffer_limit([table, route]),
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
@@ -61,8 +81,10 @@ impl Lower<'_, '_, '_> {
                     split: vec![(self.whole(service), 1)],
                     direct: None,
                     missing_status: None,
-                    timeout: own.route.timeout,
+                    timeout: timeout(&own, [table, table]),
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
+                    max_stream_duration: max_stream_duration([table, table]),
+                    buffer_limit: buffer_limit([table, table]),
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
@@ -107,6 +129,8 @@ impl Lower<'_, '_, '_> {
             missing_status: None,
             timeout: rule.timeout,
             idle_timeout: Duration::ZERO,
+            max_stream_duration: rule.max_stream_duration,
+            buffer_limit: rule.buffer_limit,
             retry: RetryPolicy {
                 retries: 0,
                 on: RetryOn::default(),

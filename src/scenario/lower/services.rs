@@ -110,8 +110,11 @@ impl<'d> Lower<'_, '_, 'd> {
                     if let Some(per_request) = self.time_per_request(node) {
                         self.crowding.insert(number, per_request);
                     }
-                    if self.cancels_calls(node) {
+                    if self.is_of_its_calls(node, "cancels_calls") {
                         self.cancelling.insert(number);
+                    }
+                    if self.is_of_its_calls(node, "deadlines") {
+                        self.deadlines.insert(number);
                     }
                     if let Some(workers) = node.count("proxy_workers") {
                         self.proxy_workers.insert(number, workers);

@@ -26,6 +26,7 @@ impl Lower<'_, '_, '_> {
         }
         self.retries_of_the_mesh();
         self.warnings_of_filters();
+        self.headers_in_vain();
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let rules = self.universe.routes[index].rules.clone();
             let clusters: BTreeSet<ClusterId> = destinations(&rules).collect();
@@ -44,11 +45,7 @@ impl Lower<'_, '_, '_> {
             self.subsets_of_nothing(index, table);
             let routes = table.list("route").iter().filter(|route| route.is_table());
             // Without a route there is one rule, which is the service's.
-            let nodes = if rules.len() == 1 && table.list("route").is_empty() {
-                vec![table]
-            } else {
-                routes.collect()
-            };
+            let nodes = if table.list("route").is_empty() { vec![table] } else { routes.collect() };
             for (rule, node) in rules.iter().zip(nodes).filter(|(rule, _)| rule.direct.is_none()) {
                 self.retries(rule, [table, node]);
                 self.timeouts(rule, [table, node]);
@@ -236,6 +233,18 @@ impl Lower<'_, '_, '_> {
 
     /// Source: Envoy's `FilterUtility::finalTimeout`; the route's timeout covers all tries.
     fn timeouts(&mut self, rule: &RouteRule, tables: [&Node; 2]) {
+        // Source: Envoy's `FilterUtility::finalTimeout`: with `max_stream_duration` it is not looked at.
+        let given = tables.iter().rev().find(|table| table.entry("timeout").is_some());
+        if let Some(table) = given.filter(|_| !rule.max_stream_duration.is_zero())
+            && let Some(entry) = table.entry("timeout")
+            && table.duration("timeout").is_some_and(|timeout| !timeout.is_zero())
+        {
+            let hint = format!(
+                "`max_stream_duration` is {}, and takes its place",
+                rule.max_stream_duration
+            );
+            self.warn(entry.at, "this timeout is not looked at", hint);
+        }
         let (whole, one, retries) = (rule.timeout, rule.retry.per_try_timeout, rule.retry.retries);
         let Some(per_try) = in_retries(tables, "per_try_timeout") else { return };
         if whole.is_zero() || one.is_zero() {

@@ -318,4 +318,8 @@ fn apps_that_cancel_their_calls_are_listed_and_others_are_as_ever() {
     let (asks_not, plain) = (good(&with("cancels_calls = false")).plan, good(NORMATIVE).plan);
     assert_eq!(asks_not.digest(), plain.digest());
     assert_ne!(cancels.digest(), plain.digest());
+    let knows = good(&with("deadlines = true")).plan;
+    assert_eq!(knows.deadlines.iter().copied().collect::<Vec<_>>(), [WorkloadId(3)]);
+    assert_ne!(knows.digest(), plain.digest());
+    assert_ne!(knows.digest(), cancels.digest());
 }

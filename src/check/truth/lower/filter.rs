@@ -5,11 +5,13 @@
 
 use super::super::schema::config::{Config, Filter as Given, Principal as Who, Proxy};
 use super::super::schema::words::{FilterKind, RbacAction};
-use super::{Ids, ms, route};
+use super::{Ids, ms};
+use crate::kernel::time::Duration;
+use crate::plan::asked::no_retry;
 use crate::plan::filter::{
     Abort, ExtAuthz, Fault, Filter, LocalRateLimit, Principal, Rbac, RbacPolicy,
 };
-use crate::plan::route::{Destination, RouteRule, RouteTable};
+use crate::plan::route::{BUFFER_LIMIT, Destination, RouteRule, RouteTable};
 use crate::plan::universe::{ServiceId, Universe};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,7 +112,9 @@ pub(super) fn table(config: &Config, name: &str, ids: &Ids, universe: &Universe)
             missing_status: None,
             timeout: ms(one.timeout_ms.unwrap_or(200.0)),
             idle_timeout: ms(0.0),
-            retry: route::no_retry(),
+            max_stream_duration: Duration::ZERO,
+            buffer_limit: BUFFER_LIMIT,
+            retry: no_retry(),
             mirrors: Vec::new(),
             changes: BTreeMap::new(),
         }

@@ -154,6 +154,7 @@ pub fn lower(config: &Config) -> Lowering {
         proxy_workers: workers(config, &ids),
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
+        deadlines: BTreeSet::new(),
         discovery: Discovery::default(),
         clients: load::clients(config),
         traffic,

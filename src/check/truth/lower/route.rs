@@ -6,11 +6,12 @@
 use super::super::schema::config::{self as schema, Config, Proxy, RetryPolicy as Retry, Route};
 use super::super::schema::step::Verb;
 use super::super::schema::words::Predicate;
-use super::{Ids, load, ms, number};
+use super::{Ids, ms, number};
 use crate::kernel::time::Duration;
+use crate::plan::asked::{self, no_retry};
 use crate::plan::matching::{PathMatch, RouteMatch};
 use crate::plan::policy::{RetryOn, RetryPolicy};
-use crate::plan::route::{Destination, Mirror, RouteRule, RouteTable};
+use crate::plan::route::{BUFFER_LIMIT, Destination, Mirror, RouteRule, RouteTable};
 use crate::plan::universe::{RequestClass, RouteId, ServiceId};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -79,10 +80,6 @@ pub(super) fn table(
     }
 }
 
-/// How much of a request Envoy keeps for its retries by default
-/// (`per_connection_buffer_limit_bytes`).
-const BUFFER_LIMIT: u64 = 1 << 20;
-
 /// The rule of a class whose headers choose the cluster or change the policy; none if they do not.
 fn overridden(
     proxy: &Proxy,
@@ -100,45 +97,8 @@ fn overridden(
         let cluster = header(name).unwrap_or_default();
         own.split = vec![(destination(proxy, cluster, ids), 1)];
     }
-    if is_internal(proxy, header("x-forwarded-for")) {
-        if let Some(timeout) =
-            header("x-envoy-upstream-rq-timeout-ms").and_then(|text| text.parse().ok())
-        {
-            own.timeout = ms(timeout);
-        }
-        if let Some(timeout) =
-            header("x-envoy-upstream-rq-per-try-timeout-ms").and_then(|text| text.parse().ok())
-        {
-            own.retry.per_try_timeout = ms(timeout);
-        }
-        if let Some(words) = header("x-envoy-retry-on") {
-            // Envoy's number of retries without a policy of the route.
-            if route.retry_policy.is_none() {
-                own.retry.retries = 1;
-            }
-            for word in words.split(',') {
-                let known = RetryOn::ALL.iter().find(|(_, name)| *name == word.trim());
-                own.retry.on = known.map_or(own.retry.on, |(one, _)| own.retry.on.with(*one));
-            }
-        }
-        if let Some(codes) = header("x-envoy-retriable-status-codes") {
-            own.retry
-                .statuses
-                .extend(codes.split(',').filter_map(|code| code.trim().parse::<u16>().ok()));
-        }
-        if let Some(retries) = header("x-envoy-max-retries").and_then(|text| text.parse().ok()) {
-            own.retry.retries = retries;
-        }
-    }
-    // A body that is too long to be kept is sent neither again nor elsewhere
-    // (`retry_or_shadow_abandoned`).
-    let length = header(load::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
-    let kept = proxy.listener.per_request_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT);
-    if length.is_some_and(|length| kept < length) {
-        let RetryPolicy { per_try_timeout, per_try_idle_timeout, .. } = own.retry;
-        own.retry = RetryPolicy { per_try_timeout, per_try_idle_timeout, ..no_retry() };
-        own.mirrors.clear();
-    }
+    let is_internal = is_internal(proxy, header("x-forwarded-for"));
+    let own = asked::changed(&own, class, is_internal).unwrap_or(own);
     (own != *rule).then_some(own)
 }
 
@@ -187,6 +147,8 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
         timeout: timeout(route),
         // Envoy's default is 5 min.
         idle_timeout: ms(idle_ms.unwrap_or(300_000.0)),
+        max_stream_duration: Duration::ZERO,
+        buffer_limit: proxy.listener.per_request_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
         retry: RetryPolicy {
             hedges: route.hedge_on_per_try_timeout == Some(true),
             ..retry(route.retry_policy.as_ref())
@@ -256,6 +218,8 @@ fn table_of_copies(copies: &Copies, ids: &Ids, classes: usize) -> RouteTable {
             missing_status: None,
             timeout: *timeout,
             idle_timeout: Duration::ZERO,
+            max_stream_duration: Duration::ZERO,
+            buffer_limit: BUFFER_LIMIT,
             retry: no_retry(),
             mirrors: Vec::new(),
             changes: BTreeMap::new(),
@@ -287,24 +251,6 @@ fn retry(policy: Option<&Retry>) -> RetryPolicy {
         backoff_max: ms(policy.back_off_max_ms.unwrap_or(10.0 * base_ms)),
         previous_hosts: policy.retry_host_predicate.contains(&Predicate::PreviousHosts),
         host_attempts: policy.host_selection_retry_max_attempts.unwrap_or(1),
-        previous_priorities: 0,
-        hedges: false,
-        headers: None,
-    }
-}
-
-/// Nothing is tried again.
-pub(super) fn no_retry() -> RetryPolicy {
-    RetryPolicy {
-        retries: 0,
-        on: RetryOn::default(),
-        statuses: Vec::new(),
-        per_try_timeout: Duration::ZERO,
-        per_try_idle_timeout: Duration::ZERO,
-        backoff_base: Duration::from_ms(25),
-        backoff_max: Duration::from_ms(250),
-        previous_hosts: false,
-        host_attempts: 1,
         previous_priorities: 0,
         hedges: false,
         headers: None,
