@@ -149,8 +149,8 @@ impl World<'_> {
         let sample = call.sample(self.now.since(call.began), outcome);
         let cause = if sample.is_ok { None } else { call.cause };
         self.log_call(id, outcome);
-        if self.compiled.has.listeners {
-            self.leave_listener(id);
+        if self.compiled.has.ends {
+            self.leave_proxy(id, outcome);
         }
         self.close_call(id);
         self.send_ended(request, Ended { edge: call.edge, sample, cause });
