@@ -66,8 +66,9 @@ pub(crate) enum CompiledStep {
         sites: Range<usize>,
         holds_worker: bool,
     },
-    /// The same, of calls that end when the caller's own client leaves.
-    TiedCalls {
+    /// The same, of calls that end when the caller's own client leaves, or that have a client of the
+    /// caller, which leaves or sends again.
+    WatchedCalls {
         sites: Range<usize>,
         holds_worker: bool,
     },
@@ -329,7 +330,8 @@ fn programs(
     let universe = &plan.universe;
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for (workload, id) in universe.workloads.iter().zip(0..) {
-        let is_tied = plan.cancelling.contains(&WorkloadId(id));
+        let is_watched = plan.cancelling.contains(&WorkloadId(id))
+            || plan.call_clients.contains_key(&WorkloadId(id));
         let mut edge_to = |to: ServiceId| {
             let name = universe.services[to.index()].name.clone();
             edges.number(workload.app.clone(), name, None)
@@ -349,8 +351,8 @@ fn programs(
                 sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));
                 let holds_worker = calls.iter().any(|call| call.holds_worker);
                 let sites = first..sites.len();
-                if is_tied {
-                    CompiledStep::TiedCalls { sites, holds_worker }
+                if is_watched {
+                    CompiledStep::WatchedCalls { sites, holds_worker }
                 } else {
                     CompiledStep::Calls { sites, holds_worker }
                 }

@@ -133,6 +133,7 @@ pub fn lower(config: &Config) -> Lowering {
     timeline.extend(step::timeline(config, &ids, &mut universe));
     let traffic = load::traffic(config, &ids, &universe.classes);
     let (warmup, duration) = load::clock(config);
+    let workers = config.proxies.iter().map(|one| (ids.workload(&one.name), one.workers));
     let plan = Plan {
         name: "truth".to_owned(),
         variant: None,
@@ -150,14 +151,11 @@ pub fn lower(config: &Config) -> Lowering {
         cluster_endpoints: discovery::cluster_endpoints(config, &ids),
         tls: tls::tls(config, &ids),
         crowding: BTreeMap::new(),
-        proxy_workers: config
-            .proxies
-            .iter()
-            .map(|one| (ids.workload(&one.name), one.workers))
-            .collect(),
+        proxy_workers: workers.collect(),
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
         clients: load::clients(config),
+        call_clients: BTreeMap::new(),
         traffic,
         timeline,
         assertions: Vec::new(),
