@@ -1,16 +1,17 @@
-//! What the clients of a source do by themselves, apart from any proxy: how long they wait for an
-//! answer, and when they send again.
+//! What clients do by themselves, apart from any proxy, be they those of a source or apps that call: how
+//! long they wait for an answer, and when they send again.
 //!
 //! Source: the timeouts and retries of client libraries; each field names where its rule is from.
 //! Left out: hedging; clients that read `retry-after`; deadlines that are handed on.
 
 use crate::kernel::time::Duration;
+use std::collections::BTreeMap;
 
-/// The clients of a source of traffic.
+/// The clients of a source of traffic, or of calls.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Client {
     /// How many there are, at least 1: each has a bucket and a breaker of its own. An open loop's
-    /// request belongs to any of them; a user of a closed loop is one.
+    /// request belongs to any of them; a user of a closed loop is one. Of calls each pod's app is one.
     pub count: u32,
     /// A client leaves that has no whole answer after this; zero for never.
     pub timeout: Duration,
@@ -22,6 +23,23 @@ pub struct Client {
     pub bucket: Option<RetryBucket>,
     /// When nothing is sent again; none for never.
     pub breaker: Option<RetryBreaker>,
+}
+
+/// The clients that an app has for its calls. Each pod's app has a bucket and a breaker of its own, which
+/// begin anew when it does.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CallClients {
+    /// That of all calls without one of their own, which share its bucket and its breaker.
+    pub shared: Option<Client>,
+    /// By the number of a call site.
+    pub own: BTreeMap<u32, Client>,
+}
+
+impl Client {
+    /// Whether it waits for ever and sends once, as those do that nothing is said of.
+    pub fn is_plain(&self) -> bool {
+        self.timeout.is_zero() && self.attempts == 0
+    }
 }
 
 /// The wait before a request is sent again.

@@ -32,7 +32,7 @@ use crate::kernel::digest::Digest;
 use crate::kernel::time::{Duration, Time};
 use assertion::Assertion;
 use balancing::{ClusterEndpoint, EndpointSettings};
-use client::Client;
+use client::{CallClients, Client};
 use discovery::Discovery;
 use parameter::Parameters;
 use reply::ReplyHeaders;
@@ -94,6 +94,8 @@ pub struct Plan {
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
     /// ever and send once.
     pub clients: BTreeMap<u32, Client>,
+    /// The same of the calls that apps make, by workload.
+    pub call_clients: BTreeMap<WorkloadId, CallClients>,
     /// Headers of answers, which behaviours and errors name by their place.
     pub replies: Vec<ReplyHeaders>,
     /// What changes and breaks, in the order of the file.
@@ -161,6 +163,9 @@ impl Plan {
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);
+        }
+        if !self.call_clients.is_empty() {
+            fold(&mut digest, &self.call_clients);
         }
         if !self.replies.is_empty() {
             fold(&mut digest, &self.replies);

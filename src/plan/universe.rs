@@ -181,6 +181,16 @@ pub struct Workload {
     pub shutdown: Shutdown,
 }
 
+impl Workload {
+    /// The calls of its program.
+    pub fn call_sites(&self) -> impl Iterator<Item = &CallSite> {
+        self.program.iter().flat_map(|step| match step {
+            Step::Calls(sites) => &sites[..],
+            Step::Work(_) | Step::Forward(_) => &[],
+        })
+    }
+}
+
 /// Nodes in id order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeList(pub Arc<[NodeId]>);

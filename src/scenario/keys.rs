@@ -224,6 +224,7 @@ const WORKLOAD: Keys = Fixed(&[
     key("calls", Tables(CALL, ""), None, "calls to other services, in order, after the work"),
     key("deadlines", Bool, Is("false"), "calls have no more time than its own request has"),
     key("cancels_calls", Bool, Is("false"), "calls in flight end when its own client leaves"),
+    traffic::OF_WORKLOAD,
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
     security::OF_WORKLOAD,
@@ -244,6 +245,7 @@ const CALL: Keys = Fixed(&[
     key("path", Text, Is("/"), "the path"),
     key("method", Text, Is("GET"), "the method"),
     key("headers", Labels, None, "headers"),
+    traffic::OF_CALL,
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
 ]);
 

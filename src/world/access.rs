@@ -40,7 +40,7 @@ impl World<'_> {
         let upstream = self.upstreams.get(call.upstream as usize);
         let traffic = match call.parent {
             Parent::Traffic(source) | Parent::User(source, _) => Some(source),
-            Parent::Sent(request) => Some(self.sends.requests[request].source),
+            Parent::Sent(request) => self.sends.requests[request].source(),
             // Neither a filter's own request nor a copy is a line of the access log.
             Parent::Authorization(..)
             | Parent::RateLimit(_)

@@ -1,4 +1,5 @@
-//! The calls that an app makes for a request, and their end with it.
+//! The calls that an app makes for a request, and their end with it. Those with a client of the app stand
+//! in `app_sends`.
 //!
 //! Most apps work on when their client has left. One that passes cancellation on (`cancels_calls`) hears
 //! of it a link's delay later, and its proxy's loopback after that: calls in flight end at once as their
@@ -42,16 +43,16 @@ impl World<'_> {
         self.calls_of_step::<false>(id, sites, holds_worker)
     }
 
-    /// The same; those that are `TIED` end with the visit, and fail before they are made if the visit's
-    /// client has left already, or its time is over.
+    /// The same; those that are `WATCHED` may end with the visit, and then fail before they are made if
+    /// the visit's client has left already, or its time is over; or they have a client of the app.
     #[inline(always)]
-    fn calls_of_step<const TIED: bool>(
+    fn calls_of_step<const WATCHED: bool>(
         &mut self,
         id: Id<Attempt>,
         sites: Range<usize>,
         holds_worker: bool,
     ) -> bool {
-        let has_left = TIED && (self.left.contains(&id) || self.is_late(id));
+        let has_left = WATCHED && (self.left.contains(&id) || self.is_late(id));
         let attempt = &mut self.attempts[id];
         let (key, pod, batch) = (attempt.key, attempt.pod, attempt.batch);
         attempt.step += 1;
@@ -69,15 +70,14 @@ impl World<'_> {
                     continue;
                 }
                 attempt.open_calls += 1;
-                let parent = if TIED {
-                    self.tied.entry(id).or_default().push(self.calls.next_id());
-                    Parent::Tied(id, call.required)
+                let parent = if WATCHED {
+                    self.watched(id, batch, &call)
                 } else {
                     Parent::Visit(id, call.required)
                 };
                 let made = self.calls.next_id();
                 self.begin_call(key.child(call.index), parent, batch, pod, call.target);
-                if TIED {
+                if WATCHED {
                     self.limit_call(id, made);
                 }
             }
@@ -118,10 +118,10 @@ impl World<'_> {
 
     // === calls that end with their request ===
 
-    /// Makes the calls of a step that end with the visit, as [`Self::make_calls`] does.
+    /// Makes the calls of a step that the app watches over, as [`Self::make_calls`] does.
     #[cold]
     #[inline(never)]
-    pub(super) fn make_tied_calls(
+    pub(super) fn make_watched_calls(
         &mut self,
         id: Id<Attempt>,
         sites: Range<usize>,
@@ -155,6 +155,7 @@ impl World<'_> {
             let protocol = self.plan.universe.services[service.index()].protocol;
             self.cancel_call(call, cancelled(protocol));
         }
+        self.leave_requests(id);
     }
 
     /// An attempt whose client has left is over.

@@ -345,7 +345,7 @@ impl<'p> World<'p> {
                 sum + if state.is_disturbed { state.disturbed(work, step, 1) } else { work }
             }
             CompiledStep::Calls { .. }
-            | CompiledStep::TiedCalls { .. }
+            | CompiledStep::WatchedCalls { .. }
             | CompiledStep::Forward { .. } => sum,
         })
     }

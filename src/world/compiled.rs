@@ -66,8 +66,9 @@ pub(crate) enum CompiledStep {
         sites: Range<usize>,
         holds_worker: bool,
     },
-    /// The same, of calls that may end with the caller's own request.
-    TiedCalls {
+    /// The same, of calls that end with the caller's own request, or that have a client of the caller, which
+    /// leaves or sends again.
+    WatchedCalls {
         sites: Range<usize>,
         holds_worker: bool,
     },
@@ -330,7 +331,9 @@ fn programs(
     let (mut programs, mut sites) = (Vec::new(), Vec::new());
     for (workload, id) in universe.workloads.iter().zip(0..) {
         let id = WorkloadId(id);
-        let is_tied = plan.cancelling.contains(&id) || plan.deadlines.contains(&id);
+        let is_watched = plan.cancelling.contains(&id)
+            || plan.deadlines.contains(&id)
+            || plan.call_clients.contains_key(&id);
         let mut edge_to = |to: ServiceId| {
             let name = universe.services[to.index()].name.clone();
             edges.number(workload.app.clone(), name, None)
@@ -350,8 +353,8 @@ fn programs(
                 sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));
                 let holds_worker = calls.iter().any(|call| call.holds_worker);
                 let sites = first..sites.len();
-                if is_tied {
-                    CompiledStep::TiedCalls { sites, holds_worker }
+                if is_watched {
+                    CompiledStep::WatchedCalls { sites, holds_worker }
                 } else {
                     CompiledStep::Calls { sites, holds_worker }
                 }

@@ -30,7 +30,7 @@ use crate::vocabulary::outcome::Outcome;
 
 impl World<'_> {
     /// When the time of a visit is over, as its app knows; none if it is not told, or has no limit.
-    fn deadline_of(&self, id: Id<Attempt>) -> Option<Time> {
+    pub(super) fn deadline_of(&self, id: Id<Attempt>) -> Option<Time> {
         let attempt = self.attempts.get(id)?;
         if !self.plan.deadlines.contains(&attempt.workload) {
             return None;
@@ -49,15 +49,21 @@ impl World<'_> {
             // A timer that is gone fires now.
             if call.timeout.is_none() { self.now } else { self.queue.fires_at(call.timeout) }
         });
-        let of_app = match call.parent {
-            Parent::Tied(visit, _) => self.deadline_of(visit),
-            _ => None,
-        };
+        let of_app = self.visit_of(call.parent).and_then(|visit| self.deadline_of(visit));
         let left = |end: Time| end.saturating_since(attempt.sent_at);
         // One that is hedged goes on when its time is over.
         let is_cut = !rule.retry.per_try_timeout.is_zero() && !rule.retry.hedges;
         let of_try = is_cut.then_some(rule.retry.per_try_timeout);
         [of_route.map(left), of_app.map(left), of_try].into_iter().flatten().min()
+    }
+
+    /// The visit that makes a call, by itself or as a send of a client of the app.
+    pub(super) fn visit_of(&self, parent: Parent) -> Option<Id<Attempt>> {
+        match parent {
+            Parent::Visit(visit, _) | Parent::Tied(visit, _) => Some(visit),
+            Parent::Sent(request) => self.visit_of(self.sends.requests[request].parent),
+            _ => None,
+        }
     }
 
     /// The client of an attempt leaves: what the attempt was given would be gone with its call.

@@ -118,7 +118,7 @@ impl World<'_> {
         let cause = self.pod_cause(call.pod);
         let ended = Ended { edge: call.edge, sample, cause };
         if let Parent::Sent(request) = call.parent {
-            return self.send_ended(request, ended);
+            return self.send_dropped(request, ended);
         }
         self.recorder.ended(self.now, ended);
         self.ledger.root_ended(self.now, latency);

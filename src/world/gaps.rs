@@ -77,8 +77,8 @@ impl World<'_> {
         let mut rare = Vec::new();
         for (workload, index) in plan.universe.workloads.iter().zip(0..) {
             let sites = self.compiled.programs[index as usize].iter().filter_map(|step| {
-                if let CompiledStep::Calls { sites, .. } | CompiledStep::TiedCalls { sites, .. } =
-                    step
+                if let CompiledStep::Calls { sites, .. }
+                | CompiledStep::WatchedCalls { sites, .. } = step
                 {
                     Some(sites.clone())
                 } else {

@@ -45,7 +45,7 @@ impl World<'_> {
                 ages.push(now.since(call.began));
             }
         }
-        ages.extend(self.sends.requests.iter().map(|(_, request)| now.since(request.began)));
+        ages.extend(self.sends.ages(now));
         self.ledger.check_little(now, ages.into_iter());
         let ledger = &self.ledger;
         assert_eq!(ledger.calls_began, ledger.calls_ended + open, "calls begun, ended, open");
@@ -81,6 +81,7 @@ impl World<'_> {
         self.audit_config();
         self.audit_tied();
         self.audit_given();
+        self.audit_sends();
     }
 
     /// Lists by which the world finds pods and connections, compared with those who should be in

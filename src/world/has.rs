@@ -73,7 +73,7 @@ impl Has {
             cluster_rules: !originals(plan).is_empty()
                 || has_cluster(|cluster| 0.0 < cluster.policy.drop_overload),
             checks: checked_by(plan).iter().any(|clusters| !clusters.is_empty()),
-            clients: !plan.clients.is_empty(),
+            clients: !plan.clients.is_empty() || !plan.call_clients.is_empty(),
             max_stream: has_cluster(|cluster| !cluster.policy.pool.max_stream_duration.is_zero()),
             hedging,
             mirrors: some_rule(plan, |rule| !rule.mirrors.is_empty()),

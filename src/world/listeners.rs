@@ -223,7 +223,12 @@ impl World<'_> {
     #[inline(never)]
     pub(super) fn enter_listener(&mut self, id: Id<Call>) -> bool {
         let call = &self.calls[id];
-        if !matches!(call.parent, Parent::Traffic(_) | Parent::User(..) | Parent::Sent(_)) {
+        let is_root = match call.parent {
+            Parent::Traffic(_) | Parent::User(..) => true,
+            Parent::Sent(request) => self.sends.requests[request].source().is_some(),
+            _ => false,
+        };
+        if !is_root {
             return true;
         }
         let (pod, now) = (call.pod, self.now);

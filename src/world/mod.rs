@@ -7,6 +7,7 @@
 
 mod access;
 mod admission;
+mod app_sends;
 mod backlog;
 mod balance;
 mod build;

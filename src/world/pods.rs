@@ -342,6 +342,10 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         let is_answered = pod.is_meshed && pod.proxy_is_up;
         pod.app_is_up = false;
+        if self.compiled.has.clients {
+            self.forget_requests(index);
+        }
+        let pod = &mut self.pods[index as usize];
         self.census.queued -= u32::try_from(pod.station.waiting()).unwrap_or(0);
         pod.station.clear(self.now);
         pod.shared = Ticket::NONE;

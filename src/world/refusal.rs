@@ -38,6 +38,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         deadlines: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
+        call_clients: BTreeMap::new(),
         timeline: Vec::new(),
         assertions: Vec::new(),
         tls: Tls::default(),

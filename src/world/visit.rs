@@ -194,9 +194,11 @@ impl World<'_> {
                     }
                 }
                 Some(CompiledStep::Forward { to, edge }) => return self.forward(id, *to, *edge),
-                Some(CompiledStep::TiedCalls { sites, holds_worker }) if !attempt.call_failed => {
+                Some(CompiledStep::WatchedCalls { sites, holds_worker })
+                    if !attempt.call_failed =>
+                {
                     let (sites, holds_worker) = (sites.clone(), *holds_worker);
-                    if !self.make_tied_calls(id, sites, holds_worker) {
+                    if !self.make_watched_calls(id, sites, holds_worker) {
                         return;
                     }
                 }

@@ -2,12 +2,16 @@
 //!
 //! Source: Envoy's formula; see `model::proxy::filter::admission_control`.
 
-use crate::support::{assert_share, count, run};
+use crate::support::{assert_share, count, run, run_with};
 use meshsim::observe::run::Run;
 
 /// A gateway with admission control in front of a service that fails so from 60 s to 120 s.
 fn guarded(admission: &str, errors: &str, more: &str) -> Run {
-    run(&format!(
+    run(&mesh(admission, errors, more))
+}
+
+fn mesh(admission: &str, errors: &str, more: &str) -> String {
+    format!(
         r#"
 [scenario]
 duration = "200s"
@@ -37,7 +41,7 @@ target = "service:server"
 {errors}
 {more}
 "#
-    ))
+    )
 }
 
 /// Requests of the traffic that ended so from one instant to another, by the phases of a run.
@@ -98,4 +102,15 @@ fn what_counts_as_a_success_is_a_matter_of_settings() {
 fn few_requests_a_second_are_never_refused() {
     assert_eq!(refused(&guarded("rps_threshold = 101", "share = 1.0", "")), 0);
     assert!(2_000 < refused(&guarded("rps_threshold = 10", "share = 1.0", "")));
+}
+
+/// Goal: the gateway counts what it sees, not who sent it. Method: clients that would leave after longer
+/// than any answer takes.
+#[test]
+fn requests_of_clients_with_a_mind_of_their_own_count_as_any() {
+    let text = mesh("", "share = 1.0", "");
+    let with = run_with(&text, &["traffic.users.client={ timeout = \"30s\" }"]);
+    let without = run(&text);
+    assert_eq!(refused(&with), refused(&without));
+    assert!(2_000 < refused(&with), "{} refused", refused(&with));
 }

@@ -211,3 +211,18 @@ target = "service:front"
     let ended = count(&run, "front", "middle", "0 DC");
     assert!((40..90).contains(&ended), "{}", ledger(&run, "front", "middle"));
 }
+
+/// A client of the app sends again while there is time: never after the end of its own request.
+#[test]
+fn an_app_sends_again_within_the_time_of_its_request() {
+    let client = "client = { timeout = \"50ms\", attempts = 9, backoff_base = \"1ms\", backoff_max = \"1ms\", jitter = \"none\" }\ncalls = [{ to = \"middle\" }]";
+    let text = MESH.replace("calls = [{ to = \"middle\" }]", client);
+    let sends = |sets: &[&str]| {
+        let run = run_with(&text, sets);
+        assert_eq!(ledger(&run, "users", "front"), "504 UT: 99");
+        // The middle works on: it passes nothing on.
+        sojourns(&run, "middle").0
+    };
+    // At 10, 61, 112 and 163 ms; nobody stops it without a deadline.
+    assert_eq!((sends(&[]), sends(&NOBODY)), (4 * 99, 10 * 99));
+}

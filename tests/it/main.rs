@@ -13,6 +13,9 @@ mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
+/// Clients that apps have for their calls.
+#[cfg(feature = "native")]
+mod call_clients;
 /// Apps that end their calls when their client has left.
 #[cfg(feature = "native")]
 mod cancelling;

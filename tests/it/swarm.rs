@@ -523,10 +523,37 @@ impl Author {
         }
     }
 
+    /// Apps that leave their calls, send them again, or end them with their request.
+    fn call_clients(&mut self) {
+        let clients = [
+            "{ timeout = \"15ms\" }",
+            "{ timeout = \"40ms\", attempts = 2 }",
+            "{ attempts = 3, backoff_base = \"30ms\", jitter = \"equal\" }",
+            "{ timeout = \"8ms\", attempts = 4, backoff_base = \"1ms\", bucket = { size = 3 } }",
+            "{ timeout = \"25ms\", attempts = 2, breaker = { share = 0.3, window = \"500ms\" } }",
+        ];
+        for line in std::mem::take(&mut self.text).lines() {
+            if !line.starts_with("calls = [") {
+                self.line(line);
+                continue;
+            }
+            let own = if self.chance(0.3) { *self.pick(&clients) } else { "" };
+            let call = format!("{{ client = {own}, to = ");
+            self.line(&if own.is_empty() {
+                line.to_owned()
+            } else {
+                line.replacen("{ to = ", &call, 1)
+            });
+            self.maybe(0.4, "client", &clients);
+            self.maybe(0.4, "cancels_calls", &["true"]);
+        }
+    }
+
     /// A third of the plans are sampled, with windows and strata as short as their runs.
     fn sampling(&mut self) {
         if !self.chance(0.35) {
-            return self.clients();
+            self.clients();
+            return self.call_clients();
         }
         let every = *self.pick(&["800ms", "1s", "1500ms"]);
         let window = *self.pick(&["100ms", "200ms"]);

@@ -1,7 +1,7 @@
-//! Keys of sources of requests, and of what their clients do by themselves.
+//! Keys of sources of requests, and of what clients do by themselves: theirs, and apps that call.
 //!
 //! Source: as in [`super`].
-//! Left out: calls of apps, whose clients wait for ever and send once.
+//! Left out: clients that hedge, or read `retry-after`.
 
 use super::super::schema::Default::{Is, None, Required};
 use super::super::schema::Keys::Fixed;
@@ -46,24 +46,49 @@ pub(super) const TRAFFIC: Keys = Fixed(&[
     key("client", Table(CLIENT), None, "what clients do by themselves; wait, and send once"),
 ]);
 
+const TIMEOUT: Key =
+    key("timeout", Duration, None, "it leaves without a whole answer; waits for ever if not given");
+const ATTEMPTS: Key =
+    key("attempts", Count(0, ATTEMPTS_MAX), Is("0"), "sends after the first, of what failed");
+const BACKOFF_BASE: Key =
+    key("backoff_base", Duration, Is("0s"), "limit of the first wait to send again; doubles");
+const BACKOFF_MAX: Key =
+    key("backoff_max", Duration, None, "longest wait; 10 × the base if not given");
+const JITTER: Key = key("jitter", Word(JITTERS), Is("full"), "how chance spreads these waits");
+const BUCKET: Key =
+    key("bucket", Table(BUCKET_KEYS), None, "tokens that sends after the first cost");
+const BREAKER: Key =
+    key("breaker", Table(BREAKER_KEYS), None, "nothing is sent again while too much fails");
+
 const CLIENT: Keys = Fixed(&[
-    key("timeout", Duration, None, "it leaves without a whole answer; waits for ever if not given"),
-    key("attempts", Count(0, ATTEMPTS_MAX), Is("0"), "sends after the first, of what failed"),
-    key("backoff_base", Duration, Is("0s"), "limit of the first wait to send again; doubles"),
-    key("backoff_max", Duration, None, "longest wait; 10 × the base if not given"),
-    key("jitter", Word(JITTERS), Is("full"), "how chance spreads these waits"),
-    key("bucket", Table(BUCKET), None, "tokens that sends after the first cost"),
-    key("breaker", Table(BREAKER), None, "nothing is sent again while too much fails"),
+    TIMEOUT,
+    ATTEMPTS,
+    BACKOFF_BASE,
+    BACKOFF_MAX,
+    JITTER,
+    BUCKET,
+    BREAKER,
     key("clients", Count(1, CLIENTS_MAX), Is("1"), "so many, with a bucket and a breaker each"),
 ]);
 
-const BUCKET: Keys = Fixed(&[
+/// The client that an app has for calls: one in each of its pods.
+const CALL_CLIENT: Keys =
+    Fixed(&[TIMEOUT, ATTEMPTS, BACKOFF_BASE, BACKOFF_MAX, JITTER, BUCKET, BREAKER]);
+
+/// That of all calls of a workload.
+pub(super) const OF_WORKLOAD: Key =
+    key("client", Table(CALL_CLIENT), None, "what its app does with its calls; waits, sends once");
+/// That of one call.
+pub(super) const OF_CALL: Key =
+    key("client", Table(CALL_CLIENT), None, "what the app does with this call; the workload's");
+
+const BUCKET_KEYS: Keys = Fixed(&[
     key("size", Number, Required, "tokens at most, and at first"),
     key("deposit", Number, Is("0.1"), "tokens that each request brings"),
     key("cost", Number, Is("1"), "tokens of a send after the first"),
 ]);
 
-const BREAKER: Keys = Fixed(&[
+const BREAKER_KEYS: Keys = Fixed(&[
     key("share", Share, Required, "failed sends for each request above which it is open"),
     key("window", Duration, None, "counts begin anew after this; never if not given"),
 ]);

@@ -1,49 +1,78 @@
-//! Clients of traffic: what they do by themselves, and whether that makes sense.
+//! Clients of traffic and of apps' calls: what they do by themselves, and whether that makes sense.
 //!
 //! Source: `plan::client`.
-//! Left out: calls of apps.
+//! Left out: whether a timeout is longer than one of a route.
 
 use super::super::document::Node;
 use super::Lower;
 use crate::kernel::time::Duration;
-use crate::plan::client::{Backoff, Client, Jitter, RetryBreaker, RetryBucket};
+use crate::plan::client::{Backoff, CallClients, Client, Jitter, RetryBreaker, RetryBucket};
 use crate::plan::traffic::Arrivals;
+use crate::plan::universe::WorkloadId;
+use std::collections::BTreeMap;
 
 impl Lower<'_, '_, '_> {
     /// The `client` of a source of traffic, if it has one.
     pub(super) fn client(&mut self, traffic: &Node, arrivals: &Arrivals) -> Option<Client> {
         let table = traffic.get("client")?;
+        let client = self.any_client(table, true);
+        if let Some(clients) = table.get("clients") {
+            if let Arrivals::ClosedLoop { users, .. } = arrivals {
+                let hint = format!("each of its {users} users is one");
+                self.report(clients.at, "`clients` of a closed loop", hint);
+            } else if ["bucket", "breaker"].iter().all(|key| table.get(key).is_none()) {
+                let hint = "add `bucket` or `breaker`: nothing else is a client's own";
+                self.report(clients.at, "`clients` without anything that they do not share", hint);
+            }
+        }
+        Some(client)
+    }
+
+    /// The clients of a workload's calls.
+    pub(super) fn call_clients(&mut self, workload: WorkloadId, node: &Node) {
+        let calls = node.list("calls");
+        let table = node.get("client");
+        if let Some(table) = table.filter(|_| calls.is_empty()) {
+            let hint = "it is for workloads with `calls`; traffic to it has a `client` of its own";
+            self.report(table.at, "a `client` where no call is made", hint);
+        }
+        let shared = table.map(|table| self.any_client(table, true));
+        let mut own = BTreeMap::new();
+        for (call, index) in calls.iter().zip(0..) {
+            if let Some(table) = call.get("client") {
+                // In place of that of all others it may be one that does nothing.
+                own.insert(index, self.any_client(table, shared.is_none()));
+            }
+        }
+        if shared.is_some() || !own.is_empty() {
+            self.call_clients.insert(workload, CallClients { shared, own });
+        }
+    }
+
+    /// What a `client` says, which has to do something unless it stands in place of another.
+    fn any_client(&mut self, table: &Node, does_something: bool) -> Client {
         let attempts = table.count("attempts").unwrap_or(0);
-        self.client_does_something(table, attempts);
+        self.client_makes_sense(table, attempts, does_something);
+        if self.root.get("sampling").is_some() {
+            let hint = "leave `client` or [sampling] out: what is sent again would be cut off";
+            self.report(table.at, "a `client` in a sampled run", hint);
+        }
         let bucket = table.get("bucket").and_then(|bucket| self.retry_bucket(bucket));
         let breaker = table.get("breaker").map(|breaker| RetryBreaker {
             share: breaker.share("share").unwrap_or(1.0),
             window: breaker.duration("window").unwrap_or(Duration::ZERO),
         });
-        if let Some(clients) = table.get("clients") {
-            if let Arrivals::ClosedLoop { users, .. } = arrivals {
-                let hint = format!("each of its {users} users is one");
-                self.report(clients.at, "`clients` of a closed loop", hint);
-            } else if bucket.is_none() && breaker.is_none() && table.get("bucket").is_none() {
-                let hint = "add `bucket` or `breaker`: nothing else is a client's own";
-                self.report(clients.at, "`clients` without anything that they do not share", hint);
-            }
-        }
-        if self.root.get("sampling").is_some() {
-            let hint = "leave `client` or [sampling] out: what is sent again would be cut off";
-            self.report(table.at, "a `client` in a sampled run", hint);
-        }
-        Some(Client {
+        Client {
             count: table.count("clients").unwrap_or(1),
             timeout: table.duration("timeout").unwrap_or(Duration::ZERO),
             attempts,
             backoff: self.client_backoff(table),
             bucket,
             breaker,
-        })
+        }
     }
 
-    fn client_does_something(&mut self, table: &Node, attempts: u32) {
+    fn client_makes_sense(&mut self, table: &Node, attempts: u32, does_something: bool) {
         let timeout = table.get("timeout");
         if let Some(timeout) = timeout.filter(|_| table.duration("timeout") == Some(Duration::ZERO))
         {
@@ -57,7 +86,7 @@ impl Lower<'_, '_, '_> {
         if let Some((key, node)) = keys.iter().find_map(|key| Some((key, table.get(key)?))) {
             let hint = "add `attempts`: sends after the first";
             self.report(node.at, format!("`{key}` without `attempts`"), hint);
-        } else if timeout.is_none() {
+        } else if does_something && timeout.is_none() {
             let hint = "add `timeout` or `attempts`";
             self.report(table.at, "this client waits for ever and sends once, as any does", hint);
         }

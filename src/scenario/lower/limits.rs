@@ -12,7 +12,7 @@ use super::super::keys::PODS_MAX;
 use super::super::merge::BEGIN;
 use super::Lower;
 use crate::plan::timeline::Action;
-use crate::plan::universe::{Role, ServiceId, Step};
+use crate::plan::universe::{Role, ServiceId, Step, Workload};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef as _;
@@ -159,11 +159,8 @@ impl Lower<'_, '_, '_> {
     /// Whether some workload of `from` calls `to` for every request.
     fn is_certain(&self, from: ServiceId, to: ServiceId) -> bool {
         let workloads = &self.universe.services[from.index()].workloads;
-        let steps = workloads.iter().flat_map(|id| &self.universe.workloads[id.index()].program);
-        let mut sites = steps.flat_map(|step| match step {
-            Step::Calls(sites) => &sites[..],
-            Step::Work(_) | Step::Forward(_) => &[],
-        });
+        let workloads = workloads.iter().map(|id| &self.universe.workloads[id.index()]);
+        let mut sites = workloads.flat_map(Workload::call_sites);
         sites.any(|site| site.to == to && 1.0 <= site.probability)
     }
 

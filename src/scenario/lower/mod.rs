@@ -42,7 +42,7 @@ use super::expression::Names;
 use super::merge::BEGIN;
 use super::units::{default_interval, parameter_text};
 use crate::kernel::time::Duration;
-use crate::plan::client::Client;
+use crate::plan::client::{CallClients, Client};
 use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
@@ -85,6 +85,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     deadlines: BTreeSet<WorkloadId>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
+    call_clients: BTreeMap<WorkloadId, CallClients>,
     replies: Vec<ReplyHeaders>,
     timeline: Vec<TimelineEvent>,
     names: Names,
@@ -116,6 +117,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         deadlines: BTreeSet::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
+        call_clients: BTreeMap::new(),
         replies: Vec::new(),
         timeline: Vec::new(),
         names: Names::default(),
@@ -154,6 +156,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         deadlines: lower.deadlines,
         traffic: lower.traffic,
         clients: lower.clients,
+        call_clients: lower.call_clients,
         replies: lower.replies,
         timeline: lower.timeline,
         assertions,

@@ -8,7 +8,7 @@ use super::super::values::distribution;
 use super::{Lower, id};
 use crate::kernel::distribution::Distribution;
 use crate::kernel::time::Duration;
-use crate::plan::universe::{CallSite, Step};
+use crate::plan::universe::{CallSite, Step, WorkloadId};
 
 impl Lower<'_, '_, '_> {
     /// Fills in the programs; all services have their ids.
@@ -16,6 +16,7 @@ impl Lower<'_, '_, '_> {
         for (index, draft) in self.drafts.clone().into_iter().enumerate() {
             if let Some((_, node)) = draft {
                 self.universe.workloads[index].program = self.program(node);
+                self.call_clients(WorkloadId(id(index)), node);
             }
         }
     }

@@ -311,6 +311,24 @@ fn clients_and_crowded_apps_read_with_their_defaults() {
 }
 
 #[test]
+fn clients_of_calls_are_those_of_the_workload_and_their_own() {
+    let usual = r#"calls = [{ to = "ratings", probability = 1.0, mode = "sequential", holds_worker = true }]"#;
+    let with = |keys: &str| good(&NORMATIVE.replace(usual, keys));
+    let calls =
+        |own: &str| format!("calls = [{{ to = \"ratings\" }}, {{ to = \"ratings\"{own} }}]\n");
+    let shared = "client = { attempts = 2, bucket = { size = 5 } }";
+    let plan = with(&(calls(", client = { timeout = \"1s\" }") + shared)).plan;
+    let clients = &plan.call_clients[&WorkloadId(3)];
+    let shared = clients.shared.as_ref().expect("that of the workload");
+    assert_eq!((shared.attempts, shared.count, shared.is_plain()), (2, 1, false));
+    assert_eq!(clients.own.keys().copied().collect::<Vec<_>>(), [1]);
+    assert_eq!(clients.own[&1].timeout, Duration::from_s(1));
+    let only = with(&calls(", client = { timeout = \"1s\" }")).plan;
+    assert_eq!(only.call_clients[&WorkloadId(3)].shared, None);
+    assert_ne!(only.digest(), with(&calls("")).plan.digest());
+}
+
+#[test]
 fn apps_that_cancel_their_calls_are_listed_and_others_are_as_ever() {
     let with = |key: &str| NORMATIVE.replace("workers = 8", &format!("workers = 8\n{key}"));
     let cancels = good(&with("cancels_calls = true")).plan;

@@ -157,6 +157,7 @@ pub fn lower(config: &Config) -> Lowering {
         deadlines: BTreeSet::new(),
         discovery: Discovery::default(),
         clients: load::clients(config),
+        call_clients: BTreeMap::new(),
         traffic,
         timeline,
         assertions: Vec::new(),
