@@ -125,7 +125,8 @@ fn obey(own: &mut RouteRule, class: &RequestClass) {
         }));
     }
     if let Some(retries) = number(class, MAX_RETRIES) {
-        retry.retries = u32::try_from(retries).unwrap_or(u32::MAX);
+        let retries = u32::try_from(retries).unwrap_or(u32::MAX);
+        retry.retries = retries.min(RETRIES_MAX);
     }
     if let Some(hedges) = header(class, HEDGES) {
         retry.hedges = hedges == "true" || (retry.hedges && hedges != "false");
@@ -137,8 +138,15 @@ fn header<'c>(class: &'c RequestClass, name: &str) -> Option<&'c str> {
     found.map(|(_, value)| value.as_str())
 }
 
+/// More retries than any request has time for; tries are counted in 16 bits.
+pub const RETRIES_MAX: u32 = 60_000;
+
+/// A year in milliseconds: more is no limit to any run.
+const MOST: u64 = 31_536_000_000;
+
 fn number(class: &RequestClass, name: &str) -> Option<u64> {
-    header(class, name)?.parse().ok()
+    let asked: u64 = header(class, name)?.parse().ok()?;
+    Some(asked.min(MOST))
 }
 
 fn numbers<N: FromStr>(list: &str) -> Vec<N> {

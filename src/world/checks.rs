@@ -240,7 +240,9 @@ impl<'p> World<'p> {
                 self.is_new_again(index, check.pod);
             } else {
                 let hosts = &self.upstreams[index as usize].hosts;
-                if let Some(slot) = hosts.iter().position(|host| host.pod == check.pod) {
+                if let Some(slot) =
+                    hosts.iter().position(|host| host.pod == check.pod && host.is_member)
+                {
                     self.drain_endpoint(index, u32::try_from(slot).expect("few endpoints"));
                 }
             }

@@ -66,6 +66,7 @@ impl World<'_> {
             || is_source
             || may_copy
             || self.compiled.has.inbound_filters
+            || self.compiled.has.asks
             || self.makes_rare_calls(pod.workload)
     }
 

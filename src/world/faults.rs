@@ -276,6 +276,8 @@ impl World<'_> {
                 if self.compiled.forwards(self.pods[index as usize].workload) {
                     self.drop_calls(index);
                     self.close_connections_from(index);
+                    self.forget_listener(index);
+                    self.forget_filters(index);
                 }
             }
             return;

@@ -68,8 +68,8 @@ impl World<'_> {
     #[inline(never)]
     pub(super) fn pass_gates(&mut self, id: Id<Call>) -> bool {
         (!self.compiled.has.listeners || self.enter_listener(id))
-            && (!self.compiled.has.rejections || self.has_routes(id))
             && self.pass_filters(id)
+            && (!self.compiled.has.rejections || self.has_routes(id))
     }
 
     /// A call ends: the listener and the filters that it came through hear of it.
@@ -109,8 +109,10 @@ impl World<'_> {
                 _ if is_second => Pass::On,
                 Filter::LocalRateLimit(policy) => self.rate_limit(id, place, policy),
                 Filter::Rbac(rbac) => self.authorize(id, rbac),
-                Filter::ExtAuthz(policy) => self.ask_authorization(id, *policy),
-                Filter::GlobalRateLimit(policy) if self.ask_rate_limit(id, policy) => Pass::Held,
+                Filter::ExtAuthz(policy) => self.ask_authorization(id, place, *policy),
+                Filter::GlobalRateLimit(policy) if self.ask_rate_limit(id, place, policy) => {
+                    Pass::Held
+                }
                 Filter::AdmissionControl(policy) if self.refuses_to_send(id, place, policy) => {
                     self.end_at_filter(id, Outcome::failure(Details::AdmissionDenied))
                 }
@@ -142,6 +144,11 @@ impl World<'_> {
     fn is_too_long(&self, id: Id<Call>, buffer: Buffer) -> bool {
         let draw = self.calls[id].key.draw(0, purpose::SESSION);
         buffer::is_too_long(buffer.max_request_bytes, self.class(id), draw)
+    }
+
+    /// A proxy ends, and with it what its filters remember.
+    pub(super) fn forget_filters(&mut self, pod: u32) {
+        self.filters.of_pods.remove(&pod);
     }
 
     pub(super) fn filter_state(&mut self, pod: u32) -> &mut FilterState {
@@ -233,14 +240,14 @@ impl World<'_> {
     }
 
     /// The request waits for the answer of an authorization service.
-    fn ask_authorization(&mut self, id: Id<Call>, policy: ExtAuthz) -> Pass {
+    fn ask_authorization(&mut self, id: Id<Call>, place: usize, policy: ExtAuthz) -> Pass {
         let Call { pod, key, class, batch, .. } = self.calls[id];
         let workload = self.pods[pod as usize].workload;
         let edge = self.compiled.asked_edge(workload, policy.service);
         self.calls[id].held = Held::Authorization;
         let target = Target { to: policy.service, class, edge };
         let parent = Parent::Authorization(id, policy.failure_mode_allow);
-        self.begin_call(key.child(u32::MAX), parent, batch, pod, target);
+        self.begin_call(key.child(asks(place)), parent, batch, pod, target);
         Pass::Held
     }
 
@@ -257,6 +264,13 @@ impl World<'_> {
             None => self.route(id, pod, service, class, key),
         }
     }
+}
+
+/// Names the key of what a filter at a place asks: beside sends and tries from 0 on, and copies from the
+/// greatest number but one downwards.
+pub(super) fn asks(place: usize) -> u32 {
+    const ASKS: u32 = 1 << 31;
+    if place == 0 { u32::MAX } else { ASKS + u32::try_from(place).expect("few filters") }
 }
 
 /// How a request ends by what an authorization service answered, or failed to; none if it passes.

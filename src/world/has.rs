@@ -11,6 +11,7 @@ use super::discovery::{are_apart, has_rejections};
 use super::listeners;
 use super::replies::limits_rates;
 use crate::plan::Plan;
+use crate::plan::filter::Filter;
 use crate::plan::universe::Cluster;
 
 /// What a plan has.
@@ -22,6 +23,8 @@ pub(crate) struct Has {
     pub gates: bool,
     /// Some sidecar has filters for what it receives.
     pub inbound_filters: bool,
+    /// Some proxy asks a service about what it sends.
+    pub asks: bool,
     /// The connections of clients matter.
     pub listeners: bool,
     /// Some proxy is to know how its requests end: it has listeners that count, or admission control.
@@ -66,6 +69,11 @@ impl Has {
         Self {
             gates,
             inbound_filters: universe.workloads.iter().any(|one| !one.inbound.is_empty()),
+            asks: universe
+                .workloads
+                .iter()
+                .flat_map(|one| &one.filters)
+                .any(|filter| matches!(filter, Filter::ExtAuthz(_) | Filter::GlobalRateLimit(_))),
             listeners,
             ends: listeners || admission::has_outbound(plan),
             apart: are_apart(plan),

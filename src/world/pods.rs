@@ -300,6 +300,7 @@ impl World<'_> {
     pub(super) fn stop_pod(&mut self, index: u32, becomes: Life) {
         let was_ready = self.leave_service(index);
         self.set_life(index, becomes);
+        self.forget_filters(index);
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
         pod.proxy_is_up = false;

@@ -277,7 +277,7 @@ impl World<'_> {
         if behaviour.is_plain() {
             return self.finish_attempt(id, &attempt, outcome, true);
         }
-        let is_retried = self.will_retry(attempt.call, outcome);
+        let is_retried = self.will_retry(&attempt, outcome);
         let is_h1 = self.pool_policy(&attempt).protocol == Protocol::Http1;
         if behaviour.closes && is_h1 {
             self.retire_connection(attempt.connection);

@@ -13,6 +13,7 @@ use super::World;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
+use super::filters::asks as asks_key;
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::queue::TimerId;
 use crate::kernel::slab::Id;
@@ -81,7 +82,12 @@ const UNHEARD_PER_LOOK: usize = 1 << 10;
 impl<'p> World<'p> {
     /// Asks whether a request may pass: whether it waits for that. It does not where no limit is about it.
     #[cold]
-    pub(super) fn ask_rate_limit(&mut self, id: Id<Call>, filter: &'p GlobalRateLimit) -> bool {
+    pub(super) fn ask_rate_limit(
+        &mut self,
+        id: Id<Call>,
+        place: usize,
+        filter: &'p GlobalRateLimit,
+    ) -> bool {
         let Call { pod, key, class, batch, .. } = self.calls[id];
         let of = &self.plan.universe.classes[class.index()];
         let of = descriptors(filter, of, key.draw(0, purpose::SESSION));
@@ -100,7 +106,7 @@ impl<'p> World<'p> {
         self.filters.rate_limits.begin(asks, Limit { filter, of });
         self.filters.rate_limits.asking.insert(id, asks);
         let target = Target { to: filter.service, class, edge };
-        self.begin_call(key.child(ASK), Parent::RateLimit(id), batch, pod, target);
+        self.begin_call(key.child(asks_key(place)), Parent::RateLimit(id), batch, pod, target);
         true
     }
 
@@ -177,6 +183,3 @@ pub(super) fn has_some(plan: &Plan) -> bool {
     let mut filters = workloads.flat_map(|one| one.filters.iter().chain(&one.inbound));
     filters.any(|filter| matches!(filter, Filter::GlobalRateLimit(_)))
 }
-
-/// Names the key of what a request asks; external authorization has the greatest number.
-const ASK: u32 = u32::MAX - 1;

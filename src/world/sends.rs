@@ -327,6 +327,13 @@ impl World<'_> {
                 (pod, target)
             }
         };
+        // A freeze may have put it off beyond the time of the app's own request.
+        if let Some(last) = request.last
+            && self.visit_of(parent_of).is_some_and(|visit| self.is_late(visit))
+        {
+            self.sends.requests[id].last = None;
+            return self.end_request(id, last);
+        }
         let parent = self.expect_answer(id);
         let made = self.calls.next_id();
         self.recorder.sent_again(self.now, batch);

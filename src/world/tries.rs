@@ -10,7 +10,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::routing::rule;
-use super::state::{Call, Parent};
+use super::state::{Attempt, Call, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
 use crate::model::proxy::retry;
@@ -51,14 +51,15 @@ impl<'p> World<'p> {
     }
 
     /// Whether an attempt that ends like this will be followed by another.
-    pub(super) fn will_retry(&self, id: Id<Call>, outcome: Outcome) -> bool {
-        let call = &self.calls[id];
+    pub(super) fn will_retry(&self, attempt: &Attempt, outcome: Outcome) -> bool {
+        let call = &self.calls[attempt.call];
         let policy = &rule(self.plan, call).retry;
         let headers = self.headers(call.workload, outcome);
         let upstream = &self.upstreams[call.upstream as usize];
         let mut gauges = upstream.gauges;
         gauges.retries -= u32::from(call.holds_retry);
-        gauges.requests -= 1;
+        // A hedged try may be at a cluster that its call has left.
+        gauges.requests -= u32::from(attempt.upstream == call.upstream);
         policy.retries != 0
             && u32::from(call.tries) <= policy.retries
             && retry::is_retriable(policy, outcome, headers)

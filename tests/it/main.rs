@@ -56,6 +56,9 @@ mod forecast;
 /// Sidecars that try their own apps again.
 #[cfg(feature = "native")]
 mod inbound;
+/// Where features meet.
+#[cfg(feature = "native")]
+mod meetings;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;

@@ -11,6 +11,7 @@ use super::super::document::Node;
 use super::super::keys::PODS_MAX;
 use super::super::merge::BEGIN;
 use super::Lower;
+use crate::plan::filter::Filter;
 use crate::plan::timeline::Action;
 use crate::plan::universe::{Role, ServiceId, Step, Workload};
 use petgraph::algo::kosaraju_scc;
@@ -96,6 +97,10 @@ impl Lower<'_, '_, '_> {
                             *calls.entry(to).or_default() += site.probability * share;
                         }
                     }
+                }
+                let workload = &self.universe.workloads[workload.index()];
+                for (to, expected) in asked(workload).filter(|(to, _)| to.index() != index) {
+                    *calls.entry(to).or_default() += expected;
                 }
                 for (to, expected) in calls {
                     let most = most.entry(to).or_default();
@@ -288,4 +293,17 @@ fn visits(begun: &[f64], edges: &[(usize, usize, f64)]) -> Option<Vec<f64>> {
         step = next;
     }
     None
+}
+
+/// Services that a workload's filters ask, and how often for each request that it gets: of what it
+/// receives once, of what it sends for each call.
+fn asked(workload: &Workload) -> impl Iterator<Item = (ServiceId, f64)> {
+    let calls: f64 = workload.call_sites().map(|site| site.probability).sum();
+    let received = workload.inbound.iter().map(|filter| (filter, 1.0));
+    let sent = workload.filters.iter().map(move |filter| (filter, calls));
+    received.chain(sent).filter_map(|(filter, times)| match filter {
+        Filter::ExtAuthz(one) => Some((one.service, times)),
+        Filter::GlobalRateLimit(one) => Some((one.service, times)),
+        _ => None,
+    })
 }

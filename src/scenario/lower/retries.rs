@@ -6,6 +6,7 @@
 use super::super::document::Node;
 use super::Lower;
 use crate::kernel::time::Duration;
+use crate::plan::asked::RETRIES_MAX;
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{HeaderPolicy, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 
@@ -20,7 +21,7 @@ impl Lower<'_, '_, '_> {
         let priorities = |table: &&Node| table.get("retries")?.count("previous_priorities");
         let hedges = |table: &&Node| table.get("retries")?.flag("hedge_on_per_try_timeout");
         RetryPolicy {
-            retries: retry.attempts,
+            retries: retry.attempts.min(RETRIES_MAX),
             // Istio leaves the policy out: with one of no retries, Envoy would still log URX.
             on: if retry.attempts == 0 { RetryOn::default() } else { retry.on },
             statuses: retry.statuses.clone(),
