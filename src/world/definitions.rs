@@ -25,6 +25,7 @@ use crate::plan::universe::ClusterId;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What stands for clusters that are ever defined anew; none where it is not there.
 pub(super) type Definitions = BTreeMap<ClusterId, History<Option<ClusterId>>>;
@@ -117,20 +118,25 @@ impl World<'_> {
         if self.compiled.originals.is_empty() {
             return;
         }
-        for index in 0..self.upstreams.len() {
-            let upstream = &self.upstreams[index];
+        let (upstreams, pods): (Vec<u32>, Range<u32>) = if let Some(pod) = of {
+            let own = &self.pods[pod as usize].upstreams;
+            let mut own: Vec<u32> = own.iter().map(|(_, index)| *index).collect();
+            own.sort_unstable();
+            (own, pod..pod + 1)
+        } else {
+            let count = |all: usize| u32::try_from(all).expect("32 bits");
+            ((0..count(self.upstreams.len())).collect(), 0..count(self.pods.len()))
+        };
+        for index in upstreams {
+            let upstream = &self.upstreams[index as usize];
             let (pod, cluster) = (upstream.pod, upstream.cluster);
             let Some(original) = self.compiled.originals.get(&cluster) else { continue };
-            if upstream.is_left || of.is_some_and(|of| of != pod) {
-                continue;
-            }
-            if self.definition(pod, *original) != Some(cluster) {
-                self.leave_cluster(u32::try_from(index).expect("few upstreams"));
+            if !upstream.is_left && self.definition(pod, *original) != Some(cluster) {
+                self.leave_cluster(index);
             }
         }
-        for pod in 0..self.pods.len() {
-            let pod = u32::try_from(pod).expect("few pods");
-            if of.is_none_or(|of| of == pod) && self.is_client(pod) {
+        for pod in pods {
+            if self.is_client(pod) {
                 self.start_checks(pod);
             }
         }

@@ -204,6 +204,19 @@ impl World<'_> {
         self.queue.after(change.lasts, Event::DrainOver(pod).pack());
     }
 
+    /// What a proxy begins with: where nobody tells it of listeners, as its file has it now.
+    fn first_listener(&self, pod: u32) -> Listener {
+        let mut listener = Listener::default();
+        if self.control.replicas.is_empty() {
+            let listening = self.listener_in_force(self.pods[pod as usize].workload);
+            if listening != Listening::Rds {
+                let (lasts, strategy) = (Duration::ZERO, DrainStrategy::Immediate);
+                listener.replace(self.now, Change { listening, lasts, strategy });
+            }
+        }
+        listener
+    }
+
     /// A proxy ends, with its clients' connections and its drain.
     pub(super) fn forget_listener(&mut self, pod: u32) {
         self.listeners.remove(&pod);
@@ -233,6 +246,10 @@ impl World<'_> {
         }
         let (pod, now) = (call.pod, self.now);
         let keeps = self.keeps_connections(call.class);
+        if !self.listeners.contains_key(&pod) {
+            let first = self.first_listener(pod);
+            self.listeners.insert(pod, first);
+        }
         let listener = self.listeners.entry(pod).or_default();
         if listener.busy.contains_key(&id) {
             return true;

@@ -428,3 +428,15 @@ fn a_cluster_without_endpoints_is_left_and_met_again() {
     assert!((114..=120).contains(&nobody), "{}", ledger(&run, "users", "server"));
     assert_eq!(nobody + of_users(&run, "200 -"), 200);
 }
+
+/// Without a control plane a gateway that starts again finds its listener as it is by now.
+#[test]
+fn a_gateway_that_starts_again_without_istiod_keeps_its_listener() {
+    let gone = event("gone", "2s", "9s", "do = \"listener\"\ntarget = \"ingress\"\nremoved = true");
+    let again =
+        "[[event]]\nid = \"again\"\nat = \"3s\"\ndo = \"restart\"\ntarget = \"pod:ingress-0\"\n";
+    let (kept, both) = (played(NONE, &gone), played(NONE, &format!("{gone}{again}")));
+    let good = |run: &Run| of_users(run, "200 -");
+    // Connections from before are drained; who starts again has none, and no door until the end.
+    assert!(about(4, good(&both)) && good(&both) < good(&kept), "{} {}", good(&kept), good(&both));
+}
