@@ -6,7 +6,7 @@
 
 use super::World;
 use super::client::purpose;
-use super::filters::HALVES;
+use super::filters::{HALVES, nth};
 use super::state::{Attempt, Call};
 use crate::kernel::slab::Id;
 use crate::model::proxy::filter::admission_control::{Controller, is_success};
@@ -40,7 +40,7 @@ impl World<'_> {
         policy: &AdmissionControl,
     ) -> bool {
         let Call { pod, key, worker, .. } = self.calls[id];
-        let draw = key.draw(0, purpose::ADMISSION);
+        let draw = key.draw(nth(place), purpose::ADMISSION);
         self.admission_refuses(pod, (Side::Outbound, place, worker), policy, draw)
     }
 

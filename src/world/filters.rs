@@ -104,8 +104,8 @@ impl World<'_> {
             let is_second = call.filter % HALVES == 1;
             self.calls[id].filter += 1;
             let pass = match &filters[place] {
-                Filter::Fault(fault) if is_second => self.abort(id, fault),
-                Filter::Fault(fault) => self.delay(id, fault),
+                Filter::Fault(fault) if is_second => self.abort(id, place, fault),
+                Filter::Fault(fault) => self.delay(id, place, fault),
                 _ if is_second => Pass::On,
                 Filter::LocalRateLimit(policy) => self.rate_limit(id, place, policy),
                 Filter::Rbac(rbac) => self.authorize(id, rbac),
@@ -155,14 +155,14 @@ impl World<'_> {
         self.filters.of_pods.entry(pod).or_default()
     }
 
-    fn delay(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
+    fn delay(&mut self, id: Id<Call>, place: usize, fault: &Fault) -> Pass {
         let Call { pod, key, .. } = self.calls[id];
         if !self.may_fault(pod, fault) {
             // Both halves.
             self.calls[id].filter += 1;
             return Pass::On;
         }
-        let Some(delay) = fault::delay(fault, key.draw(0, purpose::FAULT_DELAY)) else {
+        let Some(delay) = fault::delay(fault, key.draw(nth(place), purpose::FAULT_DELAY)) else {
             return Pass::On;
         };
         if fault.max_active.is_some() {
@@ -194,8 +194,8 @@ impl World<'_> {
         }
     }
 
-    fn abort(&mut self, id: Id<Call>, fault: &Fault) -> Pass {
-        let draw = self.calls[id].key.draw(0, purpose::FAULT_ABORT);
+    fn abort(&mut self, id: Id<Call>, place: usize, fault: &Fault) -> Pass {
+        let draw = self.calls[id].key.draw(nth(place), purpose::FAULT_ABORT);
         fault::abort(fault, draw).map_or(Pass::On, |outcome| self.end_at_filter(id, outcome))
     }
 
@@ -266,11 +266,16 @@ impl World<'_> {
     }
 }
 
+/// The number of a filter's draws, so that two of a kind in one chain draw for themselves.
+pub(super) fn nth(place: usize) -> u32 {
+    u32::try_from(place).expect("few filters")
+}
+
 /// Names the key of what a filter at a place asks: beside sends and tries from 0 on, and copies from the
 /// greatest number but one downwards.
 pub(super) fn asks(place: usize) -> u32 {
     const ASKS: u32 = 1 << 31;
-    if place == 0 { u32::MAX } else { ASKS + u32::try_from(place).expect("few filters") }
+    if place == 0 { u32::MAX } else { ASKS + nth(place) }
 }
 
 /// How a request ends by what an authorization service answered, or failed to; none if it passes.

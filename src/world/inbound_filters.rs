@@ -12,7 +12,7 @@ use super::admission::Side;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
-use super::filters::{HALVES, authorization, denial};
+use super::filters::{HALVES, authorization, denial, nth};
 use super::rate_limits::Limit;
 use super::routing::rule;
 use super::security::Ends;
@@ -76,8 +76,8 @@ impl<'p> World<'p> {
             let (place, is_second) = (usize::from(state.next / HALVES), state.next % HALVES == 1);
             state.next += 1;
             let pass = match filter {
-                Filter::Fault(fault) if is_second => Self::abort_inbound(&attempt, fault),
-                Filter::Fault(fault) => self.delay_inbound(id, &mut state, fault),
+                Filter::Fault(fault) if is_second => Self::abort_inbound(&attempt, place, fault),
+                Filter::Fault(fault) => self.delay_inbound(id, &mut state, place, fault),
                 _ if is_second => Pass::On,
                 _ => self.pass_one(id, place, state, filter),
             };
@@ -120,7 +120,7 @@ impl<'p> World<'p> {
             Filter::AdmissionControl(policy) => {
                 let Attempt { pod, server_worker, key, .. } = attempt;
                 let controller = (Side::Inbound, place, server_worker);
-                let draw = key.draw(0, purpose::ADMISSION);
+                let draw = key.draw(nth(place), purpose::ADMISSION);
                 let is_refused = self.admission_refuses(pod, controller, policy, draw);
                 is_refused.then_some(Details::AdmissionDenied)
             }
@@ -143,14 +143,20 @@ impl<'p> World<'p> {
 
     // === faults ===
 
-    fn delay_inbound(&mut self, id: Id<Attempt>, state: &mut Inbound, fault: &Fault) -> Pass {
+    fn delay_inbound(
+        &mut self,
+        id: Id<Attempt>,
+        state: &mut Inbound,
+        place: usize,
+        fault: &Fault,
+    ) -> Pass {
         let Attempt { pod, key, .. } = self.attempts[id];
         if !self.may_fault_inbound(pod, fault) {
             // Both halves.
             state.next += 1;
             return Pass::On;
         }
-        let Some(delay) = fault::delay(fault, key.draw(0, purpose::FAULT_DELAY)) else {
+        let Some(delay) = fault::delay(fault, key.draw(nth(place), purpose::FAULT_DELAY)) else {
             return Pass::On;
         };
         if fault.max_active.is_some() {
@@ -172,8 +178,8 @@ impl<'p> World<'p> {
         active < most as usize
     }
 
-    fn abort_inbound(attempt: &Attempt, fault: &Fault) -> Pass {
-        let draw = attempt.key.draw(0, purpose::FAULT_ABORT);
+    fn abort_inbound(attempt: &Attempt, place: usize, fault: &Fault) -> Pass {
+        let draw = attempt.key.draw(nth(place), purpose::FAULT_ABORT);
         fault::abort(fault, draw).map_or(Pass::On, Pass::Refused)
     }
 

@@ -6,6 +6,7 @@
 use super::World;
 use super::admission::Side;
 use super::client::purpose;
+use super::filters::nth;
 use super::state::{Attempt, Call, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
@@ -30,8 +31,8 @@ impl World<'_> {
     #[cold]
     pub(super) fn sheds_sent(&mut self, id: Id<Call>, place: usize, policy: &Overload) -> bool {
         let Call { pod, key, .. } = self.calls[id];
-        let place = (Side::Outbound, place);
-        let sheds = self.sheds(pod, place, policy, key.draw(0, purpose::OVERLOAD));
+        let (draw, place) = (key.draw(nth(place), purpose::OVERLOAD), (Side::Outbound, place));
+        let sheds = self.sheds(pod, place, policy, draw);
         if !sheds {
             self.filter_state(pod).shedding.entry(place).or_default().sent.insert(id);
         }
@@ -47,8 +48,8 @@ impl World<'_> {
         policy: &Overload,
     ) -> bool {
         let Attempt { pod, key, .. } = self.attempts[id];
-        let place = (Side::Inbound, place);
-        let sheds = self.sheds(pod, place, policy, key.draw(0, purpose::OVERLOAD));
+        let (draw, place) = (key.draw(nth(place), purpose::OVERLOAD), (Side::Inbound, place));
+        let sheds = self.sheds(pod, place, policy, draw);
         if !sheds {
             self.filter_state(pod).shedding.entry(place).or_default().received.insert(id);
         }

@@ -118,3 +118,43 @@ fn questions_that_ask_each_other_never_end_and_are_refused() {
     // One way is fine.
     assert!(try_plan(&mesh("", "time = \"1ms\"", &filter("back", "authz")), &[]).is_ok());
 }
+
+/// Two filters of a kind draw for themselves: three quarters of the requests fail at one of two halves, not half.
+#[test]
+fn two_filters_of_a_kind_draw_for_themselves() {
+    let half = |more: &str| {
+        format!(
+            "[[filter]]\nat = \"front\"\n{more}\nfault = {{ abort = 503, abort_share = \"50%\" }}\n"
+        )
+    };
+    let inbound = half("").repeat(2);
+    let outbound = half("direction = \"outbound\"").repeat(2);
+    let failed = |filters: &str| {
+        let text = mesh("", "time = \"1ms\"", filters).replace("[\"4s\"", "[\"8s\"");
+        let run = run(&text.replace("20rps", "500rps"));
+        run.requests.failed() as f64 / run.requests.total as f64
+    };
+    for filters in [&inbound, &outbound] {
+        let share = failed(filters);
+        assert!((share - 0.75).abs() < 0.03, "{share}");
+    }
+}
+
+/// A cluster changes while a hedged try waits for its back-off: the try at the old cluster asks the breaker
+/// of the new one, at which the call has no stream yet.
+#[test]
+fn a_hedged_try_outlives_its_cluster() {
+    let back = "time = \"1ms\"\nbehaviour = { reply = \"slow_body\", body_delay = \"5ms\", connect_delay = \"20ms\" }";
+    let change = "[[event]]\nid = \"change\"\nat = \"500ms\"\nfor = \"23ms\"\nevery = \"46ms\"\ntimes = 100\ndo = \"cluster\"\ntarget = \"service:back\"\ncluster = { circuit_breaker = { max_requests = 50 } }\n";
+    let hedged = "name = \"back\"\nretries = { attempts = 3, on = [\"5xx\"], per_try_timeout = \"30ms\", backoff_base = \"25ms\", hedge_on_per_try_timeout = true }\n[[service.workload]]\nerrors = { share = 0.5, status = 503 }";
+    for time in [40, 50, 60] {
+        let text = mesh("", back, change)
+            .replace("name = \"back\"\n[[service.workload]]", hedged)
+            .replace("[mesh]", "[mesh]\nprofile = \"none\"")
+            .replace("time = \"1ms\"\nbehaviour", &format!("time = \"{time}ms\"\nbehaviour"))
+            .replace("20rps", "10rps")
+            .replace("[\"4s\"", "[\"8s\"");
+        let run = run(&text);
+        assert!(run.attempts.retries > 30, "{}", ledger(&run, "front", "back"));
+    }
+}

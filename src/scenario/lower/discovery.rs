@@ -138,12 +138,10 @@ impl Lower<'_, '_, '_> {
             });
             let own: Vec<ClusterId> = own.map(|(index, _)| ClusterId(id(index))).collect();
             if own.is_empty() {
-                let versions = self.versions(of);
-                let hint = known(
-                    version.unwrap_or_default(),
-                    versions.iter().map(String::as_str),
-                    "its versions",
-                );
+                let all = self.universe.clusters.iter().filter(|one| one.service == of);
+                let names = all.filter(|one| !one.name.contains(MARK));
+                let names = names.filter_map(|one| Some(one.name.split_once('/')?.1));
+                let hint = known(version.unwrap_or_default(), names, "its versions and subsets");
                 let what = format!("`{member}` has no version `{}`", version.unwrap_or_default());
                 self.report(at, what, hint);
                 return None;
