@@ -7,6 +7,7 @@
 mod bless;
 mod completions;
 mod diagnostic;
+mod explain;
 mod find;
 mod interrupt;
 mod job;
@@ -69,6 +70,8 @@ enum Command {
     Test(test::Typed),
     /// Make the results of scenarios the ones that `test` compares with
     Bless(bless::Typed),
+    /// Tell why requests fail, back to the root; or the state of every proxy at a time
+    Explain(explain::Typed),
     /// Show every value that a scenario uses, and where it comes from
     Plan(plan::Typed),
     /// Compare the simulator with cases whose exact answer is known
@@ -120,6 +123,7 @@ impl Command {
             Self::Run(typed) => run::run(typed, output),
             Self::Test(typed) => test::run(typed, output),
             Self::Bless(typed) => bless::run(typed, output),
+            Self::Explain(typed) => explain::run(typed, output),
             Self::Plan(typed) => plan::run(typed, output),
             Self::Oracle(typed) => oracle::run(typed, output),
             Self::New(typed) => new::run(typed, output),

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use crate::check::assert::{judge, over_seeds, seeds_needed};
 use crate::check::baseline;
 use crate::check::judgement::Judgement;
-use crate::kernel::time::Duration;
+use crate::kernel::time::{Duration, Time};
 use crate::observe::run::Run;
 use crate::report::summary::summary;
 use crate::world;
@@ -61,11 +61,11 @@ pub(super) fn runs(jobs: &[Job]) -> u64 {
 
 /// Runs a job with as many seeds as its assertions ask for, and judges it.
 pub(super) fn judged(job: &Job, limits: Limits, progress: &Progress) -> Judged {
-    let mut run = simulate(job, job.seed, limits, progress);
+    let mut run = simulate(job, job.seed, (limits, None), progress);
     let mut by_seed = vec![judge(&job.plan, &run)];
     if run.partial.is_none() {
         let others = (1..u64::from(seeds_needed(&job.plan))).into_par_iter().map(|more| {
-            let other = simulate(job, job.seed.wrapping_add(more), limits, progress);
+            let other = simulate(job, job.seed.wrapping_add(more), (limits, None), progress);
             (other.partial, judge(&job.plan, &other))
         });
         for (partial, judgements) in others.collect::<Vec<_>>() {
@@ -79,10 +79,25 @@ pub(super) fn judged(job: &Job, limits: Limits, progress: &Progress) -> Judged {
     Judged { run, judgements }
 }
 
-fn simulate(job: &Job, seed: u64, limits: Limits, progress: &Progress) -> Run {
+/// Runs a job with its own seed alone, and looks at the whole mesh at a time, if asked to.
+pub(super) fn explained(
+    job: &Job,
+    limits: Limits,
+    status_at: Option<Time>,
+    progress: &Progress,
+) -> Run {
+    simulate(job, job.seed, (limits, status_at), progress)
+}
+
+fn simulate(
+    job: &Job,
+    seed: u64,
+    (limits, status_at): (Limits, Option<Time>),
+    progress: &Progress,
+) -> Run {
     let mut watch = progress.watch(&job.folder, limits.time);
-    let options =
-        Options { max_events: limits.events, max_memory: limits.memory, ..Options::default() };
+    let (max_events, max_memory) = (limits.events, limits.memory);
+    let options = Options { max_events, max_memory, status_at, ..Options::default() };
     let run = catch_unwind(AssertUnwindSafe(|| {
         world::simulate(&job.plan, seed, options, &mut |at| watch.go(at))
     }));

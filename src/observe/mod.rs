@@ -5,6 +5,7 @@ pub mod accumulator;
 pub mod batch;
 pub mod estimate;
 pub mod journal;
+pub mod mesh_status;
 pub mod phase;
 pub mod probe;
 pub mod recorder;

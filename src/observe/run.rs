@@ -5,6 +5,7 @@
 
 use super::access_log::AccessLog;
 use super::estimate::Estimates;
+use super::mesh_status::MeshStatus;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
@@ -85,6 +86,8 @@ pub struct Run {
     pub causes: Causes,
     /// Every call, if the run was asked for it.
     pub access_log: Option<AccessLog>,
+    /// The mesh at the instant that the run was asked for.
+    pub status: Option<MeshStatus>,
 }
 
 /// A run that was ended early.

@@ -15,7 +15,7 @@ use crate::report::number::{ms, quantile_ns, round6};
 use crate::report::sampled::{Intervals, Sampling};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Counts up when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -107,6 +107,9 @@ struct Outcome<'a> {
     count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimate: Option<f64>,
+    /// The roots of its causes: events with their labels, or settings.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    roots: BTreeSet<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -242,10 +245,13 @@ fn kinds<'a>(run: &Run, counts: impl Iterator<Item = &'a (u16, u64)>) -> Map<Str
 /// The outcomes by what the access log shows: ways that only differ in their cause are one row.
 fn outcomes(run: &Run) -> Vec<Outcome<'_>> {
     let mut rows: Vec<Outcome<'_>> = Vec::with_capacity(run.outcomes.len());
-    for row in run.outcomes.iter().map(Outcome::from) {
+    for row in &run.outcomes {
+        let root = row.cause.map(|cause| run.causes.root(cause).what.as_str());
+        let row = Outcome { roots: root.into_iter().collect(), ..Outcome::from(row) };
         match rows.iter_mut().find(|one| one.key() == row.key()) {
             Some(one) => {
                 one.count += row.count;
+                one.roots.extend(row.roots);
                 one.estimate = one.estimate.zip(row.estimate).map(|(a, b)| round6(a + b));
             }
             None => rows.push(row),
@@ -339,6 +345,7 @@ impl<'a> From<&'a run::OutcomeRow> for Outcome<'a> {
             details: row.outcome.details.text(),
             count: row.count,
             estimate: row.estimate.map(round6),
+            roots: BTreeSet::new(),
         }
     }
 }

@@ -87,6 +87,7 @@ pub(crate) fn sample_run() -> Run {
         stations: vec![station()],
         causes: causes(),
         access_log: None,
+        status: None,
     }
 }
 

@@ -30,6 +30,10 @@ pub enum CauseKind {
     StaleConfiguration,
     /// A pod, node or link is gone.
     Unreachable,
+    /// A service answers otherwise than it would without an event.
+    Disturbed,
+    /// A setting of the scenario: a root without an event.
+    Configured,
 }
 
 /// One thing that happened, in the words of the mesh.
@@ -91,6 +95,15 @@ impl Causes {
     pub fn bytes(&self) -> usize {
         let texts = self.all.iter().map(|cause| cause.what.bytes()).sum::<usize>();
         self.all.bytes() + texts + self.first.bytes()
+    }
+
+    /// The last of the chain: what the scenario injected, or how it was set.
+    pub fn root(&self, id: CauseId) -> &Cause {
+        let mut cause = self.get(id);
+        while let Some(before) = cause.because {
+            cause = self.get(before);
+        }
+        cause
     }
 
     /// All causes.

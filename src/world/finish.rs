@@ -30,7 +30,8 @@ impl World<'_> {
         let standings = self.standings();
         // What the last batches of a run that was ended early stand for is not known.
         let known = if partial.is_none() { standings.as_slice() } else { &[] };
-        let outcomes = outcome_rows(&self.recorder, self.plan, known);
+        let mut outcomes = outcome_rows(&self.recorder, self.plan, known);
+        self.blame_refusals(&mut outcomes);
         let mut sampled = self.sampled();
         let plan = self.plan;
         let end = self.now;
@@ -83,6 +84,7 @@ impl World<'_> {
             stations,
             causes: self.causes,
             access_log: self.access.map(|log| *log),
+            status: self.status,
         }
     }
 

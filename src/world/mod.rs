@@ -10,6 +10,7 @@ mod admission;
 mod app_sends;
 mod backlog;
 mod balance;
+mod blame;
 mod build;
 mod calls;
 mod census;
@@ -70,6 +71,7 @@ mod security;
 mod sends;
 mod settings;
 mod shedding;
+mod snapshot;
 mod state;
 mod streams;
 mod timeline;
@@ -86,6 +88,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::model::net::topology::Network;
 use crate::model::sampling::clock::Clock;
 use crate::observe::access_log::AccessLog;
+use crate::observe::mesh_status::MeshStatus;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
@@ -187,8 +190,11 @@ pub(crate) struct World<'p> {
     recorder: Recorder,
     /// Every call, if the run asks for it.
     access: Option<Box<AccessLog>>,
+    /// The mesh at the instant that was asked for, once it has come.
+    status: Option<MeshStatus>,
     ledger: Ledger,
     causes: Causes,
+    blames: blame::Blames,
     census: Census,
     /// Pods that stand still, and some that do no more.
     frozen: Vec<u32>,
@@ -210,15 +216,14 @@ impl World<'_> {
         if let Some(why) = self.limit() {
             return Some(Partial { why, at: self.now });
         }
-        let warmup = Time::ZERO + self.plan.warmup;
-        let mut pause = warmup.min(self.end);
+        let mut pause = self.next_pause();
         while let Some((time, ticket, what)) = self.queue.pop() {
             if pause <= time {
+                self.pause(time);
                 if self.end <= time {
                     break;
                 }
-                self.end_warmup(time);
-                pause = self.end;
+                pause = self.next_pause();
             }
             self.now = time;
             self.step(ticket, what);
@@ -235,17 +240,31 @@ impl World<'_> {
                 }
             }
         }
-        self.end_warmup(self.end);
+        self.pause(self.end);
         self.now = self.end;
         None
     }
 
+    /// The next instant at which the loop is more than events: the end of the warm-up, the instant
+    /// at which the mesh is to be looked at, the end.
+    fn next_pause(&self) -> Time {
+        let warmup = Some(Time::ZERO + self.plan.warmup).filter(|at| self.now < *at);
+        let status = self.options.status_at.filter(|_| self.status.is_none());
+        [warmup, status].into_iter().flatten().min().map_or(self.end, |at| at.min(self.end))
+    }
+
     /// Time goes on to `time`: statistics of stations begin with the end of the warm-up.
-    fn end_warmup(&mut self, time: Time) {
+    #[cold]
+    fn pause(&mut self, time: Time) {
         let warmup = Time::ZERO + self.plan.warmup;
+        let status = self.options.status_at.filter(|at| self.status.is_none() && *at <= time);
+        if let Some(at) = status {
+            self.snapshot(at);
+        }
         if self.now < warmup && warmup <= time {
             self.pods.iter_mut().for_each(|pod| pod.station.restart_load(warmup));
             self.restart_log();
+            self.now = warmup;
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Options {
     pub recorders: bool,
     /// Whether every call is written down. On changes no event.
     pub access_log: bool,
+    /// Look at the whole mesh then. Changes no event.
+    pub status_at: Option<Time>,
     /// End after so many events.
     pub max_events: Option<u64>,
     /// End when the world is estimated to hold more bytes.
@@ -27,6 +29,7 @@ impl Default for Options {
         Self {
             recorders: true,
             access_log: false,
+            status_at: None,
             max_events: None,
             max_memory: None,
             round_robin_start: None,

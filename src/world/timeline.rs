@@ -46,6 +46,11 @@ impl Timeline {
 }
 
 impl World<'_> {
+    /// The cause that an event is, if it has begun.
+    pub(super) fn event_cause(&self, event: u32) -> Option<CauseId> {
+        self.timeline.states[event as usize].cause
+    }
+
     /// Whether an event has begun.
     pub(super) fn has_begun(&self, event: u32) -> bool {
         self.timeline.states[event as usize].begun != 0
@@ -103,6 +108,7 @@ impl World<'_> {
             self.queue.at(until, Event::End(index).pack());
         }
         self.timeline.active.push(index);
+        self.blames.forget();
         self.apply(&event.action, true, Some(cause), until);
     }
 
@@ -119,6 +125,7 @@ impl World<'_> {
         if let Some(place) = self.timeline.active.iter().position(|one| *one == index) {
             self.timeline.active.remove(place);
         }
+        self.blames.forget();
         self.apply(&event.action, false, cause, None);
         self.recorder.event_ends(index, &event.id, self.now);
         self.cut_windows(None);

@@ -142,8 +142,8 @@ impl<'p> World<'p> {
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let sample = call.sample(latency, outcome);
-        let cause = if sample.is_ok { None } else { call.cause };
-        let ended = Ended { edge: call.edge, sample, cause };
+        let cause = if sample.is_ok { None } else { self.blame(id, outcome) };
+        let ended = Ended { edge: self.calls[id].edge, sample, cause };
         self.log_call(id, outcome);
         if self.compiled.has.ends {
             self.leave_proxy(id, outcome);

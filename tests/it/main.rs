@@ -47,6 +47,9 @@ mod docs;
 /// Published experiments on retries and metastable failures (release only).
 #[cfg(feature = "native")]
 mod experiments;
+/// Why requests fail, back to the root.
+#[cfg(feature = "native")]
+mod explained;
 /// Filters of a gateway.
 #[cfg(feature = "native")]
 mod filters;

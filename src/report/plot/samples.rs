@@ -62,6 +62,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         stations: Vec::new(),
         causes: Causes::default(),
         access_log: None,
+        status: None,
     }
 }
 

@@ -6,10 +6,12 @@
 //! Source: style.md 6: a person should want to read it.
 //! Left out: everything that the files hold in full.
 
+mod explain;
 mod failures;
 mod paint;
 mod phases;
 mod state;
+mod status;
 mod verdict;
 
 use super::number::{clock, length, percent, quantile_ns};
@@ -18,7 +20,9 @@ use super::words::{harmless, plural, short, span};
 use crate::check::judgement::Judgement;
 use crate::kernel::time::Time;
 use crate::observe::run::{Occurrence, Run};
+pub use explain::{FailureClass, classes, explanation};
 use paint::Paint;
+pub use status::mesh_status;
 
 /// Columns, as the narrowest terminal that people use for this.
 const WIDTH: usize = 100;

@@ -1,0 +1,344 @@
+//! Why a request failed, where nothing on its way knew: a queue that was long, a timeout, a breaker, a
+//! route. What is blamed is the last event that reaches the service called and does such a thing; an
+//! overload outlives what set it off, so events that are over count there too. If there is none, the
+//! scenario has it so from the start, and the setting is the root.
+//!
+//! Source: ARCHITECTURE.md, "a failed request ends with a cause". Outside the digest.
+//! Left out: shares of blame; where several events in force could have done it, the last one is named.
+
+use super::World;
+use super::state::Call;
+use crate::kernel::slab::Id;
+use crate::kernel::time::Time;
+use crate::observe::run::OutcomeRow;
+use crate::plan::timeline::{Action, PodSet};
+use crate::plan::universe::{ServiceId, Step, WorkloadId};
+use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
+use crate::vocabulary::outcome::{Details, Outcome};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was blamed so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blames {
+    /// Changes of the timeline so far: what is in force is the same between two of them.
+    epoch: u32,
+    known: BTreeMap<(Details, ServiceId), (u32, CauseId)>,
+    /// One for each event blamed, or for the setting.
+    links: BTreeMap<(Details, ServiceId, Option<CauseId>), CauseId>,
+    /// Workloads that a request to a service may reach.
+    below: BTreeMap<ServiceId, BTreeSet<WorkloadId>>,
+}
+
+impl Blames {
+    /// The timeline changed.
+    pub(super) fn forget(&mut self) {
+        self.epoch += 1;
+    }
+}
+
+/// What kind of thing makes requests end so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Nature {
+    /// Too much to do, or too little to do it with; outlives its trigger.
+    Load,
+    /// The app or its host.
+    App,
+    /// What proxies were told.
+    Configuration,
+    /// What proxies decide by themselves: faults, limits, policies.
+    Policy,
+}
+
+const fn nature(details: Details) -> Nature {
+    match details {
+        Details::AppError
+        | Details::AppGrpcError
+        | Details::AppCallFailed
+        | Details::ViaUpstream
+        | Details::RemoteReset
+        | Details::ResetAfterResponse
+        | Details::RemoteResetAfterResponse
+        | Details::ConnectionTermination
+        | Details::ConnectionRefused => Nature::App,
+        Details::ClusterNotFound
+        | Details::RouteNotFound
+        | Details::NoHealthyUpstream
+        | Details::DirectResponse
+        | Details::WrongVersionNumber
+        | Details::NoSecret
+        | Details::DropOverload => Nature::Configuration,
+        Details::FaultAbort
+        | Details::LocalRateLimited
+        | Details::RequestRateLimited
+        | Details::RbacNoMatch
+        | Details::RbacMatched
+        | Details::ExtAuthzDenied
+        | Details::MissingHost
+        | Details::HeadersTooLarge
+        | Details::CodecError
+        | Details::PayloadTooLarge
+        | Details::CorsResponse => Nature::Policy,
+        _ => Nature::Load,
+    }
+}
+
+impl World<'_> {
+    /// Why a call failed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn blame(&mut self, id: Id<Call>, outcome: Outcome) -> Option<CauseId> {
+        let call = &self.calls[id];
+        if call.cause.is_some() {
+            return call.cause;
+        }
+        let (details, service) = (outcome.details, call.service);
+        let epoch = self.blames.epoch;
+        if let Some((then, cause)) = self.blames.known.get(&(details, service))
+            && *then == epoch
+        {
+            return Some(*cause);
+        }
+        let cause = self.blamed(details, service);
+        self.blames.known.insert((details, service), (epoch, cause));
+        Some(cause)
+    }
+
+    /// The cause of requests to a service that end so and know no other.
+    pub(super) fn blamed(&mut self, details: Details, service: ServiceId) -> CauseId {
+        let event = self.event_to_blame(details, service);
+        if let Some(link) = self.blames.links.get(&(details, service, event)) {
+            return *link;
+        }
+        let name = &self.plan.universe.services[service.index()].name;
+        let cause = match event {
+            Some(_) => Cause {
+                kind: CauseKind::Disturbed,
+                at: self.now,
+                what: disturbed(details, name),
+                because: event,
+            },
+            None => Cause {
+                kind: CauseKind::Configured,
+                at: Time::ZERO,
+                what: configured(details, name),
+                because: None,
+            },
+        };
+        let link = self.causes.add(cause);
+        self.blames.links.insert((details, service, event), link);
+        link
+    }
+
+    /// Answers that are no failures, and that a proxy or an app refused all the same.
+    pub(super) fn blame_refusals(&mut self, rows: &mut [OutcomeRow]) {
+        let services = &self.plan.universe.services;
+        for row in rows.iter_mut().filter(|row| row.cause.is_none() && 400 <= row.outcome.status) {
+            let named = services.binary_search_by(|one| one.name.as_str().cmp(&row.destination));
+            let Some(service) = named.ok().and_then(|index| u32::try_from(index).ok()) else {
+                continue;
+            };
+            row.cause = Some(self.blamed(row.outcome.details, ServiceId(service)));
+        }
+    }
+
+    fn event_to_blame(&mut self, details: Details, service: ServiceId) -> Option<CauseId> {
+        let nature = nature(details);
+        if nature == Nature::Policy {
+            return None;
+        }
+        if !self.blames.below.contains_key(&service) {
+            let below = self.workloads_below(service);
+            self.blames.below.insert(service, below);
+        }
+        let below = &self.blames.below[&service];
+        let reaches = |action: &Action| self.reaches(action, service, below);
+        let in_force = || self.in_force().rev();
+        let find = |fits: &dyn Fn(&Action) -> bool| {
+            in_force().find(|(action, _)| reaches(action) && fits(action))
+        };
+        let any = find(&|action| does_just_that(action, details))
+            .or_else(|| find(&|action| does(action, nature)))
+            .or_else(|| find(&|_| true));
+        any.map_or_else(
+            || {
+                // What an event began may go on when it is over: retries, queues, rollouts.
+                let over = self.plan.timeline.iter().zip(0..);
+                let over = over.filter(|(event, _)| event.actions().iter().any(&reaches));
+                over.filter_map(|(_, index)| self.event_cause(index)).max()
+            },
+            |(_, cause)| cause,
+        )
+    }
+
+    /// Whether what an action does can be felt by those who call a service.
+    fn reaches(&self, action: &Action, service: ServiceId, below: &BTreeSet<WorkloadId>) -> bool {
+        let some = |workloads: &[WorkloadId]| workloads.iter().any(|one| below.contains(one));
+        match action {
+            Action::All(parts) => parts.iter().any(|part| self.reaches(part, service, below)),
+            Action::FailPods(set)
+            | Action::FailApps(set)
+            | Action::RestartPods(set)
+            | Action::FreezePods(set)
+            | Action::DrainProxies { pods: set, .. } => match set {
+                PodSet::One(workload, _) => below.contains(workload),
+                PodSet::Of(workloads, _) => some(workloads),
+            },
+            Action::SlowApps { workloads, .. }
+            | Action::AppErrors { workloads, .. }
+            | Action::Behave { workloads, .. }
+            | Action::Rollout(workloads)
+            | Action::DescribeEndpoints { workloads, .. }
+            | Action::PeerAuthentication { workloads, .. } => some(workloads),
+            Action::Scale { workload, .. } => below.contains(workload),
+            Action::SetRoutes { service: of, .. } => *of == service,
+            Action::SetEndpoints { cluster, .. }
+            | Action::DefineCluster { cluster, .. }
+            | Action::DescribeClusterEndpoint { cluster, .. } => {
+                self.plan.universe.clusters[cluster.index()].service == service
+            }
+            Action::Note => false,
+            _ => true,
+        }
+    }
+
+    /// The workloads behind a service, those that they call, and so on.
+    fn workloads_below(&self, service: ServiceId) -> BTreeSet<WorkloadId> {
+        let universe = &self.plan.universe;
+        let mut below = BTreeSet::new();
+        let mut services = vec![service];
+        while let Some(service) = services.pop() {
+            for workload in &universe.services[service.index()].workloads {
+                if below.insert(*workload) {
+                    let spec = &universe.workloads[workload.index()];
+                    services.extend(spec.call_sites().map(|site| site.to));
+                    services.extend(spec.program.iter().filter_map(|step| match step {
+                        Step::Forward(to) => Some(*to),
+                        _ => None,
+                    }));
+                }
+            }
+        }
+        below
+    }
+}
+
+/// Whether requests end so wherever an action is in force.
+fn does_just_that(action: &Action, details: Details) -> bool {
+    match details {
+        Details::ClusterNotFound => {
+            matches!(action, Action::DefineCluster { definition: None, .. })
+        }
+        Details::NoHealthyUpstream => {
+            matches!(action, Action::SetEndpoints { .. } | Action::Withhold(_))
+        }
+        _ => false,
+    }
+}
+
+/// Whether an action is of that nature.
+fn does(action: &Action, nature: Nature) -> bool {
+    let told = matches!(
+        action,
+        Action::SetRoutes { .. }
+            | Action::SetEndpoints { .. }
+            | Action::DefineCluster { .. }
+            | Action::DescribeEndpoints { .. }
+            | Action::DescribeClusterEndpoint { .. }
+            | Action::Reject(_)
+            | Action::Withhold(_)
+            | Action::SetListener { .. }
+            | Action::FailControlPlane { .. }
+            | Action::PeerAuthentication { .. }
+            | Action::RotateSecret { .. }
+    );
+    let of_app = matches!(
+        action,
+        Action::AppErrors { .. }
+            | Action::Behave { .. }
+            | Action::FailApps(_)
+            | Action::FailPods(_)
+            | Action::FailNodes(_)
+            | Action::RestartPods(_)
+            | Action::Rollout(_)
+            | Action::Scale { .. }
+            | Action::DrainProxies { .. }
+    );
+    match nature {
+        Nature::Load => !told && !matches!(action, Action::AppErrors { .. }),
+        Nature::App => of_app,
+        Nature::Configuration => told || of_app,
+        Nature::Policy => false,
+    }
+}
+
+fn disturbed(details: Details, service: &str) -> String {
+    match nature(details) {
+        Nature::App => format!("`{service}` or what it calls is disturbed"),
+        Nature::Configuration => format!("proxies were told something else of `{service}`"),
+        Nature::Load | Nature::Policy => match details {
+            Details::DownstreamDisconnect | Details::DownstreamReset => {
+                format!("callers of `{service}` do not wait so long")
+            }
+            Details::Overflow => format!("more goes to `{service}` than its limits let through"),
+            _ => format!("`{service}` answers late or not at all"),
+        },
+    }
+}
+
+/// What of a scenario makes requests end so without an event.
+fn configured(details: Details, service: &str) -> String {
+    match details {
+        Details::Overflow => format!("`circuit_breaker` of `{service}` is set so"),
+        Details::AppOverflow => format!("`queue` and `workers` of `{service}` are too few"),
+        Details::AppError | Details::AppGrpcError => format!("`errors` of `{service}` are set so"),
+        Details::AppCallFailed => format!("a call that `{service}` needs fails"),
+        Details::ResponseTimeout => format!("`timeout` of `{service}` is shorter than its work"),
+        Details::PerTryTimeout | Details::PerTryIdleTimeout => {
+            format!("`retries` of `{service}` leave each try less time than its work takes")
+        }
+        Details::StreamIdleTimeout => format!("`idle_timeout` of `{service}` is set so"),
+        Details::MaxStreamDuration | Details::MaxDuration => {
+            format!("`max_stream_duration` of `{service}` is set so")
+        }
+        Details::DownstreamDisconnect | Details::DownstreamReset => {
+            format!("callers of `{service}` have a `timeout` that is shorter than its work")
+        }
+        Details::ClusterNotFound => {
+            format!("the routes of `{service}` name what the mesh does not have")
+        }
+        Details::RouteNotFound => format!("no `route` of `{service}` takes such requests"),
+        Details::NoHealthyUpstream => {
+            format!("no endpoint of `{service}` is healthy by its settings")
+        }
+        Details::DirectResponse => format!("a `route` of `{service}` answers by itself"),
+        Details::FaultAbort
+        | Details::LocalRateLimited
+        | Details::RequestRateLimited
+        | Details::RateLimiterError
+        | Details::RbacNoMatch
+        | Details::RbacMatched
+        | Details::ExtAuthzDenied
+        | Details::ExtAuthzError
+        | Details::PayloadTooLarge
+        | Details::AdmissionDenied
+        | Details::Overload
+        | Details::CorsResponse => format!("a `filter` before `{service}` is set so"),
+        Details::MissingHost | Details::HeadersTooLarge | Details::CodecError => {
+            format!("`traffic` to `{service}` has such requests")
+        }
+        Details::WrongVersionNumber | Details::NoSecret => {
+            format!("`tls` of `{service}` and of its workloads are set so")
+        }
+        Details::ConnectionRefused
+        | Details::ConnectionTimeout
+        | Details::ConnectionTermination
+        | Details::RemoteReset
+        | Details::RemoteRefusedStream
+        | Details::ResetAfterResponse
+        | Details::RemoteResetAfterResponse => {
+            format!("`behaviour` and connections of `{service}` are set so")
+        }
+        Details::ViaUpstream => format!("what runs at `{service}` is set so"),
+        _ => format!("the scenario has `{service}` so"),
+    }
+}

@@ -1,0 +1,77 @@
+//! The mesh at an instant, for whoever asks: read off the state, changing nothing.
+//!
+//! Source: `observe::mesh_status`.
+//! Left out: pods that are gone.
+
+use super::World;
+use super::control::{CA, INJECTOR, XDS};
+use super::state::Life;
+use super::streams::XdsStream;
+use crate::kernel::time::Time;
+use crate::observe::mesh_status::{
+    CertificateStatus, MeshStatus, ProxyStatus, ReplicaStatus, Sync,
+};
+
+impl World<'_> {
+    /// The mesh as it is at `at`, before what happens at that instant.
+    #[cold]
+    pub(super) fn snapshot(&mut self, at: Time) {
+        let pods = 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods");
+        let alive = pods.filter(|index| self.pods[*index as usize].life != Life::Gone);
+        let proxies = alive.map(|index| self.proxy_status(index)).collect();
+        let replicas = (0..self.control.replicas.len()).map(|index| self.replica_status(index));
+        self.status = Some(MeshStatus { at, proxies, replicas: replicas.collect() });
+    }
+
+    fn replica_status(&self, index: usize) -> ReplicaStatus {
+        let replica = &self.control.replicas[index];
+        ReplicaStatus {
+            name: format!("istiod-{index}"),
+            node: self.plan.universe.nodes[replica.node.index()].name.clone(),
+            serves: [CA, XDS, INJECTOR].map(|part| self.control.serves(index, part)),
+            connected: u32::try_from(replica.connected.len()).unwrap_or(u32::MAX),
+            push_queue: u32::try_from(replica.push.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn proxy_status(&self, index: u32) -> ProxyStatus {
+        let pod = &self.pods[index as usize];
+        let has_control = pod.is_meshed && !self.control.replicas.is_empty();
+        let since = |version| match version {
+            0 => None,
+            version => self.proxy_stale_since(index, version),
+        };
+        let seen = pod.seen;
+        let types = [seen.cds, seen.lds, seen.eds, seen.rds].map(|version| match since(version) {
+            _ if version == 0 && has_control => Sync::NotSent,
+            Some(_) if has_control => Sync::Stale,
+            _ => Sync::Synced,
+        });
+        let stale_since = seen.versions().into_iter().filter_map(since).min();
+        ProxyStatus {
+            name: self.pod_name(index),
+            node: self.plan.universe.nodes[pod.node.index()].name.clone(),
+            pod: match pod.life {
+                Life::Starting => "ContainerCreating",
+                Life::WaitingForProxy => "NotReady",
+                Life::Ready if pod.frozen.is_some() => "Frozen",
+                Life::Ready => "Running",
+                Life::Terminating => "Terminating",
+                Life::Down => "Down",
+                Life::Gone => "Gone",
+            },
+            is_meshed: pod.is_meshed,
+            types,
+            stale_since: stale_since.filter(|_| has_control),
+            istiod: match pod.stream {
+                XdsStream::Connected(replica) => Some(format!("istiod-{replica}")),
+                _ => None,
+            },
+            certificate: pod.leaf.as_ref().map(|leaf| CertificateStatus {
+                not_after: leaf.not_after,
+                renew_at: leaf.renew_at,
+            }),
+            cause: pod.leaf_cause.or(pod.renewal_cause).or(pod.down_cause),
+        }
+    }
+}
