@@ -282,6 +282,9 @@ impl World<'_> {
             return self.finish_attempt(id, &attempt, outcome, true);
         }
         let is_retried = self.will_retry(&attempt, outcome);
+        if is_retried {
+            self.reserve_retry(&attempt);
+        }
         let is_h1 = self.pool_policy(&attempt).protocol == Protocol::Http1;
         if behaviour.closes && is_h1 {
             self.retire_connection(attempt.connection);
