@@ -579,7 +579,7 @@ impl Author {
         if places.is_empty() || !self.chance(0.5) {
             return;
         }
-        for _ in 0..1 + self.below(3) {
+        for _ in 0..=self.below(3) {
             let at = self.pick(&places).clone();
             self.line(&format!("[[filter]]\nat = \"{at}\""));
             if self.chance(0.3) {

@@ -45,7 +45,7 @@ fn buffer_limit(tables: [&Node; 2]) -> u64 {
 }
 
 /// A rule for those of another's requests that have this header.
-fn naming_rule(rule: &RouteRule, header: HeaderMatch, destination: Destination) -> RouteRule {
+fn naming_rule(rule: &RouteRule, header: &HeaderMatch, destination: Destination) -> RouteRule {
     let mut rule = RouteRule { split: vec![(destination, 1)], ..rule.clone() };
     if rule.matches.is_empty() {
         rule.matches.push(RouteMatch::default());
@@ -89,7 +89,7 @@ impl Lower<'_, '_, '_> {
                     changes: BTreeMap::new(),
                 };
                 for (header, destination) in named.into_iter().flatten() {
-                    naming.push((naming_rule(&rule, header, destination), route));
+                    naming.push((naming_rule(&rule, &header, destination), route));
                 }
                 rules.push(rule);
             }

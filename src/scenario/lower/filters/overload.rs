@@ -65,7 +65,8 @@ impl Lower<'_, '_, '_> {
             [monitor] => return Some(monitor),
             [] => self.report(node.at, "nothing says what the pressure is", hint),
             _ => {
-                self.report(node.at, "one monitor an action; others are filters of their own", hint)
+                let what = "one monitor an action; others are filters of their own";
+                self.report(node.at, what, hint);
             }
         }
         None
