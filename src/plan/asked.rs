@@ -208,6 +208,7 @@ mod tests {
             matches: Vec::new(),
             split: Vec::new(),
             direct: None,
+            cluster_header: None,
             missing_status: None,
             timeout: Duration::from_s(15),
             idle_timeout: Duration::ZERO,

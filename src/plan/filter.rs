@@ -7,6 +7,7 @@
 use crate::kernel::time::Duration;
 use crate::plan::matching::ValueMatch;
 use crate::plan::universe::ServiceId;
+use std::fmt;
 
 /// A filter.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,8 +28,10 @@ pub enum Filter {
     Cors(Cors),
     /// Keeps whole bodies, and refuses those that are too long.
     Buffer(Buffer),
-    /// Refuses requests while too many are under way; before all others.
+    /// Relieves a proxy that has too much to do; before all others.
     Overload(Overload),
+    /// No filter of requests: how many connections clients may have.
+    ConnectionLimit(ConnectionLimit),
 }
 
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
@@ -204,27 +207,93 @@ pub struct Buffer {
     pub max_request_bytes: u32,
 }
 
-/// Envoy's overload action `stop_accepting_requests`, by the requests under way.
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// One action of Envoy's overload manager, with its trigger.
+#[derive(Clone, Copy, PartialEq)]
 pub struct Overload {
-    /// Requests under way that are a pressure of 1, above 0.
-    pub max_active: u32,
+    /// What is looked at.
+    pub monitor: Monitor,
     /// Between two looks, above 0.
     pub refresh_interval: Duration,
-    /// What is refused under which pressure.
+    /// How strong the action is under which pressure.
     pub trigger: Trigger,
+    /// What is done.
+    pub action: OverloadAction,
 }
 
-/// Which share of requests is refused under which pressure.
+impl fmt::Debug for Overload {
+    /// As before there were other monitors and actions: digests of plans stay what they are.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut fields = f.debug_struct("Overload");
+        match self.monitor {
+            Monitor::Requests(most) => fields.field("max_active", &most),
+            other => fields.field("monitor", &other),
+        };
+        fields.field("refresh_interval", &self.refresh_interval).field("trigger", &self.trigger);
+        if self.action != OverloadAction::StopRequests {
+            fields.field("action", &self.action);
+        }
+        fields.finish()
+    }
+}
+
+/// What a proxy looks at to know its pressure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Monitor {
+    /// Requests under way; so many are a pressure of 1, above 0.
+    Requests(u32),
+    /// Connections of its clients; so many are a pressure of 1, above 0.
+    Connections(u32),
+    /// The busy share of its workers, smoothed.
+    Cpu,
+}
+
+/// What an overloaded proxy does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OverloadAction {
+    /// It refuses a share of the requests.
+    StopRequests,
+    /// While the pressure is full, it leaves new connections to the kernel.
+    StopConnections,
+    /// It closes a share of the new connections at once.
+    RejectConnections,
+    /// A share of the answers closes their connections.
+    DisableKeepAlive,
+    /// Idle connections of its clients are closed sooner.
+    ReduceTimeouts {
+        /// After this without pressure.
+        idle: Duration,
+        /// After this with full pressure; at most the other.
+        least: Duration,
+    },
+}
+
+/// Most connections that clients may have to a proxy; others are accepted and closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionLimit {
+    /// To the process (Envoy's `global_downstream_max_connections`).
+    pub process: Option<u32>,
+    /// To the listener (Envoy's `connection_limit`).
+    pub listener: Option<u32>,
+}
+
+impl ConnectionLimit {
+    /// Whether one more may come, beside so many.
+    #[must_use]
+    pub fn admits(&self, open: usize) -> bool {
+        self.process.into_iter().chain(self.listener).all(|most| open < most as usize)
+    }
+}
+
+/// How strong an action is under which pressure: a share of what it is about, 0 to 1.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Trigger {
-    /// All from this on, and none below.
+    /// Full from this on, and none below.
     Threshold(f64),
-    /// A share that grows from none to all.
+    /// A strength that grows from none to full.
     Scaled {
         /// None up to this.
         from: f64,
-        /// All from this on, above `from`.
+        /// Full from this on, above `from`.
         to: f64,
     },
 }

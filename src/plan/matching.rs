@@ -8,6 +8,7 @@
 
 use super::pattern::Pattern;
 use super::universe::RequestClass;
+use std::fmt;
 
 /// How a path is matched.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +51,7 @@ pub enum ValueMatch {
 }
 
 /// A condition on a request. All that is set must hold.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct RouteMatch {
     /// Path.
     pub path: Option<PathMatch>,
@@ -62,6 +63,25 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
     /// Parameters of the query that must have exactly these values.
     pub query: Vec<(String, String)>,
+    /// Parameters of the query, and what the first value of each must be like.
+    pub parameters: Vec<(String, ValueMatch)>,
+}
+
+impl fmt::Debug for RouteMatch {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("RouteMatch");
+        fields
+            .field("path", &self.path)
+            .field("method", &self.method)
+            .field("authority", &self.authority)
+            .field("headers", &self.headers)
+            .field("query", &self.query);
+        if !self.parameters.is_empty() {
+            fields.field("parameters", &self.parameters);
+        }
+        fields.finish()
+    }
 }
 
 /// Whether it does; `authority` is whom requests are for that have no `host` header.
@@ -82,10 +102,16 @@ pub fn fits(rule: &RouteMatch, class: &RequestClass, authority: &str) -> bool {
     let has = |(name, wanted): &(String, String)| {
         query.split('&').any(|one| one.split_once('=').unwrap_or((one, "")) == (name, wanted))
     };
+    let first_is_like = |(name, wanted): &(String, ValueMatch)| {
+        let mut all = query.split('&').map(|one| one.split_once('=').unwrap_or((one, "")));
+        let first = all.find(|(parameter, _)| parameter == name);
+        first.is_some_and(|(_, value)| value_is_like(wanted, value))
+    };
     path && rule.method.as_ref().is_none_or(|method| class.method == *method)
         && rule.authority.as_ref().is_none_or(|wanted| host == wanted)
         && rule.headers.iter().all(|header| is_like(header, value(&header.name)))
         && rule.query.iter().all(has)
+        && rule.parameters.iter().all(first_is_like)
 }
 
 /// Whether a header that has this value, or is not there, is like that.
@@ -157,6 +183,21 @@ mod tests {
         assert!(of(ValueMatch::Contains("nn".into()), false, anna));
         let regex = ValueMatch::Regex(Pattern::regex("a.*").expect("a pattern"));
         assert!(of(regex.clone(), false, anna) && !of(regex, false, &[("x-user", "hanna")]));
+    }
+
+    #[test]
+    fn a_parameter_is_compared_by_its_first_value_or_must_be_there() {
+        let of = |wanted: ValueMatch, path: &str| {
+            let parameters = vec![("page".into(), wanted)];
+            let rule = RouteMatch { parameters, ..RouteMatch::default() };
+            fits(&rule, &class(path, &[]), "cart")
+        };
+        assert!(of(ValueMatch::Present, "/?page") && of(ValueMatch::Present, "/?a=1&page=2"));
+        assert!(!of(ValueMatch::Present, "/?pages=2") && !of(ValueMatch::Present, "/page"));
+        let prefix = ValueMatch::Prefix("2".into());
+        assert!(of(prefix.clone(), "/?page=22") && !of(prefix, "/?page=1&page=2"));
+        let regex = ValueMatch::Regex(Pattern::regex("[0-9]+").expect("a pattern"));
+        assert!(of(regex.clone(), "/?page=7") && !of(regex, "/?page=7b"));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct RouteRule {
     /// The status that the proxy answers itself, without an upstream: a direct response, or a
     /// redirect.
     pub direct: Option<u16>,
+    /// The header that names the cluster, in lower case; `split` has what it names then, or a missing cluster.
+    pub cluster_header: Option<String>,
     /// The status of a request whose cluster is not there; none for Envoy's 503.
     pub missing_status: Option<u16>,
     /// Limit on the whole request with its retries; zero for none.
@@ -64,6 +66,12 @@ pub struct RouteRule {
 }
 
 impl RouteRule {
+    /// Whether a header names its cluster.
+    #[must_use]
+    pub fn names_by_header(&self) -> bool {
+        self.cluster_header.is_some()
+    }
+
     /// The class of a request once it has gone up.
     #[must_use]
     pub fn onward(&self, class: ClassId) -> ClassId {
@@ -87,6 +95,9 @@ impl fmt::Debug for RouteRule {
         }
         if self.buffer_limit != BUFFER_LIMIT {
             fields.field("buffer_limit", &self.buffer_limit);
+        }
+        if let Some(header) = &self.cluster_header {
+            fields.field("cluster_header", header);
         }
         if let Some(status) = &self.missing_status {
             fields.field("missing_status", status);

@@ -35,6 +35,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::ClientNameMismatch => "the server refused a certificate of somebody else",
         Details::ClientCertificateMissing => "the server wants a certificate",
         Details::NoCommonVersion => "both sides speak other versions of TLS",
+        Details::HandshakeClosed => "the connection was closed before the handshake was done",
         Details::ConnectionTermination => "the connection was closed before the answer",
         Details::RemoteReset => "the stream was reset before the answer",
         Details::RemoteRefusedStream => "the stream was refused",

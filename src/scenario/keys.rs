@@ -172,6 +172,7 @@ pub(crate) const ROUTE: Keys = Fixed(&[
         None,
         "versions or subsets and their weights; the whole service if not given",
     ),
+    key("cluster_header", Text, None, "the service, or service/version, that this header names"),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("max_stream_duration", Duration, None, "in place of `timeout`; the service's if not given"),

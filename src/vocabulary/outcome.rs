@@ -122,6 +122,8 @@ pub enum Details {
     Overload,
     /// The proxy itself ended, and closed the connection of the client.
     LocalDisconnect,
+    /// The peer closed the connection before the handshake was done.
+    HandshakeClosed,
 }
 
 impl Details {
@@ -160,7 +162,7 @@ impl Details {
 
     /// Whether the connection could not be made.
     pub const fn is_connect_failure(self) -> bool {
-        matches!(self, Self::ConnectionTimeout | Self::NoSecret)
+        matches!(self, Self::ConnectionTimeout | Self::NoSecret | Self::HandshakeClosed)
             || self.transport_failure().is_some()
     }
 
@@ -238,6 +240,7 @@ impl Outcome {
             | Details::ClientCertificateUntrusted
             | Details::ClientNameMismatch
             | Details::ClientCertificateMissing
+            | Details::HandshakeClosed
             | Details::NoCommonVersion => (503, Flags::of(F::UF)),
             Details::ConnectionTermination => (503, Flags::of(F::UC)),
             Details::RemoteReset | Details::RemoteRefusedStream => (503, Flags::of(F::UR)),

@@ -21,6 +21,9 @@ impl Details {
             Self::ConnectionRefused => {
                 "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
             }
+            Self::HandshakeClosed => {
+                "upstream_reset_before_response_started{remote_connection_failure}"
+            }
             Self::ConnectionTimeout => "upstream_reset_before_response_started{connection_timeout}",
             Self::ServerCertificateExpired => {
                 "upstream_reset_before_response_started{remote_connection_failure|TLS_error:CERTIFICATE_VERIFY_FAILED:certificate_has_expired}"

@@ -193,4 +193,5 @@ fn has_odd_apps(plan: &Plan) -> bool {
     plan.universe.workloads.iter().any(|one| !one.behaviour.is_plain())
         || super::rate_limits::has_some(plan)
         || super::admission::has_inbound(plan)
+        || super::overload::matters(plan)
 }

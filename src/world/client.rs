@@ -65,6 +65,10 @@ pub(crate) mod purpose {
     pub(crate) const ADMISSION: u32 = 246;
     /// Whether a proxy under pressure refuses a request.
     pub(crate) const OVERLOAD: u32 = 247;
+    /// Whether an overloaded proxy closes the connection of an answer.
+    pub(crate) const KEEP_ALIVE: u32 = 248;
+    /// Whether an overloaded proxy closes a connection that comes.
+    pub(crate) const AT_DOOR: u32 = 249;
     /// Whether a request is mirrored; the number of the copy is added.
     pub(crate) const MIRROR: u32 = 512;
     /// Which number of a range in a header.

@@ -11,6 +11,7 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::network::Transit;
+use super::overload::is_closed_at_door;
 use super::security::{Cost, Ends};
 use super::state::{Attempt, Connection, Link};
 use crate::kernel::queue::{Ticket, TimerId};
@@ -131,7 +132,7 @@ impl World<'_> {
     }
 
     /// The SYN was swallowed: another one follows, while the connect timeout lasts.
-    fn resend_syn(&mut self, id: Id<Connection>) {
+    pub(super) fn resend_syn(&mut self, id: Id<Connection>) {
         let connection = &mut self.connections[id];
         connection.link = Link::Swallowed;
         let doublings = u32::from(connection.syns - 1).min(16);
@@ -174,6 +175,9 @@ impl World<'_> {
         let accepts = port == Port::Listens
             && self.is_listening(connection.pod)
             && !self.is_shut(connection.pod);
+        if accepts && self.compiled.has.client_connections && !self.is_let_in(id) {
+            return;
+        }
         // A pod that came back listens for connections that were meant for it before.
         let record = &mut self.connections[id];
         record.birth =
@@ -254,7 +258,8 @@ impl World<'_> {
         let server = &self.pods[connection.pod as usize];
         if connection.link == Link::Refused || server.birth != connection.birth {
             let cause = self.pod_cause(connection.pod);
-            return self.fail_connection(id, Details::ConnectionRefused, cause);
+            let details = [Details::ConnectionRefused, Details::HandshakeClosed];
+            return self.fail_connection(id, details[usize::from(connection.is_rejected)], cause);
         }
         let Some(result) = self.shake_hands(id, client) else { return };
         self.queue.cancel(connection.timer);
@@ -264,7 +269,7 @@ impl World<'_> {
         let record = &mut self.connections[id];
         record.link = Link::Open;
         record.is_encrypted = result == HandshakeResult::Established;
-        record.is_rejected = matches!(result, HandshakeResult::Rejected { .. });
+        record.is_rejected |= matches!(result, HandshakeResult::Rejected { .. });
         self.ledger.connections_open += 1;
         record.timer = TimerId::NONE;
         let compiled = &self.compiled.clusters[cluster.index()];
@@ -335,7 +340,7 @@ impl World<'_> {
         if connection.is_rejected && connection.streams == 0 && connection.link == Link::Open {
             let ends = self.ends(connection);
             let client = self.meeting(ends, self.now, false).client;
-            if client != (Client::Plaintext { is_h2: false }) {
+            if is_closed_at_door(connection) || client != (Client::Plaintext { is_h2: false }) {
                 self.close_connection(id);
             }
         }

@@ -1,17 +1,19 @@
 //! Open connections: used by requests, drained, closed, and taken off the books.
 //!
 //! Source: measured on Envoy 1.40 (families e04, e11, e13, e14).
-//! Left out: half-closed connections; GOAWAY without an answer (with one: `listeners`), and of a client's own
-//! limits, which it just follows. Those that servers close stand in `keep_alive`.
+//! Left out: half-closed connections; GOAWAY of a client's own limits, which it just follows. Those that servers
+//! close stand in `keep_alive` and `overload`, drains in `listeners`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
 
 use super::World;
 use super::client::purpose;
 use super::event::Event;
+use super::overload::is_closed_at_door;
 use super::state::{Attempt, Connection, IdleTimeout, Link, Phase};
 use crate::kernel::queue::{Queue, Ticket, TimerId};
 use crate::kernel::slab::Id;
+use crate::kernel::time::Duration;
 use crate::plan::policy::{ConnectionPool, Protocol};
 
 impl Connection {
@@ -122,8 +124,12 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let client = self.upstreams[attempt.upstream as usize].pod;
         let (a, b) = (self.pods[client as usize].node, self.pods[attempt.pod as usize].node);
-        let wait = self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
-            + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK));
+        let wait = if is_closed_at_door(&self.connections[attempt.connection]) {
+            Duration::ZERO
+        } else {
+            self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
+                + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK))
+        };
         let cause = self.pods[client as usize].leaf_cause;
         let cause = cause.or_else(|| self.security.cause(attempt.workload));
         let record = &mut self.attempts[id];
@@ -222,6 +228,7 @@ impl World<'_> {
         }
         if self.has_odd_apps {
             self.forget_idle(id);
+            self.forget_goaway(id);
         }
         self.ledger.connections_open -= u32::from(connection.link == Link::Open);
         let upstream = &mut self.upstreams[connection.upstream as usize];

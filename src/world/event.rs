@@ -125,6 +125,8 @@ events! {
     Stream = 27, "stream";
     /// The drain of a listener's old connections is over.
     DrainOver = 61, "drain-over";
+    /// A proxy looks at its pressure, or at the idle connections of its clients.
+    OverloadLook = 45, "overload-look";
     /// A proxy has waited long enough for the endpoints of a new cluster.
     FetchTimeout = 62, "fetch-timeout";
     /// istiod admits a proxy's stream.

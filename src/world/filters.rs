@@ -7,13 +7,14 @@
 //! Left out: what filters do with answers; those of received requests stand in `inbound_filters`.
 
 use super::World;
-use super::admission::{Controllers, Side};
+use super::admission::Controllers;
 use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::inbound_filters;
+use super::overload::Doors;
 use super::rate_limits::RateLimits;
-use super::shedding::Shedding;
+use super::shedding::{Place, Shedding};
 use super::state::{Attempt, Call, Held, Parent};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::draw_at;
@@ -50,7 +51,8 @@ pub(crate) struct FilterState {
     pub(super) inbound_delayed: BTreeSet<Id<Attempt>>,
     pub(super) controllers: Controllers,
     /// By side and place.
-    pub(super) shedding: BTreeMap<(Side, usize), Shedding>,
+    pub(super) shedding: BTreeMap<Place, Shedding>,
+    pub(super) doors: Doors,
 }
 
 /// Whether a request goes on at once.
@@ -126,6 +128,7 @@ impl World<'_> {
                     self.end_at_filter(id, Outcome::failure(Details::Overload))
                 }
                 Filter::Overload(_)
+                | Filter::ConnectionLimit(_)
                 | Filter::GlobalRateLimit(_)
                 | Filter::AdmissionControl(_)
                 | Filter::Cors(_)
@@ -148,6 +151,7 @@ impl World<'_> {
 
     /// A proxy ends, and with it what its filters remember.
     pub(super) fn forget_filters(&mut self, pod: u32) {
+        self.open_doors(pod);
         self.filters.of_pods.remove(&pod);
     }
 

@@ -9,6 +9,7 @@ use super::compiled::some_rule;
 use super::definitions::originals;
 use super::discovery::{are_apart, has_rejections};
 use super::listeners;
+use super::overload;
 use super::replies::limits_rates;
 use crate::plan::Plan;
 use crate::plan::filter::Filter;
@@ -25,8 +26,10 @@ pub(crate) struct Has {
     pub inbound_filters: bool,
     /// Some proxy asks a service about what it sends.
     pub asks: bool,
-    /// The connections of clients matter.
+    /// The connections of clients to gateways matter.
     pub listeners: bool,
+    /// Some proxy limits the connections of its clients, or looks at its pressure by the clock.
+    pub client_connections: bool,
     /// Some proxy is to know how its requests end: it has listeners that count, or admission control.
     pub ends: bool,
     /// Types of configuration come apart.
@@ -59,7 +62,7 @@ impl Has {
     pub(crate) fn new(plan: &Plan) -> Self {
         let universe = &plan.universe;
         let has_cluster = |test: fn(&Cluster) -> bool| universe.clusters.iter().any(test);
-        let listeners = listeners::matter(plan);
+        let listeners = listeners::matter(plan) || overload::matters_outside(plan);
         let rejections = has_rejections(plan);
         let gates = listeners
             || rejections
@@ -75,6 +78,7 @@ impl Has {
                 .flat_map(|one| &one.filters)
                 .any(|filter| matches!(filter, Filter::ExtAuthz(_) | Filter::GlobalRateLimit(_))),
             listeners,
+            client_connections: overload::matters(plan),
             ends: listeners || admission::has_outbound(plan),
             apart: are_apart(plan),
             rejections,

@@ -136,7 +136,7 @@ impl<'p> World<'p> {
             Filter::Overload(policy) => {
                 self.sheds_received(id, place, policy).then_some(Details::Overload)
             }
-            Filter::Fault(_) => None,
+            Filter::Fault(_) | Filter::ConnectionLimit(_) => None,
         };
         refused.map_or(Pass::On, |details| Pass::Refused(Outcome::failure(details)))
     }

@@ -5,6 +5,7 @@
 //! delay later; what it has sent meanwhile meets a closed socket: UC over HTTP/1.1; over HTTP/2 the
 //! stream is refused (UR), which may be tried again. Behind a sidecar it is the sidecar's own
 //! connections to the app that are closed, and the sidecar answers 503 (the client sees no flag).
+//! GOAWAYs of HTTP/2 stand here, too: what comes after the last one of a connection is refused as well.
 //! A sidecar takes the connection that was idle for the shortest time first, as Envoy does.
 //!
 //! Source: measured on Envoy 1.40 (family e06, `keepalive_race_*`: UC, in a window below a
@@ -15,6 +16,7 @@
 use super::World;
 use super::client::purpose;
 use super::event::Event;
+use super::listeners::DRAIN_TIMEOUT;
 use super::network::Transit;
 use super::state::{Attempt, Connection, NONE, Phase};
 use crate::kernel::queue::{LaneId, Queue, TimerId};
@@ -38,6 +40,8 @@ pub(crate) struct KeepAlive {
     connections: BTreeMap<Id<Connection>, Use>,
     /// By pod with a sidecar: since when each of the sidecar's connections to the app is idle.
     sidecars: BTreeMap<u32, Vec<Time>>,
+    /// When the first GOAWAY of connections was sent.
+    goaways: BTreeMap<Id<Connection>, Time>,
 }
 
 /// A connection as its server sees it.
@@ -153,15 +157,53 @@ impl World<'_> {
             }
             return;
         }
-        self.keep_alive.connections.insert(id, Use::Closed);
+        self.close_from_server(id, false);
+    }
+
+    /// The server of a connection closes it, or (over HTTP/2) sends a GOAWAY on it and goes on to serve what
+    /// comes; its client is told.
+    pub(super) fn close_from_server(&mut self, id: Id<Connection>, is_goaway: bool) {
+        let connection = self.connections[id];
+        if is_goaway {
+            self.keep_alive.goaways.entry(id).or_insert(self.now);
+        } else {
+            self.keep_alive.connections.insert(id, Use::Closed);
+        }
         let client = self.upstreams[connection.upstream as usize].pod;
         if let Transit::Sent { path, .. } =
             self.transit(connection.pod, client, 0, || 0, Duration::ZERO)
         {
             self.connections[id].pending += 1;
             let draw = || connection.key.draw(1, purpose::LINK_BACK);
-            self.over(path, Duration::ZERO, draw, Event::Fin(slot));
+            self.over(path, Duration::ZERO, draw, Event::Fin(id.index()));
         }
+    }
+
+    /// An answer is about to be sent: whether a GOAWAY goes with it, after which no stream is served for long.
+    ///
+    /// Source: Envoy's `ConnectionManagerImpl::startDrainSequence` and `onDrainTimeout`.
+    #[cold]
+    pub(super) fn note_goaway(&mut self, id: Id<Attempt>) {
+        let attempt = Attempt { sent_at: self.now, ..self.attempts[id] };
+        if !attempt.call.is_none() && self.is_drained(&attempt) && self.is_multiplexed(&attempt) {
+            self.keep_alive.goaways.entry(attempt.connection).or_insert(self.now);
+        }
+    }
+
+    /// Whether a stream came after the last GOAWAY of its connection.
+    fn is_after_goaway(&self, attempt: &Attempt) -> bool {
+        let first = self.keep_alive.goaways.get(&attempt.connection);
+        first.is_some_and(|first| first.saturating_add(DRAIN_TIMEOUT) <= self.now)
+    }
+
+    fn is_multiplexed(&self, attempt: &Attempt) -> bool {
+        let upstream = &self.upstreams[attempt.upstream as usize];
+        upstream.policy.pool.protocol == Protocol::Http2
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget_goaway(&mut self, id: Id<Connection>) {
+        self.keep_alive.goaways.remove(&id);
     }
 
     /// The client hears of it. What it has sent meanwhile meets its fate at the server.
@@ -185,6 +227,10 @@ impl World<'_> {
     pub(super) fn meets_closed(&mut self, id: Id<Attempt>) -> bool {
         let attempt = self.attempts[id];
         let connection = attempt.connection;
+        if !attempt.call.is_none() && self.is_after_goaway(&attempt) {
+            self.answer(id, Outcome::failure(Details::RemoteRefusedStream));
+            return true;
+        }
         let requests = match self.keep_alive.connections.get(&connection) {
             Some(Use::Busy(requests)) => *requests,
             _ => 0,

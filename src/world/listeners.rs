@@ -17,14 +17,16 @@
 //!
 //! Over HTTP/2 the first answer of a drain carries a GOAWAY that names the greatest stream, so that what the
 //! client opens until it hears of it is served. The last GOAWAY comes 5 s later (`drain_timeout`), when
-//! Envoy's client has stopped, and the connection closes when it has no streams: a drain loses nothing.
+//! Envoy's client has stopped, and the connection closes when it has no streams: a drain loses nothing, unless
+//! a link is slower than that: what comes later is refused (UR, `refused-stream`). An idle connection gets no
+//! GOAWAY, but where its own timeout is over (`overload`).
 //!
 //! Source: Envoy's `drain_manager_impl.cc`, `listener_manager_impl.cc`, `conn_manager_impl.cc`
 //! (`checkForDeferredClose`; a connection that is closed from this side is `downstream_local_disconnect`
 //! without a flag: UNCONFIRMED for 1.40); Istio's `--drain-strategy immediate`; measured on Envoy 1.40
 //! (family e09, `lds_update_keepalive_clients_drain_4s`: the old chain serves 52 requests more at 50 a
 //! second; e13: a drain loses no request; GOAWAY as said above).
-//! Left out: streams that the last GOAWAY refuses (of links slower than 5 s); GOAWAY without an answer.
+//! Left out: a GOAWAY with the answer of a sidecar itself, which is sent with the next one.
 
 use super::World;
 use super::client::purpose;
@@ -39,6 +41,9 @@ use crate::plan::universe::{ClassId, RouteId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
+
+/// Between the first GOAWAY of a drain and the last one (Envoy's `drain_timeout`).
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_s(5);
 
 /// A drain: since when, and how long; none for at once and without an end.
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +99,8 @@ pub(crate) struct Listener {
     chains: Vec<Chain>,
     /// The chain of new connections; none if the listener is gone.
     current: Option<usize>,
-    /// Chains of the connections that are idle.
-    idle: Vec<usize>,
+    /// Chains of the connections that are idle, and since when: in order.
+    idle: Vec<(usize, Time)>,
     /// Chains of those that are in use, by call.
     busy: BTreeMap<Id<Call>, usize>,
 }
@@ -108,14 +113,25 @@ impl Default for Listener {
 }
 
 impl Listener {
-    /// A connection for a request: one that is idle, or a new one; none if there is no listener.
-    fn connect(&mut self, now: Time) -> Option<usize> {
-        while let Some(chain) = self.idle.pop() {
+    /// Connections of clients.
+    pub(super) fn open(&self) -> usize {
+        self.idle.len() + self.busy.len()
+    }
+
+    /// Connections that were idle for so long are closed; when the next one is due.
+    pub(super) fn close_idle(&mut self, now: Time, timeout: Duration) -> Option<Time> {
+        self.idle.retain(|(_, since)| now < since.saturating_add(timeout));
+        self.idle.first().map(|(_, since)| since.saturating_add(timeout))
+    }
+
+    /// A connection for a request that is idle, if there is one.
+    fn reuse(&mut self, now: Time) -> Option<usize> {
+        while let Some((chain, _)) = self.idle.pop() {
             if self.chains[chain].drain.is_none_or(|drain| !drain.is_over(now)) {
                 return Some(chain);
             }
         }
-        self.current
+        None
     }
 
     /// New connections find another chain, or none; the old one is drained.
@@ -255,9 +271,17 @@ impl World<'_> {
             return true;
         }
         let is_shut = self.drains.get(&pod).is_some_and(|drain| drain.is_over(now));
-        let chain = if keeps { listener.connect(now) } else { listener.current };
+        let reused = if keeps { listener.reuse(now) } else { None };
+        let chain = reused.or(listener.current);
         if let Some(chain) = chain.filter(|_| !is_shut) {
-            listener.busy.insert(id, chain);
+            let is_new = reused.is_none() && self.compiled.has.client_connections;
+            if is_new && !self.lets_client_in(id) {
+                return false;
+            }
+            if self.calls[id].held == Held::AtDoor {
+                self.calls[id].held = Held::Not;
+            }
+            self.listeners.entry(pod).or_default().busy.insert(id, chain);
             return true;
         }
         self.calls[id].held = Held::AtDoor;
@@ -285,12 +309,19 @@ impl World<'_> {
         let Call { pod, key, class, .. } = self.calls[id];
         let keeps = self.keeps_connections(class);
         let whole = self.drains.get(&pod).copied();
+        let now = self.now;
+        let is_off = self.compiled.has.client_connections
+            && self.keeps_no_connection(pod, now, key.draw(0, purpose::KEEP_ALIVE));
         let Some(listener) = self.listeners.get_mut(&pod) else { return };
         let Some(chain) = listener.busy.remove(&id) else { return };
         let drains = [listener.chains[chain].drain, whole];
         let draw = key.draw(0, purpose::DRAIN);
-        if keeps && !drains.into_iter().flatten().any(|drain| drain.closes(self.now, draw)) {
-            listener.idle.push(chain);
+        let closes = drains.into_iter().flatten().any(|drain| drain.closes(now, draw));
+        if keeps && !closes && !is_off {
+            listener.idle.push((chain, now));
+            if self.compiled.has.client_connections {
+                self.wake_by_idle(pod, now);
+            }
         }
     }
 
@@ -300,6 +331,10 @@ impl World<'_> {
         let drain = self.drains.get(&attempt.pod);
         drain
             .is_some_and(|drain| drain.closes(attempt.sent_at, attempt.key.draw(0, purpose::DRAIN)))
+            || self.compiled.has.client_connections && {
+                let draw = attempt.key.draw(0, purpose::KEEP_ALIVE);
+                self.keeps_no_connection(attempt.pod, attempt.sent_at, draw)
+            }
     }
 
     /// The drain of a listener's old connections is over: they are closed, whatever is under way on them.

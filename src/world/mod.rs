@@ -49,6 +49,7 @@ mod mirror;
 mod network;
 pub mod options;
 mod outlier;
+mod overload;
 mod owner;
 mod pick;
 mod pod;
@@ -351,6 +352,7 @@ impl World<'_> {
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::FetchTimeout(pod) => self.fetch_timeout(pod),
             Event::DrainOver(pod) => self.drain_is_over(pod),
+            Event::OverloadLook(pod) => self.overload_look(pod, ticket),
             Event::Watch(_) => self.watch(),
             Event::Debounce(replica) => self.debounce(replica),
             Event::PushReady(replica) => self.push_ready(replica, ticket),

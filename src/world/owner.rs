@@ -56,6 +56,7 @@ impl World<'_> {
             | Event::Admitted(index)
             | Event::FetchTimeout(index)
             | Event::DrainOver(index)
+            | Event::OverloadLook(index)
             | Event::Pushed(index)
             | Event::Started(index)
             | Event::Ready(index)

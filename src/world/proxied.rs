@@ -187,6 +187,9 @@ impl World<'_> {
     #[cold]
     pub(super) fn replies_otherwise(&mut self, id: Id<Attempt>) -> bool {
         self.count_at_limiter(id);
+        if !self.drains.is_empty() || self.compiled.has.client_connections {
+            self.note_goaway(id);
+        }
         if self.compiled.has.inbound_filters {
             self.count_answered(id);
         }
@@ -264,7 +267,8 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let behaviour = self.workloads[attempt.workload.index()].behaviour;
         let outcome = attempt.outcome;
-        if self.is_drained(&attempt) {
+        let idles = self.compiled.has.client_connections && self.notes_idle(&attempt);
+        if idles || self.is_drained(&attempt) {
             self.retire_connection(attempt.connection);
         }
         if outcome.details == Details::RemoteResetAfterResponse {
@@ -278,6 +282,9 @@ impl World<'_> {
             return self.finish_attempt(id, &attempt, outcome, true);
         }
         let is_retried = self.will_retry(&attempt, outcome);
+        if is_retried {
+            self.reserve_retry(&attempt);
+        }
         let is_h1 = self.pool_policy(&attempt).protocol == Protocol::Http1;
         if behaviour.closes && is_h1 {
             self.retire_connection(attempt.connection);

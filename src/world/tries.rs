@@ -66,6 +66,16 @@ impl<'p> World<'p> {
             && gauges.admits_retry(&upstream.policy.breaker, 1)
     }
 
+    /// A retry is decided upon with the headers of an answer: its slot of the retry breaker is taken at once,
+    /// so that nobody else counts on it while the proxy works on the answer.
+    pub(super) fn reserve_retry(&mut self, attempt: &Attempt) {
+        let call = &mut self.calls[attempt.call];
+        if !call.holds_retry && attempt.upstream == call.upstream {
+            call.holds_retry = true;
+            self.upstreams[attempt.upstream as usize].gauges.retries += 1;
+        }
+    }
+
     /// The headers of an answer, where some have any.
     #[inline(always)]
     pub(super) fn headers(

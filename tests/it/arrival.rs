@@ -390,6 +390,25 @@ fn a_goaway_takes_the_delay_of_the_link_and_what_comes_meanwhile_is_served() {
 }
 
 #[test]
+fn what_comes_after_the_last_goaway_is_refused_and_safe_to_try_again() {
+    // Over a link of 6 s the first GOAWAY arrives when the last one has been sent for a second: whatever reaches
+    // the server 5 s after the first answer of its drain is refused.
+    let drain = "do = \"drain\"\ntarget = \"service:server/v1\"\ndrain_time = \"100s\"";
+    let drain = event("drain", "80s", "170s", drain);
+    let service = "protocol = \"http2\"\nconnections = { connect_timeout = \"90s\" }";
+    let slow = text("network.same_node = \"6s\"", service, &drain)
+        .replace("duration = \"12s\"", "duration = \"200s\"")
+        .replace("at = \"10010ms\"", "at = \"120010ms\"");
+    let once = run(&slow);
+    let refused = of_users(&once, "503 UR");
+    assert!(0 < refused, "{}", ledger(&once, "users", "server"));
+    assert_eq!(refused + of_users(&once, "200 -"), once.requests.total);
+    let safe = "retries = { attempts = 3, on = [\"refused-stream\"] }";
+    let again = run(&slow.replace("retries = { attempts = 0 }", safe));
+    assert_eq!(of_users(&again, "200 -"), again.requests.total);
+}
+
+#[test]
 fn a_proxy_that_fails_its_health_check_closes_each_connection_after_its_answer() {
     let fails = "do = \"fail_health_check\"\ntarget = \"service:server/v1\"";
     let plain = played("", "");

@@ -146,3 +146,40 @@ arrivals = { constant = "1rps" }
     assert_eq!(becomes(0), ("/cart?user=1".into(), Some("shop".into())));
     assert_eq!(becomes(1), ("/lost".into(), None));
 }
+
+#[test]
+fn a_header_names_the_cluster_of_a_request_or_nobody_does() {
+    let source = |id: &str, path: &str, headers: &str| {
+        format!(
+            "[[traffic]]\nid = \"{id}\"\nfrom = \"ingress\"\nto = \"server\"\npath = \"{path}\"\n\
+             headers = {{ {headers} }}\narrivals = {{ constant = \"10rps\" }}\n"
+        )
+    };
+    let text = [
+        "[scenario]\nduration = \"5s\"\n[mesh]\nprofile = \"istio-sidecar@1.28\"\n".to_owned(),
+        "[[service]]\nname = \"server\"\n[[service.workload]]\nversion = \"v1\"\ntime = \"1ms\"\n"
+            .to_owned(),
+        "[[service.workload]]\nversion = \"v2\"\ntime = \"1ms\"\n".to_owned(),
+        "[[service.route]]\nmatch = { prefix = \"/a\" }\ncluster_header = \"X-Cluster\"\n"
+            .to_owned(),
+        "[[service.route]]\n[[service]]\nname = \"other\"\n[[service.workload]]\ntime = \"1ms\"\n"
+            .to_owned(),
+        source("second", "/a", "x-cluster = \"server/v2\""),
+        source("elsewhere", "/a", "x-cluster = \"other\""),
+        source("unknown", "/a", "x-cluster = \"nobody\""),
+        source("without", "/a", ""),
+        source("unmatched", "/b", "x-cluster = \"nobody\""),
+    ];
+    let run = run(&text.concat());
+    let ends = |id: &str| ledger(&run, id, "server").split(':').next().unwrap_or("").to_owned();
+    assert_eq!(["second", "elsewhere", "unmatched"].map(ends), ["200 -", "200 -", "200 -"]);
+    assert_eq!(["unknown", "without"].map(ends), ["503 NC", "503 NC"]);
+    let versions = |id: &str| {
+        let rows = run.outcomes.iter().filter(|row| row.source == id);
+        rows.map(|row| row.version.as_str()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(
+        versions("second").into_iter().eq(["v2"]) && versions("elsewhere").into_iter().eq([""])
+    );
+    assert!(versions("unmatched").into_iter().eq(["v1", "v2"]));
+}

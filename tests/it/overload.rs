@@ -1,9 +1,10 @@
-//! Overload of proxies: what is refused while too much is under way.
+//! Overload of proxies: what is refused while too much is under way, and what becomes of connections.
 //!
-//! Source: Envoy's triggers; see `model::proxy::filter::overload`.
+//! Source: Envoy's triggers and actions; see `model::proxy::filter::overload` and `world::overload`.
 
-use crate::support::{assert_share, count, ledger, run};
+use crate::support::{assert_share, count, ledger, plan_with, play, run};
 use meshsim::observe::run::Run;
+use meshsim::world::options::Options;
 
 /// A hundred requests a second that take a second each, through a gateway and a sidecar of which one has
 /// this policy.
@@ -87,4 +88,198 @@ arrivals = { constant = "10rps" }
     let details: Vec<_> = run.outcomes.iter().map(|row| row.outcome.details.text()).collect();
     assert_eq!(details, ["overload"]);
     assert_eq!(ledger(&run, "users", "server").split(':').next(), Some("503 -"));
+}
+
+/// Requests from a gateway of one worker to a server whose sidecar has this filter.
+fn relieved(service: &str, time: &str, filter: &str, rate: u32, rest: &str) -> Run {
+    let text = format!(
+        r#"
+[scenario]
+duration = "40s"
+[mesh]
+profile = "istio-sidecar@1.28"
+ingress.replicas = 1
+proxy.workers = 1
+[[service]]
+name = "server"
+{service}
+[[service.workload]]
+workers = 1000
+time = "{time}"
+[[filter]]
+{filter}
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = {{ constant = "{rate}rps" }}
+{rest}
+"#
+    );
+    play(&plan_with(&text, &[]), Options { access_log: true, ..Options::default() })
+}
+
+/// Connections that the gateway opened to the server.
+fn opened(run: &Run) -> u64 {
+    let log = run.access_log.as_ref().expect("it was asked for");
+    log.counters.values().map(|one| one.connections).sum()
+}
+
+const CLEAR: &str = "tls = \"disable\"\npeer_authentication = \"permissive\"";
+const PATIENT: &str = "connections = { connect_timeout = \"60s\" }";
+const ONCE: &str = "retries = { attempts = 0 }";
+
+#[test]
+fn connections_above_the_limit_are_accepted_and_closed() {
+    // Each of five connections serves one request in 1.1 s, of eleven that come: in the clear they are up before they are closed (UC),
+    // with TLS they never were (UF, a connect failure, which the default policy tries again).
+    let ends = |service: &str, limit: &str| {
+        relieved(
+            service,
+            "1s",
+            &format!("at = \"server\"\nconnection_limit = {{ {limit} }}"),
+            10,
+            "",
+        )
+    };
+    for limit in ["max_connections = 5", "global_downstream_max_connections = 5"] {
+        let clear = ends(CLEAR, limit);
+        let (ok, cut) =
+            (count(&clear, "users", "server", "200 -"), count(&clear, "users", "server", "503 UC"));
+        assert!((170..=185).contains(&ok) && (210..=225).contains(&cut), "{ok} {cut}");
+        let tls = ends(ONCE, limit);
+        let (ok, cut) =
+            (count(&tls, "users", "server", "200 -"), count(&tls, "users", "server", "503 UF"));
+        assert!((170..=185).contains(&ok) && (210..=225).contains(&cut), "{ok} {cut}");
+        assert_eq!(count(&tls, "users", "server", "503 UC"), 0);
+    }
+    // One connection of HTTP/2 carries all of them, and the lesser limit holds.
+    let h2 =
+        ends("protocol = \"http2\"", "max_connections = 1, global_downstream_max_connections = 9");
+    assert!(
+        ledger(&h2, "users", "server").starts_with("200 -: "),
+        "{}",
+        ledger(&h2, "users", "server")
+    );
+    assert_eq!(ledger(&h2, "users", "server").split(',').count(), 1);
+}
+
+#[test]
+fn a_gateway_limits_the_connections_of_its_clients() {
+    let limit = "at = \"ingress\"\nconnection_limit = { max_connections = 5 }";
+    let run = relieved("", "1s", limit, 10, "");
+    let (ok, cut) =
+        (count(&run, "users", "server", "200 -"), count(&run, "users", "server", "503 UC"));
+    assert!((170..=185).contains(&ok) && (210..=225).contains(&cut), "{ok} {cut}");
+    // Its proxy has served nobody of them, and knows nothing of their requests.
+    let logged = run.access_log.as_ref().expect("it was asked for").calls.len();
+    assert!((170..=190).contains(&logged), "{logged}");
+}
+
+#[test]
+fn a_scaled_action_rejects_a_share_of_the_connections() {
+    // With 10 of 20 connections half of those that come are closed; 20 requests a second of 1 s each.
+    let scaled = "at = \"server\"\noverload = { action = \"reject_incoming_connections\", \
+                  max_active_connections = 20, refresh_interval = \"50ms\", \
+                  scaling_threshold = \"25%\", saturation_threshold = \"75%\" }";
+    let plain = relieved(CLEAR, "1s", scaled, 20, "");
+    let (ok, cut) =
+        (count(&plain, "users", "server", "200 -"), count(&plain, "users", "server", "503 UC"));
+    assert!(ok < 620 && 100 < cut, "{ok} {cut}");
+}
+
+#[test]
+fn a_listener_that_stands_still_lets_clients_wait() {
+    // With five under way it stands still, on five connections: half of the requests wait until no more come,
+    // and nobody is refused.
+    let stop = "overload = { action = \"stop_accepting_connections\", max_active_requests = 5, \
+                threshold = \"100%\", refresh_interval = \"100ms\" }";
+    let end = "[[event]]\nid = \"no-more\"\nat = \"10010ms\"\ndo = \"traffic\"\n\
+               target = \"traffic:users\"\nfactor = 0";
+    for (at, service) in [("ingress", ""), ("server", PATIENT)] {
+        let filter = format!("at = \"{at}\"\n{stop}");
+        let run = relieved(service, "1s", &filter, 10, end);
+        assert_eq!(ledger(&run, "users", "server"), "200 -: 100", "{at}");
+        assert!(5_000_000_000 < run.latency.max_ns(), "{at}: {}", run.latency.max_ns());
+    }
+}
+
+#[test]
+fn without_keep_alive_each_request_has_its_own_connection() {
+    let off = |most: u32, share: &str| {
+        let filter = format!(
+            "at = \"server\"\noverload = {{ action = \"disable_http_keepalive\", \
+             max_active_requests = {most}, {share}, refresh_interval = \"20ms\" }}"
+        );
+        let run = relieved("", "50ms", &filter, 40, "");
+        assert_eq!(ledger(&run, "users", "server").split(',').count(), 1);
+        opened(&run)
+    };
+    let (kept, closed) = (off(1_000, "threshold = \"100%\""), off(4, "threshold = \"0%\""));
+    assert!(kept < 20, "{kept}");
+    assert!(1_590 < closed, "{closed}");
+    // Two of four under way: half of the answers.
+    let half = off(4, "scaling_threshold = \"0%\", saturation_threshold = \"100%\"");
+    assert_share("half", half, 1_600, 0.5, 6.0);
+}
+
+/// Ten requests at once, each four seconds.
+const BURSTS: &str = "[[event]]\nid = \"rest\"\nat = \"2s\"\nuntil = \"30s\"\ndo = \"traffic\"\n\
+                      target = \"traffic:users\"\nfactor = 0";
+
+#[test]
+fn idle_connections_are_closed_sooner_under_pressure() {
+    let reduced = |service: &str, most: u32| {
+        let filter = format!(
+            "at = \"server\"\noverload = {{ action = \"reduce_timeouts\", min_timeout = \"2s\", \
+             max_active_connections = {most}, threshold = \"100%\" }}"
+        );
+        let run = relieved(service, "200ms", &filter, 10, BURSTS);
+        assert_eq!(ledger(&run, "users", "server").split(',').count(), 1, "{service}");
+        opened(&run)
+    };
+    for service in ["", "protocol = \"http2\""] {
+        // What was open in the first two seconds is used again after the rest, or opened anew.
+        let (kept, closed) = (reduced(service, 1_000), reduced(service, 1));
+        assert_eq!(closed, 2 * kept, "{service}");
+    }
+}
+
+#[test]
+fn a_busy_proxy_refuses_by_an_average_of_its_cpu() {
+    // A hundred requests of 5 ms are half of a worker: the average is above 40 % after 32 looks, since
+    // 0.95^32 = 0.19, and stays there, as what is refused costs as much.
+    let cpu = "at = \"server\"\noverload = { cpu_utilization = true, threshold = \"40%\" }";
+    let slow = [
+        "proxy.server_request = \"3ms\"",
+        "proxy.server_response = \"2ms\"",
+        "proxy.server_telemetry = \"0s\"",
+    ];
+    let text = format!(
+        r#"
+[scenario]
+duration = "60s"
+[mesh]
+profile = "istio-sidecar@1.28"
+ingress.replicas = 1
+proxy.workers = 1
+{}
+[[service]]
+name = "server"
+[[service.workload]]
+workers = 1000
+time = "1ms"
+[[filter]]
+{cpu}
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = {{ constant = "100rps" }}
+"#,
+        slow.join("\n")
+    );
+    let run = run(&text);
+    let served = count(&run, "users", "server", "200 -");
+    assert!((3_100..=3_400).contains(&served), "{}", ledger(&run, "users", "server"));
 }

@@ -111,6 +111,7 @@ impl Author {
         }
         // Drawn last, so that all else of a seed is as it was.
         self.sampling();
+        self.overload();
         self.text
     }
 
@@ -561,6 +562,60 @@ impl Author {
         self.maybe(1.0, "lead_in", &["\"0s\"", "\"20ms\"", "\"100ms\""]);
         self.maybe(1.0, "around_events", &["\"0s\"", "\"50ms\"", "\"300ms\""]);
         self.maybe(0.8, "full_below", &["\"0rps\"", "\"20rps\"", "\"0.1rps\""]);
+    }
+
+    /// Overloads and limits of connections, at a gateway and at sidecars, and proxies that drain.
+    fn overload(&mut self) {
+        let mut places = Vec::new();
+        if self.text.contains("from = \"ingress\"") {
+            places.push("ingress".to_owned());
+        }
+        let tables = self.text.split("[[service]]\n").skip(1).enumerate();
+        let meshed = tables.filter(|(_, table)| !table.contains("meshed = false"));
+        let meshed: Vec<_> = meshed.map(|(service, _)| format!("s{service}")).collect();
+        if self.text.contains("istio-sidecar") {
+            places.extend(meshed);
+        }
+        if places.is_empty() || !self.chance(0.5) {
+            return;
+        }
+        for _ in 0..=self.below(3) {
+            let at = self.pick(&places).clone();
+            self.line(&format!("[[filter]]\nat = \"{at}\""));
+            if self.chance(0.3) {
+                let most = 1 + self.below(6);
+                self.line(&format!("connection_limit = {{ max_connections = {most} }}"));
+                continue;
+            }
+            let action = *self.pick(&[
+                "stop_accepting_requests",
+                "stop_accepting_connections",
+                "reject_incoming_connections",
+                "disable_http_keepalive",
+                "reduce_timeouts\", min_timeout = \"70ms\", idle_timeout = \"2s",
+            ]);
+            let monitor = *self.pick(&[
+                "max_active_requests = 3",
+                "max_active_connections = 4",
+                "cpu_utilization = true",
+            ]);
+            let trigger = *self.pick(&[
+                "threshold = \"90%\"",
+                "scaling_threshold = \"1%\", saturation_threshold = \"70%\"",
+            ]);
+            let every = *self.pick(&["10ms", "300ms", "1s"]);
+            self.line(&format!(
+                "overload = {{ action = \"{action}\", {monitor}, {trigger}, \
+                 refresh_interval = \"{every}\" }}"
+            ));
+        }
+        if places.len() > 1 && self.chance(0.5) {
+            let service = places[1].clone();
+            self.line(&format!(
+                "[[event]]\nid = \"drained\"\nat = \"1s\"\nuntil = \"3s\"\ndo = \"drain\"\n\
+                 target = \"service:{service}\"\ndrain_time = \"1500ms\""
+            ));
+        }
     }
 
     // === what goes wrong ===

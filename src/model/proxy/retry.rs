@@ -76,6 +76,7 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::ClientCertificateUntrusted
         | Details::ClientNameMismatch
         | Details::ClientCertificateMissing
+        | Details::HandshakeClosed
         | Details::NoCommonVersion => {
             any_failure.with(RetryOn::CONNECT_FAILURE).with(RetryOn::RESET_BEFORE_REQUEST)
         }

@@ -27,7 +27,13 @@ pub(super) const FILTER: Keys = Fixed(&[
     key("admission_control", Table(ADMISSION_CONTROL), None, "refuses a share while too many fail"),
     key("cors", Table(CORS), None, "answers the preflights of browsers"),
     key("buffer", Table(BUFFER), None, "refuses bodies that are too long"),
-    key("overload", Table(OVERLOAD), None, "refuses requests while too many are under way"),
+    key("overload", Table(OVERLOAD), None, "relieves a proxy that has too much to do"),
+    key(
+        "connection_limit",
+        Table(CONNECTION_LIMIT),
+        None,
+        "connections of clients above it are closed at once",
+    ),
 ]);
 /// Which requests of a proxy pass a filter.
 const DIRECTIONS: &[&str] = &["outbound", "inbound"];
@@ -120,9 +126,27 @@ const BUFFER: Keys = Fixed(&[key(
 )]);
 
 const OVERLOAD: Keys = Fixed(&[
-    key("max_active_requests", Count(1, ANY), Required, "under way at once: a pressure of 100 %"),
+    key("action", Word(ACTIONS), Is("stop_accepting_requests"), "what an overloaded proxy does"),
+    key("max_active_requests", Count(1, ANY), None, "under way at once: a pressure of 100 %"),
+    key("max_active_connections", Count(1, ANY), None, "of clients at once: a pressure of 100 %"),
+    key("cpu_utilization", Bool, Is("false"), "the pressure is the busy share of the workers"),
     key("refresh_interval", Duration, Is("1s"), "between two looks"),
-    key("threshold", Share, None, "all are refused from this pressure on"),
-    key("scaling_threshold", Share, None, "a growing share is refused from this pressure on"),
-    key("saturation_threshold", Share, None, "and all of them from this on"),
+    key("threshold", Share, None, "the action is in force from this pressure on"),
+    key("scaling_threshold", Share, None, "it grows from this pressure on"),
+    key("saturation_threshold", Share, None, "and is in full force from this on"),
+    key("idle_timeout", Duration, Is("1h"), "reduce_timeouts: of idle connections of clients"),
+    key("min_timeout", Duration, None, "reduce_timeouts: the same with full pressure"),
+]);
+/// What an overloaded proxy does.
+const ACTIONS: &[&str] = &[
+    "stop_accepting_requests",
+    "stop_accepting_connections",
+    "reject_incoming_connections",
+    "disable_http_keepalive",
+    "reduce_timeouts",
+];
+
+const CONNECTION_LIMIT: Keys = Fixed(&[
+    key("global_downstream_max_connections", Count(1, ANY), None, "to the process"),
+    key("max_connections", Count(1, ANY), None, "to its listener"),
 ]);

@@ -19,6 +19,16 @@ pub(super) const MATCH: Keys = Fixed(&[
     key("headers", Labels, None, "headers and their exact values"),
     key("header", Tables(HEADER, ""), None, "headers and what their values are like"),
     key("query", Labels, None, "parameters of the query and their exact values"),
+    key("parameter", Tables(PARAMETER, ""), None, "parameters and what their values are like"),
+]);
+
+const PARAMETER: Keys = Fixed(&[
+    key("name", Text, Required, "the parameter; with nothing else it must be there"),
+    key("exact", Text, None, "its first value"),
+    key("prefix", Text, None, "the beginning of it"),
+    key("suffix", Text, None, "the end of it"),
+    key("contains", Text, None, "a part of it"),
+    key("regex", Text, None, "a regular expression for all of it"),
 ]);
 
 pub(super) const HEADER: Keys = Fixed(&[

@@ -279,7 +279,8 @@ impl Lower<'_, '_, '_> {
                 return None;
             }
         };
-        rules.get_mut(index)?.split = split;
+        let rule = rules.get_mut(index)?;
+        (rule.split, rule.cluster_header) = (split, None);
         let id = table.text("id")?.to_owned();
         let revision = self.route_table(service, id.clone(), rules);
         tables.push((id, revision));

@@ -21,7 +21,7 @@ use crate::plan::filter::{
 use crate::plan::universe::WorkloadId;
 
 /// The kinds of filters, by key.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "fault",
     "local_rate_limit",
     "rbac",
@@ -31,6 +31,7 @@ const KINDS: [&str; 9] = [
     "cors",
     "buffer",
     "overload",
+    "connection_limit",
 ];
 /// The shortest interval that Envoy accepts for a bucket of tokens.
 const FILL_INTERVAL_MIN: Duration = Duration::from_ms(50);
@@ -118,6 +119,8 @@ impl Lower<'_, '_, '_> {
             self.report(at, what, format!("one of {}", KINDS.join(", ")));
             return None;
         };
+        // Whose connections are simulated.
+        let has_clients = is_inbound || table.text("at") == Some("ingress");
         match kind {
             "fault" => self.fault(node),
             "local_rate_limit" => self.local_rate_limit(node),
@@ -127,7 +130,8 @@ impl Lower<'_, '_, '_> {
             "admission_control" => self.admission_control(node),
             "cors" => self.cors(node),
             "buffer" => Self::buffer(node),
-            _ => self.overload(node),
+            "overload" => self.overload(node, has_clients),
+            _ => self.connection_limit(node, has_clients),
         }
     }
 

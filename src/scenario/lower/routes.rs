@@ -15,7 +15,7 @@ use crate::plan::pattern::Pattern;
 use crate::plan::policy::{RetryOn, RetryPolicy};
 use crate::plan::route::{BUFFER_LIMIT, Destination, Mirror, RouteRule, RouteTable};
 use crate::plan::universe::{ClusterId, RequestClass, RouteId, ServiceId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The status that a rule answers itself, if it does.
 fn direct(route: &Node) -> Option<u16> {
@@ -44,6 +44,16 @@ fn buffer_limit(tables: [&Node; 2]) -> u64 {
     tables.iter().rev().find_map(of).map_or(BUFFER_LIMIT, u64::from)
 }
 
+/// A rule for those of another's requests that have this header.
+fn naming_rule(rule: &RouteRule, header: &HeaderMatch, destination: Destination) -> RouteRule {
+    let mut rule = RouteRule { split: vec![(destination, 1)], ..rule.clone() };
+    if rule.matches.is_empty() {
+        rule.matches.push(RouteMatch::default());
+    }
+    rule.matches.iter_mut().for_each(|one| one.headers.push(header.clone()));
+    rule
+}
+
 impl Lower<'_, '_, '_> {
     /// The routes at time zero, one table a service, in the order of the services.
     pub(super) fn routes(&mut self) {
@@ -51,19 +61,24 @@ impl Lower<'_, '_, '_> {
             let service = ServiceId(id(index));
             let own = overridden(&self.parameters, table, SERVICE);
             let (mut rules, mut changes): (Vec<RouteRule>, Vec<_>) = (Vec::new(), Vec::new());
+            // Where headers name clusters: behind the rules of the file.
+            let mut naming = Vec::new();
             for route in table.list("route").iter().filter(|route| route.is_table()) {
                 let of_route = overridden(&own, route, ROUTE);
+                let named = self.named_clusters(route);
                 let split = match route.get("weights") {
                     Some(weights) => self.split(service, weights),
+                    None if named.is_some() => vec![(Destination::Missing(String::new()), 1)],
                     None => vec![(self.whole(service), 1)],
                 };
                 let retry = self.retry_policy(&of_route, [table, route]);
                 let matches = self.matches(route);
                 changes.push(self.change(route, &matches));
-                rules.push(RouteRule {
+                let rule = RouteRule {
                     matches,
                     split,
                     direct: direct(route),
+                    cluster_header: route.text("cluster_header").map(str::to_lowercase),
                     missing_status: None,
                     timeout: timeout(&of_route, [table, route]),
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
@@ -72,7 +87,15 @@ impl Lower<'_, '_, '_> {
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
-                });
+                };
+                for (header, destination) in named.into_iter().flatten() {
+                    naming.push((naming_rule(&rule, &header, destination), route));
+                }
+                rules.push(rule);
+            }
+            for (rule, route) in naming {
+                changes.push(self.change(route, &rule.matches));
+                rules.push(rule);
             }
             if rules.is_empty() {
                 let retry = self.retry_policy(&own, [table, table]);
@@ -80,6 +103,7 @@ impl Lower<'_, '_, '_> {
                     matches: Vec::new(),
                     split: vec![(self.whole(service), 1)],
                     direct: None,
+                    cluster_header: None,
                     missing_status: None,
                     timeout: timeout(&own, [table, table]),
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
@@ -126,6 +150,7 @@ impl Lower<'_, '_, '_> {
             matches: Vec::new(),
             split: vec![(Destination::Cluster(cluster), 1)],
             direct: None,
+            cluster_header: None,
             missing_status: None,
             timeout: rule.timeout,
             idle_timeout: Duration::ZERO,
@@ -175,14 +200,56 @@ impl Lower<'_, '_, '_> {
     ) -> RouteTable {
         let authority = &self.universe.services[service.index()].name;
         let rule_of = |class: &RequestClass| {
-            let first = rules.iter().position(|rule| {
+            let fits_rule = |rule: &RouteRule| {
                 let fits = |one: &RouteMatch| fits(one, class, authority);
                 rule.matches.is_empty() || rule.matches.iter().any(fits)
+            };
+            let first = rules.iter().position(fits_rule).map(|first| {
+                let header = rules[first].cluster_header.as_deref();
+                let mut behind = rules.iter().enumerate().skip(first + 1);
+                // Of the rule's copies the one for the name that the header has.
+                let named = behind.find(|(_, rule)| {
+                    rule.names_by_header()
+                        && rule.cluster_header.as_deref() == header
+                        && fits_rule(rule)
+                });
+                named.map_or(first, |(place, _)| place)
             });
             first.and_then(|index| u16::try_from(index).ok())
         };
         let rule_of_class = self.universe.classes.iter().map(rule_of).collect();
         RouteTable { service, name, rules, rule_of_class }
+    }
+
+    /// What the classes of requests have in the header that names a rule's cluster.
+    fn values_of_header(&self, route: &Node) -> BTreeSet<String> {
+        let Some(name) = route.text("cluster_header").map(str::to_lowercase) else {
+            return BTreeSet::new();
+        };
+        let headers = self.universe.classes.iter().flat_map(|class| &class.headers);
+        headers.filter(|(header, _)| *header == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// A rule whose requests name their cluster in a header: each value with where it leads.
+    ///
+    /// Source: Envoy's `RouteEntryImplBase::pickClusterViaClusterHeader`; without the header, or by a name that is no
+    /// cluster's, the router has none (503 NC).
+    fn named_clusters(&mut self, route: &Node) -> Option<Vec<(HeaderMatch, Destination)>> {
+        let node = route.get("cluster_header")?;
+        let name = node.as_text()?.to_lowercase();
+        for other in ["weights", "direct_response", "redirect", "mirror"] {
+            if let Some(second) = route.get(other) {
+                let what = format!("`cluster_header` and `{other}` exclude each other");
+                self.report(second.at, what, "two rules");
+            }
+        }
+        let named = self.values_of_header(route).into_iter().map(|value| {
+            let found = self.cluster(&value).map(Destination::Cluster);
+            let destination = found.unwrap_or_else(|| Destination::Missing(value.clone()));
+            let value = ValueMatch::Exact(value);
+            (HeaderMatch { name: name.clone(), value, invert: false }, destination)
+        });
+        Some(named.collect())
     }
 
     /// Weighted versions; a version that the service does not have leads nowhere, as in a mesh.
@@ -236,7 +303,17 @@ impl Lower<'_, '_, '_> {
                 .iter()
                 .filter_map(|entry| Some((entry.key.clone(), entry.node.as_text()?.to_owned())))
                 .collect(),
+            parameters: self.parameter_matches(table),
         }
+    }
+
+    /// Parameters of the query with more to say than their exact values.
+    fn parameter_matches(&mut self, table: &Node) -> Vec<(String, ValueMatch)> {
+        let nodes = table.list("parameter").iter().filter(|node| node.is_table());
+        let hint = "two parameters of the same name, both of which must match";
+        let one =
+            |node: &Node| Some((node.text("name")?.to_owned(), self.value_match(node, hint)?));
+        nodes.filter_map(one).collect()
     }
 
     /// The one text that a table has of several that exclude each other, if it has any.

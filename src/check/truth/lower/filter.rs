@@ -109,6 +109,7 @@ pub(super) fn table(config: &Config, name: &str, ids: &Ids, universe: &Universe)
             )],
             direct: None,
             // Envoy's default is 200 ms.
+            cluster_header: None,
             missing_status: None,
             timeout: ms(one.timeout_ms.unwrap_or(200.0)),
             idle_timeout: ms(0.0),

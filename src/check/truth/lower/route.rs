@@ -143,6 +143,7 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
             (None, Some(_)) => Some(301),
             (None, None) => None,
         },
+        cluster_header: None,
         missing_status: route.cluster_not_found_status,
         timeout: timeout(route),
         // Envoy's default is 5 min.
@@ -215,6 +216,7 @@ fn table_of_copies(copies: &Copies, ids: &Ids, classes: usize) -> RouteTable {
             matches: Vec::new(),
             split: vec![(to, 1)],
             direct: None,
+            cluster_header: None,
             missing_status: None,
             timeout: *timeout,
             idle_timeout: Duration::ZERO,

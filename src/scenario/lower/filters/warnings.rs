@@ -27,7 +27,11 @@ impl Lower<'_, '_, '_> {
             if let Some(threshold) = table.get("overload").and_then(|node| node.entry("threshold"))
                 && table.get("overload").and_then(|node| node.share("threshold")) == Some(0.0)
             {
-                self.warn(threshold.node.at, "every request is refused", "a share above 0");
+                let action = table.get("overload").and_then(|node| node.text("action"));
+                let refuses = action.is_none_or(|action| action == "stop_accepting_requests");
+                let always = "the action is in force all the time";
+                let what = if refuses { "every request is refused" } else { always };
+                self.warn(threshold.node.at, what, "a share above 0");
             }
             if let Some(node) = table.get("admission_control") {
                 self.admission_of_all(node);
