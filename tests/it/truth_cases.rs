@@ -341,3 +341,20 @@ fn a_request_that_goes_nowhere_is_not_copied() {
     assert!(hits(json!([]), json!({})) < 0.5);
     assert!(hits(there, json!({"max_pending_requests": 0})) < 0.5);
 }
+
+/// Measured (e04, `retry_storm_burst10…`): of ten errors at once three are tried again. Only their bodies are not read,
+/// and cost a connection each: the seven that the retry breaker lets through leave theirs open.
+#[test]
+fn answers_that_a_full_retry_breaker_lets_through_keep_their_connections() {
+    let mut case = case();
+    set(&mut case, "/load/0", json!({"at_s": 0, "kind": "burst", "count": 10}));
+    let answers = json!({"kind": "respond", "delay_ms": 2, "status": 503, "body_bytes": 4});
+    set(&mut case, "/hosts/0/behaviour", answers);
+    case["proxies"][0]["routes"][0]["retry_policy"] =
+        json!({"retry_on": ["5xx"], "num_retries": 2});
+    let (_, lowered) = plan(&case);
+    let options = Options { access_log: true, ..Options::default() };
+    let run = simulate(&lowered.plan, 1, options, &mut |_| Go::On);
+    let log = run.access_log.expect("it was asked for");
+    assert_eq!(log.counters.values().map(|one| one.connections).sum::<u64>(), 10);
+}

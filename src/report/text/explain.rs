@@ -113,3 +113,26 @@ pub(super) fn chain_lines(run: &Run, id: CauseId, paint: Paint) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::{same_as_file, sample_run};
+
+    #[test]
+    fn the_sample_run_has_this_explanation() {
+        same_as_file("explanation.txt", &explanation(&sample_run(), false));
+    }
+
+    #[test]
+    fn every_line_fits_and_obeys_no_name() {
+        let mut run = sample_run();
+        run.scenario = "\u{1b}[2J".to_owned() + &"x".repeat(400);
+        run.outcomes[1].destination = "long name ".repeat(30);
+        let text = explanation(&run, false);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(!text.contains('\u{1b}'));
+        run.outcomes.clear();
+        assert!(explanation(&run, false).contains("No request failed"));
+    }
+}
