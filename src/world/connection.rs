@@ -9,9 +9,11 @@
 use super::World;
 use super::client::purpose;
 use super::event::Event;
+use super::security::Ends;
 use super::state::{Attempt, Connection, IdleTimeout, Link, Phase};
 use crate::kernel::queue::{Queue, Ticket, TimerId};
 use crate::kernel::slab::Id;
+use crate::model::identity::handshake::HandshakeResult;
 use crate::plan::policy::{ConnectionPool, Protocol};
 
 impl Connection {
@@ -124,8 +126,12 @@ impl World<'_> {
         let (a, b) = (self.pods[client as usize].node, self.pods[attempt.pod as usize].node);
         let wait = self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
             + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK));
-        let cause = self.pods[client as usize].leaf_cause;
-        let cause = cause.or_else(|| self.security.cause(attempt.workload));
+        let ends = Ends {
+            client,
+            cluster: self.upstreams[attempt.upstream as usize].cluster,
+            server: attempt.pod,
+        };
+        let cause = self.blame(ends, HandshakeResult::Rejected { logged: None });
         let record = &mut self.attempts[id];
         record.phase = Phase::Broken;
         record.cause = cause;

@@ -17,7 +17,7 @@ macro_rules! events {
 
         /// The names of the kinds, by code.
         pub const KIND_NAMES: &[&str] = &{
-            let mut names = [""; 64];
+            let mut names = [""; 128];
             $(names[$code] = $text;)+
             names
         };
@@ -42,8 +42,8 @@ macro_rules! events {
     };
 }
 
-/// Bits of a slot: 67 million owners of one kind at once.
-pub(crate) const SLOT_BITS: u32 = 26;
+/// Bits of a slot: 33 million owners of one kind at once.
+pub(crate) const SLOT_BITS: u32 = 25;
 
 /// The written code of a packed event's kind.
 pub(crate) const fn kind(what: u32) -> u16 {
@@ -121,6 +121,8 @@ events! {
     Issued = 25, "issued";
     /// A proxy's certificate reaches its end.
     Expire = 26, "expire";
+    /// A replica of istiod looks whether its self-signed root is due.
+    RootCheck = 70, "root-check";
     /// A proxy tries to open its xDS stream.
     Stream = 27, "stream";
     /// The drain of a listener's old connections is over.
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_event_unpacks_as_it_was_packed() {
-        for event in [Event::Arrive(0), Event::Worked(67_108_863), Event::ReadGauges(7)] {
+        for event in [Event::Arrive(0), Event::Worked(33_554_431), Event::ReadGauges(7)] {
             assert_eq!(Event::unpack(event.pack()), event);
         }
         assert_eq!(KIND_NAMES[usize::from(kind(Event::Answered(1).pack()))], "answered");
