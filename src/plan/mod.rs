@@ -12,6 +12,7 @@ pub mod client;
 pub mod discovery;
 pub mod filter;
 pub mod health_check;
+pub mod identity;
 pub mod matching;
 pub mod outlier;
 pub mod parameter;
@@ -34,6 +35,7 @@ use assertion::Assertion;
 use balancing::{ClusterEndpoint, EndpointSettings};
 use client::{CallClients, Client};
 use discovery::Discovery;
+use identity::Identity;
 use parameter::Parameters;
 use reply::ReplyHeaders;
 use sampling::Sampling;
@@ -77,6 +79,8 @@ pub struct Plan {
     pub cluster_endpoints: BTreeMap<(ClusterId, WorkloadId), ClusterEndpoint>,
     /// TLS where it is not what the mesh arranges by itself.
     pub tls: Tls,
+    /// Authorities, what is trusted, and certificates that istiod did not sign.
+    pub identity: Identity,
     /// By how much each request in service, the new one included, lengthens a request's first piece
     /// of local work; not at all at workloads not here.
     pub crowding: BTreeMap<WorkloadId, Duration>,
@@ -121,6 +125,17 @@ impl Plan {
         self.profile != "none"
     }
 
+    /// When the authority that signs at the start signs no more; none if it renews itself.
+    pub fn signer_end(&self) -> Option<Duration> {
+        let (cert, root) = (&self.parameters.cert, &self.parameters.root);
+        let named = self.identity.signer.map(|id| &self.identity.authorities[id.index()]);
+        let renews_itself = named.is_none_or(|one| !one.plugged_in) && !root.check.is_zero();
+        let remaining = named.map_or(cert.signer_remaining, |one| one.remaining);
+        // The first look comes an interval and a part of one after the start.
+        let first = root.check + root.start_jitter;
+        (!renews_itself || remaining < first).then_some(remaining)
+    }
+
     /// Worker threads of the proxies of a workload.
     pub fn proxy_workers(&self, workload: WorkloadId) -> u32 {
         self.proxy_workers.get(&workload).copied().unwrap_or(self.parameters.proxy.workers)
@@ -145,6 +160,9 @@ impl Plan {
         }
         if !self.tls.is_empty() {
             fold(&mut digest, &self.tls);
+        }
+        if !self.identity.is_empty() {
+            fold(&mut digest, &self.identity);
         }
         if !self.crowding.is_empty() {
             fold(&mut digest, &self.crowding);

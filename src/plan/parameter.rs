@@ -130,6 +130,19 @@ parameters! {
         /// Whether a TLS 1.3 session may be resumed, which hides an expired client certificate where a cluster has one endpoint.
         session_resumption: bool = "true", "Istio sets nothing, so Envoy's default holds; measured, reference table of resumption";
     }
+    /// istiod's own self-signed root.
+    root: Root {
+        /// Lifetime of the next one (`CITADEL_SELF_SIGNED_CA_CERT_TTL`).
+        ttl: Duration = "87600h", "istio security/pkg/cmd/constants.go:21";
+        /// istiod looks this often whether it is due (`CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL`); 0 turns its rotation off.
+        check: Duration = "1h", "istio security/pkg/cmd/constants.go:25";
+        /// It is due when less than this share of `root.ttl` is left.
+        grace: f64 = "0.2", "istio security/pkg/cmd/constants.go:29";
+        /// The first look waits for whole seconds drawn from [0, this), and an interval more.
+        start_jitter: Duration = "1h", "istio selfsignedcarootcertrotator.go: as long as the interval";
+        /// Whether the next one has the key of the last, so that each vouches for the other's leaves.
+        same_key: bool = "true", "istio selfsignedcarootcertrotator.go";
+    }
     /// Tries of one certificate request inside the agent.
     csr_inner_retry: CsrInnerRetry {
         /// Tries in all.

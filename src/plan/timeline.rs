@@ -4,13 +4,14 @@
 //!
 //! Source: the fault vocabulary of Kubernetes operations and Envoy; `swizzle` and the like are
 //! written as several events.
-//! Left out: manifests at a time, clocks, DNS.
+//! Left out: manifests at a time, DNS.
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
 use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::XdsType;
+use crate::plan::identity::IdentityChange;
 use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
 use crate::plan::universe::{ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
@@ -271,6 +272,8 @@ pub enum Action {
         /// The new one.
         secret: Secret,
     },
+    /// Another authority, other clocks, other certificates.
+    Identity(IdentityChange),
     /// Traffic is multiplied.
     ScaleTraffic {
         /// Indices into `Plan::traffic`.

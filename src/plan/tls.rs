@@ -6,7 +6,7 @@
 //!
 //! Source: Istio's `PeerAuthentication` and `DestinationRule` (`trafficPolicy.tls`); Envoy's upstream and downstream TLS
 //! contexts.
-//! Left out: ports and namespaces; `SIMPLE` and `MUTUAL` with files; intermediate certificates; CRLs; cipher suites.
+//! Left out: ports and namespaces; certificates by file; CRLs; cipher suites.
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::universe::{ClusterId, WorkloadId};
@@ -138,6 +138,8 @@ pub enum ClientTls {
     Disabled,
     /// Mutual TLS with the mesh's certificates, with whomever (`ISTIO_MUTUAL`).
     Mutual,
+    /// TLS without a certificate (`SIMPLE`).
+    Simple,
     /// A context of its own.
     Own(Box<ClientContext>),
 }
@@ -152,8 +154,22 @@ pub enum ServerTls {
     Strict,
     /// Plaintext only.
     Disabled,
+    /// TLS only, on a listener that does not tell it from plaintext (a gateway's or a sidecar's own `tls` of a
+    /// server): what it asks of clients.
+    Listener(ClientCertificate),
     /// A context of its own, and no plaintext.
     Own(Box<ServerContext>),
+}
+
+/// What a server asks of its clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientCertificate {
+    /// A certificate (`MUTUAL`).
+    Required,
+    /// That it is good if there is one (`OPTIONAL_MUTUAL`).
+    Optional,
+    /// Nothing (`SIMPLE`).
+    Unasked,
 }
 
 /// What is replaced by a rotation.

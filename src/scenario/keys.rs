@@ -9,6 +9,7 @@ pub(crate) mod balancing;
 pub(crate) mod discovery;
 mod filter;
 mod health;
+pub(crate) mod identity;
 mod matching;
 mod policy;
 mod retries;
@@ -64,6 +65,7 @@ const fn like(name: &'static str, parameter: &'static str, meaning: &'static str
 pub(crate) const ROOT: Keys = Fixed(&[
     key("scenario", Table(SCENARIO), Required, "the run"),
     key("mesh", Table(Mesh), None, "the mesh's profile and parameters"),
+    key("ca", Tables(identity::AUTHORITY, "name"), None, "authorities that sign certificates"),
     key("sampling", Table(SAMPLING), None, "simulate requests in windows only"),
     key("node", Tables(NODE, "name"), None, "machines; without any, one node in one zone"),
     key("link", Tables(LINK, ""), None, "links that differ from the network parameters"),
@@ -120,6 +122,10 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
     security::OF_SERVICE,
     security::CLIENTS,
+    identity::SERVER_TLS,
+    identity::MINIMUM,
+    identity::MAXIMUM,
+    identity::CERTIFICATE_OF_SERVICE,
     like("timeout", "route.timeout", "limit on a request with its retries"),
     key("idle_timeout", Duration, Is("0s"), "limit on the time in which a client hears nothing"),
     key(
@@ -229,6 +235,9 @@ const WORKLOAD: Keys = Fixed(&[
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
     security::OF_WORKLOAD,
+    identity::MINIMUM,
+    identity::MAXIMUM,
+    identity::CERTIFICATE_OF_WORKLOAD,
     key("zones", Names, None, "its pods run on the nodes of these"),
     key("nodes", Names, None, "its pods run on these; on all if not given"),
     key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
@@ -266,6 +275,11 @@ pub(crate) const ACTIONS: &[&str] = &[
     "traffic",
     "behave",
     "peer_authentication",
+    "ca",
+    "trust",
+    "clock",
+    "suspend",
+    "secret",
     "cluster",
     "listener",
     "drain",
@@ -305,6 +319,12 @@ const EVENT: Keys = Fixed(&[
     key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
     key("health", Word(HEALTH), None, "health of endpoints"),
     security::OF_EVENT,
+    identity::CA_OF_EVENT,
+    identity::RESTART,
+    identity::TRUST_OF_EVENT,
+    identity::AHEAD,
+    identity::BEHIND,
+    identity::CERTIFICATE_OF_EVENT,
     discovery::REMOVED,
     discovery::OF_CLUSTER,
     discovery::LIST,

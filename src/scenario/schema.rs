@@ -99,6 +99,8 @@ impl Keys {
                 let mut list = vec![
                     keys::PROFILE,
                     keys::security::OF_MESH,
+                    keys::identity::CA_OF_MESH,
+                    keys::identity::TRUST_OF_MESH,
                     keys::discovery::OF_MESH,
                     keys::traffic::INTERNAL,
                 ];

@@ -24,6 +24,22 @@ pub enum CauseKind {
     RenewalFailed,
     /// A certificate reached its end.
     CertificateExpired,
+    /// A certificate is not valid yet.
+    CertificateNotYetValid,
+    /// A proxy has no certificate.
+    CertificateMissing,
+    /// An authority's certificate below the root reached its end.
+    SignerExpired,
+    /// A root reached its end.
+    RootExpired,
+    /// A certificate is of a root that its verifier does not trust.
+    UnknownIssuer,
+    /// A certificate has another name than is asked for.
+    WrongName,
+    /// A clock is wrong.
+    ClockSkew,
+    /// An authority does not sign what it is asked for.
+    RequestRefused,
     /// A pod could not be created, or did not become ready.
     PodNotStarted,
     /// A proxy works on an old configuration.

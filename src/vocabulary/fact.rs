@@ -53,11 +53,15 @@ pub enum FactKind {
     RolloutFinished,
     /// A proxy rejected an update (NACK).
     UpdateRejected,
+    /// istiod did not take another authority.
+    AuthorityRejected,
+    /// istiod renewed its self-signed root.
+    RootRenewed,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -79,5 +83,7 @@ impl FactKind {
         Self::EndpointHealthy,
         Self::RolloutFinished,
         Self::UpdateRejected,
+        Self::AuthorityRejected,
+        Self::RootRenewed,
     ];
 }

@@ -86,7 +86,7 @@ impl World<'_> {
     /// Why a call failed.
     #[cold]
     #[inline(never)]
-    pub(super) fn blame(&mut self, id: Id<Call>, outcome: Outcome) -> Option<CauseId> {
+    pub(super) fn why(&mut self, id: Id<Call>, outcome: Outcome) -> Option<CauseId> {
         let call = &self.calls[id];
         if call.cause.is_some() {
             return call.cause;

@@ -7,6 +7,7 @@
 //! Left out: connections that are open at time zero; they open at first use, during warm-up.
 
 use super::World;
+use super::authorities::Authorities;
 use super::census::Census;
 use super::client::Source;
 use super::cluster::WorkloadState;
@@ -89,6 +90,7 @@ impl<'p> World<'p> {
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
             security: super::security::Security::new(plan),
+            authorities: Authorities::new(plan),
             clock: Clock::default(),
             sampling: None,
             recorder,
@@ -137,6 +139,7 @@ impl<'p> World<'p> {
             list.sort_unstable();
             self.config.set_endpoints(ClusterId(index), &list);
         }
+        self.start_root_checks();
     }
 
     /// A proxy that has been running: its certificate, its stream, its configuration.
@@ -149,15 +152,16 @@ impl<'p> World<'p> {
         let draw = |purpose: &str, n| draw_at(self.seed, purpose, hash, n);
         let draws = [draw("renewal", 0), draw("renewal", 1)];
         let cert = &self.plan.parameters.cert;
+        let signing = self.signing(index, 0);
         let leaf = match self.plan.start {
-            Start::Cold => Leaf::issue(Time::ZERO, cert, self.control.signer_end, draws, 0).ok(),
+            Start::Cold => Leaf::issue(Time::ZERO, cert, signing, draws, 0).ok(),
             Start::Stationary => {
                 let workload = self.workloads[self.pods[index as usize].workload.index()].hash;
                 let offset = uniform(draw_at(self.seed, "leaf ages", workload, 0));
                 let within = uniform(draw("leaf age", 0));
                 let stratum = (f64::from(ordinal) + within) / f64::from(replicas);
                 let share = (stratum + offset) % 1.0;
-                Some(Leaf::aged(cert, self.control.signer_end, share, draws))
+                Some(Leaf::aged(cert, signing, share, draws))
             }
         };
         if let Some(leaf) = &leaf
@@ -169,11 +173,13 @@ impl<'p> World<'p> {
         let replica = below(draw("istiod replica", 0), replicas_of_istiod);
         let pod = &mut self.pods[index as usize];
         pod.leaf = leaf;
+        pod.root = self.authorities.chains.root(signing.signer);
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
         self.set_seen(index, Seen::all(1));
         self.control.replicas[replica].connected.insert(index);
         self.control.counts.certificates_issued += 1;
+        self.expect_early_end(index);
         match leaf {
             Some(leaf) => self.expect_end(index, leaf.not_after),
             None => self.recount(index),

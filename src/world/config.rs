@@ -112,9 +112,10 @@ impl Config {
     }
 
     /// A new version begins; what changes follows.
-    pub(crate) fn begin_version(&mut self, now: Time, cause: Option<CauseId>) {
+    pub(crate) fn begin_version(&mut self, now: Time, cause: Option<CauseId>) -> u32 {
         self.versions.begin(now, cause);
         self.newest_at = now;
+        self.versions.newest()
     }
 
     /// The cluster has these endpoints, in pod order, from the last version on. Who is gone.
@@ -298,7 +299,10 @@ impl World<'_> {
         let seen = one.seen.oldest();
         let Some(scope) = self.config.scopes.of(one.workload) else { return false };
         let change = self.config.scopes.first_change(scope, seen);
-        if seen == 0 || change.is_some_and(|(first, _)| first <= version) {
+        if seen == 0
+            || change.is_some_and(|(first, _)| first <= version)
+            || self.authorities.changes_between(seen, version)
+        {
             return false;
         }
         self.set_seen(pod, Seen::all(version));

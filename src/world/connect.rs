@@ -297,8 +297,7 @@ impl World<'_> {
             HandshakeResult::Plaintext => {}
             HandshakeResult::Established => self.keep_ticket(id),
             HandshakeResult::Failed { details, logged } => {
-                let side = if details == Details::NoSecret { client } else { connection.pod };
-                let cause = self.pods[side as usize].leaf_cause;
+                let cause = self.blame(self.ends(&connection), result);
                 self.log_transport(connection.pod, logged);
                 self.note_failed_handshake(client, connection.pod, details.text());
                 self.fail_connection(id, details, cause);

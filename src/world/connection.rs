@@ -10,10 +10,12 @@ use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::overload::is_closed_at_door;
+use super::security::Ends;
 use super::state::{Attempt, Connection, IdleTimeout, Link, Phase};
 use crate::kernel::queue::{Queue, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
+use crate::model::identity::handshake::HandshakeResult;
 use crate::plan::policy::{ConnectionPool, Protocol};
 
 impl Connection {
@@ -124,14 +126,20 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let client = self.upstreams[attempt.upstream as usize].pod;
         let (a, b) = (self.pods[client as usize].node, self.pods[attempt.pod as usize].node);
-        let wait = if is_closed_at_door(&self.connections[attempt.connection]) {
+        let is_closed = is_closed_at_door(&self.connections[attempt.connection]);
+        let wait = if is_closed {
             Duration::ZERO
         } else {
             self.one_way(a, b, attempt.key.draw(0, purpose::LINK_OUT))
                 + self.one_way(b, a, attempt.key.draw(0, purpose::LINK_BACK))
         };
-        let cause = self.pods[client as usize].leaf_cause;
-        let cause = cause.or_else(|| self.security.cause(attempt.workload));
+        let ends = Ends {
+            client,
+            cluster: self.upstreams[attempt.upstream as usize].cluster,
+            server: attempt.pod,
+        };
+        let refused = HandshakeResult::Rejected { logged: None };
+        let cause = if is_closed { None } else { self.blame(ends, refused) };
         let record = &mut self.attempts[id];
         record.phase = Phase::Broken;
         record.cause = cause;

@@ -1,17 +1,18 @@
 //! istiod: replicas with their parts, who finds which, what fails and comes back. Streams stand in
-//! `streams`, pushes in `pushes`, certificates in `renewal`.
+//! `streams`, pushes in `pushes`, certificates in `renewal`, authorities in `authorities`.
 //!
 //! Source: istio pilot/pkg/xds; see the parameters `istiod.*` and `xds.*`.
 //! Left out: memory of a replica, HPA of istiod.
 
 use super::World;
+use super::clocks::Clocks;
 use super::config::Seen;
 use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{below, name_hash};
-use crate::kernel::time::{Duration, Time};
+use crate::kernel::time::Duration;
 use crate::model::control::admission::Admission;
 use crate::model::control::debounce::Debounce;
 use crate::model::control::push::PushQueue;
@@ -41,7 +42,7 @@ pub(crate) struct ControlPlane {
     pub counts: ControlPlaneCounts,
     /// What last took a part away.
     pub causes: [Option<CauseId>; 3],
-    pub signer_end: Time,
+    pub clocks: Clocks,
     pub stream_law: Law,
     /// Pods with a parked loop, and some that have none any more.
     pub parked: BTreeSet<u32>,
@@ -109,7 +110,7 @@ impl ControlPlane {
             replicas: (0..count).map(replica).collect(),
             counts: ControlPlaneCounts::default(),
             causes: [None; 3],
-            signer_end: Time::ZERO.saturating_add(parameters.cert.signer_remaining),
+            clocks: Clocks::default(),
             stream_law: Law::stream(&parameters.envoy_stream_backoff),
             parked: BTreeSet::new(),
         }

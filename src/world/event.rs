@@ -121,6 +121,8 @@ events! {
     Issued = 25, "issued";
     /// A proxy's certificate reaches its end.
     Expire = 26, "expire";
+    /// A replica of istiod looks whether its self-signed root is due.
+    RootCheck = 70, "root-check";
     /// A proxy tries to open its xDS stream.
     Stream = 27, "stream";
     /// The drain of a listener's old connections is over.

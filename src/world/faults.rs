@@ -1,7 +1,7 @@
 //! What timeline events do, and how it is taken back.
 //!
 //! Source: `plan::timeline`.
-//! Left out: manifests, clocks, DNS.
+//! Left out: manifests, DNS.
 
 use super::World;
 use super::control::{CA, INJECTOR, XDS};
@@ -83,6 +83,7 @@ impl World<'_> {
                 self.tell_peer_authentication(workloads);
             }
             Action::RotateSecret { .. } => self.tell_security(),
+            Action::Identity(change) => self.change_identity(change, begins, cause, until),
             Action::ScaleTraffic { traffic, .. } => self.scale_all_traffic(traffic),
             Action::SetListener { .. } | Action::DrainProxies { .. } => {
                 self.apply_to_listeners(action, begins, cause);
@@ -197,7 +198,7 @@ impl World<'_> {
         (state.errors, state.error_cause, state.behaviour) = (errors, error_cause, behaves);
     }
 
-    fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {
+    pub(super) fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {
         let parts: &[usize] = match part {
             ControlPart::All => &[CA, XDS, INJECTOR],
             ControlPart::Ca => &[CA],
@@ -291,7 +292,7 @@ impl World<'_> {
         }
     }
 
-    fn freeze_pods(&mut self, set: &PodSet, until: Option<Time>) {
+    pub(super) fn freeze_pods(&mut self, set: &PodSet, until: Option<Time>) {
         let until = until.unwrap_or(self.end);
         for index in self.pods_of(set) {
             let pod = &mut self.pods[index as usize];
@@ -308,7 +309,7 @@ impl World<'_> {
 
     /// Whoever is due goes on: not the pods that the set means now, which may be others than it
     /// meant when they were frozen.
-    fn thaw_pods(&mut self) {
+    pub(super) fn thaw_pods(&mut self) {
         let mut frozen = std::mem::take(&mut self.frozen);
         frozen.sort_unstable();
         frozen.dedup();

@@ -107,6 +107,7 @@ impl World<'_> {
             + self.nodes.bytes()
             + self.config.bytes()
             + self.control.bytes()
+            + self.authorities.bytes()
             + self.compiled.bytes()
             + self.ladder.bytes()
             + self.causes.bytes()

@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod app_sends;
+mod authorities;
 mod backlog;
 mod balance;
 mod blame;
@@ -16,6 +17,7 @@ mod calls;
 mod census;
 mod checks;
 mod client;
+mod clocks;
 mod cluster;
 mod compiled;
 mod config;
@@ -80,6 +82,7 @@ mod timeouts;
 mod tries;
 mod upkeep;
 mod upstream;
+mod verification;
 mod visit;
 
 use crate::kernel::digest::{Digest, Ladder};
@@ -184,6 +187,7 @@ pub(crate) struct World<'p> {
     control: ControlPlane,
     timeline: timeline::Timeline,
     security: security::Security,
+    authorities: authorities::Authorities,
     /// Traffic time: the world's time, but in a sampled run.
     clock: Clock,
     sampling: Option<Box<sampling::Sampling>>,
@@ -348,6 +352,7 @@ impl World<'_> {
             Event::Renew(pod) => self.renew(pod, ticket),
             Event::Issued(pod) => self.issued(pod, ticket),
             Event::Expire(pod) => self.expire(pod, ticket),
+            Event::RootCheck(replica) => self.root_check(replica, ticket),
             Event::Stream(pod) => self.open_stream(pod, ticket),
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::FetchTimeout(pod) => self.fetch_timeout(pod),

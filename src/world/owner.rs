@@ -63,9 +63,10 @@ impl World<'_> {
             | Event::Sigterm(index)
             | Event::ProxyExit(index)
             | Event::Sigkill(index) => pod(index),
-            Event::Debounce(replica) | Event::PushReady(replica) | Event::ReplicaReady(replica) => {
-                self.control.replicas[replica as usize].hash
-            }
+            Event::Debounce(replica)
+            | Event::PushReady(replica)
+            | Event::ReplicaReady(replica)
+            | Event::RootCheck(replica) => self.control.replicas[replica as usize].hash,
             Event::CreatePod(workload) => self.workloads[workload as usize].hash,
             Event::NodeLost(node) | Event::Evict(node) => self.nodes.hash(node),
             Event::Begin(index) | Event::End(index) => self.timeline.hash(index),

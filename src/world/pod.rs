@@ -75,8 +75,10 @@ pub(crate) struct Pod {
     pub csr_is_parked: bool,
     /// It is the pod's first certificate.
     pub csr_is_warmup: bool,
-    /// The signer is past its end.
-    pub is_refused_for_good: bool,
+    /// The replica that signs.
+    pub csr_replica: u32,
+    /// The root that came with its last certificate, which it trusts.
+    pub root: u32,
     /// Why its certificate is expired.
     pub leaf_cause: Option<CauseId>,
     /// Why its certificate is not renewed.

@@ -8,6 +8,7 @@ use super::options::Options;
 use crate::kernel::time::Time;
 use crate::observe::run::{Partial, Run};
 use crate::plan::Plan;
+use crate::plan::identity::Identity;
 use crate::plan::tls::Tls;
 use crate::plan::universe::Universe;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         timeline: Vec::new(),
         assertions: Vec::new(),
         tls: Tls::default(),
+        identity: Identity::default(),
         sampling: None,
         ..*plan
     };

@@ -1,7 +1,10 @@
 //! Certificates while running: renewed, refused, expired.
 //!
+//! A request fails if nobody listens, if the agent does not accept istiod's own certificate, or if istiod's
+//! authority is past its end (`CERT_GEN_ERROR`). While no replica would do, the loop is parked.
+//!
 //! Source: istio security/pkg/nodeagent; `model::identity`.
-//! Left out: service-account tokens, rotation of roots, clock skew.
+//! Left out: service-account tokens.
 
 use super::World;
 use super::control::{CA, CONNECT_HELD, Found};
@@ -10,10 +13,13 @@ use super::state::Life;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Key, draw_at};
 use crate::kernel::time::Duration;
-use crate::model::identity::certificate::Leaf;
+use crate::model::identity::certificate::{Leaf, Refused};
 use crate::model::identity::retry::{Law, RetryLoop};
 use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
+
+/// Nobody answers.
+const AWAY: &str = "the certificate authority is away";
 
 impl World<'_> {
     /// A certificate's renewal instant, or a further try of its request.
@@ -37,7 +43,17 @@ impl World<'_> {
         let draw =
             self.loop_key(index, 5).draw(0, u32::try_from(now.ns() & 0xffff_ffff).unwrap_or(0));
         match self.find(node, CA, draw) {
+            Found::Replica(replica) if !self.trusts_istiod(index, replica) => {
+                let cause = self.blame_authority(self.authorities.signer(replica), index);
+                self.fail_renewal(
+                    index,
+                    Duration::ZERO,
+                    Some(cause),
+                    "istiod's certificate is refused",
+                );
+            }
             Found::Replica(replica) => {
+                self.pods[index as usize].csr_replica = replica;
                 let to = self.control.replicas[replica as usize].node;
                 let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
                 let cpu = &mut self.control.replicas[replica as usize].cpu;
@@ -47,8 +63,8 @@ impl World<'_> {
                 let ticket = self.queue.at(done + round_trip, Event::Issued(index).pack());
                 self.pods[index as usize].renewal = ticket;
             }
-            Found::Refused => self.park_renewal(index, Duration::ZERO),
-            Found::BlackHole => self.park_renewal(index, CONNECT_HELD),
+            Found::Refused => self.fail_renewal(index, Duration::ZERO, None, AWAY),
+            Found::BlackHole => self.fail_renewal(index, CONNECT_HELD, None, AWAY),
         }
     }
 
@@ -66,12 +82,14 @@ impl World<'_> {
         self.loop_key(index, 6).child(self.pods[index as usize].next_leaf)
     }
 
-    /// The CA is away: the loop goes on, but nothing is simulated until something changes.
-    fn park_renewal(&mut self, index: u32, held: Duration) {
+    /// A try failed: the loop goes on, but while no replica would do, nothing is simulated until something
+    /// changes.
+    fn fail_renewal(&mut self, index: u32, held: Duration, cause: Option<CauseId>, why: &str) {
         let (law, key) = (self.csr_law(index), self.csr_key(index));
-        let cause = self.caused(CauseKind::RenewalFailed, self.control.causes[CA], || {
-            "certificate renewals fail".to_owned()
-        });
+        let because = cause.or(self.control.causes[CA]);
+        let cause = self
+            .caused(CauseKind::RenewalFailed, because, || "certificate renewals fail".to_owned());
+        let parks = !self.is_signed_by_some(index) && !self.awaits_some(index);
         self.control.counts.certificate_requests_failed += 1;
         let pod = &mut self.pods[index as usize];
         if let Some(csr) = &mut pod.csr {
@@ -79,14 +97,19 @@ impl World<'_> {
         }
         pod.csr_held = held;
         if !pod.csr_is_parked {
-            self.fact_of(FactKind::CertificateRequestFailed, index, |_| {
-                "the certificate authority is away".to_owned()
-            });
+            self.fact_of(FactKind::CertificateRequestFailed, index, |_| why.to_owned());
+        }
+        let now = self.now;
+        let pod = &mut self.pods[index as usize];
+        pod.csr_is_parked = parks;
+        pod.renewal_cause = Some(cause);
+        if parks {
+            self.control.parked.insert(index);
+        } else {
+            let at = pod.csr.as_ref().map_or(now, |csr| csr.next_try().max(now));
+            pod.renewal = self.queue.at(at, Event::Renew(index).pack());
         }
         let pod = &mut self.pods[index as usize];
-        pod.csr_is_parked = true;
-        pod.renewal_cause = Some(cause);
-        self.control.parked.insert(index);
         if let (Some(leaf), true) = (&pod.leaf, pod.expiry == Ticket::NONE) {
             let (at, now) = (leaf.not_after, self.now);
             if now < at && at < self.end {
@@ -99,8 +122,8 @@ impl World<'_> {
     pub(super) fn unpark_renewal(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
         if !pod.csr_is_parked
-            || pod.is_refused_for_good
-            || !matches!(self.find(pod.node, CA, 0), Found::Replica(_))
+            || self.control.clocks.is_asleep(index)
+            || !self.is_signed_by_some(index)
         {
             return;
         }
@@ -125,14 +148,16 @@ impl World<'_> {
         let hash = self.pods[index as usize].hash;
         let draw = |n: u32| draw_at(self.seed, "renewal", hash, u64::from(2 * generation + n));
         let draws = [draw(0), draw(1)];
-        let leaf = Leaf::issue(self.now, cert, self.control.signer_end, draws, generation);
-        let pod = &mut self.pods[index as usize];
-        let Ok(leaf) = leaf else {
-            // Only a new signer could help, and none will come.
-            pod.is_refused_for_good = true;
-            return self.park_renewal(index, Duration::ZERO);
+        let replica = self.pods[index as usize].csr_replica;
+        let signing = self.signing(index, replica);
+        let leaf = match Leaf::issue(self.now, cert, signing, draws, generation) {
+            Ok(leaf) => leaf,
+            Err(refused) => return self.refuse_to_sign(index, signing.signer, refused),
         };
+        let root = self.authorities.chains.root(leaf.signer);
+        let pod = &mut self.pods[index as usize];
         pod.leaf = Some(leaf);
+        pod.root = root;
         pod.next_leaf += 1;
         pod.csr = None;
         pod.csr_is_parked = false;
@@ -146,9 +171,37 @@ impl World<'_> {
             Ticket::NONE
         };
         self.control.counts.certificates_issued += 1;
+        self.expect_early_end(index);
         self.expect_end(index, leaf.not_after);
         self.fact_of(FactKind::CertificateIssued, index, |_| String::new());
         self.check_proxy(index);
+    }
+
+    /// The authority does not sign: only another one could help.
+    fn refuse_to_sign(&mut self, index: u32, signer: u32, refused: Refused) {
+        let (cause, why) = match refused {
+            Refused::SignerExpired => (
+                self.blame_authority(signer, index),
+                "CERT_GEN_ERROR: the authority is past its end",
+            ),
+            Refused::TtlTooLong => {
+                let cause = self.caused(CauseKind::RequestRefused, None, || {
+                    "more life is asked for than the authority grants".to_owned()
+                });
+                (cause, "TTL_ERROR: cert.ttl is above cert.max_ttl")
+            }
+        };
+        self.fail_renewal(index, Duration::ZERO, Some(cause), why);
+    }
+
+    /// A certificate that ends before it is renewed, since one above it does.
+    pub(super) fn expect_early_end(&mut self, index: u32) {
+        let pod = &mut self.pods[index as usize];
+        let Some(leaf) = &pod.leaf else { return };
+        if leaf.not_after <= leaf.renew_at && self.now < leaf.not_after && leaf.not_after < self.end
+        {
+            pod.expiry = self.queue.at(leaf.not_after, Event::Expire(index).pack());
+        }
     }
 
     /// A certificate reaches its end.
@@ -156,7 +209,14 @@ impl World<'_> {
         if self.pods[index as usize].expiry != ticket {
             return self.stale();
         }
-        let because = self.pods[index as usize].renewal_cause;
+        let pod = &self.pods[index as usize];
+        let mut because = pod.renewal_cause;
+        if because.is_none()
+            && let Some(leaf) = &pod.leaf
+            && self.authorities.chains.end(leaf.signer).time() <= self.now
+        {
+            because = Some(self.blame_authority(leaf.signer, index));
+        }
         let cause = self.caused(CauseKind::CertificateExpired, because, || {
             "workload certificates are past their end".to_owned()
         });

@@ -21,6 +21,7 @@ use crate::plan::Plan;
 use crate::plan::behaviour::Reply;
 use crate::plan::policy::Protocol;
 use crate::plan::timeline::Action;
+use crate::plan::tls::ClientCertificate::{self, Required, Unasked};
 use crate::plan::tls::{ClientContext, ClientTls, KeyType, ServerContext, ServerTls};
 use crate::plan::tls::{TlsContext, TlsVersion};
 use crate::plan::universe::{ClusterId, WorkloadId};
@@ -82,13 +83,14 @@ pub(super) struct Ends {
 enum Asks<'a> {
     Plaintext,
     Mesh(Option<&'a Leaf>),
+    Anonymous,
     Own(&'a ClientContext, u32),
 }
 
 /// What a server takes.
 enum Takes<'a> {
     Plaintext,
-    Mesh(Option<&'a Leaf>, Plaintext),
+    Mesh(Option<&'a Leaf>, Plaintext, ClientCertificate),
     Own(&'a ServerContext, u32),
 }
 
@@ -109,15 +111,16 @@ impl World<'_> {
         let (ours, theirs) = (&self.pods[ends.client as usize], &self.pods[ends.server as usize]);
         if self.security.is_automatic {
             let is_mutual = ours.is_meshed && theirs.is_meshed;
-            return if is_mutual { Asks::Mesh(ours.leaf.as_ref()) } else { Asks::Plaintext };
+            return if is_mutual { Asks::Mesh(self.leaf_of(ends.client)) } else { Asks::Plaintext };
         }
         match self.security.client(ends.cluster) {
             (ClientTls::Own(context), generation) => Asks::Own(context, generation),
-            (ClientTls::Mutual, _) if ours.is_meshed => Asks::Mesh(ours.leaf.as_ref()),
+            (ClientTls::Mutual, _) if ours.is_meshed => Asks::Mesh(self.leaf_of(ends.client)),
+            (ClientTls::Simple, _) if ours.is_meshed => Asks::Anonymous,
             (ClientTls::Automatic, _)
                 if ours.is_meshed && matches!(self.takes(ends), Takes::Mesh(..)) =>
             {
-                Asks::Mesh(ours.leaf.as_ref())
+                Asks::Mesh(self.leaf_of(ends.client))
             }
             _ => Asks::Plaintext,
         }
@@ -126,14 +129,12 @@ impl World<'_> {
     fn takes(&self, ends: Ends) -> Takes<'_> {
         let pod = &self.pods[ends.server as usize];
         let (mode, generation) = self.security.server(pod.workload);
+        let of_mesh = |plaintext, asked| Takes::Mesh(self.leaf_of(ends.server), plaintext, asked);
         match mode {
             ServerTls::Own(context) => Takes::Own(context, generation),
-            ServerTls::Permissive if pod.is_meshed => {
-                Takes::Mesh(pod.leaf.as_ref(), Plaintext::Taken)
-            }
-            ServerTls::Strict if pod.is_meshed => {
-                Takes::Mesh(pod.leaf.as_ref(), Plaintext::Unmatched)
-            }
+            ServerTls::Permissive if pod.is_meshed => of_mesh(Plaintext::Taken, Required),
+            ServerTls::Strict if pod.is_meshed => of_mesh(Plaintext::Unmatched, Required),
+            ServerTls::Listener(asked) if pod.is_meshed => of_mesh(Plaintext::Misread, *asked),
             _ => Takes::Plaintext,
         }
     }
@@ -147,7 +148,6 @@ impl World<'_> {
     pub(super) fn meeting(&self, ends: Ends, at: Time, resumed: bool) -> Meeting {
         let (asks, takes) = (self.asks(ends), self.takes(ends));
         let tls = &self.plan.tls;
-        let of_leaf = |leaf: &Leaf| (!leaf.is_valid(at)).then_some(Flaw::Expired);
         // What one side trusts of its own and the other has from the mesh do not go together.
         let look = |context: &TlsContext, by: Option<&TlsContext>| match (context.certificate, by) {
             (Some(certificate), Some(by)) => flaw(tls, at, certificate, by),
@@ -160,7 +160,11 @@ impl World<'_> {
             }
             (Asks::Mesh(None), _) => Client::NoSecret,
             (Asks::Mesh(Some(_)), Takes::Own(..)) => Client::Certified(Some(Flaw::UnknownIssuer)),
-            (Asks::Mesh(Some(leaf)), _) => Client::Certified(of_leaf(leaf)),
+            (Asks::Mesh(Some(_)), Takes::Mesh(_, _, Unasked)) => Client::Certified(None),
+            (Asks::Mesh(Some(_)), _) => {
+                Client::Certified(self.found(ends.client, ends.server, true, at))
+            }
+            (Asks::Anonymous, _) => Client::Anonymous,
             (Asks::Own(own, _), _) if own.context.certificate.is_none() => Client::Anonymous,
             (Asks::Own(own, _), Takes::Own(by, _)) => {
                 let is_asked = by.requires_client || !by.context.trusted.is_empty();
@@ -170,11 +174,19 @@ impl World<'_> {
             (Asks::Own(..), _) => Client::Certified(Some(Flaw::UnknownIssuer)),
         };
         let server = match (&takes, &asks) {
-            (Takes::Plaintext, _) => Server::Plaintext,
-            (Takes::Mesh(None, _), _) => Server::NoSecret,
-            (Takes::Mesh(Some(leaf), plaintext), _) => {
-                Server::Tls { flaw: of_leaf(leaf), requires_client: true, plaintext: *plaintext }
-            }
+            (Takes::Mesh(None, ..), _) => Server::NoSecret,
+            // The filter chain for mutual TLS asks for Istio's ALPN, which this client has not: it comes to the one
+            // for plaintext.
+            (Takes::Plaintext, _)
+            | (Takes::Mesh(Some(_), Plaintext::Taken, _), Asks::Anonymous) => Server::Plaintext,
+            (Takes::Mesh(Some(_), plaintext, asked), asks) => Server::Tls {
+                flaw: match asks {
+                    Asks::Own(..) => Some(Flaw::UnknownIssuer),
+                    _ => self.found(ends.server, ends.client, false, at),
+                },
+                requires_client: *asked == Required,
+                plaintext: *plaintext,
+            },
             (Takes::Own(own, _), asks) => Server::Tls {
                 flaw: match asks {
                     Asks::Own(by, _) => look(&own.context, Some(&by.context)),
@@ -184,7 +196,15 @@ impl World<'_> {
                 plaintext: Plaintext::Misread,
             },
         };
-        Meeting { client, server, version: version_of(&asks, &takes), resumed }
+        Meeting { client, server, version: self.version_of(ends, &asks, &takes), resumed }
+    }
+
+    fn version_of(&self, ends: Ends, asks: &Asks<'_>, takes: &Takes<'_>) -> Option<TlsVersion> {
+        match (asks, takes) {
+            (Asks::Own(own, _), Takes::Own(by, _)) => version(&own.context, &by.context),
+            (Asks::Plaintext, _) | (_, Takes::Plaintext) => Some(TlsVersion::Tls13),
+            _ => self.versions_of(ends.client).common(self.versions_of(ends.server)),
+        }
     }
 
     /// Whether a handshake is never answered: it is sent to an app that speaks in the clear, waits for a
@@ -204,13 +224,16 @@ impl World<'_> {
         let server = &self.pods[ends.server as usize];
         let endpoint = ends.server;
         match (self.asks(ends), self.takes(ends)) {
-            (Asks::Mesh(ours), Takes::Mesh(Some(theirs), _)) => {
+            (Asks::Mesh(ours), Takes::Mesh(Some(theirs), ..)) => {
                 let is_on = self.plan.parameters.cert.session_resumption;
+                let versions = self.versions_of(ends.client);
+                let version = versions.common(self.versions_of(ends.server))?;
+                let of_client = |leaf| self.context_of(ends.client, leaf);
                 is_on.then_some(Parties {
-                    version: TlsVersion::Tls13,
+                    version,
                     endpoint,
-                    server_generation: theirs.generation,
-                    client_generation: ours.map_or(0, |leaf| leaf.generation),
+                    server_generation: self.context_of(ends.server, theirs),
+                    client_generation: ours.map_or(0, of_client),
                 })
             }
             (Asks::Own(own, client_generation), Takes::Own(by, generation)) => {
@@ -243,9 +266,14 @@ impl World<'_> {
             }
         };
         let (asks, takes) = (self.asks(ends), self.takes(ends));
+        let of_pod = |pod| match self.key_of(pod) {
+            Some(key) if !resumed => key.handshake(),
+            _ => of_mesh,
+        };
         let client = match &asks {
             Asks::Plaintext => return None,
-            Asks::Mesh(_) => of_mesh,
+            Asks::Mesh(_) => of_pod(ends.client),
+            Asks::Anonymous => of_mesh,
             Asks::Own(own, _) => of(&own.context),
         };
         let server = match &takes {
@@ -256,10 +284,10 @@ impl World<'_> {
                     round_trips: 1,
                 });
             }
-            Takes::Mesh(..) => of_mesh,
+            Takes::Mesh(..) => of_pod(ends.server),
             Takes::Own(own, _) => of(&own.context),
         };
-        let is_long = version_of(&asks, &takes) == Some(TlsVersion::Tls12) && !resumed;
+        let is_long = self.version_of(ends, &asks, &takes) == Some(TlsVersion::Tls12) && !resumed;
         Some(Cost { client, server, round_trips: if is_long { 2 } else { 1 } })
     }
 
@@ -310,7 +338,7 @@ impl World<'_> {
             let drains_encrypted = match self.security.server(*workload).0 {
                 ServerTls::Strict => false,
                 ServerTls::Disabled => true,
-                ServerTls::Permissive | ServerTls::Own(_) => continue,
+                ServerTls::Permissive | ServerTls::Listener(_) | ServerTls::Own(_) => continue,
             };
             for pod in self.workloads[workload.index()].members.all() {
                 for id in self.pods[pod as usize].serving.clone() {
@@ -330,12 +358,5 @@ impl World<'_> {
         if let (Some(log), Some(failure)) = (&mut self.access, failure) {
             *log.server_failures.entry((workload, failure)).or_default() += 1;
         }
-    }
-}
-
-fn version_of(asks: &Asks<'_>, takes: &Takes<'_>) -> Option<TlsVersion> {
-    match (asks, takes) {
-        (Asks::Own(own, _), Takes::Own(by, _)) => version(&own.context, &by.context),
-        _ => Some(TlsVersion::Tls13),
     }
 }

@@ -258,7 +258,7 @@ impl World<'_> {
         let Parent::Sent(request) = call.parent else { unreachable!("a send of a request") };
         let outcome = Outcome { flags: outcome.flags.and(call.flags), ..outcome };
         let sample = call.sample(self.now.since(call.began), outcome);
-        let cause = if sample.is_ok { None } else { self.blame(id, outcome) };
+        let cause = if sample.is_ok { None } else { self.why(id, outcome) };
         self.log_call(id, outcome);
         if self.compiled.has.ends {
             self.leave_proxy(id, outcome);

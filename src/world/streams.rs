@@ -49,6 +49,11 @@ impl World<'_> {
         let key = self.loop_key(index, 2);
         let draw = key.draw(0, u32::try_from(self.now.ns() & 0xffff_ffff).unwrap_or(0));
         match self.find(pod.node, XDS, draw) {
+            Found::Replica(replica) if !self.trusts_istiod(index, replica) => {
+                self.control.counts.stream_attempts_failed += 1;
+                let parks = !self.trusts_some(index, XDS) && !self.awaits_some(index);
+                self.retry_stream(index, Duration::ZERO, parks);
+            }
             Found::Replica(replica) => {
                 match self.control.replicas[replica as usize].admission.admit(self.now) {
                     Admit::At(time) => {
@@ -99,7 +104,7 @@ impl World<'_> {
     /// Something changed: parked streams find out at their next try.
     pub(super) fn unpark_stream(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
-        if !pod.stream_is_parked || !matches!(self.find(pod.node, XDS, 0), Found::Replica(_)) {
+        if !pod.stream_is_parked || !self.trusts_some(index, XDS) {
             return;
         }
         let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
@@ -170,8 +175,7 @@ impl World<'_> {
             pod.stream = XdsStream::Off;
             return;
         }
-        let node = pod.node;
-        if matches!(self.find(node, XDS, 0), Found::Replica(_)) {
+        if self.trusts_some(index, XDS) {
             let pod = &mut self.pods[index as usize];
             let at = pod.stream_loop.next_try();
             pod.stream_is_parked = false;

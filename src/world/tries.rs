@@ -152,7 +152,7 @@ impl<'p> World<'p> {
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
         let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
         let sample = call.sample(latency, outcome);
-        let cause = if sample.is_ok { None } else { self.blame(id, outcome) };
+        let cause = if sample.is_ok { None } else { self.why(id, outcome) };
         let ended = Ended { edge: self.calls[id].edge, sample, cause };
         self.log_call(id, outcome);
         if self.compiled.has.ends {

@@ -131,7 +131,7 @@ fn renewals(plan: &Plan) -> f64 {
     let left_s = life_s - until_renewal_s;
     let end_s = plan.duration.as_s();
     // An authority that is past its end signs no more.
-    let signed_s = end_s.min(cert.signer_remaining.as_s());
+    let signed_s = plan.signer_end().map_or(end_s, |end| end_s.min(end.as_s()));
     let (mut events, mut from_s) = (0.0, 0.0);
     // The share of certificates that were issued at `from_s`; the others have any age.
     let mut new = if plan.start == Start::Cold { 1.0 } else { 0.0 };

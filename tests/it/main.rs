@@ -56,6 +56,9 @@ mod filters;
 /// The dry run against the baselines.
 #[cfg(feature = "native")]
 mod forecast;
+/// Authorities, trust, clocks, and the decision table of handshakes from scenario text.
+#[cfg(feature = "native")]
+mod identity;
 /// Sidecars that try their own apps again.
 #[cfg(feature = "native")]
 mod inbound;

@@ -112,6 +112,7 @@ impl Author {
         // Drawn last, so that all else of a seed is as it was.
         self.sampling();
         self.overload();
+        self.identity();
         self.text
     }
 
@@ -676,6 +677,55 @@ impl Author {
                 self.maybe(0.3, "priority", &["0", "2"]);
             }
             _ => self.load(),
+        }
+    }
+
+    /// Authorities, clocks, certificates and sleep, perhaps.
+    fn identity(&mut self) {
+        if !self.has_mesh || self.chance(0.6) {
+            return;
+        }
+        let trust = *self.pick(&["", "trust = [\"c0\"]\n", "trust = [\"c0\", \"c2\"]\n"]);
+        self.text = self.text.replacen("[mesh]\n", &format!("[mesh]\nca = \"c0\"\n{trust}"), 1);
+        for (name, issuer) in
+            [("c0", ""), ("c1", "issuer = \"c0\""), ("c2", ""), ("c3", "issuer = \"c2\"")]
+        {
+            self.line(&format!("[[ca]]\nname = \"{name}\"\n{issuer}"));
+            self.maybe(0.5, "remaining", &["\"2s\"", "\"5s\"", "\"20s\""]);
+        }
+        for number in 0..=self.below(5) {
+            self.line(&format!("[[event]]\nid = \"i{number}\""));
+            self.trigger();
+            let (target, place) = (self.target(), self.place());
+            match self.below(5) {
+                0 => {
+                    let ca = self.below(4);
+                    self.line(&format!("do = \"ca\"\ntarget = \"istiod\"\nca = \"c{ca}\""));
+                    self.maybe(0.5, "share", &["0.4"]);
+                    self.maybe(0.5, "restart", &["true", "false"]);
+                }
+                1 => {
+                    self.line("do = \"trust\"");
+                    self.maybe(1.0, "trust", &["[\"c0\"]", "[\"c2\"]", "[\"c0\", \"c2\"]"]);
+                }
+                2 => {
+                    let whose = *self.pick(&[target.as_str(), place.as_str(), "istiod"]);
+                    self.line(&format!("do = \"clock\"\ntarget = \"{whose}\""));
+                    let way = *self.pick(&["ahead", "behind"]);
+                    self.maybe(1.0, way, &["\"1s\"", "\"130s\"", "\"2h\""]);
+                }
+                3 => self.line(&format!("do = \"suspend\"\ntarget = \"{place}\"")),
+                _ => {
+                    self.line(&format!("do = \"secret\"\ntarget = \"{target}\""));
+                    let shown = [
+                        "{ none = true }",
+                        "{ san = \"x\" }",
+                        "{ ca = \"c3\" }",
+                        "{ not_after = \"2s\" }",
+                    ];
+                    self.maybe(1.0, "certificate", &shown);
+                }
+            }
         }
     }
 

@@ -10,6 +10,13 @@ use std::collections::BTreeMap;
 const MEANT: &[(&str, &[&str])] = &[
     ("scenarios/five-oh-three/nc.toml", &["there is no version or subset `v2`"]),
     (
+        "scenarios/identity/intermediate-expiry.toml",
+        &[
+            "certificates of 2d have an authority of 20h",
+            "in the variant `clamped`: certificates of 2d have an authority of 20h",
+        ],
+    ),
+    (
         "scenarios/outlier-that-never-ejects.toml",
         &["no endpoint is ever ejected: 10 % of 3 are none"],
     ),

@@ -6,23 +6,48 @@
 //! ```
 //!
 //! Source: istio security/pkg/nodeagent/cache/secretcache.go:858-871 for the renewal instant;
-//! security/pkg/pki/util/generate_cert.go:330-345 and security/pkg/pki/ca/ca.go:499 for the end and
-//! the refusals; istio#18990 for leaves that outlive their signer.
-//! Left out: notBefore (clocks agree), keys, roots that differ, the time the reply takes.
+//! security/pkg/pki/util/generate_cert.go:285-350 and security/pkg/pki/ca/ca.go:499 for begin, end and
+//! refusals; istio#18990 for leaves that outlive their signer.
+//! Left out: keys; a renewal that is due at once is asked for after a second where clocks differ, while Istio's agent asks
+//! without end.
 
+use super::chain::{Validity, Wall};
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::parameter::Cert;
 
+/// No agent asks for its next certificate sooner than this. Istio's would at once.
+const RENEWAL_MIN: Duration = Duration::from_s(1);
+
 /// A leaf that a proxy holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Leaf {
-    /// Verifiers refuse it from here on: its own end or its signer's, whichever comes first.
+    /// What it says.
+    pub validity: Validity,
+    /// Verifiers with the right time refuse it from here on: its own end or that of one above it,
+    /// whichever comes first.
     pub not_after: Time,
     /// The agent asks for the next one.
     pub renew_at: Time,
     /// Counts the leaves of its holder.
     pub generation: u32,
+    /// The authority's certificate with which it was signed, by place.
+    pub signer: u32,
+}
+
+/// Who signs, and by which clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Signing {
+    /// The authority's certificate, by place.
+    pub signer: u32,
+    /// Its end.
+    pub signer_end: Wall,
+    /// The end of the first certificate of its chain.
+    pub chain_end: Wall,
+    /// By how many nanoseconds istiod's clock is ahead.
+    pub istiod_ahead: i64,
+    /// And that of the agent.
+    pub agent_ahead: i64,
 }
 
 /// Why the authority did not sign.
@@ -36,50 +61,69 @@ pub enum Refused {
 }
 
 impl Leaf {
-    /// Whether a verifier accepts it.
+    /// Whether a verifier with the right time accepts it.
     pub fn is_valid(&self, now: Time) -> bool {
         now < self.not_after
     }
 
-    /// Signs a leaf. `draws` are the sign and the amount of the renewal's jitter.
-    pub fn issue(
-        now: Time,
-        cert: &Cert,
-        signer_end: Time,
-        draws: [u64; 2],
-        generation: u32,
-    ) -> Result<Self, Refused> {
+    /// Whether the authority would sign.
+    pub fn is_refused(now: Time, cert: &Cert, by: &Signing) -> Result<(), Refused> {
         if cert.max_ttl < cert.ttl {
             return Err(Refused::TtlTooLong);
         }
-        if signer_end <= now {
+        if by.signer_end <= Wall::of(now, by.istiod_ahead) {
             return Err(Refused::SignerExpired);
         }
-        let signer_life = signer_end.since(now);
-        let life = if cert.clamp_to_signer { cert.ttl.min(signer_life) } else { cert.ttl };
+        Ok(())
+    }
+
+    /// Signs a leaf, by istiod's clock; the agent reckons its renewal by its own. `draws` are the sign
+    /// and the amount of the renewal's jitter.
+    pub fn issue(
+        now: Time,
+        cert: &Cert,
+        by: Signing,
+        draws: [u64; 2],
+        generation: u32,
+    ) -> Result<Self, Refused> {
+        Self::is_refused(now, cert, &by)?;
+        let signed = Wall::of(now, by.istiod_ahead);
+        let own_end = signed.plus(cert.ttl);
+        let end = if cert.clamp_to_signer { own_end.min(by.signer_end) } else { own_end };
+        let life = end.since(Wall::of(now, by.agent_ahead));
+        let wait = life - life.scale(left_at_renewal(cert, draws));
+        let wait = if by.agent_ahead == by.istiod_ahead { wait } else { wait.max(RENEWAL_MIN) };
         Ok(Self {
-            not_after: now.saturating_add(life).min(signer_end),
-            renew_at: now.saturating_add(life - life.scale(left_at_renewal(cert, draws))),
+            validity: Validity { not_before: signed.minus(cert.not_before_skew), not_after: end },
+            not_after: end.min(by.chain_end).time(),
+            renew_at: now.saturating_add(wait),
             generation,
+            signer: by.signer,
         })
     }
 
     /// A leaf held at time zero, issued before it: `age_share` of its time from the issue to the
-    /// renewal has passed, in [0, 1).
-    pub fn aged(cert: &Cert, signer_end: Time, age_share: f64, draws: [u64; 2]) -> Self {
+    /// renewal has passed, in [0, 1). All clocks are right.
+    pub fn aged(cert: &Cert, by: Signing, age_share: f64, draws: [u64; 2]) -> Self {
         debug_assert!((0.0..1.0).contains(&age_share), "an age of {age_share}");
         let left = left_at_renewal(cert, draws);
         let age_of_life = age_share * (1.0 - left);
-        let signer_life = signer_end.since(Time::ZERO);
+        let signer_life = by.signer_end.since(Wall(0));
         // Issued at −age and clamped to the signer, it lives for age + what the signer has left.
         let life_rest = cert.ttl.scale(1.0 - age_of_life);
         let is_clamped = cert.clamp_to_signer && signer_life < life_rest;
         let life = if is_clamped { signer_life.scale(1.0 / (1.0 - age_of_life)) } else { cert.ttl };
         let rest = if is_clamped { signer_life } else { life_rest };
+        let end = Wall(0).plus(rest);
         Self {
-            not_after: (Time::ZERO + rest).min(signer_end),
+            validity: Validity {
+                not_before: end.minus(life).minus(cert.not_before_skew),
+                not_after: end,
+            },
+            not_after: end.min(by.chain_end).time(),
             renew_at: Time::ZERO + rest.saturating_sub(life.scale(left)),
             generation: 0,
+            signer: by.signer,
         }
     }
 
@@ -103,10 +147,18 @@ mod tests {
     use crate::plan::parameter::Parameters;
 
     const DAY: Duration = Duration::from_s(86_400);
-    const NEVER: Time = Time::MAX;
 
     fn cert() -> Cert {
         Parameters::default().cert
+    }
+
+    fn until(end: Time) -> Signing {
+        let end = Wall::of(end, 0);
+        Signing { signer: 0, signer_end: end, chain_end: end, istiod_ahead: 0, agent_ahead: 0 }
+    }
+
+    fn never() -> Signing {
+        until(Time::MAX)
     }
 
     fn h(hours: f64) -> Time {
@@ -115,8 +167,11 @@ mod tests {
 
     #[test]
     fn a_leaf_lives_a_day_and_is_renewed_at_half_of_it() {
-        let leaf = Leaf::issue(h(3.0), &cert(), NEVER, [0, 0], 4).expect("signed");
-        assert_eq!(leaf, Leaf { not_after: h(27.0), renew_at: h(15.0), generation: 4 });
+        let leaf = Leaf::issue(h(3.0), &cert(), never(), [0, 0], 4).expect("signed");
+        assert_eq!((leaf.not_after, leaf.renew_at), (h(27.0), h(15.0)));
+        assert_eq!((leaf.generation, leaf.signer), (4, 0));
+        let begin = Wall::of(h(3.0), 0).minus(Duration::from_s(120));
+        assert_eq!(leaf.validity, Validity { not_before: begin, not_after: Wall::of(h(27.0), 0) });
         assert!(leaf.is_valid(Time::from_ns(h(27.0).ns() - 1)));
         assert!(!leaf.is_valid(h(27.0)));
         assert_eq!(leaf.remaining(h(26.0)), Duration::from_s(3600));
@@ -126,7 +181,7 @@ mod tests {
     #[test]
     fn renewals_are_spread_over_one_percent_of_life_to_each_side() {
         let renewal = |sign, amount| {
-            Leaf::issue(h(0.0), &cert(), NEVER, [sign, amount], 0).expect("signed").renew_at
+            Leaf::issue(h(0.0), &cert(), never(), [sign, amount], 0).expect("signed").renew_at
         };
         let (earliest, latest) = (renewal(0, u64::MAX), renewal(u64::MAX, u64::MAX));
         assert!(h(11.76) <= earliest && earliest < h(11.761), "{earliest}");
@@ -140,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_leaf_ends_with_its_signer_and_is_renewed_in_time_if_clamped() {
-        let leaf = Leaf::issue(h(0.0), &cert(), h(10.0), [0, 0], 0).expect("signed");
+        let leaf = Leaf::issue(h(0.0), &cert(), until(h(10.0)), [0, 0], 0).expect("signed");
         assert_eq!((leaf.not_after, leaf.renew_at), (h(10.0), h(5.0)));
     }
 
@@ -148,38 +203,70 @@ mod tests {
     fn without_the_clamp_a_leaf_is_not_renewed_before_its_signer_ends() {
         let mut cert = cert();
         cert.clamp_to_signer = false;
-        let leaf = Leaf::issue(h(0.0), &cert, h(10.0), [0, 0], 0).expect("signed");
+        let leaf = Leaf::issue(h(0.0), &cert, until(h(10.0)), [0, 0], 0).expect("signed");
         assert_eq!((leaf.not_after, leaf.renew_at), (h(10.0), h(12.0)));
     }
 
     #[test]
     fn an_expired_signer_and_too_long_a_life_are_refused() {
-        assert_eq!(Leaf::issue(h(1.0), &cert(), h(1.0), [0, 0], 0), Err(Refused::SignerExpired));
+        assert_eq!(
+            Leaf::issue(h(1.0), &cert(), until(h(1.0)), [0, 0], 0),
+            Err(Refused::SignerExpired)
+        );
         let mut cert = cert();
         cert.ttl = cert.max_ttl + Duration::from_ns(1);
-        assert_eq!(Leaf::issue(h(0.0), &cert, NEVER, [0, 0], 0), Err(Refused::TtlTooLong));
+        assert_eq!(Leaf::issue(h(0.0), &cert, never(), [0, 0], 0), Err(Refused::TtlTooLong));
     }
 
     #[test]
     fn an_aged_leaf_is_one_that_was_issued_earlier() {
         // Issued at 0 and looked at when three quarters of the way to its renewal have passed.
-        let issued = Leaf::issue(h(0.0), &cert(), NEVER, [0, 1 << 62], 0).expect("signed");
+        let issued = Leaf::issue(h(0.0), &cert(), never(), [0, 1 << 62], 0).expect("signed");
         let age = issued.renew_at.since(Time::ZERO).scale(0.75);
-        let aged = Leaf::aged(&cert(), NEVER, 0.75, [0, 1 << 62]);
+        let aged = Leaf::aged(&cert(), never(), 0.75, [0, 1 << 62]);
         for (then, now) in [(issued.renew_at, aged.renew_at), (issued.not_after, aged.not_after)] {
             let error = then.since(Time::ZERO).ns().abs_diff((now + age).ns());
             assert!(error <= 2, "{then} and {now} + {age}");
         }
-        let fresh = Leaf::aged(&cert(), NEVER, 0.0, [0, 0]);
+        let fresh = Leaf::aged(&cert(), never(), 0.0, [0, 0]);
         assert_eq!((fresh.not_after, fresh.renew_at), (Time::ZERO + DAY, h(12.0)));
     }
 
     #[test]
     fn an_aged_leaf_ends_no_later_than_its_signer() {
-        let aged = Leaf::aged(&cert(), h(6.0), 0.5, [0, 0]);
+        let aged = Leaf::aged(&cert(), until(h(6.0)), 0.5, [0, 0]);
         // Life 8 h, of which 2 h are over; renewed at 4 h of it.
         assert_eq!((aged.not_after, aged.renew_at), (h(6.0), h(2.0)));
-        let dead = Leaf::aged(&cert(), Time::ZERO, 0.5, [0, 0]);
+        let dead = Leaf::aged(&cert(), until(Time::ZERO), 0.5, [0, 0]);
         assert!(!dead.is_valid(Time::ZERO));
+    }
+
+    #[test]
+    fn istiod_dates_by_its_clock_and_the_agent_reckons_by_its_own() {
+        let hour = 3_600_000_000_000;
+        let with = |istiod_ahead, agent_ahead| {
+            let by = Signing { istiod_ahead, agent_ahead, ..never() };
+            Leaf::issue(h(5.0), &cert(), by, [0, 0], 0).expect("signed")
+        };
+        // istiod is an hour ahead: what it signs begins and ends so much later, and is renewed at half of
+        // the 25 h that the agent sees.
+        let early = with(hour, 0);
+        assert_eq!((early.not_after, early.renew_at), (h(30.0), h(17.5)));
+        assert_eq!(early.validity.not_before, Wall::of(h(6.0), 0).minus(Duration::from_s(120)));
+        // The agent is: the certificate seems to have an hour less.
+        let late = with(0, hour);
+        assert_eq!((late.not_after, late.renew_at), (h(29.0), h(16.5)));
+        // Both are: nobody notices.
+        assert_eq!(with(hour, hour).renew_at, h(17.0));
+        // The agent's clock is past the end: it asks again and again.
+        assert_eq!(with(0, 30 * hour).renew_at, h(5.0) + RENEWAL_MIN);
+    }
+
+    #[test]
+    fn a_leaf_is_worth_nothing_when_one_above_its_signer_has_ended() {
+        let by = Signing { chain_end: Wall::of(h(8.0), 0), ..until(h(20.0)) };
+        let leaf = Leaf::issue(h(0.0), &cert(), by, [0, 0], 0).expect("signed");
+        assert_eq!((leaf.not_after, leaf.renew_at), (h(8.0), h(10.0)));
+        assert_eq!(leaf.validity.not_after, Wall::of(h(20.0), 0));
     }
 }

@@ -23,7 +23,7 @@ pub(super) const OF_WORKLOAD: Key =
     key("peer_authentication", Word(MODES), None, "the same for this one; as the service's");
 pub(super) const CLIENTS: Key = key(
     "tls",
-    Word(&["auto", "disable", "istio_mutual"]),
+    Word(&["auto", "disable", "istio_mutual", "simple"]),
     Is("auto"),
     "what its clients' proxies do; auto: mutual TLS where it is taken",
 );

@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, Resource};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 19] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 24] = [
     (
         "fail",
         &["share", "part"],
@@ -37,9 +37,14 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 19] = [
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
+    ("ca", &["ca", "share", "restart"], &["ca"], "istiod"),
+    ("trust", &["trust"], &["trust"], "no target: on the mesh"),
+    ("clock", &["ahead", "behind", "share"], &[], "istiod, node:NAME, zone:NAME or service:NAME"),
+    ("suspend", &[], &[], "node:NAME or zone:NAME"),
+    ("secret", &["certificate"], &["certificate"], "service:NAME"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 21] = [
+const ARGUMENTS: [&str; 27] = [
     "share",
     "part",
     "factor",
@@ -61,6 +66,12 @@ const ARGUMENTS: [&str; 21] = [
     "rejected",
     "drain_time",
     "strategy",
+    "ca",
+    "restart",
+    "trust",
+    "ahead",
+    "behind",
+    "certificate",
 ];
 
 /// An action and its label; none if something is wrong with it.
@@ -84,6 +95,7 @@ impl Lower<'_, '_, '_> {
             }
             (None, "note") => return Some((Action::Note, table.text("id")?.to_owned())),
             (None, "peer_authentication") => return self.peer_authentication(table, None),
+            (None, "trust") => return self.trust_event(table),
             (None, "traffic") => return self.scale_traffic(table, None),
             (None, _) => {
                 self.report(table.at, "`target` is missing", format!("`{does}` acts on {targets}"));
@@ -106,6 +118,16 @@ impl Lower<'_, '_, '_> {
             }
             ("fail" | "cut" | "degrade", Target::Link { .. })
             | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
+            ("ca", Target::Control(ControlPart::All)) => self.authority_event(table, node.at),
+            (
+                "clock",
+                Target::Control(ControlPart::All)
+                | Target::Node(_)
+                | Target::Zone(_)
+                | Target::Service(_),
+            ) => self.clock_event(table, node.at, target),
+            ("suspend", Target::Node(_) | Target::Zone(_)) => self.suspend_event(node.at, target),
+            ("secret", Target::Service(name)) => self.secret_event(table, node.at, name),
             ("cluster", Target::Service(name)) => self.define_cluster(table, node.at, name),
             ("listener", Target::Ingress) => self.listener(table, node.at),
             (
@@ -188,7 +210,7 @@ impl Lower<'_, '_, '_> {
         Some((Action::FailNodes(self.nodes_of(place)), label))
     }
 
-    fn named_node(&mut self, at: At, name: &str) -> Option<Place> {
+    pub(super) fn named_node(&mut self, at: At, name: &str) -> Option<Place> {
         let found = self.node(name).map(Place::Node);
         if found.is_none() {
             let nodes = self.universe.nodes.clone();
@@ -197,7 +219,7 @@ impl Lower<'_, '_, '_> {
         found
     }
 
-    fn named_zone(&mut self, at: At, name: &str) -> Option<Place> {
+    pub(super) fn named_zone(&mut self, at: At, name: &str) -> Option<Place> {
         let found = self.zone(name).map(Place::Zone);
         if found.is_none() {
             let zones = self.universe.zones.clone();

@@ -18,6 +18,7 @@ mod discovery;
 mod ejections;
 mod filters;
 mod health;
+mod identity;
 mod limits;
 mod places;
 mod pods;
@@ -43,6 +44,7 @@ use super::merge::BEGIN;
 use super::units::{default_interval, parameter_text};
 use crate::kernel::time::Duration;
 use crate::plan::client::{CallClients, Client};
+use crate::plan::identity::Identity;
 use crate::plan::parameter::{Parameters, TABLE};
 use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
@@ -70,6 +72,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     profile: String,
     parameters: Parameters,
     universe: Universe,
+    identity: Identity,
     /// Services by name, and their tables by id.
     services: BTreeMap<&'d str, ServiceId>,
     service_nodes: Vec<&'d Node>,
@@ -106,6 +109,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         profile: String::new(),
         parameters: Parameters::default(),
         universe: Universe::default(),
+        identity: Identity::default(),
         services: BTreeMap::new(),
         service_nodes: Vec::new(),
         declared_clusters: 0,
@@ -149,6 +153,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         cluster_endpoints: BTreeMap::new(),
         endpoints,
         tls,
+        identity: lower.identity,
         crowding: lower.crowding,
         proxy_workers: lower.proxy_workers,
         cancelling: lower.cancelling,
@@ -192,6 +197,7 @@ impl Lower<'_, '_, '_> {
         self.filters();
         self.sources();
         self.names();
+        self.identity();
         self.events();
         self.asked();
     }

@@ -2,13 +2,13 @@
 //!
 //! Source: Istio's `PeerAuthentication`, of which the narrowest holds: workload, service, mesh; and `trafficPolicy.tls` of its
 //! `DestinationRule`.
-//! Left out: ports; `SIMPLE` and `MUTUAL`, since no app here speaks TLS itself.
+//! Left out: ports; `MUTUAL` with files.
 
 use super::super::document::{At, Node};
 use super::action::{Done, words};
 use super::{Lower, id};
 use crate::plan::timeline::Action;
-use crate::plan::tls::{ClientTls, ServerTls, Tls};
+use crate::plan::tls::{ClientCertificate, ClientTls, ServerTls, Tls};
 use crate::plan::universe::{ClusterId, Role, WorkloadId};
 
 const PEERS: &str = "peer_authentication";
@@ -27,7 +27,11 @@ impl<'d> Lower<'_, '_, 'd> {
             if !self.needs_a_mesh(own, PEERS) {
                 self.needs_a_sidecar(own, &self.universe.workloads[index].app.clone(), index);
             }
-            let mode = own.or(mesh).and_then(Node::as_text).map(server);
+            let listener = table.get("server_tls");
+            let mode = match listener.and_then(Node::as_text) {
+                Some(word) => Some(self.listener_tls(own, listener, word)),
+                None => own.or(mesh).and_then(Node::as_text).map(server),
+            };
             if let Some(mode) = mode.filter(|mode| *mode != ServerTls::Permissive) {
                 tls.servers.insert(WorkloadId(id(index)), mode);
             }
@@ -38,6 +42,7 @@ impl<'d> Lower<'_, '_, 'd> {
             let mode = match given.and_then(Node::as_text) {
                 Some("disable") => ClientTls::Disabled,
                 Some("istio_mutual") => ClientTls::Mutual,
+                Some("simple") => ClientTls::Simple,
                 _ => continue,
             };
             tls.clients.insert(ClusterId(id(index)), mode);
@@ -72,8 +77,27 @@ impl<'d> Lower<'_, '_, 'd> {
         Some((Action::PeerAuthentication { workloads, mode: server(text) }, label))
     }
 
+    /// A listener that speaks TLS only.
+    fn listener_tls(
+        &mut self,
+        own: Option<&Node>,
+        listener: Option<&Node>,
+        word: &str,
+    ) -> ServerTls {
+        self.needs_a_mesh(listener, "server_tls");
+        if let Some(own) = own {
+            let what = "`peer_authentication` and `server_tls` exclude each other";
+            self.report(own.at, what, "keep one of them");
+        }
+        ServerTls::Listener(match word {
+            "optional_mutual" => ClientCertificate::Optional,
+            "simple" => ClientCertificate::Unasked,
+            _ => ClientCertificate::Required,
+        })
+    }
+
     /// Reports a key that needs proxies where there are none; whether it did.
-    fn needs_a_mesh(&mut self, node: Option<&Node>, key: &str) -> bool {
+    pub(super) fn needs_a_mesh(&mut self, node: Option<&Node>, key: &str) -> bool {
         let Some(node) = node.filter(|_| self.profile == "none") else { return false };
         let what = format!("`{key}` means nothing without a mesh");
         self.report(node.at, what, "the profile `none` has no proxies");

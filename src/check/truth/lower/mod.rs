@@ -32,6 +32,7 @@ use crate::kernel::time::{Duration, Time};
 use crate::plan::balancing::HashOn;
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::Discovery;
+use crate::plan::identity::Identity;
 use crate::plan::parameter::Parameters;
 use crate::plan::timeline::{Action, TimelineEvent, Trigger};
 use crate::plan::universe::{
@@ -150,6 +151,7 @@ pub fn lower(config: &Config) -> Lowering {
         endpoints: endpoint::settings(config, &ids),
         cluster_endpoints: discovery::cluster_endpoints(config, &ids),
         tls: tls::tls(config, &ids),
+        identity: Identity::default(),
         crowding: BTreeMap::new(),
         proxy_workers: workers(config, &ids),
         replies: Vec::new(),
