@@ -53,11 +53,13 @@ pub enum FactKind {
     RolloutFinished,
     /// A proxy rejected an update (NACK).
     UpdateRejected,
+    /// A replica of istiod was killed.
+    ReplicaKilled,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -79,5 +81,6 @@ impl FactKind {
         Self::EndpointHealthy,
         Self::RolloutFinished,
         Self::UpdateRejected,
+        Self::ReplicaKilled,
     ];
 }

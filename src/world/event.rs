@@ -17,7 +17,7 @@ macro_rules! events {
 
         /// The names of the kinds, by code.
         pub const KIND_NAMES: &[&str] = &{
-            let mut names = [""; 64];
+            let mut names = [""; 128];
             $(names[$code] = $text;)+
             names
         };
@@ -42,8 +42,8 @@ macro_rules! events {
     };
 }
 
-/// Bits of a slot: 67 million owners of one kind at once.
-pub(crate) const SLOT_BITS: u32 = 26;
+/// Bits of a slot: 33 million owners of one kind at once.
+pub(crate) const SLOT_BITS: u32 = 25;
 
 /// The written code of a packed event's kind.
 pub(crate) const fn kind(what: u32) -> u16 {
@@ -127,6 +127,12 @@ events! {
     DrainOver = 61, "drain-over";
     /// A proxy has waited long enough for the endpoints of a new cluster.
     FetchTimeout = 62, "fetch-timeout";
+    /// A proxy's xDS stream has come to its age.
+    StreamAge = 75, "stream-age";
+    /// The keepalive of a proxy's xDS stream has had no answer.
+    KeepAliveOver = 76, "keepalive-over";
+    /// istiod's autoscaler looks at its load.
+    Autoscale = 77, "autoscale";
     /// istiod admits a proxy's stream.
     Admitted = 28, "admitted";
     /// The control plane learns of a change.
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_event_unpacks_as_it_was_packed() {
-        for event in [Event::Arrive(0), Event::Worked(67_108_863), Event::ReadGauges(7)] {
+        for event in [Event::Arrive(0), Event::Worked(33_554_431), Event::ReadGauges(7)] {
             assert_eq!(Event::unpack(event.pack()), event);
         }
         assert_eq!(KIND_NAMES[usize::from(kind(Event::Answered(1).pack()))], "answered");

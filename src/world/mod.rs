@@ -7,11 +7,14 @@
 
 mod access;
 mod admission;
+mod ages;
 mod app_sends;
+mod autoscale;
 mod backlog;
 mod balance;
 mod build;
 mod calls;
+mod capacity;
 mod census;
 mod checks;
 mod client;
@@ -39,6 +42,7 @@ mod inbound_filters;
 mod inbound_retries;
 mod journey;
 mod keep_alive;
+mod keepalive;
 mod ledger;
 mod listeners;
 mod members;
@@ -329,6 +333,9 @@ impl World<'_> {
             Event::Issued(pod) => self.issued(pod, ticket),
             Event::Expire(pod) => self.expire(pod, ticket),
             Event::Stream(pod) => self.open_stream(pod, ticket),
+            Event::StreamAge(pod) => self.stream_age(pod, ticket),
+            Event::KeepAliveOver(pod) => self.keepalive_over(pod, ticket),
+            Event::Autoscale(_) => self.autoscale(),
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::FetchTimeout(pod) => self.fetch_timeout(pod),
             Event::DrainOver(pod) => self.drain_is_over(pod),
