@@ -207,7 +207,7 @@ parameters! {
         /// Preparing a push (`PushContext`); one at a time.
         push_init: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_pushcontext_init_seconds";
         /// CPU time to generate what changed for one proxy; its slot is held until it is sent.
-        push_time: Duration = "1ms", "UNCONFIRMED: a change of endpoints, the rest from the XDS cache; grows with the mesh";
+        push_time: Duration = "500us", "UNCONFIRMED: a change of endpoints, the rest from the XDS cache; grows with the mesh";
         /// The same for all of a proxy's configuration: the first on a stream, and full pushes.
         full_push_time: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_xds_push_time";
         /// Size of a push, for links with a bandwidth.

@@ -122,7 +122,7 @@ impl World<'_> {
     /// Something was written that concerns every proxy.
     pub(super) fn push_all(&mut self, cause: Option<CauseId>) {
         self.config.begin_version(self.now, cause);
-        self.control.full_version = self.config.version();
+        self.control.full_versions.push(self.config.version());
         self.schedule_watch();
     }
 

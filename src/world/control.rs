@@ -56,8 +56,8 @@ pub(crate) struct ControlPlane {
     pub black_holed: BTreeMap<u32, Ticket>,
     /// Of these, such as are being pushed to.
     pub stuck: BTreeSet<u32>,
-    /// The last version that was a full push.
-    pub full_version: u32,
+    /// Versions that are full pushes, in order.
+    pub full_versions: Vec<u32>,
     pub autoscaler: Option<Autoscaler>,
     /// The last kill's.
     pub oom_cause: Option<CauseId>,
@@ -165,7 +165,7 @@ impl ControlPlane {
             is_calm: true,
             black_holed: BTreeMap::new(),
             stuck: BTreeSet::new(),
-            full_version: 0,
+            full_versions: Vec::new(),
             autoscaler: (istiod.replicas_max != 0)
                 .then(|| Autoscaler::new(istiod.replicas_min, istiod.replicas_max)),
             oom_cause: None,
@@ -188,6 +188,12 @@ impl ControlPlane {
     /// Replicas that there are.
     pub(super) fn count(&self) -> u32 {
         u32::try_from(self.replicas.iter().filter(|one| one.is_wanted).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether who has seen one version gets everything with another.
+    pub(super) fn is_full(&self, seen: u32, context: u32) -> bool {
+        let next = self.full_versions.partition_point(|version| *version <= seen);
+        self.full_versions.get(next).is_some_and(|version| *version <= context)
     }
 
     /// How many replicas a share means: of all that there may be, the first ones.

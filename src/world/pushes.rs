@@ -107,9 +107,8 @@ impl World<'_> {
             let context = self.control.replicas[index as usize].context;
             let record = &self.pods[pod as usize];
             let epoch = record.epoch;
-            let is_full = record.is_new_stream
-                || record.seen.oldest() < self.control.full_version
-                    && self.control.full_version <= context;
+            let is_full =
+                record.is_new_stream || self.control.is_full(record.seen.oldest(), context);
             let done =
                 self.compute(index, if is_full { xds.full_push_time } else { xds.push_time });
             self.set_pushing(pod, Some((index, context, epoch)));

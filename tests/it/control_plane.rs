@@ -97,6 +97,15 @@ fn pushes_and_signatures_queue_for_the_same_cores() {
 }
 
 #[test]
+fn full_pushes_stay_full_while_more_are_written() {
+    // To 200 proxies, 2 s of two cores each: there is always one under way.
+    let writes = event("writes", "10s", "push", "every = \"250ms\"\ntimes = 80");
+    let run = run(&mesh("60s", 200, "", &writes));
+    let cpu = gauge(&run, Gauge::IstiodCpu, 13, 28);
+    assert!(1.8 < cpu.iter().sum::<f64>() / cpu.len() as f64, "{cpu:?}");
+}
+
+#[test]
 fn a_replica_beyond_its_memory_is_killed_and_waits_longer_each_time() {
     let istiod = "istiod.memory_limit = \"150MiB\"\nistiod.memory_per_proxy = \"1MiB\"\n\
                   istiod.memory_per_connecting_proxy = \"0MiB\"";
