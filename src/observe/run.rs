@@ -253,6 +253,8 @@ pub struct ControlPlaneCounts {
     pub pods_refused: u64,
     /// Longest time from a change to the last connected proxy that got it.
     pub convergence_max: Duration,
+    /// Replicas of istiod that were killed for their memory.
+    pub replicas_killed: u64,
 }
 
 /// The state at an interval's begin, and what ended within it.

@@ -28,6 +28,8 @@ pub enum ValueKind {
     Bool,
     /// `200rps`, `2/h`: per second inside.
     Rate,
+    /// `512MiB`.
+    Bytes,
     /// One of a few words.
     Word(&'static [&'static str]),
     /// A list of `retry_on` conditions.
@@ -173,13 +175,33 @@ parameters! {
     /// istiod.
     istiod: Istiod {
         /// Replicas.
-        replicas: u32 = "1", "istio charts/istio-discovery values.yaml (HPA 1 to 5 is not simulated)";
+        replicas: u32 = "1", "istio charts/istio-discovery values.yaml";
         /// Cores that Go uses (GOMAXPROCS).
         cpu: u32 = "2", "UNCONFIRMED: the chart requests 500m and sets no limit; the node decides";
         /// From a replica's start to its serving (cache sync).
         cache_sync: Duration = "3s", "UNCONFIRMED: readiness probe period of 3 s";
         /// CPU time to sign one certificate request, TokenReview included.
         csr_time: Duration = "5ms", "UNCONFIRMED: RSA-2048 signature about 1 ms, TokenReview the rest";
+        /// Share of a core that each connected proxy takes all the time.
+        cpu_per_proxy: f64 = "0.0001", "UNCONFIRMED: below Istio's 1 core for 2000 sidecars, which includes pushes";
+        /// CPU request of a replica in thousandths of a core: what the autoscaler compares with.
+        cpu_request: u32 = "500", "istio charts/istio-discovery values.yaml";
+        /// Least replicas that the autoscaler keeps.
+        replicas_min: u32 = "1", "istio charts/istio-discovery values.yaml (HPA 1 to 5)";
+        /// Most replicas that the autoscaler makes; 0 for no autoscaler.
+        replicas_max: u32 = "0", "a setting: the chart has an HPA of 1 to 5, installations with a fixed number none";
+        /// Mean use of the CPU request that the autoscaler aims at.
+        scale_target: f64 = "0.8", "istio charts/istio-discovery values.yaml";
+        /// Memory of a replica without proxies.
+        memory_base: Bytes = "100MiB", "UNCONFIRMED: grows with services and endpoints";
+        /// Memory for each connected proxy.
+        memory_per_proxy: Bytes = "1.5MiB", "AKS, asm-1-19: 1.3 to 1.7 MB a sidecar at 15,000 to 30,000 sidecars";
+        /// More for each proxy that is being pushed to, as all are that connect in a storm.
+        memory_per_connecting_proxy: Bytes = "4MiB", "UNCONFIRMED: a full configuration, generated, encoded and buffered";
+        /// A replica with more is killed (OOM) and starts again with growing waits; 0 for no limit.
+        memory_limit: Bytes = "0MiB", "istio charts/istio-discovery values.yaml: no limit";
+        /// Whether a replica that starts refuses streams until it has its caches; else it pushes emptiness.
+        waits_for_caches: bool = "true", "istio ads.go:197-206, since the issues 25495 and 25733";
         /// Whether the CA, xDS and webhooks run in this mesh at all.
         present: bool = "true", "istio-sidecar has a control plane";
     }
@@ -197,8 +219,22 @@ parameters! {
         rate_wait: Duration = "1s", "istio pilot/pkg/xds/discovery.go:600-610";
         /// Preparing a push (`PushContext`); one at a time.
         push_init: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_pushcontext_init_seconds";
-        /// Generating and sending one proxy's configuration, during which its slot is held.
-        push_time: Duration = "10ms", "UNCONFIRMED: grows with the mesh, pilot_xds_push_time";
+        /// CPU time to generate what changed for one proxy; its slot is held until it is sent.
+        push_time: Duration = "500us", "UNCONFIRMED: a change of endpoints, the rest from the XDS cache; grows with the mesh";
+        /// The same for all of a proxy's configuration: the first on a stream, and full pushes.
+        full_push_time: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_xds_push_time";
+        /// Size of a push, for links with a bandwidth.
+        push_bytes: Bytes = "0.25MiB", "UNCONFIRMED: grows with the mesh, pilot_xds_config_size_bytes";
+        /// A stream is ended at this age; 0 for never.
+        max_connection_age: Duration = "30m", "istio charts/istio-discovery values.yaml:87";
+        /// Each stream's age is drawn within this share of it.
+        age_jitter: f64 = "0.1", "grpc-go http2_server.go, getJitter";
+        /// What is still open so long after is closed.
+        age_grace: Duration = "10s", "istio pkg/keepalive/options.go";
+        /// A stream on which nothing comes is asked for life this often; 0 for noticing at once.
+        keepalive_time: Duration = "30s", "istio pkg/keepalive/options.go";
+        /// Without an answer for so long it is closed.
+        keepalive_timeout: Duration = "10s", "istio pkg/keepalive/options.go";
     }
     /// The injection webhook.
     webhook: Webhook {
@@ -377,6 +413,10 @@ pub enum FailurePolicy {
 #[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
 pub struct Rate(pub f64);
 
+/// So many bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Bytes(pub u64);
+
 /// A growth factor of at least 1.
 #[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
 pub struct Factor(pub f64);
@@ -413,6 +453,16 @@ impl Value for Rate {
     }
     fn text(&self) -> String {
         format!("{}rps", self.0)
+    }
+}
+
+impl Value for Bytes {
+    const KIND: ValueKind = ValueKind::Bytes;
+    fn read(text: &str) -> Result<Self, String> {
+        crate::plan::profile::read_bytes(text).map(Self)
+    }
+    fn text(&self) -> String {
+        format!("{}MiB", self.0 as f64 / 1_048_576.0)
     }
 }
 

@@ -195,6 +195,23 @@ pub fn read_rate(text: &str) -> Result<f64, String> {
     Ok(per_s)
 }
 
+/// Reads `512MiB`, `1.5GiB`, `64KiB`, `0`. At most 2^50.
+pub fn read_bytes(text: &str) -> Result<u64, String> {
+    const SIZES: [(&str, f64); 3] =
+        [("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0)];
+    if text.trim() == "0" {
+        return Ok(0);
+    }
+    let found = SIZES.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)));
+    match found.map(|(count, size)| (count.trim().parse::<f64>(), size)) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^50")]
+        Some((Ok(count), size)) if (0.0..=1.125e15).contains(&(count * size)) => {
+            Ok((count * size) as u64)
+        }
+        _ => Err(format!("`{text}` is no size; write it like 512MiB, 1.5GiB, 64KiB")),
+    }
+}
+
 /// Reads `5%` or `0.05`, within 0 and 1.
 pub fn read_share(text: &str) -> Result<f64, String> {
     let trimmed = text.trim();
@@ -255,6 +272,10 @@ mod tests {
         }
         for text in ["5", "-1rps", "1e18rps", "nanrps", "infrps", "3/fortnight"] {
             assert!(read_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(read_bytes("1.5MiB"), Ok(1_572_864));
+        for text in ["5", "", "-1MiB", "1MB", "nanGiB", "1e30GiB"] {
+            assert!(read_bytes(text).is_err(), "{text}");
         }
         for text in ["5", "101%", "-1%", "nan"] {
             assert!(read_share(text).is_err(), "{text}");

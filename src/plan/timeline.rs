@@ -121,6 +121,21 @@ pub enum Action {
         /// Share of the replicas, above 0, at most 1.
         share: f64,
     },
+    /// A share of istiod's replicas (rounded up) follows the API server no more: they keep their
+    /// view, push nothing new, and give it to new streams.
+    FreezeControlPlane {
+        /// Share of the replicas, above 0, at most 1.
+        share: f64,
+    },
+    /// What a share of istiod's replicas (rounded up) computes takes `factor` times as long.
+    SlowControlPlane {
+        /// Share of the replicas, above 0, at most 1.
+        share: f64,
+        /// At least 0.
+        factor: f64,
+    },
+    /// istiod pushes everything to everybody: a configuration was written that concerns all.
+    PushAll,
     /// Pods crash: their ports refuse. They come back when the event ends.
     FailPods(PodSet),
     /// Only the app in the pods is down: its port refuses, the proxy lives.

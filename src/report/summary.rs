@@ -133,6 +133,8 @@ struct ControlPlane {
     pods_created: u64,
     pods_refused: u64,
     convergence_max_s: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    replicas_killed: u64,
 }
 
 #[derive(Serialize)]
@@ -357,6 +359,11 @@ impl From<run::Attempts> for Attempts {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl From<run::ControlPlaneCounts> for ControlPlane {
     fn from(counts: run::ControlPlaneCounts) -> Self {
         Self {
@@ -371,6 +378,7 @@ impl From<run::ControlPlaneCounts> for ControlPlane {
             pods_created: counts.pods_created,
             pods_refused: counts.pods_refused,
             convergence_max_s: counts.convergence_max.as_s(),
+            replicas_killed: counts.replicas_killed,
         }
     }
 }

@@ -239,6 +239,7 @@ fn control_plane() -> ControlPlaneCounts {
         pods_created: 48,
         pods_refused: 3,
         convergence_max: Duration::from_ms(1_250),
+        replicas_killed: 0,
     }
 }
 

@@ -102,6 +102,13 @@ fn parameter_schema(name: &str) -> Value {
         ValueKind::Number => of(Kind::Number),
         ValueKind::Bool => of(Kind::Bool),
         ValueKind::Rate => rate(),
+        ValueKind::Bytes => json!({
+            "anyOf": [
+                {"type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? *(KiB|MiB|GiB)$|^0$"},
+                {"const": 0}
+            ],
+            "examples": ["512MiB"]
+        }),
         ValueKind::Word(words) => of(Kind::Word(words)),
         ValueKind::RetryOn => {
             let names: Vec<_> = RetryOn::ALL.iter().map(|(_, name)| *name).collect();

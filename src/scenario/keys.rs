@@ -284,6 +284,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "listener",
     "drain",
     "fail_health_check",
+    "push",
     "note",
 ];
 

@@ -176,6 +176,7 @@ pub(crate) fn describe(kind: Kind) -> String {
             ValueKind::Number => describe(Kind::Number),
             ValueKind::Bool => describe(Kind::Bool),
             ValueKind::Rate => "a rate such as \"200rps\" or \"2/h\"".to_owned(),
+            ValueKind::Bytes => "a size such as \"512MiB\"".to_owned(),
             ValueKind::Word(words) => describe(Kind::Word(words)),
             ValueKind::RetryOn => "retry conditions such as [\"5xx\", \"reset\"]".to_owned(),
             ValueKind::Statuses => "a list of HTTP statuses".to_owned(),

@@ -126,16 +126,18 @@ pub(crate) fn parameter_text(node: &Node, name: &str) -> Result<String, Fault> {
 
 /// Whether a value of this type can be a parameter of that kind.
 fn fits(node: &Node, kind: ValueKind) -> bool {
-    use ValueKind::{Bool, Count, Duration, Number, Rate, RetryOn, Share, Statuses, Word};
+    use ValueKind::{Bool, Bytes, Count, Duration, Number, Rate, RetryOn, Share, Statuses, Word};
     match &node.value {
         Value::Text(_) => !matches!(kind, Count | Number | Bool),
-        Value::Integer(_) => matches!(kind, Count | Number | Share | Duration | Rate | Statuses),
+        Value::Integer(_) => {
+            matches!(kind, Count | Number | Share | Duration | Rate | Statuses | Bytes)
+        }
         Value::Float(_) => matches!(kind, Number | Share | Count),
         Value::Bool(_) => kind == Bool,
         Value::List(items) => match kind {
             RetryOn => items.iter().all(|item| item.as_text().is_some()),
             Statuses => items.iter().all(|item| matches!(item.value, Value::Integer(_))),
-            Duration | Share | Count | Number | Bool | Rate | Word(_) => false,
+            Duration | Share | Count | Number | Bool | Rate | Bytes | Word(_) => false,
         },
         Value::Table(_) | Value::Date(_) => false,
     }

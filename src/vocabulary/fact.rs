@@ -57,11 +57,13 @@ pub enum FactKind {
     AuthorityRejected,
     /// istiod renewed its self-signed root.
     RootRenewed,
+    /// A replica of istiod was killed.
+    ReplicaKilled,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -85,5 +87,6 @@ impl FactKind {
         Self::UpdateRejected,
         Self::AuthorityRejected,
         Self::RootRenewed,
+        Self::ReplicaKilled,
     ];
 }

@@ -31,11 +31,23 @@ pub enum Gauge {
     Queued,
     /// Endpoints that some proxy has ejected.
     Ejected,
+    /// Replicas of istiod that serve configuration.
+    IstiodReady,
+    /// Proxies that wait for a push, or are being pushed to.
+    IstiodPushQueue,
+    /// Cores of istiod that work, over all replicas.
+    IstiodCpu,
+    /// Memory in MiB of the replica of istiod that has most.
+    IstiodMemory,
+    /// Streams of the replica of istiod that serves most.
+    IstiodStreamsMax,
+    /// Streams of the replica of istiod that serves least.
+    IstiodStreamsMin,
 }
 
 impl Gauge {
     /// Every gauge with its name and unit.
-    pub const ALL: [(Self, &'static str, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str, &'static str); 18] = [
         (Self::Proxies, "proxies", "count"),
         (Self::ProxiesConnected, "proxies_connected", "count"),
         (Self::CertificatesValid, "certificates_valid", "count"),
@@ -48,6 +60,12 @@ impl Gauge {
         (Self::RequestsInFlight, "requests_in_flight", "count"),
         (Self::Queued, "queued", "count"),
         (Self::Ejected, "ejected", "count"),
+        (Self::IstiodReady, "istiod_ready", "count"),
+        (Self::IstiodPushQueue, "istiod_push_queue", "count"),
+        (Self::IstiodCpu, "istiod_cpu", "cores"),
+        (Self::IstiodMemory, "istiod_memory", "MiB"),
+        (Self::IstiodStreamsMax, "istiod_streams_max", "count"),
+        (Self::IstiodStreamsMin, "istiod_streams_min", "count"),
     ];
 
     /// The name of the gauge in expressions and in `series.csv`.

@@ -110,6 +110,7 @@ impl<'p> World<'p> {
         // A replica's context and the push that it prepares are of the first version.
         (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
         world.start_pods();
+        world.begin_control();
         world.begin_checks();
         // Events of one instant happen in this order: the timeline before traffic.
         world.start_timeline();
@@ -170,12 +171,13 @@ impl<'p> World<'p> {
             let ticket = self.queue.at(leaf.renew_at, Event::Renew(index).pack());
             self.pods[index as usize].renewal = ticket;
         }
-        let replica = below(draw("istiod replica", 0), replicas_of_istiod);
+        let replica = below(draw("istiod replica", 0), self.control.count() as usize);
         let pod = &mut self.pods[index as usize];
         pod.leaf = leaf;
         pod.root = self.authorities.chains.root(signing.signer);
         pod.next_leaf = 1;
         pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
+        self.begin_age(index);
         self.set_seen(index, Seen::all(1));
         self.control.replicas[replica].connected.insert(index);
         self.control.counts.certificates_issued += 1;

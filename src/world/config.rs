@@ -324,7 +324,8 @@ impl World<'_> {
 
     /// A replica prepares a push of what the watchers know.
     pub(super) fn prepare(&mut self, replica: u32) {
-        let watched = self.config.watched;
+        let one = &self.control.replicas[replica as usize];
+        let watched = if one.frozen == 0 { self.config.watched } else { one.context };
         self.config.exchange(&mut self.control.replicas[replica as usize].preparing, watched);
     }
 

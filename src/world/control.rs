@@ -2,7 +2,7 @@
 //! `streams`, pushes in `pushes`, certificates in `renewal`, authorities in `authorities`.
 //!
 //! Source: istio pilot/pkg/xds; see the parameters `istiod.*` and `xds.*`.
-//! Left out: memory of a replica, HPA of istiod.
+//! Left out: leader election; what replicas tell each other (nothing).
 
 use super::World;
 use super::clocks::Clocks;
@@ -14,17 +14,20 @@ use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{below, name_hash};
 use crate::kernel::time::Duration;
 use crate::model::control::admission::Admission;
+use crate::model::control::age::AgeLaw;
+use crate::model::control::autoscaler::Autoscaler;
+use crate::model::control::cores::Cores;
+use crate::model::control::crash_loop::CrashLoop;
 use crate::model::control::debounce::Debounce;
 use crate::model::control::push::PushQueue;
 use crate::model::control::slots::auto_slots;
 use crate::model::identity::retry::Law;
-use crate::model::proxy::workers::Workers;
 use crate::observe::run::ControlPlaneCounts;
 use crate::plan::Plan;
 use crate::plan::timeline::ControlPart;
 use crate::plan::universe::NodeId;
 use crate::vocabulary::cause::CauseId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Parts of a replica, as indices.
 pub(crate) const CA: usize = 0;
@@ -46,6 +49,19 @@ pub(crate) struct ControlPlane {
     pub stream_law: Law,
     /// Pods with a parked loop, and some that have none any more.
     pub parked: BTreeSet<u32>,
+    /// Ages of streams; none if they have no limit.
+    pub age_law: Option<AgeLaw>,
+    /// It makes no difference which replica a proxy has: see `ages`.
+    pub is_calm: bool,
+    /// Pods whose stream is cut, with the event that will notice: see `keepalive`.
+    pub black_holed: BTreeMap<u32, Ticket>,
+    /// Of these, such as are being pushed to.
+    pub stuck: BTreeSet<u32>,
+    /// Versions that are full pushes, in order.
+    pub full_versions: Vec<u32>,
+    pub autoscaler: Option<Autoscaler>,
+    /// The last kill's.
+    pub oom_cause: Option<CauseId>,
 }
 
 /// One replica.
@@ -56,7 +72,16 @@ pub(crate) struct Replica {
     pub down: u8,
     /// Events that have a part down.
     parts_down: [u8; 3],
-    /// It has its caches.
+    /// The autoscaler wants it.
+    pub is_wanted: bool,
+    /// Events that keep it from following the API server.
+    pub frozen: u8,
+    /// What it computes takes so many times as long.
+    pub slow: f64,
+    pub crash: CrashLoop,
+    /// Core time at the autoscaler's last look.
+    pub used_at_look: Duration,
+    /// It has its caches, or serves without.
     pub is_ready: bool,
     ready_ticket: Ticket,
     pub debounce: Debounce,
@@ -67,7 +92,7 @@ pub(crate) struct Replica {
     /// The version that the push being prepared will have, and its event.
     pub preparing: u32,
     pub push_ticket: Ticket,
-    pub cpu: Workers,
+    pub cpu: Cores,
     /// Pods whose stream it has.
     pub connected: BTreeSet<u32>,
 }
@@ -83,18 +108,37 @@ pub(crate) enum Found {
     BlackHole,
 }
 
+impl Replica {
+    /// It computes as fast as ever.
+    #[expect(clippy::float_cmp, reason = "exactly one is the undisturbed case")]
+    pub(super) fn is_at_speed(&self) -> bool {
+        self.slow == 1.0
+    }
+
+    /// Its process does not run, or has no caches.
+    pub(super) fn is_away(&self) -> bool {
+        self.down != 0 || !self.is_ready
+    }
+}
+
 impl ControlPlane {
     /// The control plane of a plan at time zero, all replicas serving.
     pub(crate) fn new(plan: &Plan) -> Self {
         let parameters = &plan.parameters;
         let (istiod, xds) = (&parameters.istiod, &parameters.xds);
         let nodes = plan.universe.nodes.len();
-        let count = if istiod.present { istiod.replicas } else { 0 };
+        let most = istiod.replicas.max(istiod.replicas_max);
+        let count = if istiod.present && 0 < istiod.replicas { most } else { 0 };
         let replica = |index: u32| Replica {
             hash: name_hash(&format!("istiod-{index}")),
             node: NodeId(index % u32::try_from(nodes).expect("few nodes").max(1)),
             down: 0,
             parts_down: [0; 3],
+            is_wanted: index < istiod.replicas,
+            frozen: 0,
+            slow: 1.0,
+            crash: CrashLoop::default(),
+            used_at_look: Duration::ZERO,
             is_ready: true,
             ready_ticket: Ticket::NONE,
             debounce: Debounce::new(xds.debounce_after, xds.debounce_max),
@@ -103,7 +147,7 @@ impl ControlPlane {
             context: 1,
             preparing: 1,
             push_ticket: Ticket::NONE,
-            cpu: Workers::new(istiod.cpu),
+            cpu: Cores::new(istiod.cpu),
             connected: BTreeSet::new(),
         };
         Self {
@@ -113,6 +157,19 @@ impl ControlPlane {
             clocks: Clocks::default(),
             stream_law: Law::stream(&parameters.envoy_stream_backoff),
             parked: BTreeSet::new(),
+            age_law: AgeLaw::new(
+                xds.max_connection_age,
+                xds.age_jitter,
+                xds.age_grace,
+                parameters.envoy_stream_backoff.base,
+            ),
+            is_calm: true,
+            black_holed: BTreeMap::new(),
+            stuck: BTreeSet::new(),
+            full_versions: Vec::new(),
+            autoscaler: (istiod.replicas_max != 0)
+                .then(|| Autoscaler::new(istiod.replicas_min, istiod.replicas_max)),
+            oom_cause: None,
         }
     }
 
@@ -126,7 +183,26 @@ impl ControlPlane {
 
     pub(super) fn serves(&self, replica: usize, part: usize) -> bool {
         let replica = &self.replicas[replica];
-        replica.down == 0 && replica.is_ready && replica.parts_down[part] == 0
+        replica.is_wanted && replica.down == 0 && replica.is_ready && replica.parts_down[part] == 0
+    }
+
+    /// Replicas that there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.replicas.iter().filter(|one| one.is_wanted).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether who has seen one version gets everything with another.
+    pub(super) fn is_full(&self, seen: u32, context: u32) -> bool {
+        let next = self.full_versions.partition_point(|version| *version <= seen);
+        self.full_versions.get(next).is_some_and(|version| *version <= context)
+    }
+
+    /// How many replicas a share means: of all that there may be, the first ones.
+    pub(super) fn affected(&self, share: f64) -> usize {
+        let count = self.replicas.len();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
+        let affected = (count as f64 * share).ceil() as usize;
+        affected.min(count)
     }
 }
 
@@ -165,9 +241,7 @@ impl World<'_> {
 
     /// A share of the replicas (rounded up) loses or regains a part.
     pub(super) fn set_control_part(&mut self, part: ControlPart, share: f64, fails: bool) {
-        let count = self.control.replicas.len();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let affected = ((count as f64 * share).ceil() as usize).min(count);
+        let affected = self.control.affected(share);
         let change = |level: &mut u8| {
             *level = if fails { *level + 1 } else { level.saturating_sub(1) };
         };
@@ -180,10 +254,7 @@ impl World<'_> {
                     if fails && replica.down == 1 {
                         self.stop_replica(slot);
                     } else if !fails && replica.down == 0 {
-                        let sync = self.plan.parameters.istiod.cache_sync;
-                        let event = Event::ReplicaReady(slot).pack();
-                        let ticket = self.queue.after(sync, event);
-                        self.control.replicas[index].ready_ticket = ticket;
+                        self.start_replica(slot, Duration::ZERO);
                     }
                 }
                 ControlPart::Ca => change(&mut replica.parts_down[CA]),
@@ -199,13 +270,30 @@ impl World<'_> {
         self.conditions_changed();
     }
 
-    fn stop_replica(&mut self, index: u32) {
+    /// A replica's process starts after a while, and gets its caches.
+    pub(super) fn start_replica(&mut self, index: u32, after: Duration) {
+        let istiod = &self.plan.parameters.istiod;
+        if !self.control.replicas[index as usize].is_wanted {
+            return;
+        }
+        if !istiod.waits_for_caches && after.is_zero() {
+            // It knows nothing yet, and says so.
+            self.control.replicas[index as usize].is_ready = true;
+            self.set_context(index, 0);
+        }
+        let event = Event::ReplicaReady(index).pack();
+        let ticket = self.queue.after(after + istiod.cache_sync, event);
+        self.control.replicas[index as usize].ready_ticket = ticket;
+    }
+
+    pub(super) fn stop_replica(&mut self, index: u32) {
         let xds = &self.plan.parameters.xds;
         let replica = &mut self.control.replicas[index as usize];
         replica.is_ready = false;
+        replica.ready_ticket = Ticket::NONE;
         replica.push_ticket = Ticket::NONE;
         replica.debounce = Debounce::new(xds.debounce_after, xds.debounce_max);
-        replica.cpu.reset();
+        replica.cpu.reset(self.now);
         self.drop_streams(index);
         let slots = auto_slots(xds.push_slots, self.plan.parameters.istiod.cpu);
         self.control.replicas[index as usize].push = PushQueue::new(slots);
@@ -223,8 +311,13 @@ impl World<'_> {
         if replica.ready_ticket != ticket || replica.down != 0 {
             return self.stale();
         }
+        replica.ready_ticket = Ticket::NONE;
         replica.is_ready = true;
-        self.set_context(index, self.config.watched);
+        replica.crash.started(self.now);
+        if replica.frozen == 0 || replica.context == 0 {
+            self.set_context(index, self.config.watched);
+        }
+        self.push_lacking(index);
         self.conditions_changed();
     }
 
@@ -236,6 +329,7 @@ impl World<'_> {
                 |pod: &&u32| !self.is_connected(self.pods[**pod as usize].node, replica.node);
             cut.extend(replica.connected.iter().filter(is_cut));
         }
+        self.leave_black_holes();
         self.look_again(cut);
     }
 
@@ -256,7 +350,9 @@ impl World<'_> {
             self.unpark_stream(pod);
             if let XdsStream::Connected(replica) = self.pods[pod as usize].stream {
                 let to = self.control.replicas[replica as usize].node;
-                if !self.is_connected(self.pods[pod as usize].node, to) {
+                if !self.is_connected(self.pods[pod as usize].node, to)
+                    && !self.is_noticed_late(pod)
+                {
                     self.lose_stream(pod);
                 }
             }
@@ -266,5 +362,6 @@ impl World<'_> {
             }
         }
         self.unpark_creations();
+        self.review_calm();
     }
 }

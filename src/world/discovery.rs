@@ -156,15 +156,20 @@ impl World<'_> {
 
     /// What was withheld goes out.
     pub(super) fn push_again(&mut self) {
-        for index in 0..self.control.replicas.len() {
-            let replica = &self.control.replicas[index];
-            let lacks = |pod: &&u32| self.pods[**pod as usize].seen.oldest() < replica.context;
-            let lacking: Vec<u32> = replica.connected.iter().filter(lacks).copied().collect();
-            for pod in lacking {
-                self.control.replicas[index].push.enqueue(pod);
-            }
-            self.fill_slots(u32::try_from(index).expect("few replicas"));
+        for index in 0..u32::try_from(self.control.replicas.len()).expect("few replicas") {
+            self.push_lacking(index);
         }
+    }
+
+    /// Everybody who lacks what a replica has, and is connected to it, shall have it.
+    pub(super) fn push_lacking(&mut self, index: u32) {
+        let replica = &self.control.replicas[index as usize];
+        let lacks = |pod: &&u32| self.pods[**pod as usize].seen.oldest() < replica.context;
+        let lacking: Vec<u32> = replica.connected.iter().filter(lacks).copied().collect();
+        for pod in lacking {
+            self.control.replicas[index as usize].push.enqueue(pod);
+        }
+        self.fill_slots(index);
     }
 
     // === clusters that warm ===

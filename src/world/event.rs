@@ -131,6 +131,12 @@ events! {
     OverloadLook = 45, "overload-look";
     /// A proxy has waited long enough for the endpoints of a new cluster.
     FetchTimeout = 62, "fetch-timeout";
+    /// A proxy's xDS stream has come to its age.
+    StreamAge = 75, "stream-age";
+    /// The keepalive of a proxy's xDS stream has had no answer.
+    KeepAliveOver = 76, "keepalive-over";
+    /// istiod's autoscaler looks at its load.
+    Autoscale = 77, "autoscale";
     /// istiod admits a proxy's stream.
     Admitted = 28, "admitted";
     /// The control plane learns of a change.

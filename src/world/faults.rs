@@ -34,6 +34,9 @@ impl World<'_> {
                 }
                 self.set_control_part(*part, *share, begins);
             }
+            Action::FreezeControlPlane { share } => self.freeze_control_plane(*share, begins),
+            Action::SlowControlPlane { .. } => self.slow_control_plane(),
+            Action::PushAll if begins => self.push_all(cause),
             Action::FailPods(set) => self.fail_pods(set, begins, cause),
             Action::FailApps(set) => self.fail_apps(set, begins, cause),
             Action::RestartPods(set) if begins => {
@@ -88,7 +91,7 @@ impl World<'_> {
             Action::SetListener { .. } | Action::DrainProxies { .. } => {
                 self.apply_to_listeners(action, begins, cause);
             }
-            Action::Rollout(_) | Action::RestartPods(_) | Action::Note => {}
+            Action::Rollout(_) | Action::RestartPods(_) | Action::PushAll | Action::Note => {}
         }
     }
 

@@ -92,6 +92,7 @@ impl World<'_> {
     fn count_parked(&mut self) {
         for index in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
             self.count_parked_tries(index);
+            self.catch_up_age(index);
         }
         self.count_parked_creations();
     }

@@ -32,6 +32,7 @@ impl World<'_> {
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
         set(Gauge::Queued, f64::from(self.census.queued));
         set(Gauge::Ejected, f64::from(self.census.ejected));
+        self.read_istiod(&mut readings);
         readings
     }
 

@@ -7,13 +7,16 @@
 
 mod access;
 mod admission;
+mod ages;
 mod app_sends;
 mod authorities;
+mod autoscale;
 mod backlog;
 mod balance;
 mod blame;
 mod build;
 mod calls;
+mod capacity;
 mod census;
 mod checks;
 mod client;
@@ -42,6 +45,7 @@ mod inbound_filters;
 mod inbound_retries;
 mod journey;
 mod keep_alive;
+mod keepalive;
 mod ledger;
 mod listeners;
 mod members;
@@ -354,6 +358,9 @@ impl World<'_> {
             Event::Expire(pod) => self.expire(pod, ticket),
             Event::RootCheck(replica) => self.root_check(replica, ticket),
             Event::Stream(pod) => self.open_stream(pod, ticket),
+            Event::StreamAge(pod) => self.stream_age(pod, ticket),
+            Event::KeepAliveOver(pod) => self.keepalive_over(pod, ticket),
+            Event::Autoscale(_) => self.autoscale(),
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::FetchTimeout(pod) => self.fetch_timeout(pod),
             Event::DrainOver(pod) => self.drain_is_over(pod),

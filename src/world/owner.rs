@@ -53,6 +53,8 @@ impl World<'_> {
             | Event::Issued(index)
             | Event::Expire(index)
             | Event::Stream(index)
+            | Event::StreamAge(index)
+            | Event::KeepAliveOver(index)
             | Event::Admitted(index)
             | Event::FetchTimeout(index)
             | Event::DrainOver(index)
@@ -73,7 +75,11 @@ impl World<'_> {
             Event::Condition(index) => self.timeline.hash(self.recorder.watches[index as usize].0),
             Event::RareCall(call) => self.rare_hash(call),
             Event::Reopen(demand) => self.demand_hash(demand),
-            Event::Watch(_) | Event::Interval(_) | Event::ReadGauges(_) | Event::Window(_) => 0,
+            Event::Watch(_)
+            | Event::Autoscale(_)
+            | Event::Interval(_)
+            | Event::ReadGauges(_)
+            | Event::Window(_) => 0,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::kernel::queue::Ticket;
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Station;
+use crate::model::control::age::Age;
 use crate::model::identity::certificate::Leaf;
 use crate::model::identity::retry::RetryLoop;
 use crate::model::proxy::workers::Workers;
@@ -91,6 +92,10 @@ pub(crate) struct Pod {
     /// The replica that is asked for admission.
     pub stream_replica: u32,
     pub connected_since: Time,
+    /// When its stream ends of age.
+    pub age: Age,
+    /// Its stream has brought no configuration yet.
+    pub is_new_stream: bool,
     pub seen: Seen,
     /// The version with which its proxy is counted among those that are up; 0 if it is not.
     pub live_version: u32,

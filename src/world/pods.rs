@@ -15,6 +15,7 @@ use crate::kernel::queue::Ticket;
 use crate::kernel::stream::name_hash;
 use crate::kernel::time::{Duration, Time};
 use crate::model::app::station::Station;
+use crate::model::control::age::Age;
 use crate::model::identity::retry::RetryLoop;
 use crate::model::proxy::workers::Workers;
 use crate::plan::universe::WorkloadId;
@@ -72,6 +73,8 @@ impl World<'_> {
             stream_ticket: Ticket::NONE,
             stream_replica: 0,
             connected_since: Time::ZERO,
+            age: Age::none(),
+            is_new_stream: false,
             seen: Seen::default(),
             live_version: 0,
             pushing: None,

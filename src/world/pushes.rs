@@ -27,8 +27,12 @@ impl World<'_> {
         }
         for index in 0..self.control.replicas.len() {
             let replica = &mut self.control.replicas[index];
-            if replica.down == 0
+            if replica.is_wanted
+                && replica.down == 0
                 && replica.is_ready
+                && replica.frozen == 0
+                // What comes before its caches is in them.
+                && replica.context != 0
                 && let Some(time) = replica.debounce.change(self.now)
             {
                 let slot = u32::try_from(index).expect("few replicas");
@@ -40,7 +44,7 @@ impl World<'_> {
     /// A replica's debounce timer.
     pub(super) fn debounce(&mut self, index: u32) {
         let replica = &mut self.control.replicas[index as usize];
-        if replica.down != 0 || !replica.is_ready {
+        if replica.down != 0 || !replica.is_ready || !replica.is_wanted {
             return self.stale();
         }
         let step = replica.debounce.timer(self.now);
@@ -48,14 +52,18 @@ impl World<'_> {
     }
 
     fn follow_debounce(&mut self, index: u32, step: DebounceStep) {
+        if self.control.replicas[index as usize].is_away() {
+            // Killed by its own push.
+            return;
+        }
         match step {
             DebounceStep::Rearm(time) => {
                 self.queue.at(time, Event::Debounce(index).pack());
             }
             DebounceStep::Push => {
                 self.prepare(index);
-                let init = self.plan.parameters.xds.push_init;
-                let ticket = self.queue.after(init, Event::PushReady(index).pack());
+                let done = self.compute(index, self.plan.parameters.xds.push_init);
+                let ticket = self.queue.at(done, Event::PushReady(index).pack());
                 self.control.replicas[index as usize].push_ticket = ticket;
             }
             DebounceStep::Wait => {}
@@ -94,16 +102,28 @@ impl World<'_> {
             let (from, to) =
                 (self.control.replicas[index as usize].node, self.pods[pod as usize].node);
             let delay = self.one_way(from, to, self.loop_key(pod, 4).draw(0, 0));
+            let xds = &self.plan.parameters.xds;
+            let size = self.network.class(self.network.path(from, to)).transfer(xds.push_bytes.0);
             let context = self.control.replicas[index as usize].context;
-            let record = &mut self.pods[pod as usize];
-            record.pushes += 1;
+            let record = &self.pods[pod as usize];
             let epoch = record.epoch;
+            let is_full =
+                record.is_new_stream || self.control.is_full(record.seen.oldest(), context);
+            let done =
+                self.compute(index, if is_full { xds.full_push_time } else { xds.push_time });
             self.set_pushing(pod, Some((index, context, epoch)));
             if self.compiled.has.apart {
                 self.expect_types(pod);
             }
-            self.queue.after(self.plan.parameters.xds.push_time + delay, Event::Pushed(pod).pack());
+            if self.control.black_holed.contains_key(&pod) {
+                // It holds its slot until the stream is given up, or packets pass again.
+                self.control.stuck.insert(pod);
+                continue;
+            }
+            self.pods[pod as usize].pushes += 1;
+            self.queue.at(done + size + delay, Event::Pushed(pod).pack());
         }
+        self.check_memory(index);
     }
 
     /// A proxy has its configuration.
@@ -117,11 +137,14 @@ impl World<'_> {
         let (old, connected_since) = (pod.seen.oldest(), pod.connected_since);
         let stale_since = self.proxy_stale_since(index, old);
         if !self.compiled.has.apart {
-            self.take_configuration(index, Seen::all(version.max(old)));
+            let has_old_view = version == 0 || self.control.replicas[replica as usize].frozen != 0;
+            let newest = if has_old_view { version } else { version.max(old) };
+            self.take_configuration(index, Seen::all(newest));
         } else if !self.type_arrives(index, version) {
             return;
         }
         self.set_pushing(index, None);
+        self.pods[index as usize].is_new_stream = false;
         self.control.counts.pushes += 1;
         if let Some(since) = stale_since
             && old < version

@@ -56,10 +56,8 @@ impl World<'_> {
                 self.pods[index as usize].csr_replica = replica;
                 let to = self.control.replicas[replica as usize].node;
                 let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
-                let cpu = &mut self.control.replicas[replica as usize].cpu;
-                let worker = cpu.pick(draw);
-                let work = self.plan.parameters.istiod.csr_time;
-                let done = cpu.run(worker, self.now, work, Duration::ZERO);
+                let done = self.compute(replica, self.plan.parameters.istiod.csr_time);
+                self.expect_expiry(index, done);
                 let ticket = self.queue.at(done + round_trip, Event::Issued(index).pack());
                 self.pods[index as usize].renewal = ticket;
             }

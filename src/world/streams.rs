@@ -5,7 +5,7 @@
 //! parked: its tries are counted when it comes back, not simulated one by one.
 //!
 //! Source: istio pilot/pkg/xds/ads.go, Envoy's gRPC stream back-off.
-//! Left out: connection age (30 min).
+//! Left out: what one proxy's several streams have apart.
 
 use super::World;
 use super::control::{CONNECT_HELD, Found, XDS};
@@ -147,6 +147,8 @@ impl World<'_> {
         pod.connected_since = self.now;
         self.recount(index);
         self.fact_of(FactKind::ProxyConnected, index, |_| format!("to istiod-{replica}"));
+        self.pods[index as usize].is_new_stream = true;
+        self.open_age(index);
         self.control.replicas[replica as usize].connected.insert(index);
         self.control.replicas[replica as usize].push.enqueue(index);
         self.fill_slots(replica);
@@ -155,8 +157,12 @@ impl World<'_> {
     /// A proxy's stream is lost; it comes back after its back-off.
     pub(super) fn lose_stream(&mut self, index: u32) {
         let XdsStream::Connected(replica) = self.pods[index as usize].stream else { return };
+        self.pods[index as usize].is_new_stream = false;
+        self.control.black_holed.remove(&index);
+        self.control.stuck.remove(&index);
         self.control.replicas[replica as usize].push.remove(index);
         self.set_pushing(index, None);
+        self.pods[index as usize].stream_ticket = Ticket::NONE;
         self.control.replicas[replica as usize].connected.remove(&index);
         let law = self.control.stream_law;
         let key = self.loop_key(index, 3);

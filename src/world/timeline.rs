@@ -226,7 +226,7 @@ impl World<'_> {
 
 /// Whether an action is over when it is done.
 fn is_instant(action: &Action) -> bool {
-    matches!(action, Action::Rollout(_) | Action::RestartPods(_) | Action::Note)
+    matches!(action, Action::Rollout(_) | Action::RestartPods(_) | Action::PushAll | Action::Note)
 }
 
 /// How often gauges are read for assertions: 1 s, or what makes 20,000 readings a run.

@@ -6,7 +6,8 @@
 //! asked for, admitted and pushed to; those that a replica refuses try again after their back-off.
 //!
 //! Source: `world::{renewal, streams, pods, timeline}` for what is scheduled.
-//! Left out: how pushes merge in a queue; networks that are cut; conditions that are never met.
+//! Left out: streams that end of age where replicas are not alike, replicas that are killed or
+//! autoscaled, full pushes; how pushes merge in a queue; networks that are cut; conditions that are never met.
 
 use super::checks::checked_by;
 use super::timeline::gauge_period;

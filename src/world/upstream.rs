@@ -109,7 +109,8 @@ impl World<'_> {
         }
         let upstream = &mut self.upstreams[index as usize];
         let old = std::mem::replace(&mut upstream.version, seen);
-        if old != 0 && !self.config.endpoints_differ(upstream.cluster, old, seen) {
+        // A proxy that has met a replica with an older view goes back to it.
+        if old != 0 && old < seen && !self.config.endpoints_differ(upstream.cluster, old, seen) {
             return;
         }
         let left = upstream.follow(self.config.endpoints(upstream.cluster, seen));

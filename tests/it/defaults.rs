@@ -56,6 +56,7 @@ fn other(kind: ValueKind, value: &str) -> String {
             format!("\"{other}\"")
         }
         ValueKind::RetryOn => "[\"reset\"]".to_owned(),
+        ValueKind::Bytes => "\"512MiB\"".to_owned(),
         ValueKind::Statuses => "[418]".to_owned(),
     }
 }

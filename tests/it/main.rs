@@ -31,6 +31,9 @@ mod clients;
 /// Active health checks.
 #[cfg(feature = "native")]
 mod configuration;
+/// istiod as a queueing system.
+#[cfg(feature = "native")]
+mod control_plane;
 /// Hedged tries, and copies of requests.
 #[cfg(feature = "native")]
 mod copies;

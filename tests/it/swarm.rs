@@ -193,6 +193,16 @@ impl Author {
         self.maybe(0.2, "xds.stream_rate", &["1", "5"]);
         self.maybe(0.2, "xds.push_time", &["\"0s\"", "\"200ms\""]);
         self.maybe(0.2, "xds.push_init", &["\"0s\"", "\"500ms\""]);
+        self.maybe(0.4, "xds.max_connection_age", &["\"1s\"", "\"3s\"", "\"0s\""]);
+        self.maybe(0.3, "xds.age_grace", &["\"0s\"", "\"200ms\""]);
+        self.maybe(0.3, "xds.keepalive_time", &["\"0s\"", "\"500ms\""]);
+        self.maybe(0.3, "xds.keepalive_timeout", &["\"100ms\""]);
+        self.maybe(0.2, "xds.full_push_time", &["\"0s\"", "\"300ms\""]);
+        self.maybe(0.2, "istiod.cpu_per_proxy", &["0", "0.2"]);
+        self.maybe(0.3, "istiod.replicas_max", &["3", "5"]);
+        self.maybe(0.2, "istiod.memory_limit", &["\"105MiB\"", "\"130MiB\""]);
+        self.maybe(0.2, "istiod.waits_for_caches", &["false"]);
+        self.maybe(0.2, "kubernetes.restart_backoff", &["\"100ms\"", "\"2s\""]);
         self.maybe(0.4, "ingress.replicas", &["1", "3"]);
         if self.has_mesh {
             self.maybe(0.3, "proxy.workers", &["1", "4"]);
@@ -621,10 +631,24 @@ impl Author {
 
     // === what goes wrong ===
 
+    /// What else happens to istiod.
+    fn istiod(&mut self) {
+        match self.below(3) {
+            0 => self.line("do = \"slow\"\ntarget = \"istiod\"\nfactor = 50"),
+            1 => self.line("do = \"freeze\"\ntarget = \"istiod\""),
+            _ => return self.line("do = \"push\"\ntarget = \"istiod\""),
+        }
+        self.maybe(0.3, "share", &["0.5", "0.1"]);
+    }
+
     fn event(&mut self, number: usize) {
         self.line(&format!("[[event]]\nid = \"e{number}\""));
         self.trigger();
-        match self.below(15) {
+        let kind = self.below(15);
+        if kind == 0 && self.has_mesh && self.chance(0.5) {
+            return self.istiod();
+        }
+        match kind {
             0 | 1 if self.has_mesh => {
                 let target = *self.pick(&["", "/ca", "/xds", "/injector"]);
                 self.line(&format!("do = \"fail\"\ntarget = \"istiod{target}\""));

@@ -80,6 +80,16 @@ impl Gap {
         self.low.ns() as f64 + self.width_ns() * uniform(draw)
     }
 
+    /// A wait of this law.
+    pub fn at(self, draw: u64) -> Duration {
+        Duration::from_ns_f64(self.sample_ns(draw))
+    }
+
+    /// The wait that is met at a random instant: long ones are met more often.
+    pub fn met(self, draw: u64) -> Duration {
+        Duration::from_ns_f64(self.size_biased_ns(draw))
+    }
+
     /// A length from the law in which long ones are met more often: density ∝ length.
     fn size_biased_ns(self, draw: u64) -> f64 {
         let (low, high) = (self.low.ns() as f64, self.high.ns() as f64);

@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, Resource};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 24] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 25] = [
     (
         "fail",
         &["share", "part"],
@@ -21,8 +21,8 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 24] = [
         "istiod, pod:NAME, service:NAME, node:NAME, zone:NAME or link:A->B",
     ),
     ("restart", &["share"], &[], "pod:NAME or service:NAME"),
-    ("freeze", &["share"], &[], "pod:NAME or service:NAME"),
-    ("slow", &["factor"], &["factor"], "service:NAME"),
+    ("freeze", &["share"], &[], "istiod, pod:NAME or service:NAME"),
+    ("slow", &["factor", "share"], &["factor"], "istiod or service:NAME"),
     ("errors", &["share", "status", "response_headers"], &[], "service:NAME"),
     ("cut", &[], &[], "link:A->B or zone:NAME"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
@@ -42,6 +42,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 24] = [
     ("clock", &["ahead", "behind", "share"], &[], "istiod, node:NAME, zone:NAME or service:NAME"),
     ("suspend", &[], &[], "node:NAME or zone:NAME"),
     ("secret", &["certificate"], &["certificate"], "service:NAME"),
+    ("push", &[], &[], "istiod"),
     ("note", &[], &[], "no target"),
 ];
 const ARGUMENTS: [&str; 27] = [
@@ -111,6 +112,9 @@ impl Lower<'_, '_, '_> {
         };
         match (does, target) {
             ("fail", Target::Control(part)) => self.fail_control(table, node.at, part),
+            ("freeze" | "slow" | "push", Target::Control(ControlPart::All)) => {
+                self.disturb_control(table, node.at, does)
+            }
             ("fail", Target::Type(kind)) => self.withhold(table, node.at, kind),
             ("fail", Target::Node(_) | Target::Zone(_)) => self.fail_nodes(node.at, target),
             ("fail" | "restart" | "freeze", Target::Pod(_) | Target::Service(_)) => {
@@ -172,23 +176,6 @@ impl Lower<'_, '_, '_> {
                 _ => {}
             }
         }
-    }
-
-    fn fail_control(&mut self, table: &Node, at: At, part: ControlPart) -> Done {
-        if !self.parameters.istiod.present {
-            let what = format!("the profile `{}` has no istiod", self.profile);
-            self.report(at, what, "an event on it would do nothing");
-            return None;
-        }
-        let share = self.share_above_zero(table)?;
-        let what = match part {
-            ControlPart::All => "istiod",
-            ControlPart::Ca => "istiod's certificate authority",
-            ControlPart::Xds => "istiod's configuration",
-            ControlPart::Injector => "the injection webhook",
-        };
-        let label = format!("{}{what} fails", of(share));
-        Some((Action::FailControlPlane { part, share }, label))
     }
 
     pub(super) fn share_above_zero(&mut self, table: &Node) -> Option<f64> {

@@ -19,6 +19,10 @@ impl Lower<'_, '_, '_> {
         Some(match does {
             "slow" => {
                 let factor = table.get("factor").and_then(Node::number)?;
+                if let Some(share) = table.get("share") {
+                    let hint = "all pods of a service get slow; `share` is for istiod's replicas";
+                    self.report(share.at, "`share` of a service that gets slow", hint);
+                }
                 (
                     Action::SlowApps { workloads, factor },
                     format!("{what} is {factor} times as slow"),

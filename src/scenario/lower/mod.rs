@@ -14,6 +14,7 @@ mod balancing;
 mod changes;
 mod classes;
 mod clients;
+mod control;
 mod discovery;
 mod ejections;
 mod filters;
@@ -271,6 +272,7 @@ impl Lower<'_, '_, '_> {
                 let _read_by_the_check = self.parameters.set(row.name, &text);
             }
         }
+        self.istiod_can_be();
     }
 
     /// The names that expressions may use.

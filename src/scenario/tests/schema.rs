@@ -177,6 +177,7 @@ fn every_action_of_the_key_table_is_read() {
         let problems = super::read(&text).err().unwrap_or_default();
         let said = print(&problems);
         assert!(!said.contains("none of the words"), "{action}: {said}");
-        assert!(*action == "fail" || !problems.is_empty(), "{action} on istiod is refused");
+        let acts = ["fail", "freeze", "push"].contains(action);
+        assert!(acts || !problems.is_empty(), "{action} on istiod is refused");
     }
 }
