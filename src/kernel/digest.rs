@@ -24,7 +24,7 @@ const KIND: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Slices of a run in its ladder.
 const RUNGS: u32 = 256;
 /// Kinds that a ladder counts.
-const KINDS: usize = 64;
+const KINDS: usize = 128;
 
 /// A running 128-bit fingerprint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,7 +112,7 @@ impl Ladder {
         ladder
     }
 
-    /// Counts an event of a kind below 64; `digest_before` does not hold it yet.
+    /// Counts an event of a kind below 128; `digest_before` does not hold it yet.
     #[inline]
     pub fn record(&mut self, time: Time, kind: u16, digest_before: &Digest) {
         if self.until_ns <= time.ns() {

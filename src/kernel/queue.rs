@@ -5,13 +5,13 @@
 //! depend on the way. An entry of the agenda is one integer:
 //!
 //! ```text
-//! time 60 bits | sequence 36 bits | kind 6 bits, slot 26 bits (the caller's `what`)
+//! time 60 bits | sequence 36 bits | kind 7 bits, slot 25 bits (the caller's `what`)
 //! ```
 //!
 //! A *lane* is a list of timers with one constant delay. They fire in the order in which they
 //! were set, so setting one appends and cancelling one unlinks, both in constant time (the list
 //! is a ring through a node of the lane's own, so that neither asks where it is); only the
-//! head of a lane has an entry in the agenda, of the reserved kind 63 and with the lane as its slot.
+//! head of a lane has an entry in the agenda, of the reserved kind 127 and with the lane as its slot.
 //! When a head is cancelled its entry stays until its time comes, and is then replaced by the true
 //! head's, which is never earlier.
 //!
@@ -31,10 +31,10 @@ use super::bytes::Bytes as _;
 use super::time::{Duration, Time};
 use pausable::Pausable;
 
-/// The kinds 0..=62 are the caller's; 63 marks a lane's head.
-const LANE_KIND: u32 = 63;
-/// The kind stands above the 26 bits of the slot.
-const KIND_SHIFT: u32 = 26;
+/// The kinds 0..=126 are the caller's; 127 marks a lane's head.
+const LANE_KIND: u32 = 127;
+/// The kind stands above the 25 bits of the slot.
+const KIND_SHIFT: u32 = 25;
 const SLOT_MASK: u32 = (1 << KIND_SHIFT) - 1;
 /// 36 bits of sequence: 68 billion events a run.
 const SEQUENCE_END: u64 = 1 << 36;

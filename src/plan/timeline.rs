@@ -11,6 +11,7 @@ use crate::plan::assertion::Expectation;
 use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::XdsType;
+use crate::plan::pods::ClusterAction;
 use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
 use crate::plan::universe::{ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
@@ -278,6 +279,8 @@ pub enum Action {
         /// At least 0.
         factor: f64,
     },
+    /// Something happens to Kubernetes, or to its webhook.
+    Cluster(ClusterAction),
     /// A mark on the plots, nothing else.
     Note,
 }

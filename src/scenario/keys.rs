@@ -9,6 +9,7 @@ pub(crate) mod balancing;
 pub(crate) mod discovery;
 mod filter;
 mod health;
+mod kubernetes;
 mod matching;
 mod policy;
 mod retries;
@@ -228,6 +229,12 @@ const WORKLOAD: Keys = Fixed(&[
     key("errors", ShareOr(ERRORS), None, "how it fails by itself"),
     key("behaviour", Table(BEHAVIOUR), None, "how its port, answers and connections behave"),
     security::OF_WORKLOAD,
+    kubernetes::READINESS,
+    kubernetes::LIVENESS,
+    kubernetes::PDB,
+    kubernetes::HPA,
+    kubernetes::INJECT,
+    kubernetes::DIALS,
     key("zones", Names, None, "its pods run on the nodes of these"),
     key("nodes", Names, None, "its pods run on these; on all if not given"),
     key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
@@ -269,6 +276,8 @@ pub(crate) const ACTIONS: &[&str] = &[
     "listener",
     "drain",
     "fail_health_check",
+    "crash_loop",
+    "webhook",
     "note",
 ];
 
@@ -310,6 +319,7 @@ const EVENT: Keys = Fixed(&[
     discovery::REJECTED,
     discovery::DRAIN_TIME,
     discovery::STRATEGY,
+    kubernetes::POLICY,
 ]);
 
 const VARIANT: Keys = Fixed(&[

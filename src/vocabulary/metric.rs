@@ -31,11 +31,19 @@ pub enum Gauge {
     Queued,
     /// Endpoints that some proxy has ejected.
     Ejected,
+    /// Pods without a node.
+    PodsPending,
+    /// Pods whose containers are being prepared.
+    PodsStarting,
+    /// Pods whose containers run and that are not ready.
+    PodsNotReady,
+    /// Pods with a container that waits to be started again (`CrashLoopBackOff`).
+    PodsCrashLooping,
 }
 
 impl Gauge {
     /// Every gauge with its name and unit.
-    pub const ALL: [(Self, &'static str, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str, &'static str); 16] = [
         (Self::Proxies, "proxies", "count"),
         (Self::ProxiesConnected, "proxies_connected", "count"),
         (Self::CertificatesValid, "certificates_valid", "count"),
@@ -48,6 +56,10 @@ impl Gauge {
         (Self::RequestsInFlight, "requests_in_flight", "count"),
         (Self::Queued, "queued", "count"),
         (Self::Ejected, "ejected", "count"),
+        (Self::PodsPending, "pods_pending", "count"),
+        (Self::PodsStarting, "pods_starting", "count"),
+        (Self::PodsNotReady, "pods_not_ready", "count"),
+        (Self::PodsCrashLooping, "pods_crash_looping", "count"),
     ];
 
     /// The name of the gauge in expressions and in `series.csv`.

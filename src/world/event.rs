@@ -17,7 +17,7 @@ macro_rules! events {
 
         /// The names of the kinds, by code.
         pub const KIND_NAMES: &[&str] = &{
-            let mut names = [""; 64];
+            let mut names = [""; 128];
             $(names[$code] = $text;)+
             names
         };
@@ -42,8 +42,8 @@ macro_rules! events {
     };
 }
 
-/// Bits of a slot: 67 million owners of one kind at once.
-pub(crate) const SLOT_BITS: u32 = 26;
+/// Bits of a slot: 33 million owners of one kind at once.
+pub(crate) const SLOT_BITS: u32 = 25;
 
 /// The written code of a packed event's kind.
 pub(crate) const fn kind(what: u32) -> u16 {
@@ -157,6 +157,23 @@ events! {
     /// A lost node's pods are evicted.
     Evict = 43, "evict";
 
+    /// A starting proxy was not ready in time.
+    StartupFailed = 80, "startup-failed";
+    /// A pod's app starts again.
+    AppStart = 81, "app-start";
+    /// A kubelet probes an app: twice the pod, and one more for liveness.
+    Probe = 82, "probe";
+    /// A kubelet has waited long enough for the answer to a probe.
+    ProbeTimeout = 83, "probe-timeout";
+    /// Evictions of a node that is drained are tried again.
+    EvictAgain = 84, "evict-again";
+    /// An autoscaler looks at its workload.
+    Autoscale = 85, "autoscale";
+    /// The API server has the webhook's answer, or waits no longer for it.
+    Reviewed = 86, "reviewed";
+    /// istiod's `ReplicaSet` tries to create its pods.
+    CreateIstiod = 87, "create-istiod";
+
     /// A proxy's check of an endpoint's health begins or ends.
     HealthCheck = 46, "health-check";
 
@@ -182,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_event_unpacks_as_it_was_packed() {
-        for event in [Event::Arrive(0), Event::Worked(67_108_863), Event::ReadGauges(7)] {
+        for event in [Event::Arrive(0), Event::Worked(33_554_431), Event::ReadGauges(7)] {
             assert_eq!(Event::unpack(event.pack()), event);
         }
         assert_eq!(KIND_NAMES[usize::from(kind(Event::Answered(1).pack()))], "answered");

@@ -8,6 +8,7 @@
 mod access;
 mod admission;
 mod app_sends;
+mod autoscale;
 mod backlog;
 mod balance;
 mod build;
@@ -21,10 +22,12 @@ mod config;
 mod connect;
 mod connection;
 mod control;
+mod crashes;
 mod deadlines;
 mod definitions;
 mod detour;
 mod discovery;
+mod drains;
 pub mod estimate;
 pub mod event;
 mod faults;
@@ -39,6 +42,8 @@ mod inbound_filters;
 mod inbound_retries;
 mod journey;
 mod keep_alive;
+mod kubelet;
+mod kubernetes;
 mod ledger;
 mod listeners;
 mod members;
@@ -53,6 +58,7 @@ mod pick;
 mod pod;
 mod pods;
 mod power;
+mod probes;
 mod proxied;
 mod pushes;
 mod ranges;
@@ -78,6 +84,7 @@ mod tries;
 mod upkeep;
 mod upstream;
 mod visit;
+mod webhook;
 
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
@@ -176,6 +183,7 @@ pub(crate) struct World<'p> {
     nodes: Nodes,
     pods: Vec<Pod>,
     workloads: Vec<cluster::WorkloadState>,
+    kubernetes: kubernetes::Kubernetes,
     config: Config,
     control: ControlPlane,
     timeline: timeline::Timeline,
@@ -344,6 +352,14 @@ impl World<'_> {
             Event::Sigterm(pod) => self.sigterm(pod, ticket),
             Event::ProxyExit(pod) => self.proxy_exit(pod, ticket),
             Event::Sigkill(pod) => self.sigkill(pod),
+            Event::StartupFailed(pod) => self.startup_failed(pod),
+            Event::AppStart(pod) => self.app_start(pod, ticket),
+            Event::Probe(slot) => self.probe(slot, ticket),
+            Event::ProbeTimeout(slot) => self.probe_timeout(slot, ticket),
+            Event::EvictAgain(node) => self.evict_again(node, ticket),
+            Event::Autoscale(workload) => self.autoscale(workload),
+            Event::Reviewed(workload) => self.reviewed(workload, ticket),
+            Event::CreateIstiod(_) => self.create_istiod(ticket),
             Event::NodeLost(node) => self.node_lost(node, ticket),
             Event::Evict(node) => self.evict(node, ticket),
 

@@ -18,6 +18,7 @@ mod discovery;
 mod ejections;
 mod filters;
 mod health;
+mod kubernetes;
 mod limits;
 mod places;
 mod pods;
@@ -44,6 +45,7 @@ use super::units::{default_interval, parameter_text};
 use crate::kernel::time::Duration;
 use crate::plan::client::{CallClients, Client};
 use crate::plan::parameter::{Parameters, TABLE};
+use crate::plan::pods::PodRules;
 use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
 use crate::plan::timeline::TimelineEvent;
@@ -83,6 +85,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     proxy_workers: BTreeMap<WorkloadId, u32>,
     cancelling: BTreeSet<WorkloadId>,
     deadlines: BTreeSet<WorkloadId>,
+    pods: BTreeMap<WorkloadId, PodRules>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
     call_clients: BTreeMap<WorkloadId, CallClients>,
@@ -115,6 +118,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         proxy_workers: BTreeMap::new(),
         cancelling: BTreeSet::new(),
         deadlines: BTreeSet::new(),
+        pods: BTreeMap::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         call_clients: BTreeMap::new(),
@@ -154,6 +158,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         cancelling: lower.cancelling,
         discovery,
         deadlines: lower.deadlines,
+        pods: lower.pods,
         traffic: lower.traffic,
         clients: lower.clients,
         call_clients: lower.call_clients,
