@@ -131,6 +131,8 @@ struct ControlPlane {
     pods_refused: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     container_restarts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes_rejected: Option<u64>,
     convergence_max_s: f64,
 }
 
@@ -365,6 +367,7 @@ impl From<run::ControlPlaneCounts> for ControlPlane {
             stream_attempts_failed: counts.stream_attempts_failed,
             pods_created: counts.pods_created,
             pods_refused: counts.pods_refused,
+            changes_rejected: Some(counts.changes_rejected).filter(|count| *count != 0),
             container_restarts: Some(counts.container_restarts).filter(|count| *count != 0),
             convergence_max_s: counts.convergence_max.as_s(),
         }

@@ -238,6 +238,7 @@ fn control_plane() -> ControlPlaneCounts {
         pods_created: 48,
         pods_refused: 3,
         container_restarts: 0,
+        changes_rejected: 0,
         convergence_max: Duration::from_ms(1_250),
     }
 }

@@ -115,6 +115,7 @@ impl World<'_> {
     /// The API server does not take what an event writes: nothing changes.
     fn refuse_event(&mut self, index: u32, why: String, because: Option<CauseId>) {
         self.timeline.states[index as usize].is_refused = true;
+        self.control.counts.changes_rejected += 1;
         let id = &self.plan.timeline[index as usize].id;
         let _ = self
             .caused(CauseKind::StaleConfiguration, because, || format!("{id} was rejected: {why}"));

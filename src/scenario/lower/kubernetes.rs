@@ -49,7 +49,7 @@ impl Lower<'_, '_, '_> {
                 self.report(at(key), format!("`{key}` is zero"), "Kubernetes refuses it, too");
             }
         }
-        if probe.period < probe.timeout {
+        if !probe.period.is_zero() && probe.period < probe.timeout {
             let what = format!("a probe every {} that may take {}", probe.period, probe.timeout);
             self.report(at("timeout"), what, "probes do not overlap: a longer `period`");
         }
