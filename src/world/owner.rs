@@ -65,6 +65,13 @@ impl World<'_> {
             | Event::AppStart(index)
             | Event::Sigkill(index) => pod(index),
             Event::Probe(slot) | Event::ProbeTimeout(slot) => pod(slot / 2),
+            event => self.place_hash(event),
+        }
+    }
+
+    /// The same of those that are about no request and no pod.
+    fn place_hash(&self, event: Event) -> u64 {
+        match event {
             Event::Debounce(replica) | Event::PushReady(replica) | Event::ReplicaReady(replica) => {
                 self.control.replicas[replica as usize].hash
             }
@@ -78,11 +85,7 @@ impl World<'_> {
             Event::Condition(index) => self.timeline.hash(self.recorder.watches[index as usize].0),
             Event::RareCall(call) => self.rare_hash(call),
             Event::Reopen(demand) => self.demand_hash(demand),
-            Event::CreateIstiod(_)
-            | Event::Watch(_)
-            | Event::Interval(_)
-            | Event::ReadGauges(_)
-            | Event::Window(_) => 0,
+            _ => 0,
         }
     }
 }

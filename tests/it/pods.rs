@@ -3,7 +3,9 @@
 //! Each test is a small cluster with one thing wrong, and the time at which that shows.
 
 use crate::support::{run, run_with, try_plan};
+use crate::tree::{files_of, read};
 use meshsim::observe::run::Run;
+use meshsim::vocabulary::cause::CauseKind;
 use meshsim::vocabulary::fact::FactKind;
 use meshsim::vocabulary::metric::Gauge;
 
@@ -321,4 +323,20 @@ fn what_is_wrong_is_said() {
     assert!(problems("readiness = { period = \"0s\" }", "").contains("`period` is zero"));
     assert!(problems("hpa = { min = 5, max = 2 }", "").contains("at least 5 and at most 2"));
     assert!(problems("pdb = {}", "").contains("a budget says one thing"));
+}
+
+#[test]
+fn what_fails_in_the_shipped_scenarios_is_traced_to_what_they_inject() {
+    let mut failures = 0;
+    for path in files_of("scenarios/pods", ".toml") {
+        let run = run(&read(&path));
+        for row in run.outcomes.iter().filter(|row| !row.outcome.is_ok()) {
+            let cause =
+                row.cause.unwrap_or_else(|| panic!("{path}: {:?} has no cause", row.outcome));
+            let root = *run.causes.chain(cause).last().expect("itself at least");
+            assert_eq!(run.causes.get(root).kind, CauseKind::Injected, "{path}");
+            failures += row.count;
+        }
+    }
+    assert!(10_000 < failures, "{failures}");
 }

@@ -446,6 +446,12 @@ impl Author {
             let node = self.below(self.nodes);
             self.line(&format!("nodes = [\"n{node}\"]"));
         }
+        self.pod_rules();
+        self.calls(service);
+    }
+
+    /// Probes, budgets, starts.
+    fn pod_rules(&mut self) {
         self.maybe(
             0.2,
             "readiness",
@@ -473,7 +479,6 @@ impl Author {
         );
         self.maybe(0.1, "dials_at_start", &["true"]);
         self.maybe(0.1, "inject", &["false", "true"]);
-        self.calls(service);
     }
 
     fn calls(&mut self, service: usize) {
@@ -661,6 +666,13 @@ impl Author {
                 self.maybe(0.3, "weight", &["3"]);
                 self.maybe(0.3, "priority", &["0", "2"]);
             }
+            other => self.kubernetes_event(other),
+        }
+    }
+
+    /// What goes wrong with Kubernetes.
+    fn kubernetes_event(&mut self, which: usize) {
+        match which {
             15 => {
                 let node = self.below(self.nodes);
                 self.line(&format!("do = \"drain\"\ntarget = \"node:n{node}\""));

@@ -15,8 +15,9 @@ use std::collections::VecDeque;
 
 /// Between two looks.
 pub const SYNC: Duration = Duration::from_s(15);
-/// A load this close to the target, as a share of it, changes nothing.
-const TOLERANCE: f64 = 0.1;
+/// A load this close to the target, as a share of it, changes nothing; and a little, since 1.1 − 1 is
+/// more than 0.1 in binary.
+const TOLERANCE: f64 = 0.1 + 1e-9;
 /// The greatest wish of this long holds against going down.
 const STABLE: Duration = Duration::from_s(300);
 /// Pods that may always be added at once.
