@@ -251,6 +251,10 @@ pub struct ControlPlaneCounts {
     pub pods_created: u64,
     /// Pod creations refused.
     pub pods_refused: u64,
+    /// Containers that ended by themselves and were started again.
+    pub container_restarts: u64,
+    /// What operators wrote and the API server refused.
+    pub changes_rejected: u64,
     /// Longest time from a change to the last connected proxy that got it.
     pub convergence_max: Duration,
     /// Replicas of istiod that were killed for their memory.

@@ -17,6 +17,7 @@ pub mod matching;
 pub mod outlier;
 pub mod parameter;
 pub mod pattern;
+pub mod pods;
 pub mod policy;
 pub mod problem;
 pub mod profile;
@@ -37,6 +38,7 @@ use client::{CallClients, Client};
 use discovery::Discovery;
 use identity::Identity;
 use parameter::Parameters;
+use pods::PodRules;
 use reply::ReplyHeaders;
 use sampling::Sampling;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +95,8 @@ pub struct Plan {
     pub discovery: Discovery,
     /// Workloads whose apps give their calls no more time than their own request has.
     pub deadlines: BTreeSet<WorkloadId>,
+    /// What Kubernetes does for the pods of workloads; nothing for those not here.
+    pub pods: BTreeMap<WorkloadId, PodRules>,
     /// Sources of requests, in the order of their ids.
     pub traffic: Vec<Traffic>,
     /// What the clients of sources do by themselves, by place in `traffic`; those not here wait for
@@ -178,6 +182,9 @@ impl Plan {
         }
         if !self.deadlines.is_empty() {
             fold(&mut digest, &("deadlines", &self.deadlines));
+        }
+        if !self.pods.is_empty() {
+            fold(&mut digest, &("pods", &self.pods));
         }
         if !self.clients.is_empty() {
             fold(&mut digest, &self.clients);

@@ -242,6 +242,12 @@ parameters! {
         failure_policy: FailurePolicy = "fail", "istio templates/mutatingwebhook.yaml:34";
         /// How long an unreachable webhook holds a creation up.
         timeout: Duration = "10s", "kubernetes admissionregistration/v1 default";
+        /// What happens to configuration of operators while istiod is away: `fail` rejects it.
+        validation_policy: FailurePolicy = "fail", "istio pkg/webhooks/validation/controller: Fail in steady state";
+        /// Left at time zero of the life of the certificate with which istiod serves webhooks; renewed when it starts.
+        certificate_remaining: Duration = "87600h", "istio certcontroller.go: as long as the self-signed CA's, no renewal by time";
+        /// Whether the webhook is asked for istiod's own pods, too.
+        matches_istiod: bool = "false", "istio mutatingwebhook.yaml: istiod's pods opt out by label; istio#30139";
     }
     /// Kubernetes.
     kubernetes: Kubernetes {
@@ -255,8 +261,16 @@ parameters! {
         node_grace: Duration = "50s", "kube-controller-manager reference, current default";
         /// From there to the eviction of its pods.
         eviction_after: Duration = "300s", "kubernetes default tolerations";
-        /// Shortest time from a pod's container crash to its restart.
+        /// Wait before the second restart of a container (the first is made at once); doubles.
         restart_backoff: Duration = "10s", "kubernetes pod-lifecycle: CrashLoopBackOff 10 s x 2, at most 300 s";
+        /// Longest wait before a restart.
+        restart_backoff_max: Duration = "300s", "kubernetes pod-lifecycle: CrashLoopBackOff";
+        /// A container that ran for so long has its next restart at once.
+        restart_reset: Duration = "10m", "kubernetes pod-lifecycle: CrashLoopBackOff";
+        /// An eviction that a budget forbids is tried again after this.
+        eviction_retry: Duration = "5s", "kubectl pkg/drain: 5 s after 429";
+        /// The kubelets' minor version, 1.N: what `auto` native sidecars go by.
+        minor: u32 = "32", "a setting: istio webhook.go turns native sidecars on from 33 on";
     }
     /// The end of a proxy.
     drain: Drain {
@@ -361,6 +375,18 @@ parameters! {
         start_time: Duration = "2s", "kubernetes 2015 measurement: p50 1.1 to 1.9 s with the image present";
         /// A starting proxy is looked at this often (startupProbe).
         startup_period: Duration = "1s", "istio injection-template.yaml:358-367";
+        /// So many looks may fail, then the proxy's container is started again; 0 for no startupProbe.
+        startup_failures: u32 = "600", "istio values.yaml:396, from 1.20 on";
+        /// Without a startupProbe a proxy is looked at this often (readinessProbe).
+        readiness_period: Duration = "15s", "istio values.yaml:377-383";
+        /// Whether the app starts when its proxy is ready (`holdApplicationUntilProxyStarts`).
+        hold_app: bool = "false", "istio api mesh/v1alpha1/proxy.proto:590";
+        /// Then the proxy's container is started again if it is not ready by then (`pilot-agent wait`).
+        hold_timeout: Duration = "60s", "istio pilot/cmd/pilot-agent/app/wait.go";
+        /// Native sidecars: `auto` where `kubernetes.minor` is 33 or later.
+        native_sidecars: NativeSidecars = "auto", "istio ENABLE_NATIVE_SIDECARS, from 1.27 on";
+        /// Whether probes of apps go to the agent's port 15020, and so pass `strict`.
+        rewrite_probes: bool = "true", "istio values.yaml:149 rewriteAppHTTPProbe";
         /// The pod gets SIGKILL so long after its deletion.
         grace_period: Duration = "30s", "kubernetes default";
     }
@@ -391,6 +417,11 @@ parameters! {
 }
 
 impl Parameters {
+    /// Whether sidecars are native: they begin before their app and end after it.
+    pub fn has_native_sidecars(&self) -> bool {
+        self.pod.native_sidecars == NativeSidecars::Auto && 33 <= self.kubernetes.minor
+    }
+
     /// Folds every name and value.
     pub fn fold(&self, digest: &mut Digest) {
         for row in TABLE {
@@ -407,6 +438,15 @@ pub enum FailurePolicy {
     Fail,
     /// The pod starts without a sidecar.
     Ignore,
+}
+
+/// Whether sidecars are init containers that go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NativeSidecars {
+    /// They are containers as others.
+    Off,
+    /// Where the kubelets are new enough.
+    Auto,
 }
 
 /// Events per second.
@@ -549,6 +589,23 @@ impl Value for LoadBalancer {
         let is_same = |one: &Self| std::mem::discriminant(one) == std::mem::discriminant(self);
         let found = Self::ALL.iter().find(|(one, _)| is_same(one));
         found.map(|(_, name)| (*name).to_owned()).unwrap_or_default()
+    }
+}
+
+impl Value for NativeSidecars {
+    const KIND: ValueKind = ValueKind::Word(&["off", "auto"]);
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "auto" => Ok(Self::Auto),
+            _ => Err("expected off or auto".to_owned()),
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Auto => "auto".to_owned(),
+        }
     }
 }
 

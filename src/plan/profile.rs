@@ -50,6 +50,7 @@ pub const PROFILES: &[Profile] = &[
             ("1.20", "1.20", "xds.push_slots", "100", "istio tuning.go before 1.21"),
             ("1.20", "1.20", "xds.stream_rate", "25", "istio tuning.go before 1.21"),
             ("1.20", "1.24", "cluster.max_streams", "2147483647", "envoy before 1.36"),
+            ("1.20", "1.24", "pod.native_sidecars", "off", "istio features.go: auto from 1.27 on"),
         ],
     },
     Profile {

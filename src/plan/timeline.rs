@@ -12,6 +12,7 @@ use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::XdsType;
 use crate::plan::identity::IdentityChange;
+use crate::plan::pods::ClusterAction;
 use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
 use crate::plan::universe::{ClusterId, Errors, NodeId, RouteId, ServiceId, WorkloadId};
@@ -296,6 +297,8 @@ pub enum Action {
         /// At least 0.
         factor: f64,
     },
+    /// Something happens to Kubernetes, or to its webhook.
+    Cluster(ClusterAction),
     /// A mark on the plots, nothing else.
     Note,
 }

@@ -132,6 +132,10 @@ struct ControlPlane {
     stream_attempts_failed: u64,
     pods_created: u64,
     pods_refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_restarts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes_rejected: Option<u64>,
     convergence_max_s: f64,
     #[serde(skip_serializing_if = "is_zero")]
     replicas_killed: u64,
@@ -377,6 +381,8 @@ impl From<run::ControlPlaneCounts> for ControlPlane {
             stream_attempts_failed: counts.stream_attempts_failed,
             pods_created: counts.pods_created,
             pods_refused: counts.pods_refused,
+            changes_rejected: Some(counts.changes_rejected).filter(|count| *count != 0),
+            container_restarts: Some(counts.container_restarts).filter(|count| *count != 0),
             convergence_max_s: counts.convergence_max.as_s(),
             replicas_killed: counts.replicas_killed,
         }

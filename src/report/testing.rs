@@ -238,6 +238,8 @@ fn control_plane() -> ControlPlaneCounts {
         stream_attempts_failed: 4_000,
         pods_created: 48,
         pods_refused: 3,
+        container_restarts: 0,
+        changes_rejected: 0,
         convergence_max: Duration::from_ms(1_250),
         replicas_killed: 0,
     }

@@ -10,6 +10,7 @@ pub(crate) mod discovery;
 mod filter;
 mod health;
 pub(crate) mod identity;
+mod kubernetes;
 mod matching;
 mod policy;
 mod retries;
@@ -238,6 +239,12 @@ const WORKLOAD: Keys = Fixed(&[
     identity::MINIMUM,
     identity::MAXIMUM,
     identity::CERTIFICATE_OF_WORKLOAD,
+    kubernetes::READINESS,
+    kubernetes::LIVENESS,
+    kubernetes::PDB,
+    kubernetes::HPA,
+    kubernetes::INJECT,
+    kubernetes::DIALS,
     key("zones", Names, None, "its pods run on the nodes of these"),
     key("nodes", Names, None, "its pods run on these; on all if not given"),
     key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
@@ -285,6 +292,8 @@ pub(crate) const ACTIONS: &[&str] = &[
     "drain",
     "fail_health_check",
     "push",
+    "crash_loop",
+    "webhook",
     "note",
 ];
 
@@ -332,6 +341,7 @@ const EVENT: Keys = Fixed(&[
     discovery::REJECTED,
     discovery::DRAIN_TIME,
     discovery::STRATEGY,
+    kubernetes::POLICY,
 ]);
 
 const VARIANT: Keys = Fixed(&[

@@ -1,7 +1,7 @@
 //! Targets: what an event acts on.
 //!
 //! `istiod`, `istiod/ca`, `istiod/eds`, `ingress`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
-//! `zone:NAME`, `link:A->B`, `link:A<->B`, `traffic:ID`.
+//! `zone:NAME`, `api_server`, `kubelet:NODE`, `link:A->B`, `link:A<->B`, `traffic:ID`.
 //!
 //! Source: docs/scenarios.md.
 //! Left out: sets of names, patterns.
@@ -19,6 +19,10 @@ pub(crate) enum Target<'t> {
     Ingress,
     Pod(&'t str),
     Service(&'t str),
+    /// Kubernetes' API server.
+    ApiServer,
+    /// The kubelet of a node.
+    Kubelet(&'t str),
     Node(&'t str),
     Zone(&'t str),
     Link {
@@ -37,7 +41,7 @@ const CONTROL: [(&str, ControlPart); 4] = [
 ];
 
 /// How targets are written.
-pub(crate) const FORMS: [&str; 14] = [
+pub(crate) const FORMS: [&str; 16] = [
     "istiod",
     "istiod/ca",
     "istiod/xds",
@@ -52,6 +56,8 @@ pub(crate) const FORMS: [&str; 14] = [
     "node:NAME",
     "zone:NAME",
     "link:A->B",
+    "api_server",
+    "kubelet:NODE",
 ];
 
 /// Reads a target.
@@ -61,6 +67,9 @@ pub(crate) fn target(text: &str) -> Option<Target<'_>> {
     }
     if text == "ingress" {
         return Some(Target::Ingress);
+    }
+    if text == "api_server" {
+        return Some(Target::ApiServer);
     }
     if let Some(kind) = text.strip_prefix("istiod/") {
         return XdsType::named(kind).map(Target::Type);
@@ -74,6 +83,7 @@ pub(crate) fn target(text: &str) -> Option<Target<'_>> {
         "pod" => Some(Target::Pod(name)),
         "service" => Some(Target::Service(name)),
         "node" => Some(Target::Node(name)),
+        "kubelet" => Some(Target::Kubelet(name)),
         "zone" => Some(Target::Zone(name)),
         "traffic" => Some(Target::Traffic(name)),
         "link" => {
@@ -97,6 +107,8 @@ impl Target<'_> {
             Self::Ingress => "the gateway",
             Self::Pod(_) => "a pod",
             Self::Service(_) => "a service",
+            Self::ApiServer => "the API server",
+            Self::Kubelet(_) => "a kubelet",
             Self::Node(_) => "a node",
             Self::Zone(_) => "a zone",
             Self::Link { .. } => "a link",

@@ -59,11 +59,25 @@ pub enum FactKind {
     RootRenewed,
     /// A replica of istiod was killed.
     ReplicaKilled,
+    /// A pod waits for a node to run on.
+    PodPending,
+    /// A pod that was ready is not.
+    PodNotReady,
+    /// A container ended by itself, or was ended by its kubelet, and starts again.
+    ContainerRestarted,
+    /// A probe of an app failed so often that it counts.
+    ProbeFailed,
+    /// An eviction was forbidden.
+    EvictionRefused,
+    /// An autoscaler wants another number of pods.
+    Autoscaled,
+    /// The API server refused what an operator wrote.
+    ConfigRejected,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 31] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -88,5 +102,12 @@ impl FactKind {
         Self::AuthorityRejected,
         Self::RootRenewed,
         Self::ReplicaKilled,
+        Self::PodPending,
+        Self::PodNotReady,
+        Self::ContainerRestarted,
+        Self::ProbeFailed,
+        Self::EvictionRefused,
+        Self::Autoscaled,
+        Self::ConfigRejected,
     ];
 }

@@ -43,11 +43,19 @@ pub enum Gauge {
     IstiodStreamsMax,
     /// Streams of the replica of istiod that serves least.
     IstiodStreamsMin,
+    /// Pods without a node.
+    PodsPending,
+    /// Pods whose containers are being prepared.
+    PodsStarting,
+    /// Pods whose containers run and that are not ready.
+    PodsNotReady,
+    /// Pods with a container that waits to be started again (`CrashLoopBackOff`).
+    PodsCrashLooping,
 }
 
 impl Gauge {
     /// Every gauge with its name and unit.
-    pub const ALL: [(Self, &'static str, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str, &'static str); 22] = [
         (Self::Proxies, "proxies", "count"),
         (Self::ProxiesConnected, "proxies_connected", "count"),
         (Self::CertificatesValid, "certificates_valid", "count"),
@@ -66,6 +74,10 @@ impl Gauge {
         (Self::IstiodMemory, "istiod_memory", "MiB"),
         (Self::IstiodStreamsMax, "istiod_streams_max", "count"),
         (Self::IstiodStreamsMin, "istiod_streams_min", "count"),
+        (Self::PodsPending, "pods_pending", "count"),
+        (Self::PodsStarting, "pods_starting", "count"),
+        (Self::PodsNotReady, "pods_not_ready", "count"),
+        (Self::PodsCrashLooping, "pods_crash_looping", "count"),
     ];
 
     /// The name of the gauge in expressions and in `series.csv`.

@@ -249,8 +249,13 @@ fn does(action: &Action, nature: Nature) -> bool {
             | Action::SetListener { .. }
             | Action::FailControlPlane { .. }
             | Action::PeerAuthentication { .. }
+            | Action::FreezeControlPlane { .. }
+            | Action::SlowControlPlane { .. }
+            | Action::PushAll
             | Action::RotateSecret { .. }
     );
+    // Handshakes know by themselves which of these they meet.
+    let of_identity = matches!(action, Action::Identity(_));
     let of_app = matches!(
         action,
         Action::AppErrors { .. }
@@ -262,9 +267,10 @@ fn does(action: &Action, nature: Nature) -> bool {
             | Action::Rollout(_)
             | Action::Scale { .. }
             | Action::DrainProxies { .. }
+            | Action::Cluster(_)
     );
     match nature {
-        Nature::Load => !told && !matches!(action, Action::AppErrors { .. }),
+        Nature::Load => !told && !of_identity && !matches!(action, Action::AppErrors { .. }),
         Nature::App => of_app,
         Nature::Configuration => told || of_app,
         Nature::Policy => false,

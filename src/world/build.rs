@@ -86,6 +86,7 @@ impl<'p> World<'p> {
             // No more than there are: a vector that doubles wastes up to half of it.
             pods: Vec::with_capacity(super::estimate::pods_ever(plan)),
             workloads: workload_states(plan, seed),
+            kubernetes: super::kubernetes::Kubernetes::new(plan),
             config: Config::new(plan),
             control: ControlPlane::new(plan),
             timeline: Timeline::new(plan),
@@ -120,6 +121,11 @@ impl<'p> World<'p> {
     }
 
     fn start_pods(&mut self) {
+        self.create_first_pods();
+        self.start_kubernetes();
+    }
+
+    fn create_first_pods(&mut self) {
         for (workload, index) in self.plan.universe.workloads.iter().zip(0..) {
             let id = WorkloadId(index);
             let is_meshed = workload.meshed && self.plan.has_mesh();

@@ -11,6 +11,7 @@
 //! Left out: gauges per proxy.
 
 use super::World;
+use super::state::Life;
 use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
@@ -26,6 +27,19 @@ pub(crate) struct Standing {
     is_connected: bool,
     /// Whether its certificate is valid, if it has one.
     is_valid: Option<bool>,
+    state: State,
+}
+
+/// What a pod that does not serve waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    /// Nothing: it serves, ends or is gone.
+    #[default]
+    Other,
+    Pending,
+    Starting,
+    NotReady,
+    CrashLooping,
 }
 
 /// What a workload adds to the census.
@@ -50,6 +64,14 @@ pub(crate) struct Counts {
     pub ready: u32,
     /// Pods wanted and not ready.
     pub missing: u32,
+    /// Pods without a node.
+    pub pending: u32,
+    /// Those whose containers are being prepared.
+    pub starting: u32,
+    /// Those whose containers run.
+    pub not_ready: u32,
+    /// Those with a container in its back-off.
+    pub crash_looping: u32,
 }
 
 /// The counts, and what will change them.
@@ -65,7 +87,20 @@ pub(crate) struct Census {
 }
 
 impl Counts {
+    fn of_state(&mut self, state: State) -> Option<&mut u32> {
+        match state {
+            State::Other => None,
+            State::Pending => Some(&mut self.pending),
+            State::Starting => Some(&mut self.starting),
+            State::NotReady => Some(&mut self.not_ready),
+            State::CrashLooping => Some(&mut self.crash_looping),
+        }
+    }
+
     fn add(&mut self, standing: Standing) {
+        if let Some(count) = self.of_state(standing.state) {
+            *count += 1;
+        }
         self.proxies += u32::from(standing.proxy);
         self.connected += u32::from(standing.is_connected);
         self.valid += u32::from(standing.is_valid == Some(true));
@@ -73,6 +108,9 @@ impl Counts {
     }
 
     fn remove(&mut self, standing: Standing) {
+        if let Some(count) = self.of_state(standing.state) {
+            *count -= 1;
+        }
         self.proxies -= u32::from(standing.proxy);
         self.connected -= u32::from(standing.is_connected);
         self.valid -= u32::from(standing.is_valid == Some(true));
@@ -90,13 +128,30 @@ impl Census {
 impl World<'_> {
     fn standing(&self, index: u32) -> Standing {
         let pod = &self.pods[index as usize];
+        let state = self.state_of(index);
         if !pod.has_live_proxy() || self.control.replicas.is_empty() {
-            return Standing::default();
+            return Standing { state, ..Standing::default() };
         }
         Standing {
+            state,
             proxy: true,
             is_connected: matches!(pod.stream, XdsStream::Connected(_)),
             is_valid: pod.leaf.as_ref().map(|leaf| leaf.is_valid(self.now)),
+        }
+    }
+
+    fn state_of(&self, index: u32) -> State {
+        let kubernetes = &self.kubernetes;
+        match self.pods[index as usize].life {
+            Life::Starting if kubernetes.pending.contains(&index) => State::Pending,
+            Life::Starting | Life::WaitingForProxy
+                if kubernetes.containers.get(&index).is_some_and(|one| one.backs_off) =>
+            {
+                State::CrashLooping
+            }
+            Life::Starting => State::Starting,
+            Life::WaitingForProxy => State::NotReady,
+            Life::Ready | Life::Terminating | Life::Down | Life::Gone => State::Other,
         }
     }
 

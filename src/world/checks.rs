@@ -311,7 +311,12 @@ impl<'p> World<'p> {
     }
 
     /// What an endpoint answers, and how much later; none for never.
-    fn answer_to_check(&self, server: u32, key: Key, number: u32) -> (Answer, Option<Duration>) {
+    pub(super) fn answer_to_check(
+        &self,
+        server: u32,
+        key: Key,
+        number: u32,
+    ) -> (Answer, Option<Duration>) {
         let pod = &self.pods[server as usize];
         let state = &self.workloads[pod.workload.index()];
         let behaviour = &state.behaviour;

@@ -3,8 +3,7 @@
 //!
 //! Source: Kubernetes' deployment and ReplicaSet controllers, pod life cycle; Istio's injection
 //! template. See the parameters `kubernetes.*`, `webhook.*`, `pod.*`, `drain.*`.
-//! Left out: scheduling by resources, probes of the app, `CrashLoopBackOff` beyond its first wait,
-//! the restart of a proxy that never gets ready.
+//! Left out: scheduling by resources.
 
 use super::World;
 use super::census::Places;
@@ -18,7 +17,6 @@ use crate::model::app::crowd::slowed;
 use crate::model::cluster::deployment::{Change, Deployment};
 use crate::model::identity::retry::{Law, RetryLoop};
 use crate::plan::behaviour::Behaviour;
-use crate::plan::parameter::FailurePolicy;
 use crate::plan::universe::{ClusterId, Errors, Role, WorkloadId};
 use crate::vocabulary::cause::{CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
@@ -40,7 +38,7 @@ pub(crate) struct WorkloadState {
     creation: Option<RetryLoop>,
     creation_held: Duration,
     creation_is_parked: bool,
-    creation_ticket: Ticket,
+    pub creation_ticket: Ticket,
     /// What last asked for pods.
     pub cause: Option<CauseId>,
     is_rolling: bool,
@@ -114,35 +112,62 @@ impl World<'_> {
         }
         self.workloads[index as usize].creation_ticket = Ticket::NONE;
         let workload = WorkloadId(index);
-        if self.change_of(workload).create == 0 {
+        if !self.wants_pods(workload) || !self.api_server_is_up() {
             self.workloads[index as usize].creation = None;
             return;
         }
         let spec = &self.plan.universe.workloads[workload.index()];
-        let wants_proxy = spec.meshed && self.plan.has_mesh();
-        let parameters = &self.plan.parameters;
-        if wants_proxy && !self.has_injector() {
-            match parameters.webhook.failure_policy {
-                FailurePolicy::Fail => return self.refuse_pod(workload),
-                FailurePolicy::Ignore => {}
-            }
+        if spec.meshed && self.plan.has_mesh() {
+            self.ask_webhook(workload);
+        } else {
+            self.let_in(workload, false);
         }
-        let is_meshed = wants_proxy && self.has_injector();
+    }
+
+    pub(super) fn wants_pods(&self, workload: WorkloadId) -> bool {
+        self.change_of(workload).create != 0
+    }
+
+    /// A pod is created.
+    pub(super) fn let_in(&mut self, workload: WorkloadId, is_meshed: bool) {
+        let wants_proxy =
+            self.plan.universe.workloads[workload.index()].meshed && self.plan.has_mesh();
         let pod = self.new_pod(workload, is_meshed);
         self.control.counts.pods_created += 1;
-        let state = &mut self.workloads[index as usize];
+        let state = &mut self.workloads[workload.index()];
         state.creation = None;
         let draw = state.start_times.next_u64();
         let wait = self.compiled.start_times[workload.index()].sample(draw);
-        self.pods[pod as usize].life_ticket = self.queue.after(wait, Event::Started(pod).pack());
+        if !self.kubernetes.pending.contains(&pod) {
+            let ticket = self.queue.after(wait, Event::Started(pod).pack());
+            self.pods[pod as usize].life_ticket = ticket;
+        }
+        if wants_proxy && !is_meshed {
+            let because = self.review_cause();
+            let cause = self.caused(CauseKind::PodNotStarted, because, || {
+                "pods were let in without their sidecars".to_owned()
+            });
+            let record = &mut self.pods[pod as usize];
+            (record.leaf_cause, record.renewal_cause) = (Some(cause), Some(cause));
+        }
         let how = if wants_proxy && !is_meshed { "without its sidecar" } else { "" };
         self.fact_of(FactKind::PodCreated, pod, |_| how.to_owned());
+        if self.kubernetes.pending.contains(&pod) {
+            self.recount(pod);
+            self.tell_pending(pod);
+        }
         self.reconcile(workload);
     }
 
-    fn refuse_pod(&mut self, workload: WorkloadId) {
+    /// The API server refuses a pod, so much later.
+    pub(super) fn refuse_pod(
+        &mut self,
+        workload: WorkloadId,
+        held: Duration,
+        why: &'static str,
+        because: Option<CauseId>,
+    ) {
         self.control.counts.pods_refused += 1;
-        let because = self.control.causes[super::control::INJECTOR];
         let _ = self.caused(CauseKind::PodNotStarted, because, || {
             "pods cannot be created without the injection webhook".to_owned()
         });
@@ -150,20 +175,21 @@ impl World<'_> {
         let now = self.now;
         let state = &mut self.workloads[workload.index()];
         let creation = state.creation.get_or_insert_with(|| RetryLoop::start(now));
-        creation.fail(&law, Duration::ZERO, |_| 0);
-        state.creation_held = Duration::ZERO;
+        creation.fail(&law, held, |_| 0);
+        state.creation_held = held;
         state.creation_is_parked = true;
         let name = &self.plan.universe.workloads[workload.index()].name;
         self.fact(FactKind::PodRefused, || {
-            (name.clone(), "failed calling webhook: no istiod".to_owned())
+            (name.clone(), format!("failed calling webhook: {why}"))
         });
     }
 
     /// Something changed: `ReplicaSets` find out at their next try.
     pub(super) fn unpark_creations(&mut self) {
-        if !self.has_injector() {
+        if !self.lets_pods_in() {
             return;
         }
+        self.unpark_istiod();
         for index in 0..self.workloads.len() {
             let state = &mut self.workloads[index];
             if !std::mem::take(&mut state.creation_is_parked) {
@@ -182,6 +208,7 @@ impl World<'_> {
 
     /// Counts the creations that would have been refused until now.
     pub(super) fn count_parked_creations(&mut self) {
+        self.count_parked_istiod();
         let law = Law::create(&self.plan.parameters.kubernetes);
         for state in self.workloads.iter_mut().filter(|state| state.creation_is_parked) {
             let Some(creation) = &mut state.creation else { continue };
@@ -194,6 +221,9 @@ impl World<'_> {
     pub(super) fn endpoints_changed(&mut self, workload: WorkloadId, cause: Option<CauseId>) {
         if self.plan.universe.workloads[workload.index()].role == Role::Gateway {
             return;
+        }
+        if !self.api_server_is_up() {
+            return self.endpoints_wait(workload, cause);
         }
         self.config.begin_version(self.now, cause);
         for place in 0..self.compiled.clusters_of[workload.index()].len() {
@@ -223,6 +253,9 @@ impl World<'_> {
 
     /// The deployment's controller looks at its pods.
     pub(super) fn reconcile(&mut self, workload: WorkloadId) {
+        if !self.api_server_is_up() {
+            return;
+        }
         let change = self.change_of(workload);
         for (is_new, count) in [(false, change.delete_old), (true, change.delete_new)] {
             for pod in self.workloads[workload.index()].members.first(is_new, count) {

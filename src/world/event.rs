@@ -167,6 +167,23 @@ events! {
     /// A lost node's pods are evicted.
     Evict = 43, "evict";
 
+    /// A starting proxy was not ready in time.
+    StartupFailed = 80, "startup-failed";
+    /// A pod's app starts again.
+    AppStart = 81, "app-start";
+    /// A kubelet probes an app: twice the pod, and one more for liveness.
+    Probe = 82, "probe";
+    /// A kubelet has waited long enough for the answer to a probe.
+    ProbeTimeout = 83, "probe-timeout";
+    /// Evictions of a node that is drained are tried again.
+    EvictAgain = 84, "evict-again";
+    /// An autoscaler looks at its workload.
+    ScaleWorkload = 85, "scale-workload";
+    /// The API server has the webhook's answer, or waits no longer for it.
+    Reviewed = 86, "reviewed";
+    /// istiod's `ReplicaSet` tries to create its pods.
+    CreateIstiod = 87, "create-istiod";
+
     /// A proxy's check of an endpoint's health begins or ends.
     HealthCheck = 46, "health-check";
 

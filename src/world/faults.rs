@@ -29,10 +29,7 @@ impl World<'_> {
                 }
             }
             Action::FailControlPlane { part, share } => {
-                if begins {
-                    self.blame_control_plane(*part, cause);
-                }
-                self.set_control_part(*part, *share, begins);
+                self.fail_control_plane(*part, *share, begins, cause);
             }
             Action::FreezeControlPlane { share } => self.freeze_control_plane(*share, begins),
             Action::SlowControlPlane { .. } => self.slow_control_plane(),
@@ -87,11 +84,32 @@ impl World<'_> {
             }
             Action::RotateSecret { .. } => self.tell_security(),
             Action::Identity(change) => self.change_identity(change, begins, cause, until),
+            Action::Cluster(action) => self.apply_to_cluster(action, begins, cause),
             Action::ScaleTraffic { traffic, .. } => self.scale_all_traffic(traffic),
             Action::SetListener { .. } | Action::DrainProxies { .. } => {
                 self.apply_to_listeners(action, begins, cause);
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::PushAll | Action::Note => {}
+        }
+    }
+
+    fn fail_control_plane(
+        &mut self,
+        part: ControlPart,
+        share: f64,
+        begins: bool,
+        cause: Option<CauseId>,
+    ) {
+        if begins {
+            self.blame_control_plane(part, cause);
+        }
+        let is_new = !begins && part == ControlPart::All;
+        if is_new && self.bars_istiod(share) {
+            return;
+        }
+        self.set_control_part(part, share, begins);
+        if is_new {
+            self.certify_webhook(share);
         }
     }
 
@@ -215,7 +233,11 @@ impl World<'_> {
 
     /// The pods that a set means now, in order.
     pub(super) fn pods_of(&self, set: &PodSet) -> Vec<u32> {
-        let alive = |workload: &WorkloadId| self.workloads[workload.index()].members.all();
+        let alive = |workload: &WorkloadId| {
+            let mut pods = self.workloads[workload.index()].members.all();
+            pods.retain(|index| !self.kubernetes.pending.contains(index));
+            pods
+        };
         match set {
             PodSet::One(workload, ordinal) => {
                 let mut pods = alive(workload);

@@ -32,6 +32,10 @@ impl World<'_> {
         set(Gauge::RequestsInFlight, self.ledger.in_flight() as f64);
         set(Gauge::Queued, f64::from(self.census.queued));
         set(Gauge::Ejected, f64::from(self.census.ejected));
+        set(Gauge::PodsPending, f64::from(counts.pending));
+        set(Gauge::PodsStarting, f64::from(counts.starting));
+        set(Gauge::PodsNotReady, f64::from(counts.not_ready));
+        set(Gauge::PodsCrashLooping, f64::from(counts.crash_looping));
         self.read_istiod(&mut readings);
         readings
     }

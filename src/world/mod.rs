@@ -27,10 +27,12 @@ mod config;
 mod connect;
 mod connection;
 mod control;
+mod crashes;
 mod deadlines;
 mod definitions;
 mod detour;
 mod discovery;
+mod drains;
 pub mod estimate;
 pub mod event;
 mod faults;
@@ -41,11 +43,14 @@ mod gaps;
 mod gauges;
 mod has;
 mod hedging;
+mod hpa;
 mod inbound_filters;
 mod inbound_retries;
 mod journey;
 mod keep_alive;
 mod keepalive;
+mod kubelet;
+mod kubernetes;
 mod ledger;
 mod listeners;
 mod members;
@@ -61,6 +66,7 @@ mod pick;
 mod pod;
 mod pods;
 mod power;
+mod probes;
 mod proxied;
 mod pushes;
 mod ranges;
@@ -88,6 +94,7 @@ mod upkeep;
 mod upstream;
 mod verification;
 mod visit;
+mod webhook;
 
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
@@ -187,6 +194,7 @@ pub(crate) struct World<'p> {
     nodes: Nodes,
     pods: Vec<Pod>,
     workloads: Vec<cluster::WorkloadState>,
+    kubernetes: kubernetes::Kubernetes,
     config: Config,
     control: ControlPlane,
     timeline: timeline::Timeline,
@@ -377,6 +385,14 @@ impl World<'_> {
             Event::Sigterm(pod) => self.sigterm(pod, ticket),
             Event::ProxyExit(pod) => self.proxy_exit(pod, ticket),
             Event::Sigkill(pod) => self.sigkill(pod),
+            Event::StartupFailed(pod) => self.startup_failed(pod),
+            Event::AppStart(pod) => self.app_start(pod, ticket),
+            Event::Probe(slot) => self.probe(slot, ticket),
+            Event::ProbeTimeout(slot) => self.probe_timeout(slot, ticket),
+            Event::EvictAgain(node) => self.evict_again(node, ticket),
+            Event::ScaleWorkload(workload) => self.scale_workload(workload),
+            Event::Reviewed(workload) => self.reviewed(workload, ticket),
+            Event::CreateIstiod(_) => self.create_istiod(ticket),
             Event::NodeLost(node) => self.node_lost(node, ticket),
             Event::Evict(node) => self.evict(node, ticket),
 

@@ -19,6 +19,7 @@ use crate::kernel::time::Duration;
 use crate::model::net::topology::{Network, PathDelay, PathId};
 use crate::plan::universe::{NodeId, Universe};
 use crate::vocabulary::cause::CauseId;
+use std::collections::BTreeSet;
 
 /// Nodes while running, and lanes of constant paths.
 pub(crate) struct Nodes {
@@ -27,6 +28,8 @@ pub(crate) struct Nodes {
     dead: Vec<u8>,
     /// Whether any node is.
     any_is_dead: bool,
+    /// Nodes that take no new pods: cordoned, or silent for long.
+    pub closed: BTreeSet<u32>,
     pub lost_ticket: Vec<Ticket>,
     /// Every pod that was ever put on it, oldest first.
     pub pods: Vec<Vec<u32>>,
@@ -49,6 +52,7 @@ impl Nodes {
             hashes: universe.nodes.iter().map(|node| name_hash(&node.name)).collect(),
             dead: vec![0; count],
             any_is_dead: false,
+            closed: BTreeSet::new(),
             lost_ticket: vec![Ticket::NONE; count],
             // Pods without a node of their own are on node 0, in a mesh of none, too.
             pods: vec![Vec::new(); count.max(1)],
@@ -74,16 +78,17 @@ impl Nodes {
         self.any_is_dead && self.dead[node.index()] != 0
     }
 
-    /// Where the next pod goes: in turn to those of its nodes that are alive, or to the first.
-    pub(crate) fn place(&self, nodes: &[NodeId], turn: usize) -> NodeId {
+    /// Where the next pod goes: in turn to those of its nodes that are alive and take pods; none if
+    /// there is no such node.
+    pub(crate) fn place(&self, nodes: &[NodeId], turn: usize) -> Option<NodeId> {
         // Without a dead one the turn says it; a large mesh has thousands of nodes for each pod.
-        let place = if self.any_is_dead {
-            let alive = || nodes.iter().filter(|node| !self.is_dead(**node));
-            alive().nth(turn % alive().count().max(1))
-        } else {
-            nodes.get(turn % nodes.len().max(1))
-        };
-        place.or(nodes.first()).copied().unwrap_or(NodeId(0))
+        if self.any_is_dead || !self.closed.is_empty() {
+            let takes = |node: &&NodeId| !self.is_dead(**node) && !self.closed.contains(&node.0);
+            let open = || nodes.iter().filter(takes);
+            return open().nth(turn % open().count().max(1)).copied();
+        }
+        let place = nodes.get(turn % nodes.len().max(1));
+        Some(place.copied().unwrap_or(NodeId(0)))
     }
 
     /// An event more or less has this node dead; how many have now.

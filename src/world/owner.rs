@@ -64,22 +64,32 @@ impl World<'_> {
             | Event::Ready(index)
             | Event::Sigterm(index)
             | Event::ProxyExit(index)
+            | Event::StartupFailed(index)
+            | Event::AppStart(index)
             | Event::Sigkill(index) => pod(index),
+            Event::Probe(slot) | Event::ProbeTimeout(slot) => pod(slot / 2),
+            event => self.place_hash(event),
+        }
+    }
+
+    /// The same of those that are about no request and no pod.
+    fn place_hash(&self, event: Event) -> u64 {
+        match event {
             Event::Debounce(replica)
             | Event::PushReady(replica)
             | Event::ReplicaReady(replica)
             | Event::RootCheck(replica) => self.control.replicas[replica as usize].hash,
-            Event::CreatePod(workload) => self.workloads[workload as usize].hash,
-            Event::NodeLost(node) | Event::Evict(node) => self.nodes.hash(node),
+            Event::CreatePod(workload)
+            | Event::ScaleWorkload(workload)
+            | Event::Reviewed(workload) => self.workloads[workload as usize].hash,
+            Event::NodeLost(node) | Event::Evict(node) | Event::EvictAgain(node) => {
+                self.nodes.hash(node)
+            }
             Event::Begin(index) | Event::End(index) => self.timeline.hash(index),
             Event::Condition(index) => self.timeline.hash(self.recorder.watches[index as usize].0),
             Event::RareCall(call) => self.rare_hash(call),
             Event::Reopen(demand) => self.demand_hash(demand),
-            Event::Watch(_)
-            | Event::Autoscale(_)
-            | Event::Interval(_)
-            | Event::ReadGauges(_)
-            | Event::Window(_) => 0,
+            _ => 0,
         }
     }
 }

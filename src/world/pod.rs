@@ -80,7 +80,7 @@ pub(crate) struct Pod {
     pub csr_replica: u32,
     /// The root that came with its last certificate, which it trusts.
     pub root: u32,
-    /// Why its certificate is expired.
+    /// Why its certificate is expired, or why it has none.
     pub leaf_cause: Option<CauseId>,
     /// Why its certificate is not renewed.
     pub renewal_cause: Option<CauseId>,
@@ -130,7 +130,7 @@ impl Pod {
     /// Whether it can make calls.
     #[inline]
     pub(crate) fn is_client(&self) -> bool {
-        self.proxy_is_up && matches!(self.life, Life::Ready | Life::Terminating)
+        self.proxy_is_up && !matches!(self.life, Life::Starting | Life::Down | Life::Gone)
     }
 
     /// Whether it has a proxy of the mesh that is up.

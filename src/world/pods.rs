@@ -2,8 +2,7 @@
 //!
 //! Source: Kubernetes' pod life cycle, Istio's injection template; see the parameters
 //! `kubernetes.*`, `pod.*`, `drain.*`.
-//! Left out: scheduling by resources, probes of the app, the restart of a proxy that never gets
-//! ready.
+//! Left out: scheduling by resources. Starts of containers stand in `kubelet`.
 
 use super::World;
 use super::census::Standing;
@@ -18,7 +17,7 @@ use crate::model::app::station::Station;
 use crate::model::control::age::Age;
 use crate::model::identity::retry::RetryLoop;
 use crate::model::proxy::workers::Workers;
-use crate::plan::universe::WorkloadId;
+use crate::plan::universe::{NodeId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 
@@ -29,10 +28,15 @@ impl World<'_> {
         let state = &mut self.workloads[workload.index()];
         let ordinal = state.next_ordinal;
         state.next_ordinal += 1;
-        let node = self.nodes.place(&spec.nodes, ordinal as usize);
+        let place = self.nodes.place(&spec.nodes, ordinal as usize);
+        let node = place.or(spec.nodes.first().copied()).unwrap_or(NodeId(0));
         let index = u32::try_from(self.pods.len()).expect("fewer than 2^32 pods");
         state.members.change(index, true, None, Some(false));
-        self.nodes.pods[node.index()].push(index);
+        if place.is_some() {
+            self.nodes.pods[node.index()].push(index);
+        } else {
+            self.kubernetes.pending.insert(index);
+        }
         self.pods.push(Pod {
             hash: name_hash(&format!("{}-{ordinal}", spec.name)),
             workload,
@@ -87,6 +91,7 @@ impl World<'_> {
             has_orphans: false,
             down_cause: None,
         });
+        self.recount(index);
         index
     }
 
@@ -110,90 +115,6 @@ impl World<'_> {
         self.recount(index);
     }
 
-    /// A pod's containers start.
-    pub(super) fn started(&mut self, index: u32, ticket: Ticket) {
-        if self.pods[index as usize].life_ticket != ticket {
-            return self.stale();
-        }
-        let now = self.now;
-        let pod = &mut self.pods[index as usize];
-        pod.life_ticket = Ticket::NONE;
-        if self.nodes.is_dead(pod.node) {
-            return;
-        }
-        pod.app_is_up = true;
-        if !pod.is_meshed || self.control.replicas.is_empty() {
-            pod.proxy_is_up = true;
-            self.set_life(index, Life::WaitingForProxy);
-            let ticket = self.queue.after(Duration::ZERO, Event::Ready(index).pack());
-            self.pods[index as usize].life_ticket = ticket;
-            return;
-        }
-        pod.csr_is_warmup = true;
-        pod.csr = None;
-        let draws = pod.stream_loop.draws();
-        pod.stream_loop = RetryLoop::restart(now, draws);
-        self.set_life(index, Life::WaitingForProxy);
-        self.request_certificate(index);
-        self.try_stream(index);
-    }
-
-    /// The proxy has its certificate and its configuration: the startup probe, once a second,
-    /// finds it ready.
-    pub(super) fn check_proxy(&mut self, index: u32) {
-        let pod = &self.pods[index as usize];
-        let waits = pod.life == Life::WaitingForProxy && pod.life_ticket == Ticket::NONE;
-        let is_refused = self.compiled.has.rejections && self.waits_for_valid_updates(index);
-        if waits && pod.leaf.is_some() && pod.seen.oldest() != 0 && !is_refused {
-            let period = self.plan.parameters.pod.startup_period.ns().max(1);
-            let phase = pod.hash % period;
-            let since = (self.now.ns() + period - phase) % period;
-            let wait = Duration::from_ns(period - since);
-            let ticket = self.queue.after(wait, Event::Ready(index).pack());
-            self.pods[index as usize].life_ticket = ticket;
-        }
-    }
-
-    /// A pod becomes ready.
-    pub(super) fn ready(&mut self, index: u32, ticket: Ticket) {
-        if self.pods[index as usize].life_ticket != ticket {
-            return self.stale();
-        }
-        let pod = &mut self.pods[index as usize];
-        pod.life_ticket = Ticket::NONE;
-        pod.proxy_is_up = true;
-        let workload = pod.workload;
-        self.enter_service(index);
-        self.recount(index);
-        self.start_checks(index);
-        self.fact_of(FactKind::PodReady, index, |_| String::new());
-        let cause = self.workloads[workload.index()].cause;
-        self.endpoints_changed(workload, cause);
-        self.reconcile(workload);
-    }
-
-    /// The pod is ready from now on.
-    pub(super) fn enter_service(&mut self, index: u32) {
-        let pod = &mut self.pods[index as usize];
-        pod.down_cause = None;
-        let workload = pod.workload;
-        let ready = &mut self.workloads[workload.index()].ready;
-        let place = ready.partition_point(|one| *one < index);
-        ready.insert(place, index);
-        self.recount_places(workload);
-        self.set_life(index, Life::Ready);
-    }
-
-    /// Whether the pod was ready, and is not from now on.
-    pub(super) fn leave_service(&mut self, index: u32) -> bool {
-        let workload = self.pods[index as usize].workload;
-        let ready = &mut self.workloads[workload.index()].ready;
-        let Ok(place) = ready.binary_search(&index) else { return false };
-        ready.remove(place);
-        self.recount_places(workload);
-        true
-    }
-
     /// A pod is deleted: no endpoint any more, then SIGTERM, then SIGKILL.
     pub(super) fn terminate(&mut self, index: u32) {
         let was_ready = self.leave_service(index);
@@ -203,6 +124,8 @@ impl World<'_> {
             return;
         }
         let is_running = matches!(pod.life, Life::Ready | Life::WaitingForProxy);
+        self.forget_starts(index);
+        let pod = &mut self.pods[index as usize];
         pod.down_cause = cause;
         let workload = pod.workload;
         self.set_life(index, Life::Terminating);
@@ -225,6 +148,9 @@ impl World<'_> {
         if self.pods[index as usize].life_ticket != ticket {
             return self.stale();
         }
+        if self.kubelet_waits(index, Event::Sigterm(index)) {
+            return;
+        }
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
         pod.app_is_up = false;
@@ -241,7 +167,7 @@ impl World<'_> {
                 self.connections[connection].is_draining = true;
             }
         }
-        if is_meshed {
+        if is_meshed && !self.plan.parameters.has_native_sidecars() {
             let drain = self.plan.parameters.drain.termination;
             let ticket = self.queue.after(drain, Event::ProxyExit(index).pack());
             self.pods[index as usize].life_ticket = ticket;
@@ -254,7 +180,9 @@ impl World<'_> {
     pub(super) fn check_shutdown(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
         let is_done = pod.life == Life::Terminating && !pod.app_is_up && pod.visits == 0;
-        if is_done && !pod.is_meshed && pod.life_ticket == Ticket::NONE {
+        // A native sidecar ends after its app.
+        let is_last = !pod.is_meshed || self.plan.parameters.has_native_sidecars();
+        if is_done && is_last && pod.life_ticket == Ticket::NONE {
             // Not at once: this may be the end of a call of its own, whose connection is still
             // being dealt with.
             let ticket = self.queue.after(Duration::ZERO, Event::ProxyExit(index).pack());
@@ -274,6 +202,9 @@ impl World<'_> {
     pub(super) fn sigkill(&mut self, index: u32) {
         if self.pods[index as usize].life != Life::Terminating {
             return self.stale();
+        }
+        if self.kubelet_waits(index, Event::Sigkill(index)) {
+            return;
         }
         self.remove_pod(index);
     }
@@ -305,6 +236,8 @@ impl World<'_> {
         let was_ready = self.leave_service(index);
         self.set_life(index, becomes);
         self.forget_filters(index);
+        self.forget_starts(index);
+        self.kubernetes.pending.remove(&index);
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
         pod.proxy_is_up = false;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Source: Kubernetes' node life-cycle controller; see the parameters `kubernetes.*`.
-//! Left out: nodes that are cordoned or drained.
+//! Left out: nodes that are cordoned or drained, which stand in `drains`.
 
 use super::World;
 use super::event::Event;
@@ -28,6 +28,7 @@ impl World<'_> {
                     for pod in self.pods_on(node.0) {
                         self.return_power(pod);
                     }
+                    self.node_is_back(node.0);
                 }
                 _ => {}
             }
@@ -79,7 +80,14 @@ impl World<'_> {
         if self.nodes.lost_ticket[node as usize] != ticket {
             return self.stale();
         }
-        for index in self.pods_on(node) {
+        if self.node_waits(node) {
+            return;
+        }
+        let is_dead = self.nodes.is_dead(NodeId(node));
+        if !is_dead {
+            self.lose_kubelet(node);
+        }
+        for index in if is_dead { self.pods_on(node) } else { Vec::new() } {
             let was_ready = self.leave_service(index);
             let pod = &mut self.pods[index as usize];
             let (workload, cause) = (pod.workload, pod.down_cause);
@@ -101,8 +109,19 @@ impl World<'_> {
         if self.nodes.lost_ticket[node as usize] != ticket {
             return self.stale();
         }
+        if self.node_waits(node) {
+            return;
+        }
         self.nodes.lost_ticket[node as usize] = Ticket::NONE;
+        let is_dead = self.nodes.is_dead(NodeId(node));
         for pod in self.pods_on(node) {
+            if !is_dead && self.pods[pod as usize].life != Life::Terminating {
+                // Deleted, though nobody is there who would end it.
+                let workload = self.pods[pod as usize].workload;
+                self.workloads[workload.index()].cause = self.pods[pod as usize].down_cause;
+                self.terminate(pod);
+                self.reconcile(workload);
+            }
             if self.pods[pod as usize].life == Life::Down {
                 self.set_life(pod, Life::Gone);
                 self.release_pod(pod);

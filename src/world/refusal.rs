@@ -37,6 +37,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         cancelling: BTreeSet::new(),
         discovery: crate::plan::discovery::Discovery::default(),
         deadlines: BTreeSet::new(),
+        pods: BTreeMap::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         call_clients: BTreeMap::new(),

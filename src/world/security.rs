@@ -57,6 +57,11 @@ impl Security {
             .map_or((&ClientTls::Automatic, 0), |(tls, generation)| (tls, *generation))
     }
 
+    /// What the proxies of a workload take.
+    pub(super) fn server_mode(&self, workload: WorkloadId) -> &ServerTls {
+        self.server(workload).0
+    }
+
     fn server(&self, workload: WorkloadId) -> (&ServerTls, u32) {
         self.servers
             .get(&workload)

@@ -26,6 +26,8 @@ struct EventState {
     begun: u32,
     /// Places in the world's occurrences of those that have not ended.
     open: Vec<usize>,
+    /// The API server refused what it writes: it is not in force.
+    is_refused: bool,
     cause: Option<CauseId>,
 }
 
@@ -35,6 +37,7 @@ impl Timeline {
             hash: name_hash(&event.id),
             begun: 0,
             open: Vec::new(),
+            is_refused: false,
             cause: None,
         };
         Self { states: plan.timeline.iter().map(state).collect(), active: Vec::new() }
@@ -107,9 +110,22 @@ impl World<'_> {
         if let Some(until) = until {
             self.queue.at(until, Event::End(index).pack());
         }
+        if let Some((why, because)) = self.refuses(&event.action) {
+            return self.refuse_event(index, why, because);
+        }
         self.timeline.active.push(index);
         self.blames.forget();
         self.apply(&event.action, true, Some(cause), until);
+    }
+
+    /// The API server does not take what an event writes: nothing changes.
+    fn refuse_event(&mut self, index: u32, why: String, because: Option<CauseId>) {
+        self.timeline.states[index as usize].is_refused = true;
+        self.control.counts.changes_rejected += 1;
+        let id = &self.plan.timeline[index as usize].id;
+        let _ = self
+            .caused(CauseKind::StaleConfiguration, because, || format!("{id} was rejected: {why}"));
+        self.fact(FactKind::ConfigRejected, || (id.clone(), why));
     }
 
     /// A timeline event ends: what it did is taken back.
@@ -122,11 +138,13 @@ impl World<'_> {
             self.occurrences[place].to = Some(self.now);
         }
         self.fact(FactKind::EventEnded, || (event.id.clone(), event.label.clone()));
-        if let Some(place) = self.timeline.active.iter().position(|one| *one == index) {
-            self.timeline.active.remove(place);
+        if !std::mem::take(&mut self.timeline.states[index as usize].is_refused) {
+            if let Some(place) = self.timeline.active.iter().position(|one| *one == index) {
+                self.timeline.active.remove(place);
+            }
+            self.blames.forget();
+            self.apply(&event.action, false, cause, None);
         }
-        self.blames.forget();
-        self.apply(&event.action, false, cause, None);
         self.recorder.event_ends(index, &event.id, self.now);
         self.cut_windows(None);
     }

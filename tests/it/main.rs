@@ -77,6 +77,9 @@ mod oracle;
 /// Overload of proxies.
 #[cfg(feature = "native")]
 mod overload;
+/// Pods, probes, webhooks and controllers of Kubernetes.
+#[cfg(feature = "native")]
+mod pods;
 /// How long connections live, and how long they take to open.
 #[cfg(feature = "native")]
 mod pools;

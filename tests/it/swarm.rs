@@ -187,6 +187,15 @@ impl Author {
         self.maybe(0.3, "network.syn_rto", &["\"20ms\"", "\"300ms\""]);
         self.maybe(0.3, "network.same_node", &["\"0s\""]);
         self.maybe(0.3, "webhook.failure_policy", &["\"ignore\"", "\"fail\""]);
+        self.maybe(0.3, "webhook.timeout", &["\"100ms\"", "\"1s\""]);
+        self.maybe(0.1, "webhook.matches_istiod", &["true"]);
+        self.maybe(0.2, "webhook.certificate_remaining", &["\"1s\"", "\"5s\""]);
+        self.maybe(0.3, "pod.startup_failures", &["0", "2", "20"]);
+        self.maybe(0.2, "pod.hold_app", &["true"]);
+        self.maybe(0.3, "pod.hold_timeout", &["\"100ms\"", "\"1s\""]);
+        self.maybe(0.3, "kubernetes.minor", &["33"]);
+        self.maybe(0.4, "kubernetes.restart_backoff", &["\"0s\"", "\"100ms\""]);
+        self.maybe(0.3, "kubernetes.eviction_retry", &["\"100ms\""]);
         self.maybe(0.2, "xds.debounce_after", &["\"0s\"", "\"10ms\""]);
         self.maybe(0.2, "xds.debounce_max", &["\"50ms\"", "\"1s\""]);
         self.maybe(0.2, "xds.push_slots", &["1", "2"]);
@@ -449,7 +458,39 @@ impl Author {
             let node = self.below(self.nodes);
             self.line(&format!("nodes = [\"n{node}\"]"));
         }
+        self.pod_rules();
         self.calls(service);
+    }
+
+    /// Probes, budgets, starts.
+    fn pod_rules(&mut self) {
+        self.maybe(
+            0.2,
+            "readiness",
+            &[
+                "{ period = \"300ms\", timeout = \"100ms\" }",
+                "{ period = \"1s\", timeout = \"50ms\", failures = 1, initial_delay = \"200ms\" }",
+            ],
+        );
+        self.maybe(
+            0.2,
+            "liveness",
+            &[
+                "{ period = \"200ms\", timeout = \"20ms\", failures = 2 }",
+                "{ period = \"500ms\", timeout = \"500ms\" }",
+            ],
+        );
+        self.maybe(
+            0.3,
+            "pdb",
+            &[
+                "{ max_unavailable = 1 }",
+                "{ min_available_share = \"60%\" }",
+                "{ min_available = 0 }",
+            ],
+        );
+        self.maybe(0.1, "dials_at_start", &["true"]);
+        self.maybe(0.1, "inject", &["false", "true"]);
     }
 
     fn calls(&mut self, service: usize) {
@@ -565,7 +606,12 @@ impl Author {
     fn sampling(&mut self) {
         if !self.chance(0.35) {
             self.clients();
-            return self.call_clients();
+            self.call_clients();
+            if self.chance(0.3) {
+                let hpa = "hpa = { max = 6, utilization = \"30%\" }\ntime = ";
+                self.text = self.text.replacen("\ntime = ", &format!("\n{hpa}"), 1);
+            }
+            return;
         }
         let every = *self.pick(&["800ms", "1s", "1500ms"]);
         let window = *self.pick(&["100ms", "200ms"]);
@@ -644,7 +690,7 @@ impl Author {
     fn event(&mut self, number: usize) {
         self.line(&format!("[[event]]\nid = \"e{number}\""));
         self.trigger();
-        let kind = self.below(15);
+        let kind = self.below(20);
         if kind == 0 && self.has_mesh && self.chance(0.5) {
             return self.istiod();
         }
@@ -699,6 +745,39 @@ impl Author {
                 self.maybe(1.0, "health", &["\"healthy\"", "\"unhealthy\"", "\"degraded\""]);
                 self.maybe(0.3, "weight", &["3"]);
                 self.maybe(0.3, "priority", &["0", "2"]);
+            }
+            other => self.kubernetes_event(other),
+        }
+    }
+
+    /// What goes wrong with Kubernetes.
+    fn kubernetes_event(&mut self, which: usize) {
+        match which {
+            15 => {
+                let node = self.below(self.nodes);
+                self.line(&format!("do = \"drain\"\ntarget = \"node:n{node}\""));
+            }
+            16 => {
+                self.line("do = \"crash_loop\"");
+                self.pods();
+            }
+            17 => {
+                let node = self.below(self.nodes);
+                let target = if self.chance(0.5) {
+                    "api_server".to_owned()
+                } else {
+                    format!("kubelet:n{node}")
+                };
+                self.line(&format!("do = \"fail\"\ntarget = \"{target}\""));
+            }
+            18 if self.has_mesh => {
+                let does = *self.pick(&[
+                    "do = \"cut\"",
+                    "do = \"slow\"\ndelay = \"50ms\"",
+                    "do = \"webhook\"\npolicy = \"ignore\"",
+                    "do = \"slow\"\ndelay = \"10s\"",
+                ]);
+                self.line(&format!("{does}\ntarget = \"istiod/injector\""));
             }
             _ => self.load(),
         }

@@ -109,6 +109,11 @@ impl<T: Copy + Ord> Station<T> {
         self.waiting.len()
     }
 
+    /// The last of those who wait.
+    pub fn last_waiting(&self) -> Option<T> {
+        self.waiting.back().copied()
+    }
+
     /// A request arrives, or comes back from a call that did not hold its server.
     #[inline(always)]
     pub fn arrive(&mut self, now: Time, request: T, returning: bool) -> Arrival {

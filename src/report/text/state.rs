@@ -27,6 +27,10 @@ pub(super) fn lines(run: &Run) -> Vec<String> {
             .then(|| format!("{} failed{seen}", plural(counts.handshakes_failed, "handshake"))),
         (counts.pods_refused != 0)
             .then(|| format!("{} refused", plural(counts.pods_refused, "pod creation"))),
+        (counts.changes_rejected != 0)
+            .then(|| format!("{} rejected", plural(counts.changes_rejected, "change"))),
+        (counts.container_restarts != 0)
+            .then(|| format!("{} restarted", plural(counts.container_restarts, "container"))),
         peak(run, Gauge::PodsMissing)
             .map(|(at, pods)| format!("{} missing at {}", counted(pods, "pod"), clock(at))),
     ]

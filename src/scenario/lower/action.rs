@@ -13,18 +13,26 @@ use crate::plan::timeline::{Action, ControlPart, Resource};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 25] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     (
         "fail",
         &["share", "part"],
         &[],
-        "istiod, pod:NAME, service:NAME, node:NAME, zone:NAME or link:A->B",
+        "istiod, pod:NAME, service:NAME, node:NAME, zone:NAME, link:A->B, api_server or kubelet:NODE",
     ),
     ("restart", &["share"], &[], "pod:NAME or service:NAME"),
     ("freeze", &["share"], &[], "istiod, pod:NAME or service:NAME"),
-    ("slow", &["factor", "share"], &["factor"], "istiod or service:NAME"),
+    (
+        "slow",
+        &["factor", "share"],
+        &["factor"],
+        "istiod or service:NAME, or istiod/injector with `delay`",
+    ),
+    (SLOW_WEBHOOK, &["delay"], &["delay"], "istiod/injector"),
+    ("crash_loop", &["share"], &[], "pod:NAME or service:NAME"),
+    ("webhook", &["policy"], &["policy"], "istiod/injector"),
     ("errors", &["share", "status", "response_headers"], &[], "service:NAME"),
-    ("cut", &[], &[], "link:A->B or zone:NAME"),
+    ("cut", &[], &[], "link:A->B, zone:NAME or istiod/injector"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
     ("rollout", &[], &[], "service:NAME"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
@@ -32,7 +40,12 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 25] = [
     ("endpoints", &["weight", "priority", "health", "list"], &[], "service:NAME"),
     ("cluster", &["removed", "cluster", "rejected"], &[], "service:NAME"),
     ("listener", &["removed", "rejected", "drain_time", "strategy"], &[], "ingress"),
-    ("drain", &["share", "drain_time", "strategy"], &[], "ingress, pod:NAME or service:NAME"),
+    (
+        "drain",
+        &["share", "drain_time", "strategy"],
+        &[],
+        "ingress, pod:NAME, service:NAME, node:NAME or zone:NAME",
+    ),
     ("fail_health_check", &["share"], &[], "ingress, pod:NAME or service:NAME"),
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
@@ -45,7 +58,9 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 25] = [
     ("push", &[], &[], "istiod"),
     ("note", &[], &[], "no target"),
 ];
-const ARGUMENTS: [&str; 27] = [
+/// `slow` has other arguments where it acts on the webhook.
+const SLOW_WEBHOOK: &str = "slow istiod/injector";
+const ARGUMENTS: [&str; 28] = [
     "share",
     "part",
     "factor",
@@ -73,6 +88,7 @@ const ARGUMENTS: [&str; 27] = [
     "ahead",
     "behind",
     "certificate",
+    "policy",
 ];
 
 /// An action and its label; none if something is wrong with it.
@@ -86,7 +102,12 @@ impl Lower<'_, '_, '_> {
         route: RouteId,
         tables: &mut Vec<(String, RouteTable)>,
     ) -> Done {
-        let does = table.text("do")?;
+        let mut does = table.text("do")?;
+        if does == "slow"
+            && table.text("target").is_some_and(|one| one.starts_with("istiod/injector"))
+        {
+            does = SLOW_WEBHOOK;
+        }
         let (_, takes, needs, targets) = ACTIONS.iter().find(|(name, ..)| *name == does)?;
         self.arguments(table, does, takes, needs);
         let node = match (table.get("target"), does) {
@@ -111,6 +132,12 @@ impl Lower<'_, '_, '_> {
             return None;
         };
         match (does, target) {
+            ("fail", Target::ApiServer | Target::Kubelet(_))
+            | ("drain", Target::Node(_) | Target::Zone(_))
+            | ("crash_loop", Target::Pod(_) | Target::Service(_))
+            | ("cut" | "webhook" | SLOW_WEBHOOK, Target::Control(ControlPart::Injector)) => {
+                self.kubernetes_event(table, node.at, does, target)
+            }
             ("fail", Target::Control(part)) => self.fail_control(table, node.at, part),
             ("freeze" | "slow" | "push", Target::Control(ControlPart::All)) => {
                 self.disturb_control(table, node.at, does)

@@ -20,6 +20,7 @@ mod ejections;
 mod filters;
 mod health;
 mod identity;
+mod kubernetes;
 mod limits;
 mod places;
 mod pods;
@@ -47,6 +48,7 @@ use crate::kernel::time::Duration;
 use crate::plan::client::{CallClients, Client};
 use crate::plan::identity::Identity;
 use crate::plan::parameter::{Parameters, TABLE};
+use crate::plan::pods::PodRules;
 use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
 use crate::plan::timeline::TimelineEvent;
@@ -87,6 +89,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     proxy_workers: BTreeMap<WorkloadId, u32>,
     cancelling: BTreeSet<WorkloadId>,
     deadlines: BTreeSet<WorkloadId>,
+    pods: BTreeMap<WorkloadId, PodRules>,
     traffic: Vec<Traffic>,
     clients: BTreeMap<u32, Client>,
     call_clients: BTreeMap<WorkloadId, CallClients>,
@@ -120,6 +123,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         proxy_workers: BTreeMap::new(),
         cancelling: BTreeSet::new(),
         deadlines: BTreeSet::new(),
+        pods: BTreeMap::new(),
         traffic: Vec::new(),
         clients: BTreeMap::new(),
         call_clients: BTreeMap::new(),
@@ -160,6 +164,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         cancelling: lower.cancelling,
         discovery,
         deadlines: lower.deadlines,
+        pods: lower.pods,
         traffic: lower.traffic,
         clients: lower.clients,
         call_clients: lower.call_clients,

@@ -69,7 +69,7 @@ impl Lower<'_, '_, '_> {
         // Later pods are born by roll-outs, scaling and evictions: only a mesh that never has
         // any is sure not to have this one.
         let born_later = |event: &Node| {
-            matches!(event.text("do"), Some("rollout" | "scale" | "restart" | "fail"))
+            matches!(event.text("do"), Some("rollout" | "scale" | "restart" | "fail" | "drain"))
                 && event.get("target").is_some_and(|target| target.at != at)
         };
         let replicas = self.universe.workloads[workload.index()].replicas;

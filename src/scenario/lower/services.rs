@@ -110,6 +110,7 @@ impl<'d> Lower<'_, '_, 'd> {
                     if let Some(per_request) = self.time_per_request(node) {
                         self.crowding.insert(number, per_request);
                     }
+                    self.pod_rules(node, number);
                     if self.is_of_its_calls(node, "cancels_calls") {
                         self.cancelling.insert(number);
                     }
@@ -153,7 +154,7 @@ impl<'d> Lower<'_, '_, 'd> {
             version,
             labels,
             role: Role::App,
-            meshed: table.flag("meshed").unwrap_or(true),
+            meshed: node.flag("inject").or(table.flag("meshed")).unwrap_or(true),
             replicas: node.count("replicas").unwrap_or(1),
             nodes,
             station: Station {

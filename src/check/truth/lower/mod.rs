@@ -157,6 +157,7 @@ pub fn lower(config: &Config) -> Lowering {
         replies: Vec::new(),
         cancelling: BTreeSet::new(),
         deadlines: BTreeSet::new(),
+        pods: BTreeMap::new(),
         discovery: Discovery::default(),
         clients: load::clients(config),
         call_clients: BTreeMap::new(),
