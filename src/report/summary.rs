@@ -5,6 +5,8 @@
 //! Source: docs/results.md, whose order of fields is kept.
 //! Left out: the topology (it is drawn), latencies in full (they are in `latency.hlog`).
 
+mod outcomes;
+
 use crate::check::judgement::Judgement;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
@@ -13,9 +15,10 @@ use crate::observe::run::{self, Run};
 use crate::report::json::write_value;
 use crate::report::number::{ms, quantile_ns, round6};
 use crate::report::sampled::{Intervals, Sampling};
+use outcomes::{Outcome, outcomes};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Counts up when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -94,22 +97,6 @@ struct Service<'a> {
     version: &'a str,
     requests: Requests,
     latency_ms: Latency,
-}
-
-#[derive(Serialize)]
-struct Outcome<'a> {
-    source: &'a str,
-    destination: &'a str,
-    version: &'a str,
-    status: u16,
-    flags: String,
-    details: &'static str,
-    count: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    estimate: Option<f64>,
-    /// The roots of its causes: events with their labels, or settings.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    roots: BTreeSet<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -248,31 +235,6 @@ fn kinds<'a>(run: &Run, counts: impl Iterator<Item = &'a (u16, u64)>) -> Map<Str
     by_code.into_iter().map(|(code, count)| (name(code), count.into())).collect()
 }
 
-/// The outcomes by what the access log shows: ways that only differ in their cause are one row.
-fn outcomes(run: &Run) -> Vec<Outcome<'_>> {
-    let mut rows: Vec<Outcome<'_>> = Vec::with_capacity(run.outcomes.len());
-    for row in &run.outcomes {
-        let root = row.cause.map(|cause| run.causes.root(cause).what.as_str());
-        let row = Outcome { roots: root.into_iter().collect(), ..Outcome::from(row) };
-        match rows.iter_mut().find(|one| one.key() == row.key()) {
-            Some(one) => {
-                one.count += row.count;
-                one.roots.extend(row.roots);
-                one.estimate = one.estimate.zip(row.estimate).map(|(a, b)| round6(a + b));
-            }
-            None => rows.push(row),
-        }
-    }
-    rows
-}
-
-impl Outcome<'_> {
-    fn key(&self) -> (&str, &str, &str, u16, &str, &str) {
-        let Self { source, destination, version, status, flags, details, .. } = self;
-        (source, destination, version, *status, flags, details)
-    }
-}
-
 impl Step {
     fn new(run: &Run, rung: &Rung) -> Self {
         Self {
@@ -336,22 +298,6 @@ impl<'a> From<&'a run::ServiceRow> for Service<'a> {
             version: &row.version,
             requests: row.requests.into(),
             latency_ms: (&row.latency).into(),
-        }
-    }
-}
-
-impl<'a> From<&'a run::OutcomeRow> for Outcome<'a> {
-    fn from(row: &'a run::OutcomeRow) -> Self {
-        Self {
-            source: &row.source,
-            destination: &row.destination,
-            version: &row.version,
-            status: row.outcome.status,
-            flags: row.outcome.flags.to_string(),
-            details: row.outcome.details.text(),
-            count: row.count,
-            estimate: row.estimate.map(round6),
-            roots: BTreeSet::new(),
         }
     }
 }

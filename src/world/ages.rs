@@ -18,6 +18,7 @@ use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Duration;
 use crate::model::control::age::Age;
+use crate::model::identity::chain::Wall;
 use crate::plan::Start;
 
 /// The draws of a pod's ages.
@@ -120,9 +121,17 @@ impl World<'_> {
                 && replica.frozen == 0
                 && replica.context != 0
                 && replica.is_at_speed()
+                && self.has_valid_chain(*index)
                 && !self.nodes.is_dead(replica.node)
         };
         there.iter().all(is_plain) && self.has_room(there.len()) && !self.is_any_cut(&there)
+    }
+
+    /// Whether agents that come back take what a replica shows.
+    fn has_valid_chain(&self, replica: usize) -> bool {
+        let signer = self.authorities.signer(u32::try_from(replica).unwrap_or(0));
+        let now = Wall::of(self.now, 0);
+        self.authorities.chains.invalid(signer, now).is_none() && !self.control.clocks.are_off()
     }
 
     /// Whether streams that end of age are let in again, and served, without a thought.

@@ -43,6 +43,8 @@ pub(crate) struct Authorities {
     pub(super) trust_cause: Option<CauseId>,
     /// Events that istiod did not follow.
     rejected: BTreeSet<CauseId>,
+    /// Certificates whose end is awaited.
+    awaited: BTreeSet<u32>,
     /// What proxies show instead of what istiod signed.
     pub shown: Shown,
 }
@@ -58,7 +60,9 @@ struct Signer {
 impl Authorities {
     pub(crate) fn new(plan: &Plan) -> Self {
         let (identity, istiod) = (&plan.identity, &plan.parameters.istiod);
-        let replicas = if istiod.present { istiod.replicas as usize } else { 0 };
+        // Those too that an autoscaler may add: all share one authority until events part them.
+        let most = istiod.replicas.max(istiod.replicas_max) as usize;
+        let replicas = if istiod.present && istiod.replicas != 0 { most } else { 0 };
         let mut chains = Chains::default();
         let mut current = vec![u32::MAX; identity.authorities.len()];
         let always =
@@ -91,6 +95,7 @@ impl Authorities {
             brought: BTreeMap::new(),
             trust_cause: None,
             rejected: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             shown: Shown::new(plan),
         }
     }
@@ -224,6 +229,7 @@ impl World<'_> {
             self.set_control_part(ControlPart::All, *share, true);
             self.set_control_part(ControlPart::All, *share, false);
         }
+        self.expect_chain_ends();
         self.conditions_changed();
     }
 
@@ -244,10 +250,9 @@ impl World<'_> {
 
     /// What a replica signs with now: what the last event in force that istiod followed says, else the plan.
     fn authority_in_force(&self, replica: u32) -> (usize, Option<CauseId>) {
-        let count = self.control.replicas.len() as f64;
         let last = self.in_force().rev().find_map(|(action, cause)| match action {
             Action::Identity(IdentityChange::Authority { authority, share, .. })
-                if f64::from(replica) < libm::ceil(count * share)
+                if (replica as usize) < self.control.affected(*share)
                     && cause.is_none_or(|one| !self.authorities.rejected.contains(&one)) =>
             {
                 Some((authority.index(), cause))
@@ -269,6 +274,20 @@ impl World<'_> {
         self.authorities.bundles.push((version, roots));
         self.authorities.trust_cause = cause;
         self.schedule_watch();
+    }
+
+    // === ends of chains ===
+
+    /// When the chain of an authority that signs ends, agents take istiod no more: calm is over.
+    pub(super) fn expect_chain_ends(&mut self) {
+        let signers: BTreeSet<u32> =
+            self.authorities.signers.iter().map(|signer| signer.certificate).collect();
+        for signer in signers {
+            let end = self.authorities.chains.end(signer).time();
+            if self.now < end && end < self.end && self.authorities.awaited.insert(signer) {
+                self.queue.at(end, Event::ChainEnd(signer).pack());
+            }
+        }
     }
 
     // === istiod's own root ===
@@ -339,6 +358,7 @@ impl World<'_> {
         let new = self.authorities.current[signer.authority];
         self.authorities.signers[replica as usize].certificate = new;
         self.plan_root_check(replica);
+        self.expect_chain_ends();
         self.conditions_changed();
     }
 }

@@ -12,6 +12,7 @@ use crate::model::control::autoscaler::SYNC;
 impl World<'_> {
     /// istiod at time zero: whether it is calm, and the first look of its autoscaler.
     pub(super) fn begin_control(&mut self) {
+        self.expect_chain_ends();
         self.review_calm();
         for index in 0..u32::try_from(self.control.replicas.len()).expect("few replicas") {
             if !self.control.replicas[index as usize].is_wanted {

@@ -11,6 +11,7 @@ use super::state::Call;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Time;
 use crate::observe::run::OutcomeRow;
+use crate::plan::pods::ClusterAction;
 use crate::plan::timeline::{Action, PodSet};
 use crate::plan::universe::{ServiceId, Step, WorkloadId};
 use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
@@ -157,13 +158,13 @@ impl World<'_> {
             in_force().find(|(action, _)| reaches(action) && fits(action))
         };
         let any = find(&|action| does_just_that(action, details))
-            .or_else(|| find(&|action| does(action, nature)))
-            .or_else(|| find(&|_| true));
+            .or_else(|| find(&|action| does(action, nature)));
         any.map_or_else(
             || {
                 // What an event began may go on when it is over: retries, queues, rollouts.
                 let over = self.plan.timeline.iter().zip(0..);
-                let over = over.filter(|(event, _)| event.actions().iter().any(&reaches));
+                let fits = |action: &Action| reaches(action) && does(action, nature);
+                let over = over.filter(|(event, _)| event.actions().iter().any(fits));
                 over.filter_map(|(_, index)| self.event_cause(index)).max()
             },
             |(_, cause)| cause,
@@ -196,6 +197,10 @@ impl World<'_> {
             | Action::DescribeClusterEndpoint { cluster, .. } => {
                 self.plan.universe.clusters[cluster.index()].service == service
             }
+            Action::Cluster(ClusterAction::CrashLoop(set)) => match set {
+                PodSet::One(workload, _) => below.contains(workload),
+                PodSet::Of(workloads, _) => some(workloads),
+            },
             Action::Note => false,
             _ => true,
         }
@@ -267,6 +272,9 @@ fn does(action: &Action, nature: Nature) -> bool {
             | Action::Rollout(_)
             | Action::Scale { .. }
             | Action::DrainProxies { .. }
+            | Action::FreezePods(_)
+            | Action::CutLinks { .. }
+            | Action::DegradeLinks { .. }
             | Action::Cluster(_)
     );
     match nature {

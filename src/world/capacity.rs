@@ -8,7 +8,7 @@
 //! Left out: memory that Go gives back late; the CPU limit's throttling periods.
 
 use super::World;
-use super::control::{CA, INJECTOR, XDS};
+use super::control::{CA, INJECTOR, Taken, XDS};
 use super::event::Event;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::{Duration, Time};
@@ -69,8 +69,10 @@ impl World<'_> {
         self.control.counts.replicas_killed += 1;
         self.fact(FactKind::ReplicaKilled, || (format!("istiod-{index}"), "OOMKilled".to_owned()));
         let parameters = &self.plan.parameters;
-        let base = parameters.kubernetes.restart_backoff;
-        let wait = self.control.replicas[index as usize].crash.ended(self.now, base);
+        let rules = &parameters.kubernetes;
+        let (base, max, reset) =
+            (rules.restart_backoff, rules.restart_backoff_max, rules.restart_reset);
+        let wait = self.control.replicas[index as usize].crash.end(self.now, base, max, reset);
         self.stop_replica(index);
         self.start_replica(index, wait);
         self.conditions_changed();
@@ -99,7 +101,8 @@ impl World<'_> {
 
     /// A share of the replicas follows the API server no more, or again.
     pub(super) fn freeze_control_plane(&mut self, share: f64, begins: bool) {
-        for index in 0..self.control.affected(share) {
+        let affected = self.control.affected_by(Taken::View(share.to_bits()), begins);
+        for index in 0..affected {
             let replica = &mut self.control.replicas[index];
             if begins {
                 replica.frozen = replica.frozen.saturating_add(1);

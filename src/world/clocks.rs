@@ -52,6 +52,18 @@ impl Clocks {
         self.istiod.get(replica as usize).map_or(0, |one| one.0)
     }
 
+    /// What starts again sleeps no more.
+    pub(super) fn forget(&mut self, pod: u32) {
+        self.asleep.remove(&pod);
+    }
+
+    /// Whether somebody's clock is wrong.
+    pub(super) fn are_off(&self) -> bool {
+        !self.nodes.is_empty()
+            || !self.workloads.is_empty()
+            || self.istiod.iter().any(|one| one.0 != 0)
+    }
+
     pub(super) fn is_asleep(&self, pod: u32) -> bool {
         self.asleep.contains_key(&pod)
     }
@@ -128,11 +140,14 @@ impl World<'_> {
             for pod in pods {
                 self.fall_asleep(pod, cause, until);
             }
+            // Its kubelet sleeps, too, and is as silent as one that is away.
+            nodes.iter().for_each(|node| self.fail_kubelet(node.0, true, cause));
         } else {
             self.thaw_pods();
             for pod in pods {
                 self.wake_up(pod);
             }
+            nodes.iter().for_each(|node| self.fail_kubelet(node.0, false, cause));
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct WorkloadState {
     pub generation: u32,
     pub next_ordinal: u32,
     /// The ReplicaSet's loop of failed creations.
-    creation: Option<RetryLoop>,
+    pub creation: Option<RetryLoop>,
     creation_held: Duration,
     creation_is_parked: bool,
     pub creation_ticket: Ticket,

@@ -13,11 +13,11 @@ use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{below, name_hash};
 use crate::kernel::time::Duration;
+use crate::model::cluster::backoff::CrashLoop;
 use crate::model::control::admission::Admission;
 use crate::model::control::age::AgeLaw;
 use crate::model::control::autoscaler::Autoscaler;
 use crate::model::control::cores::Cores;
-use crate::model::control::crash_loop::CrashLoop;
 use crate::model::control::debounce::Debounce;
 use crate::model::control::push::PushQueue;
 use crate::model::control::slots::auto_slots;
@@ -62,6 +62,8 @@ pub(crate) struct ControlPlane {
     pub autoscaler: Option<Autoscaler>,
     /// The last kill's.
     pub oom_cause: Option<CauseId>,
+    /// What events have taken, from how many replicas.
+    taken: Vec<(Taken, usize)>,
 }
 
 /// One replica.
@@ -79,6 +81,8 @@ pub(crate) struct Replica {
     /// What it computes takes so many times as long.
     pub slow: f64,
     pub crash: CrashLoop,
+    /// Counts its processes: what one had in hand dies with it.
+    pub epoch: u32,
     /// Core time at the autoscaler's last look.
     pub used_at_look: Duration,
     /// It has its caches, or serves without.
@@ -95,6 +99,15 @@ pub(crate) struct Replica {
     pub cpu: Cores,
     /// Pods whose stream it has.
     pub connected: BTreeSet<u32>,
+}
+
+/// What events took from a share of the replicas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// A part of them.
+    Part(ControlPart, u64),
+    /// Their view of the API server.
+    View(u64),
 }
 
 /// What a proxy finds when it asks for a part of the control plane.
@@ -139,7 +152,8 @@ impl ControlPlane {
             slow: 1.0,
             crash: CrashLoop::default(),
             used_at_look: Duration::ZERO,
-            is_ready: true,
+            is_ready: index < istiod.replicas,
+            epoch: 0,
             ready_ticket: Ticket::NONE,
             debounce: Debounce::new(xds.debounce_after, xds.debounce_max),
             push: PushQueue::new(auto_slots(xds.push_slots, istiod.cpu)),
@@ -170,6 +184,7 @@ impl ControlPlane {
             autoscaler: (istiod.replicas_max != 0)
                 .then(|| Autoscaler::new(istiod.replicas_min, istiod.replicas_max)),
             oom_cause: None,
+            taken: Vec::new(),
         }
     }
 
@@ -197,9 +212,22 @@ impl ControlPlane {
         self.full_versions.get(next).is_some_and(|version| *version <= context)
     }
 
-    /// How many replicas a share means: of all that there may be, the first ones.
+    /// The same for an event that begins or ends: its end is about those of its begin, whatever an
+    /// autoscaler did meanwhile.
+    pub(super) fn affected_by(&mut self, what: Taken, begins: bool) -> usize {
+        if begins {
+            let (Taken::Part(_, share) | Taken::View(share)) = what;
+            let affected = self.affected(f64::from_bits(share));
+            self.taken.push((what, affected));
+            return affected;
+        }
+        let place = self.taken.iter().position(|(one, _)| *one == what);
+        place.map_or(0, |place| self.taken.remove(place).1)
+    }
+
+    /// How many replicas a share means: of those that there are, the first ones.
     pub(super) fn affected(&self, share: f64) -> usize {
-        let count = self.replicas.len();
+        let count = self.count() as usize;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
         let affected = (count as f64 * share).ceil() as usize;
         affected.min(count)
@@ -241,7 +269,7 @@ impl World<'_> {
 
     /// A share of the replicas (rounded up) loses or regains a part.
     pub(super) fn set_control_part(&mut self, part: ControlPart, share: f64, fails: bool) {
-        let affected = self.control.affected(share);
+        let affected = self.control.affected_by(Taken::Part(part, share.to_bits()), fails);
         let change = |level: &mut u8| {
             *level = if fails { *level + 1 } else { level.saturating_sub(1) };
         };
@@ -290,6 +318,7 @@ impl World<'_> {
         let xds = &self.plan.parameters.xds;
         let replica = &mut self.control.replicas[index as usize];
         replica.is_ready = false;
+        replica.epoch += 1;
         replica.ready_ticket = Ticket::NONE;
         replica.push_ticket = Ticket::NONE;
         replica.debounce = Debounce::new(xds.debounce_after, xds.debounce_max);
@@ -313,7 +342,7 @@ impl World<'_> {
         }
         replica.ready_ticket = Ticket::NONE;
         replica.is_ready = true;
-        replica.crash.started(self.now);
+        replica.crash.start(self.now);
         if replica.frozen == 0 || replica.context == 0 {
             self.set_context(index, self.config.watched);
         }

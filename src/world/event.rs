@@ -135,6 +135,8 @@ events! {
     StreamAge = 75, "stream-age";
     /// The keepalive of a proxy's xDS stream has had no answer.
     KeepAliveOver = 76, "keepalive-over";
+    /// The chain of an authority that signs comes to its end.
+    ChainEnd = 78, "chain-end";
     /// istiod's autoscaler looks at its load.
     Autoscale = 77, "autoscale";
     /// istiod admits a proxy's stream.

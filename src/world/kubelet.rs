@@ -114,6 +114,10 @@ impl World<'_> {
         if self.pods[index as usize].life_ticket != ticket {
             return self.stale();
         }
+        if self.nodes.is_dead(self.pods[index as usize].node) {
+            self.pods[index as usize].life_ticket = Ticket::NONE;
+            return;
+        }
         if self.kubelet_waits(index, Event::Ready(index)) {
             return;
         }
@@ -213,6 +217,7 @@ impl World<'_> {
     /// The app's process is over: its container starts again after the back-off.
     pub(super) fn end_app(&mut self, index: u32, why: &'static str) {
         let cause = self.pods[index as usize].down_cause;
+        self.thaw_app(index);
         if self.pods[index as usize].app_is_up {
             self.stop_app(index);
         }

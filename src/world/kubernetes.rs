@@ -123,6 +123,11 @@ impl World<'_> {
         self.kubernetes.api_down == 0
     }
 
+    /// The start of a pod's app that is awaited.
+    fn app_ticket(&self, pod: u32) -> Ticket {
+        self.kubernetes.containers.get(&pod).map_or(Ticket::NONE, |one| one.app_ticket)
+    }
+
     fn fail_api_server(&mut self, fails: bool, cause: Option<CauseId>) {
         let kubernetes = &mut self.kubernetes;
         if fails {
@@ -165,6 +170,13 @@ impl World<'_> {
         true
     }
 
+    /// A node that has its power back may still be silent.
+    pub(super) fn expect_silence(&mut self, node: u32) {
+        if !self.kubelet_is_up(node) {
+            self.expect_loss(node);
+        }
+    }
+
     fn expect_loss(&mut self, node: u32) {
         let grace = self.plan.parameters.kubernetes.node_grace;
         let ticket = self.queue.after(grace, Event::NodeLost(node).pack());
@@ -184,11 +196,15 @@ impl World<'_> {
         if self.kubelet_is_up(record.node.0) {
             return false;
         }
-        self.kubernetes.postponed.push((pod, event, record.life_ticket));
+        let ticket = match event {
+            Event::AppStart(_) => self.app_ticket(pod),
+            _ => record.life_ticket,
+        };
+        self.kubernetes.postponed.push((pod, event, ticket));
         true
     }
 
-    fn fail_kubelet(&mut self, node: u32, fails: bool, cause: Option<CauseId>) {
+    pub(super) fn fail_kubelet(&mut self, node: u32, fails: bool, cause: Option<CauseId>) {
         let (down, first) = self.kubernetes.kubelets_down.entry(node).or_insert((0, cause));
         if fails {
             *down += 1;
@@ -204,6 +220,9 @@ impl World<'_> {
         let first = *first;
         self.kubernetes.kubelets_down.remove(&node);
         if self.nodes.is_dead(NodeId(node)) {
+            // Its pods begin anew when it has its power back.
+            let elsewhere = |pod: &u32| self.pods[*pod as usize].node.0 != node;
+            self.kubernetes.postponed.retain(|(pod, ..)| elsewhere(pod));
             return;
         }
         self.open_node(node, first);
@@ -223,8 +242,9 @@ impl World<'_> {
             let again = self.queue.after(crate::kernel::time::Duration::ZERO, event.pack());
             match event {
                 Event::AppStart(_) => {
-                    if let Some(containers) = self.kubernetes.containers.get_mut(&pod) {
-                        containers.app_ticket = again;
+                    let containers = self.kubernetes.containers.get_mut(&pod);
+                    if let Some(one) = containers.filter(|one| one.app_ticket == ticket) {
+                        one.app_ticket = again;
                     }
                 }
                 Event::Sigkill(_) => {}

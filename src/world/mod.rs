@@ -262,29 +262,6 @@ impl World<'_> {
         None
     }
 
-    /// The next instant at which the loop is more than events: the end of the warm-up, the instant
-    /// at which the mesh is to be looked at, the end.
-    fn next_pause(&self) -> Time {
-        let warmup = Some(Time::ZERO + self.plan.warmup).filter(|at| self.now < *at);
-        let status = self.options.status_at.filter(|_| self.status.is_none());
-        [warmup, status].into_iter().flatten().min().map_or(self.end, |at| at.min(self.end))
-    }
-
-    /// Time goes on to `time`: statistics of stations begin with the end of the warm-up.
-    #[cold]
-    fn pause(&mut self, time: Time) {
-        let warmup = Time::ZERO + self.plan.warmup;
-        let status = self.options.status_at.filter(|at| self.status.is_none() && *at <= time);
-        if let Some(at) = status {
-            self.snapshot(at);
-        }
-        if self.now < warmup && warmup <= time {
-            self.pods.iter_mut().for_each(|pod| pod.station.restart_load(warmup));
-            self.restart_log();
-            self.now = warmup;
-        }
-    }
-
     fn look(&mut self, watch: &mut dyn FnMut(Progress) -> Go) -> Option<&'static str> {
         #[cfg(debug_assertions)]
         self.audit();
@@ -368,6 +345,7 @@ impl World<'_> {
             Event::Stream(pod) => self.open_stream(pod, ticket),
             Event::StreamAge(pod) => self.stream_age(pod, ticket),
             Event::KeepAliveOver(pod) => self.keepalive_over(pod, ticket),
+            Event::ChainEnd(_) => self.review_calm(),
             Event::Autoscale(_) => self.autoscale(),
             Event::Admitted(pod) => self.admitted(pod, ticket),
             Event::FetchTimeout(pod) => self.fetch_timeout(pod),

@@ -78,6 +78,8 @@ pub(crate) struct Pod {
     pub csr_is_warmup: bool,
     /// The replica that signs.
     pub csr_replica: u32,
+    /// Its process that was asked.
+    pub csr_epoch: u32,
     /// The root that came with its last certificate, which it trusts.
     pub root: u32,
     /// Why its certificate is expired, or why it has none.

@@ -67,6 +67,7 @@ impl World<'_> {
             csr_is_parked: false,
             csr_is_warmup: false,
             csr_replica: 0,
+            csr_epoch: 0,
             root: 0,
             leaf_cause: None,
             renewal_cause: None,
@@ -236,6 +237,7 @@ impl World<'_> {
         let was_ready = self.leave_service(index);
         self.set_life(index, becomes);
         self.forget_filters(index);
+        self.control.clocks.forget(index);
         self.forget_starts(index);
         self.kubernetes.pending.remove(&index);
         let pod = &mut self.pods[index as usize];

@@ -29,6 +29,7 @@ impl World<'_> {
                         self.return_power(pod);
                     }
                     self.node_is_back(node.0);
+                    self.expect_silence(node.0);
                 }
                 _ => {}
             }
@@ -125,6 +126,7 @@ impl World<'_> {
             if self.pods[pod as usize].life == Life::Down {
                 self.set_life(pod, Life::Gone);
                 self.release_pod(pod);
+                self.forget_starts(pod);
                 let workload = self.pods[pod as usize].workload;
                 self.workloads[workload.index()].cause = self.pods[pod as usize].down_cause;
                 self.reconcile(workload);

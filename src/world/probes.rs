@@ -57,7 +57,7 @@ impl World<'_> {
             let Some(probe) = self.probe_rules(slot) else { continue };
             let believed = is_old || slot % 2 == 1;
             let phase =
-                uniform(self.loop_key(index, 9).draw(self.pods[index as usize].birth, slot));
+                uniform(self.loop_key(index, 11).draw(self.pods[index as usize].birth, slot));
             let wait = probe.initial_delay + probe.period.scale(phase);
             let next = self.queue.after(wait, Event::Probe(slot).pack());
             let watched = Watched {
@@ -171,7 +171,6 @@ impl World<'_> {
             (0, true) => self.serve_if_good(index),
             (_, false) => {
                 self.fact_of(FactKind::ProbeFailed, index, |_| "liveness".to_owned());
-                self.thaw_app(index);
                 self.end_app(index, "its liveness probe failed");
             }
             (_, true) => {}
@@ -179,7 +178,7 @@ impl World<'_> {
     }
 
     /// What starts again stands still no more.
-    fn thaw_app(&mut self, index: u32) {
+    pub(super) fn thaw_app(&mut self, index: u32) {
         let pod = &mut self.pods[index as usize];
         if pod.frozen.take().is_some() {
             pod.station.resume(self.now);

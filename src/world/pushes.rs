@@ -52,10 +52,6 @@ impl World<'_> {
     }
 
     fn follow_debounce(&mut self, index: u32, step: DebounceStep) {
-        if self.control.replicas[index as usize].is_away() {
-            // Killed by its own push.
-            return;
-        }
         match step {
             DebounceStep::Rearm(time) => {
                 self.queue.at(time, Event::Debounce(index).pack());
@@ -91,8 +87,10 @@ impl World<'_> {
                 self.control.replicas[index as usize].push.enqueue(pod);
             }
         }
+        let epoch = self.control.replicas[index as usize].epoch;
         self.fill_slots(index);
-        if let Some(step) = step {
+        // Its own push may have killed it.
+        if let Some(step) = step.filter(|_| self.control.replicas[index as usize].epoch == epoch) {
             self.follow_debounce(index, step);
         }
     }

@@ -53,7 +53,9 @@ impl World<'_> {
                 );
             }
             Found::Replica(replica) => {
-                self.pods[index as usize].csr_replica = replica;
+                let epoch = self.control.replicas[replica as usize].epoch;
+                let pod = &mut self.pods[index as usize];
+                (pod.csr_replica, pod.csr_epoch) = (replica, epoch);
                 let to = self.control.replicas[replica as usize].node;
                 let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
                 let done = self.compute(replica, self.plan.parameters.istiod.csr_time);
@@ -146,7 +148,13 @@ impl World<'_> {
         let hash = self.pods[index as usize].hash;
         let draw = |n: u32| draw_at(self.seed, "renewal", hash, u64::from(2 * generation + n));
         let draws = [draw(0), draw(1)];
-        let replica = self.pods[index as usize].csr_replica;
+        let pod = &self.pods[index as usize];
+        let (replica, csr_epoch) = (pod.csr_replica, pod.csr_epoch);
+        if self.control.replicas[replica as usize].epoch != csr_epoch {
+            // Whoever was to sign has ended meanwhile.
+            self.pods[index as usize].renewal = Ticket::NONE;
+            return self.fail_renewal(index, Duration::ZERO, None, AWAY);
+        }
         let signing = self.signing(index, replica);
         let leaf = match Leaf::issue(self.now, cert, signing, draws, generation) {
             Ok(leaf) => leaf,

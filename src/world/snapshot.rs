@@ -1,4 +1,5 @@
-//! The mesh at an instant, for whoever asks: read off the state, changing nothing.
+//! Instants at which the loop is more than events; the mesh at one of them, for whoever asks: read off
+//! the state, changing nothing.
 //!
 //! Source: `observe::mesh_status`.
 //! Left out: pods that are gone.
@@ -13,6 +14,29 @@ use crate::observe::mesh_status::{
 };
 
 impl World<'_> {
+    /// The next instant at which the loop is more than events: the end of the warm-up, the instant
+    /// at which the mesh is to be looked at, the end.
+    pub(super) fn next_pause(&self) -> Time {
+        let warmup = Some(Time::ZERO + self.plan.warmup).filter(|at| self.now < *at);
+        let status = self.options.status_at.filter(|_| self.status.is_none());
+        [warmup, status].into_iter().flatten().min().map_or(self.end, |at| at.min(self.end))
+    }
+
+    /// Time goes on to `time`: statistics of stations begin with the end of the warm-up.
+    #[cold]
+    pub(super) fn pause(&mut self, time: Time) {
+        let warmup = Time::ZERO + self.plan.warmup;
+        let status = self.options.status_at.filter(|at| self.status.is_none() && *at <= time);
+        if let Some(at) = status {
+            self.snapshot(at);
+        }
+        if self.now < warmup && warmup <= time {
+            self.pods.iter_mut().for_each(|pod| pod.station.restart_load(warmup));
+            self.restart_log();
+            self.now = warmup;
+        }
+    }
+
     /// The mesh as it is at `at`, before what happens at that instant.
     #[cold]
     pub(super) fn snapshot(&mut self, at: Time) {

@@ -175,6 +175,10 @@ impl World<'_> {
         pod.stream_loop.fail(&law, Duration::ZERO, |n| key.draw(0, n));
         pod.stream_held = Duration::ZERO;
         self.recount(index);
+        if self.control.serves(replica as usize, XDS) {
+            // The slot that it may have held is another's.
+            self.fill_slots(replica);
+        }
         self.fact_of(FactKind::ProxyDisconnected, index, |_| String::new());
         let pod = &mut self.pods[index as usize];
         if matches!(pod.life, Life::Down | Life::Gone) {

@@ -29,6 +29,8 @@ struct EventState {
     /// The API server refused what it writes: it is not in force.
     is_refused: bool,
     cause: Option<CauseId>,
+    /// Nobody refused it, once at least.
+    has_acted: bool,
 }
 
 impl Timeline {
@@ -39,6 +41,7 @@ impl Timeline {
             open: Vec::new(),
             is_refused: false,
             cause: None,
+            has_acted: false,
         };
         Self { states: plan.timeline.iter().map(state).collect(), active: Vec::new() }
     }
@@ -49,9 +52,10 @@ impl Timeline {
 }
 
 impl World<'_> {
-    /// The cause that an event is, if it has begun.
+    /// The cause that an event is, if it has done what it does.
     pub(super) fn event_cause(&self, event: u32) -> Option<CauseId> {
-        self.timeline.states[event as usize].cause
+        let state = &self.timeline.states[event as usize];
+        state.cause.filter(|_| state.has_acted)
     }
 
     /// Whether an event has begun.
@@ -113,6 +117,7 @@ impl World<'_> {
         if let Some((why, because)) = self.refuses(&event.action) {
             return self.refuse_event(index, why, because);
         }
+        self.timeline.states[index as usize].has_acted = true;
         self.timeline.active.push(index);
         self.blames.forget();
         self.apply(&event.action, true, Some(cause), until);

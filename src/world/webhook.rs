@@ -63,7 +63,11 @@ impl Webhook {
             cut: 0,
             cut_cause: None,
             slow_cause: None,
-            ends: vec![end; plan.parameters.istiod.replicas as usize],
+            ends: vec![
+                end;
+                plan.parameters.istiod.replicas.max(plan.parameters.istiod.replicas_max)
+                    as usize
+            ],
             reviews: BTreeMap::new(),
             barred: Vec::new(),
             creation: None,
@@ -171,6 +175,8 @@ impl World<'_> {
         let is_meshed = self.kubernetes.webhook.reviews.remove(&index).unwrap_or(false);
         if self.wants_pods(WorkloadId(index)) && self.api_server_is_up() {
             self.let_in(WorkloadId(index), is_meshed);
+        } else {
+            self.workloads[index as usize].creation = None;
         }
     }
 
@@ -234,11 +240,8 @@ impl World<'_> {
     /// A share of istiod's replicas starts: they serve with new certificates.
     pub(super) fn certify_webhook(&mut self, share: f64) {
         let end = self.now.saturating_add(Duration::from_s(87_600 * 3_600));
-        let webhook = &mut self.kubernetes.webhook;
-        let count = webhook.ends.len() as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let affected = ((count * share).ceil() as usize).min(webhook.ends.len());
-        webhook.ends[..affected].fill(end);
+        let affected = self.control.affected(share);
+        self.kubernetes.webhook.ends[..affected].fill(end);
         self.unpark_creations();
     }
 
@@ -268,7 +271,7 @@ impl World<'_> {
             && !self.control.replicas.is_empty()
             && rules.webhook.validation_policy == FailurePolicy::Fail;
         // The same server as that of injection, of which only the latter may fail.
-        let is_up = self.control.replicas.iter().any(|one| one.down == 0 && one.is_ready);
+        let is_up = self.control.replicas.iter().any(|one| one.is_wanted && !one.is_away());
         let why = match self.review() {
             _ if !is_validated || self.now == Time::ZERO => return None,
             _ if !is_up => "no istiod",

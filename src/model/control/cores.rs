@@ -37,8 +37,8 @@ impl Cores {
     #[must_use]
     pub fn run(&mut self, now: Time, work: Duration) -> Time {
         let first = self.free_at.iter_mut().min().expect("at least one core");
-        *first = now.max(*first) + work;
-        self.taken += work;
+        *first = now.max(*first).saturating_add(work);
+        self.taken = Duration::from_ns(self.taken.ns().saturating_add(work.ns()));
         *first
     }
 

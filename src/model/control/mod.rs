@@ -5,7 +5,6 @@ pub mod admission;
 pub mod age;
 pub mod autoscaler;
 pub mod cores;
-pub mod crash_loop;
 pub mod debounce;
 pub mod push;
 pub mod slots;
