@@ -74,6 +74,9 @@ mod metamorphic;
 /// Theory: the table of `meshsim oracle` holds (release only).
 #[cfg(feature = "native")]
 mod oracle;
+/// Outages of the control plane, of Kubernetes and of identity that meet.
+#[cfg(feature = "native")]
+mod outages;
 /// Overload of proxies.
 #[cfg(feature = "native")]
 mod overload;

@@ -211,7 +211,6 @@ impl Author {
         self.maybe(0.3, "istiod.replicas_max", &["3", "5"]);
         self.maybe(0.2, "istiod.memory_limit", &["\"105MiB\"", "\"130MiB\""]);
         self.maybe(0.2, "istiod.waits_for_caches", &["false"]);
-        self.maybe(0.2, "kubernetes.restart_backoff", &["\"100ms\"", "\"2s\""]);
         self.maybe(0.4, "ingress.replicas", &["1", "3"]);
         if self.has_mesh {
             self.maybe(0.3, "proxy.workers", &["1", "4"]);
@@ -628,7 +627,9 @@ impl Author {
             places.push("ingress".to_owned());
         }
         let tables = self.text.split("[[service]]\n").skip(1).enumerate();
-        let meshed = tables.filter(|(_, table)| !table.contains("meshed = false"));
+        let meshed = tables.filter(|(_, table)| {
+            !table.contains("meshed = false") && !table.contains("inject = false")
+        });
         let meshed: Vec<_> = meshed.map(|(service, _)| format!("s{service}")).collect();
         if self.text.contains("istio-sidecar") {
             places.extend(meshed);
