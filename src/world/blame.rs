@@ -11,6 +11,7 @@ use super::state::Call;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Time;
 use crate::observe::run::OutcomeRow;
+use crate::plan::identity::IdentityChange;
 use crate::plan::pods::ClusterAction;
 use crate::plan::timeline::{Action, PodSet};
 use crate::plan::universe::{ServiceId, Step, WorkloadId};
@@ -260,7 +261,10 @@ fn does(action: &Action, nature: Nature) -> bool {
             | Action::RotateSecret { .. }
     );
     // Handshakes know by themselves which of these they meet.
-    let of_identity = matches!(action, Action::Identity(_));
+    let of_identity = match action {
+        Action::Identity(change) => !matches!(change, IdentityChange::Suspend(_)),
+        _ => false,
+    };
     let of_app = matches!(
         action,
         Action::AppErrors { .. }

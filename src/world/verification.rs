@@ -175,7 +175,15 @@ impl World<'_> {
                 Some(self.blame_flaw(flaw, of, by))
             }
             // What is asked for, and not what is shown, is why.
-            _ => self.security.cause(self.pods[ends.server as usize].workload),
+            _ => {
+                let of_unmeshed = |pod: u32| {
+                    let pod = &self.pods[pod as usize];
+                    pod.leaf_cause.filter(|_| !pod.is_meshed)
+                };
+                of_unmeshed(ends.client)
+                    .or_else(|| of_unmeshed(ends.server))
+                    .or_else(|| self.security.cause(self.pods[ends.server as usize].workload))
+            }
         }
     }
 
