@@ -17,7 +17,7 @@ use crate::observe::run::Run;
 use crate::plan::problem::Problem;
 use crate::plan::profile::read_duration;
 use crate::report::number::clock;
-use crate::report::text::{classes, explanation, mesh_status};
+use crate::report::text::{classes, ended_early, explanation, mesh_status};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -64,8 +64,13 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     let mut first = true;
     for job in &jobs {
         let run = simulate::explained(job, limits, typed.at, &progress);
-        if run.partial.is_some() {
+        if let Some(early) = ended_early(&run) {
             status = ExitStatus::Environment;
+            output.talk(&format!("{}: {early}\n", job.folder));
+            if typed.at.is_some() && run.status.is_none() {
+                // What was asked for is not there; nothing else is given for it.
+                continue;
+            }
         }
         match typed.format {
             Format::Human => {
@@ -127,10 +132,10 @@ impl Typed {
         let wanted = |name: &str| self.proxy.as_ref().is_none_or(|wanted| name.contains(wanted));
         let told = status.proxies.iter().filter(|one| wanted(&one.name));
         told.map(|one| {
-            let [cds, lds, eds, rds] = one.types.map(|sync| sync.word());
+            let [cds, lds, eds, rds] = one.types.map(|sync| one.is_meshed.then(|| sync.word()));
             json!({
                 "variant": run.variant, "at_s": status.at.as_s(), "name": one.name,
-                "node": one.node, "pod": one.pod, "sidecar": one.is_meshed,
+                "node": one.node, "pod": one.pod, "proxy": one.is_meshed,
                 "cds": cds, "lds": lds, "eds": eds, "rds": rds,
                 "stale_s": one.stale_since.map(|since| status.at.saturating_since(since).as_s()),
                 "istiod": one.istiod,
@@ -150,7 +155,8 @@ fn failures(run: &Run) -> Vec<Value> {
         json!({
             "variant": run.variant, "source": row.source, "destination": row.destination,
             "version": row.version, "status": row.outcome.status,
-            "flags": row.outcome.flags.to_string(), "requests": row.count,
+            "flags": row.outcome.flags.to_string(), "details": row.outcome.details.text(),
+            "requests": row.count,
             "estimate": row.estimate, "because": row.cause.map(|cause| chain(run, cause)),
         })
     };

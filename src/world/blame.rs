@@ -14,7 +14,7 @@ use crate::observe::run::OutcomeRow;
 use crate::plan::identity::IdentityChange;
 use crate::plan::pods::ClusterAction;
 use crate::plan::timeline::{Action, PodSet};
-use crate::plan::universe::{ServiceId, Step, WorkloadId};
+use crate::plan::universe::{NodeId, ServiceId, Step, WorkloadId};
 use crate::vocabulary::cause::{Cause, CauseId, CauseKind};
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,8 @@ const fn nature(details: Details) -> Nature {
         | Details::HeadersTooLarge
         | Details::CodecError
         | Details::PayloadTooLarge
-        | Details::CorsResponse => Nature::Policy,
+        | Details::CorsResponse
+        | Details::HandshakeClosed => Nature::Policy,
         _ => Nature::Load,
     }
 }
@@ -202,9 +203,25 @@ impl World<'_> {
                 PodSet::One(workload, _) => below.contains(workload),
                 PodSet::Of(workloads, _) => some(workloads),
             },
+            Action::FailNodes(nodes) => self.run_on(below, nodes),
+            Action::CutLinks { from, to, .. } | Action::DegradeLinks { from, to, .. } => {
+                self.run_on(below, from) || self.run_on(below, to)
+            }
+            Action::ScaleTraffic { traffic, .. } => {
+                let to = |index: &u32| self.plan.traffic[*index as usize].to;
+                let meets = |index: &u32| !self.workloads_below(to(index)).is_disjoint(below);
+                traffic.iter().any(meets)
+            }
             Action::Note => false,
             _ => true,
         }
+    }
+
+    /// Whether pods of workloads may run on nodes.
+    fn run_on(&self, workloads: &BTreeSet<WorkloadId>, nodes: &[NodeId]) -> bool {
+        let universe = &self.plan.universe;
+        let places = |one: &WorkloadId| &universe.workloads[one.index()].nodes;
+        workloads.iter().any(|one| places(one).iter().any(|node| nodes.contains(node)))
     }
 
     /// The workloads behind a service, those that they call, and so on.
@@ -340,6 +357,7 @@ fn configured(details: Details, service: &str) -> String {
         | Details::PayloadTooLarge
         | Details::AdmissionDenied
         | Details::Overload
+        | Details::HandshakeClosed
         | Details::CorsResponse => format!("a `filter` before `{service}` is set so"),
         Details::MissingHost | Details::HeadersTooLarge | Details::CodecError => {
             format!("`traffic` to `{service}` has such requests")

@@ -17,6 +17,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::HandshakeResult;
 use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::vocabulary::outcome::Details;
 
 impl Connection {
     /// A request takes a stream of the connection; whether there is room for another.
@@ -139,7 +140,12 @@ impl World<'_> {
             server: attempt.pod,
         };
         let refused = HandshakeResult::Rejected { logged: None };
-        let cause = if is_closed { None } else { self.blame(ends, refused) };
+        let cause = if is_closed {
+            let service = self.calls.get(attempt.call).map(|call| call.service);
+            service.map(|service| self.blamed(Details::HandshakeClosed, service))
+        } else {
+            self.blame(ends, refused)
+        };
         let record = &mut self.attempts[id];
         record.phase = Phase::Broken;
         record.cause = cause;

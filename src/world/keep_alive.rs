@@ -196,6 +196,12 @@ impl World<'_> {
         first.is_some_and(|first| first.saturating_add(DRAIN_TIMEOUT) <= self.now)
     }
 
+    /// Whether a GOAWAY was sent with an answer, or before it.
+    pub(super) fn has_goaway(&self, attempt: &Attempt) -> bool {
+        let first = self.keep_alive.goaways.get(&attempt.connection);
+        first.is_some_and(|first| *first <= attempt.sent_at)
+    }
+
     fn is_multiplexed(&self, attempt: &Attempt) -> bool {
         let upstream = &self.upstreams[attempt.upstream as usize];
         upstream.policy.pool.protocol == Protocol::Http2
@@ -229,6 +235,8 @@ impl World<'_> {
         let connection = attempt.connection;
         if !attempt.call.is_none() && self.is_after_goaway(&attempt) {
             self.answer(id, Outcome::failure(Details::RemoteRefusedStream));
+            // Its client has heard by now that it is of no use.
+            self.retire_connection(connection);
             return true;
         }
         let requests = match self.keep_alive.connections.get(&connection) {

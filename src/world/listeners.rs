@@ -331,6 +331,7 @@ impl World<'_> {
         let drain = self.drains.get(&attempt.pod);
         drain
             .is_some_and(|drain| drain.closes(attempt.sent_at, attempt.key.draw(0, purpose::DRAIN)))
+            || self.has_goaway(attempt)
             || self.compiled.has.client_connections && {
                 let draw = attempt.key.draw(0, purpose::KEEP_ALIVE);
                 self.keeps_no_connection(attempt.pod, attempt.sent_at, draw)

@@ -95,7 +95,10 @@ impl World<'_> {
                 not_after: leaf.not_after,
                 renew_at: leaf.renew_at,
             }),
-            cause: pod.leaf_cause.or(pod.renewal_cause).or(pod.down_cause),
+            cause: pod.leaf_cause.or(pod.renewal_cause).or(pod.down_cause).or_else(|| {
+                let is_alone = has_control && !matches!(pod.stream, XdsStream::Connected(_));
+                self.control.causes[XDS].filter(|_| is_alone)
+            }),
         }
     }
 }

@@ -150,10 +150,11 @@ impl<'p> World<'p> {
         let call = &self.calls[id];
         let flags = if self.compiled.has.flags { call.flags } else { Flags::NONE };
         let outcome = Outcome { flags: outcome.flags.and(flags), ..outcome };
-        let (parent, key, latency) = (call.parent, call.key, self.now.since(call.began));
+        let (parent, key, edge) = (call.parent, call.key, call.edge);
+        let latency = self.now.since(call.began);
         let sample = call.sample(latency, outcome);
         let cause = if sample.is_ok { None } else { self.why(id, outcome) };
-        let ended = Ended { edge: self.calls[id].edge, sample, cause };
+        let ended = Ended { edge, sample, cause };
         self.log_call(id, outcome);
         if self.compiled.has.ends {
             self.leave_proxy(id, outcome);

@@ -130,7 +130,7 @@ fn the_mesh_is_shown_as_it_is_then_and_looking_changes_nothing() {
     assert!(status.proxies.iter().all(|one| one.istiod.is_none() && one.cause.is_some()));
     // By then eight elevenths of the certificates are past their ends, in the mean.
     let text = mesh_status(&late, &status, None, false);
-    assert!(text.contains("EXPIRED") && text.contains("renewal overdue"), "{text}");
+    assert!(text.contains("EXPIRED") && text.contains("overdue"), "{text}");
     let one = mesh_status(&late, &status, Some("web-1"), false);
     assert!(one.contains("web-1") && !one.contains("web-0"), "{one}");
     let nobody = mesh_status(&late, &status, Some("nobody"), false);

@@ -51,6 +51,7 @@ pub fn explanation(run: &Run, color: bool) -> String {
     let variant = run.variant.iter().map(|variant| format!(", variant {}", harmless(variant)));
     let title = harmless(&run.scenario) + &variant.collect::<String>();
     let mut lines: Vec<_> = wrap(&title, "", "  ").iter().map(|line| paint.strong(line)).collect();
+    lines.extend(ended_early(run).iter().flat_map(|text| wrap(text, "  ", "  ")));
     let classes = classes(run);
     if classes.is_empty() {
         lines.extend(wrap("No request failed and none was refused.", "  ", "  "));
@@ -63,12 +64,27 @@ pub fn explanation(run: &Run, color: bool) -> String {
             None => groups.push((class.row.cause, vec![class])),
         }
     }
+    let size = |group: &[&FailureClass<'_>]| group.iter().map(|class| class.size).sum::<f64>();
+    let is_failed = |group: &[&FailureClass<'_>]| !group[0].row.outcome.is_ok();
+    groups.sort_by(|(_, a), (_, b)| {
+        is_failed(b).cmp(&is_failed(a)).then(size(b).total_cmp(&size(a)))
+    });
     for (cause, group) in groups {
         lines.push(String::new());
         lines.extend(group.iter().flat_map(|class| one(class, paint)));
         lines.extend(cause.iter().flat_map(|id| chain_lines(run, *id, paint)));
     }
     lines.join("\n") + "\n"
+}
+
+/// That a run was ended early, if it was.
+pub fn ended_early(run: &Run) -> Option<String> {
+    let partial = run.partial?;
+    Some(format!(
+        "Ended early, at {} ({}): what follows is of the time before.",
+        clock(partial.at),
+        partial.why
+    ))
 }
 
 fn one(class: &FailureClass<'_>, paint: Paint) -> Vec<String> {

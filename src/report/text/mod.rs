@@ -20,7 +20,7 @@ use super::words::{harmless, plural, short, span};
 use crate::check::judgement::Judgement;
 use crate::kernel::time::Time;
 use crate::observe::run::{Occurrence, Run};
-pub use explain::{FailureClass, classes, explanation};
+pub use explain::{FailureClass, classes, ended_early, explanation};
 use paint::Paint;
 pub use status::mesh_status;
 

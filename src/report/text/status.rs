@@ -3,7 +3,7 @@
 //! Source: istioctl's `proxy-status` and `proxy-config secret`.
 //! Left out: pods that are gone.
 
-use super::explain::chain_lines;
+use super::explain::{chain_lines, ended_early};
 use super::{Paint, wrap};
 use crate::kernel::time::Time;
 use crate::observe::mesh_status::{MeshStatus, ProxyStatus, Sync};
@@ -13,6 +13,8 @@ use crate::report::words::{harmless, plural, short};
 
 /// Proxies that are told without being asked for.
 const PROXIES_MAX: usize = 40;
+/// Letters of a name.
+const NAME_MAX: usize = 24;
 /// Columns between two cells.
 const GAP: usize = 2;
 
@@ -23,6 +25,7 @@ pub fn mesh_status(run: &Run, status: &MeshStatus, wanted: Option<&str>, color: 
     let variant = run.variant.iter().map(|variant| format!(", variant {}", harmless(variant)));
     let title = harmless(&run.scenario) + &variant.collect::<String>();
     let mut lines: Vec<_> = wrap(&title, "", "  ").iter().map(|line| paint.strong(line)).collect();
+    lines.extend(ended_early(run).iter().flat_map(|text| wrap(text, "  ", "  ")));
     lines.extend(wrap(&in_words(status), "  ", "  "));
     lines.push(String::new());
     lines.extend(replicas(status));
@@ -47,8 +50,10 @@ pub fn mesh_status(run: &Run, status: &MeshStatus, wanted: Option<&str>, color: 
 }
 
 fn is_in_trouble(one: &ProxyStatus, at: Time) -> bool {
-    let is_expired = one.certificate.is_some_and(|one| one.not_after <= at);
-    one.pod != "Running" || is_expired || one.types.iter().any(|sync| *sync != Sync::Synced)
+    let is_overdue = one.certificate.is_some_and(|one| one.renew_at <= at);
+    let is_alone = one.is_meshed && one.istiod.is_none();
+    let is_stale = one.types.iter().any(|sync| *sync != Sync::Synced);
+    one.pod != "Running" || is_overdue || is_alone || is_stale || one.cause.is_some()
 }
 
 fn in_words(status: &MeshStatus) -> String {
@@ -65,7 +70,7 @@ fn in_words(status: &MeshStatus) -> String {
         "At {}: {}, {connected} connected, {stale} with stale configuration, {} expired, \
          {overdue} past the renewal.",
         clock(status.at),
-        count(meshed().count(), "sidecar"),
+        count(meshed().count(), "proxy").replace("proxys", "proxies"),
         count(expired, "certificate"),
     )
 }
@@ -96,14 +101,14 @@ fn replicas(status: &MeshStatus) -> Vec<String> {
 }
 
 fn proxies(told: &[&ProxyStatus], at: Time) -> Vec<String> {
-    let head = ["NAME", "POD", "CDS", "LDS", "EDS", "RDS", "STALE FOR", "ISTIOD", "CERTIFICATE"];
+    let head = ["NAME", "POD", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(told.iter().map(|one| row(one, at)));
     aligned(&rows)
 }
 
 fn row(one: &ProxyStatus, at: Time) -> [String; 9] {
-    let name = short(&one.name, 32);
+    let name = short(&one.name, NAME_MAX);
     if !one.is_meshed {
         let none = || "-".to_owned();
         let (pod, what) = (one.pod.to_owned(), "no sidecar".to_owned());
@@ -115,12 +120,12 @@ fn row(one: &ProxyStatus, at: Time) -> [String; 9] {
     let certificate = match one.certificate {
         None => "none".to_owned(),
         Some(one) if one.not_after <= at => {
-            format!("EXPIRED {} ago", length(at.since(one.not_after).ns()))
+            format!("EXPIRED {}", length(at.since(one.not_after).ns()))
         }
         Some(one) => {
             let left = length(one.not_after.since(at).ns());
             let overdue = one.renew_at <= at;
-            format!("{left} left{}", if overdue { ", renewal overdue" } else { "" })
+            format!("{left}{}", if overdue { ", overdue" } else { " left" })
         }
     };
     let istiod = one.istiod.clone().unwrap_or_else(|| "-".to_owned());
@@ -163,4 +168,52 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
         text.trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::time::Duration;
+    use crate::observe::mesh_status::{CertificateStatus, ReplicaStatus};
+    use crate::report::testing::{hours, sample_run};
+
+    fn status(name: &str) -> MeshStatus {
+        let certificate = CertificateStatus { not_after: hours(30), renew_at: hours(12) };
+        let proxy = ProxyStatus {
+            name: name.to_owned(),
+            node: name.to_owned(),
+            pod: "ContainerCreating",
+            is_meshed: true,
+            types: [Sync::Stale; 4],
+            stale_since: Some(hours(3) + Duration::from_ms(61_001)),
+            istiod: Some("istiod-10".to_owned()),
+            certificate: Some(certificate),
+            cause: None,
+        };
+        let replica = ReplicaStatus {
+            name: "istiod-0".to_owned(),
+            node: name.to_owned(),
+            serves: [true, false, true],
+            connected: 3,
+            push_queue: 0,
+        };
+        MeshStatus { at: hours(14), proxies: vec![proxy; 60], replicas: vec![replica] }
+    }
+
+    #[test]
+    fn every_line_fits_and_obeys_no_name() {
+        let text = mesh_status(&sample_run(), &status(&"\u{1b}[2Jname".repeat(20)), None, false);
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        assert!(!text.contains('\u{1b}'));
+        assert!(text.contains("… and 20 more pods"), "{text}");
+        assert!(text.contains("16h, overdue"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_ended_early_says_so() {
+        let mut run = sample_run();
+        run.partial = Some(crate::observe::run::Partial { why: "max-events", at: hours(2) });
+        assert!(mesh_status(&run, &status("a"), None, false).contains("Ended early, at 2h"));
+        assert!(super::super::explanation(&run, false).contains("Ended early, at 2h"));
+    }
 }

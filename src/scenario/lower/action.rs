@@ -308,9 +308,9 @@ impl Lower<'_, '_, '_> {
                 }
                 found?
             }
-            None if rules.len() == 1 => 0,
+            None if given.len() <= 1 => 0,
             None => {
-                let what = format!("`{name}` has {} routes", rules.len());
+                let what = format!("`{name}` has {} routes", given.len());
                 self.report(table.at, what, "say which: route = \"NAME\"");
                 return None;
             }

@@ -210,6 +210,7 @@ impl Lower<'_, '_, '_> {
                 // Of the rule's copies the one for the name that the header has.
                 let named = behind.find(|(_, rule)| {
                     rule.names_by_header()
+                        && !is_of_no_name(rule)
                         && rule.cluster_header.as_deref() == header
                         && fits_rule(rule)
                 });
@@ -392,4 +393,9 @@ impl Lower<'_, '_, '_> {
             }
         })
     }
+}
+
+/// Whether it is the rule itself, for requests without the header, and no copy for a name.
+fn is_of_no_name(rule: &RouteRule) -> bool {
+    matches!(&rule.split[..], [(Destination::Missing(name), _)] if name.is_empty())
 }
