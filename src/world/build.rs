@@ -123,6 +123,8 @@ impl<'p> World<'p> {
     fn start_pods(&mut self) {
         self.create_first_pods();
         self.start_kubernetes();
+        self.start_tokens();
+        self.start_serving();
     }
 
     fn create_first_pods(&mut self) {

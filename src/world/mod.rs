@@ -82,6 +82,7 @@ mod sampling;
 mod scopes;
 mod security;
 mod sends;
+mod serving;
 mod settings;
 mod shedding;
 mod snapshot;
@@ -89,6 +90,7 @@ mod state;
 mod streams;
 mod timeline;
 mod timeouts;
+mod tokens;
 mod tries;
 mod upkeep;
 mod upstream;
@@ -393,6 +395,9 @@ impl World<'_> {
             Event::ScaleWorkload(workload) => self.scale_workload(workload),
             Event::Reviewed(workload) => self.reviewed(workload, ticket),
             Event::CreateIstiod(_) => self.create_istiod(ticket),
+            Event::TokenOver(pod) => self.token_over(pod, ticket),
+            Event::TokenRotated(pod) => self.token_rotated(pod, ticket),
+            Event::ServingOver(replica) => self.serving_over(replica),
             Event::NodeLost(node) => self.node_lost(node, ticket),
             Event::Evict(node) => self.evict(node, ticket),
 

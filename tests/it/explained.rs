@@ -13,13 +13,17 @@ use meshsim::world::options::Options;
 use serde_json::Value;
 
 /// Scenarios with events in which some requests fail without one, and by what.
-const SET_SO: [(&str, &str); 4] = [
+const SET_SO: [(&str, &str); 7] = [
     // Its breaker is hit now and then before the app is slow, its timeouts too.
     ("circuit-breaker", "`circuit_breaker` of `recommendations`"),
     ("five-oh-three/dc", "callers of `cart` have a `timeout`"),
     ("five-oh-three/ut", "`timeout` of `cart`"),
     // What refuses is the filter, whether its service is down or not.
     ("five-oh-three/uaex", "a `filter` before `cart`"),
+    // What ends by itself; events only make it show, or heal it.
+    ("identity/istiod-certificate-expired", "the certificate with which istiod serves"),
+    ("identity/intermediate-expiry", "the intermediate certificate is past its end"),
+    ("identity/root-expiry", "the root certificate is past its end"),
 ];
 
 /// What is wrong with the roots of a plan's failures.

@@ -31,7 +31,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     (SLOW_WEBHOOK, &["delay"], &["delay"], "istiod/injector"),
     ("crash_loop", &["share"], &[], "pod:NAME or service:NAME"),
     ("webhook", &["policy"], &["policy"], "istiod/injector"),
-    ("errors", &["share", "status", "response_headers"], &[], "service:NAME"),
+    ("errors", &["share", "status", "response_headers"], &[], "service:NAME or api_server"),
     ("cut", &[], &[], "link:A->B, zone:NAME or istiod/injector"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
     ("rollout", &[], &[], "service:NAME"),
@@ -133,6 +133,7 @@ impl Lower<'_, '_, '_> {
         };
         match (does, target) {
             ("fail", Target::ApiServer | Target::Kubelet(_))
+            | ("errors", Target::ApiServer)
             | ("drain", Target::Node(_) | Target::Zone(_))
             | ("crash_loop", Target::Pod(_) | Target::Service(_))
             | ("cut" | "webhook" | SLOW_WEBHOOK, Target::Control(ControlPart::Injector)) => {

@@ -278,6 +278,7 @@ impl Lower<'_, '_, '_> {
             }
         }
         self.istiod_can_be();
+        self.tokens_can_be();
     }
 
     /// The names that expressions may use.
