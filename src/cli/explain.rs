@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::simulate::{self, Limits};
 use super::{ExitStatus, Format};
 use crate::kernel::time::Time;
-use crate::observe::mesh_status::MeshStatus;
+use crate::observe::mesh_status::{MeshStatus, Sync};
 use crate::observe::run::Run;
 use crate::plan::problem::Problem;
 use crate::plan::profile::read_duration;
@@ -127,7 +127,7 @@ impl Typed {
         let wanted = |name: &str| self.proxy.as_ref().is_none_or(|wanted| name.contains(wanted));
         let told = status.proxies.iter().filter(|one| wanted(&one.name));
         told.map(|one| {
-            let [cds, lds, eds, rds] = one.types.map(|sync| sync.word());
+            let [cds, lds, eds, rds] = one.types.map(Sync::word);
             json!({
                 "variant": run.variant, "at_s": status.at.as_s(), "name": one.name,
                 "node": one.node, "pod": one.pod, "sidecar": one.is_meshed,

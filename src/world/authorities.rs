@@ -58,7 +58,8 @@ struct Signer {
 impl Authorities {
     pub(crate) fn new(plan: &Plan) -> Self {
         let (identity, istiod) = (&plan.identity, &plan.parameters.istiod);
-        let replicas = if istiod.present { istiod.replicas as usize } else { 0 };
+        let most = istiod.replicas.max(istiod.replicas_max) as usize;
+        let replicas = if istiod.present && 0 < istiod.replicas { most } else { 0 };
         let mut chains = Chains::default();
         let mut current = vec![u32::MAX; identity.authorities.len()];
         let always =
@@ -319,7 +320,8 @@ impl World<'_> {
             return self.stale();
         }
         let root = &self.plan.parameters.root;
-        if self.control.replicas[replica as usize].down != 0 {
+        let own = &self.control.replicas[replica as usize];
+        if own.down != 0 || !own.is_wanted {
             let ticket = self.queue.after(root.check, Event::RootCheck(replica).pack());
             self.authorities.signers[replica as usize].check = ticket;
             return;

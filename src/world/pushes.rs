@@ -92,7 +92,8 @@ impl World<'_> {
             }
         }
         self.fill_slots(index);
-        if let Some(step) = step {
+        // It may have been killed by what it pushes: what it was to do next died with it.
+        if let Some(step) = step.filter(|_| !self.control.replicas[index as usize].is_away()) {
             self.follow_debounce(index, step);
         }
     }

@@ -51,13 +51,23 @@ pub(crate) struct Tokens {
     held: BTreeMap<u32, Held>,
     /// Pods whose token is past its end, with their incarnations.
     expired: BTreeMap<u32, u32>,
-    /// Pods and incarnations that kubelets forget, by event.
-    forgotten: Vec<(Option<CauseId>, Vec<(u32, u32)>)>,
+    forgotten: Vec<Forgotten>,
     /// Pods whose last certificate request was not authenticated.
     refused: BTreeSet<u32>,
     /// The share of reviews that fails, and why.
     reviews_fail: (f64, Option<CauseId>),
 }
+
+/// Pods, with their incarnations, that kubelets forget by an event.
+#[derive(Debug)]
+struct Forgotten {
+    halt: Halt,
+    pods: Vec<(u32, u32)>,
+}
+
+/// Nobody rotates a token, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Halt(Option<CauseId>);
 
 #[derive(Debug)]
 struct Held {
@@ -219,7 +229,7 @@ impl World<'_> {
         tokens.held.insert(pod, Held { token, birth, over, rotated, cause: None });
         if self.plan.parameters.sa_token.cached {
             self.stop_token(pod, None);
-        } else if let Some(cause) = self.stands_still(pod) {
+        } else if let Some(Halt(cause)) = self.stands_still(pod) {
             self.stop_token(pod, cause);
         }
     }
@@ -241,26 +251,27 @@ impl World<'_> {
                 let chosen = here.iter().zip(0_u32..).filter(|(_, n)| f64::from(*n) < count);
                 pods.extend(chosen.map(|(pod, _)| (*pod, self.pods[*pod as usize].birth)));
             }
-            self.kubernetes.tokens.forgotten.push((cause, pods));
-        } else if let Some(place) =
-            self.kubernetes.tokens.forgotten.iter().position(|(of, _)| *of == cause)
-        {
-            self.kubernetes.tokens.forgotten.remove(place);
+            self.kubernetes.tokens.forgotten.push(Forgotten { halt: Halt(cause), pods });
+        } else {
+            let forgotten = &mut self.kubernetes.tokens.forgotten;
+            if let Some(place) = forgotten.iter().position(|one| one.halt == Halt(cause)) {
+                forgotten.remove(place);
+            }
         }
         self.tokens_change();
     }
 
     /// Why nobody rotates a pod's token; none if somebody does.
-    fn stands_still(&self, pod: u32) -> Option<Option<CauseId>> {
+    fn stands_still(&self, pod: u32) -> Option<Halt> {
         let record = &self.pods[pod as usize];
         if !self.api_server_is_up() {
-            return Some(self.kubernetes.api_cause);
+            return Some(Halt(self.kubernetes.api_cause));
         }
         if !self.kubelet_is_up(record.node.0) {
-            return Some(self.kubelet_cause(record.node.0));
+            return Some(Halt(self.kubelet_cause(record.node.0)));
         }
         let mut all = self.kubernetes.tokens.forgotten.iter();
-        all.find(|(_, pods)| pods.contains(&(pod, record.birth))).map(|(cause, _)| *cause)
+        all.find(|one| one.pods.contains(&(pod, record.birth))).map(|one| one.halt)
     }
 
     /// The API server, a kubelet or what it forgets has changed.
@@ -275,7 +286,7 @@ impl World<'_> {
                 continue;
             }
             match self.stands_still(pod) {
-                Some(cause) => self.stop_token(pod, cause),
+                Some(Halt(cause)) => self.stop_token(pod, cause),
                 None => self.let_token_go_on(pod),
             }
         }

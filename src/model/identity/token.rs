@@ -10,8 +10,8 @@
 //! simulated. Once the rotation stands still the token grows old; when it goes on, a token that is due
 //! is replaced at the kubelet's next look at the pod.
 //!
-//! Source: kubernetes pkg/kubelet/token/token_manager.go (rotation at 80 % of the life, or 24 h);
-//! pkg/kubelet/pod_workers.go (a pod is looked at every 60 s times U[1, 1.5)); istio
+//! Source: kubernetes `pkg/kubelet/token/token_manager.go` (rotation at 80 % of the life, or 24 h);
+//! `pkg/kubelet/pod_workers.go` (a pod is looked at every 60 s times U[1, 1.5)); istio
 //! security/pkg/credentialfetcher/plugin/token.go (the file is read for each request).
 //! Left out: the kubelet's jitter of up to 10 s; audiences; the grace of old tokens at the API server.
 
