@@ -120,6 +120,11 @@ impl Replica {
         self.slow == 1.0
     }
 
+    /// It has not got its caches yet, whether it serves or not.
+    pub(super) fn is_starting(&self) -> bool {
+        self.ready_ticket != Ticket::NONE
+    }
+
     /// Its process does not run, or has no caches.
     pub(super) fn is_away(&self) -> bool {
         self.down != 0 || !self.is_ready

@@ -52,8 +52,9 @@ impl World<'_> {
     }
 
     fn follow_debounce(&mut self, index: u32, step: DebounceStep) {
-        if self.control.replicas[index as usize].is_away() {
-            // Killed by its own push.
+        let replica = &self.control.replicas[index as usize];
+        if replica.is_away() || replica.is_starting() {
+            // Killed by its own push; it may serve again already, without its caches.
             return;
         }
         match step {
@@ -92,8 +93,7 @@ impl World<'_> {
             }
         }
         self.fill_slots(index);
-        // It may have been killed by what it pushes: what it was to do next died with it.
-        if let Some(step) = step.filter(|_| !self.control.replicas[index as usize].is_away()) {
+        if let Some(step) = step {
             self.follow_debounce(index, step);
         }
     }
