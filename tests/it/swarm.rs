@@ -635,7 +635,10 @@ impl Author {
             places.push("ingress".to_owned());
         }
         let tables = self.text.split("[[service]]\n").skip(1).enumerate();
-        let meshed = tables.filter(|(_, table)| !table.contains("meshed = false"));
+        let is_bare = |table: &str| {
+            ["meshed", "inject"].iter().any(|key| table.contains(&format!("{key} = false")))
+        };
+        let meshed = tables.filter(|(_, table)| !is_bare(table));
         let meshed: Vec<_> = meshed.map(|(service, _)| format!("s{service}")).collect();
         if self.text.contains("istio-sidecar") {
             places.extend(meshed);
