@@ -97,7 +97,7 @@ fn simulate(
 ) -> Run {
     let mut watch = progress.watch(&job.folder, limits.time);
     let (max_events, max_memory) = (limits.events, limits.memory);
-    let options = Options { max_events, max_memory, status_at, ..Options::default() };
+    let options = Options { status_at, max_events, max_memory, ..Options::default() };
     let run = catch_unwind(AssertUnwindSafe(|| {
         world::simulate(&job.plan, seed, options, &mut |at| watch.go(at))
     }));

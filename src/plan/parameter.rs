@@ -172,6 +172,17 @@ parameters! {
         /// Longest wait.
         max: Duration = "60s", "istio security/pkg/nodeagent/sds/sdsservice.go:88-118";
     }
+    /// Service-account tokens of agents.
+    sa_token: SaToken {
+        /// Lifetime (`expirationSeconds`).
+        ttl: Duration = "12h", "istio injection-template.yaml:509, values.yaml:518";
+        /// The kubelet writes the next one at this share of its life, or at 24 h.
+        rotate_at: f64 = "0.8", "kubernetes pkg/kubelet/token/token_manager.go";
+        /// One that was due is written within this times U[1, 1.5) once it can be: so often a kubelet looks at a pod.
+        sync: Duration = "1m", "kubelet syncFrequency; pkg/kubelet/pod_workers.go";
+        /// Whether agents keep the token with which they started.
+        cached: bool = "false", "istio security/pkg/credentialfetcher/plugin/token.go reads the file each time; before 1.7 not, istio#26225";
+    }
     /// istiod.
     istiod: Istiod {
         /// Replicas.
@@ -202,6 +213,14 @@ parameters! {
         memory_limit: Bytes = "0MiB", "istio charts/istio-discovery values.yaml: no limit";
         /// Whether a replica that starts refuses streams until it has its caches; else it pushes emptiness.
         waits_for_caches: bool = "true", "istio ads.go:197-206, since the issues 25495 and 25733";
+        /// From istiod's question to the API server whether a token is good (`TokenReview`) to the answer.
+        token_review_time: Duration = "0s", "UNCONFIRMED: some milliseconds; contained in csr_time";
+        /// Such questions per second and replica; 0 for no limit.
+        token_review_qps: u32 = "80", "istio pilot/cmd/pilot-discovery/app/cmd.go, --kubernetesApiQPS";
+        /// So many at once.
+        token_review_burst: u32 = "160", "istio pilot/cmd/pilot-discovery/app/cmd.go, --kubernetesApiBurst";
+        /// Left at time zero of the life of the certificate that istiod shows to proxies and the API server; renewed when it starts or has another root, never by time.
+        certificate_remaining: Duration = "87600h", "istio certcontroller.go: asks for as long as the self-signed CA's, ends with its signer";
         /// Whether the CA, xDS and webhooks run in this mesh at all.
         present: bool = "true", "istio-sidecar has a control plane";
     }
@@ -244,7 +263,7 @@ parameters! {
         timeout: Duration = "10s", "kubernetes admissionregistration/v1 default";
         /// What happens to configuration of operators while istiod is away: `fail` rejects it.
         validation_policy: FailurePolicy = "fail", "istio pkg/webhooks/validation/controller: Fail in steady state";
-        /// Left at time zero of the life of the certificate with which istiod serves webhooks; renewed when it starts.
+        /// The same as `istiod.certificate_remaining` for the webhooks alone, where they have a certificate of their own; the earlier end counts.
         certificate_remaining: Duration = "87600h", "istio certcontroller.go: as long as the self-signed CA's, no renewal by time";
         /// Whether the webhook is asked for istiod's own pods, too.
         matches_istiod: bool = "false", "istio mutatingwebhook.yaml: istiod's pods opt out by label; istio#30139";

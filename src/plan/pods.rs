@@ -111,6 +111,10 @@ pub enum ClusterAction {
     FailApiServer,
     /// The kubelets of these nodes are away: nothing starts, ends or is probed there.
     FailKubelets(Vec<NodeId>),
+    /// The kubelets of these nodes rotate the tokens of a share of their pods no more.
+    StopTokens(Vec<NodeId>, f64),
+    /// A share of `TokenReview`s fails, above 0, at most 1.
+    FailReviews(f64),
     /// Nodes are cordoned and their pods evicted.
     DrainNodes(Vec<NodeId>),
     /// Apps exit when they start.

@@ -310,7 +310,12 @@ const EVENT: Keys = Fixed(&[
     key("do", Word(ACTIONS), Required, "what it does"),
     key("target", Text, None, "istiod, pod:NAME, service:NAME/VERSION, node:NAME, link:A->B, …"),
     key("share", Share, Is("1"), "share of the pods, replicas or answers"),
-    key("part", Word(&["app"]), None, "only the app in the pods, not their proxies"),
+    key(
+        "part",
+        Word(&["app", "tokens"]),
+        None,
+        "only the app in the pods, not their proxies; only the kubelet's rotation of tokens",
+    ),
     key("factor", Number, None, "times as slow, or times the traffic"),
     key("status", Count(200, 599), Is("500"), "the status of errors; below 400 only with headers"),
     key("response_headers", Labels, None, "headers of errors"),

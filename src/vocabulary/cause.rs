@@ -24,6 +24,10 @@ pub enum CauseKind {
     RenewalFailed,
     /// A certificate reached its end.
     CertificateExpired,
+    /// A service-account token reached its end.
+    TokenExpired,
+    /// The certificate with which istiod serves reached its end.
+    ServingCertificateExpired,
     /// A certificate is not valid yet.
     CertificateNotYetValid,
     /// A proxy has no certificate.

@@ -73,11 +73,15 @@ pub enum FactKind {
     Autoscaled,
     /// The API server refused what an operator wrote.
     ConfigRejected,
+    /// A pod's service-account token reached its end.
+    TokenExpired,
+    /// A pod has a good service-account token again.
+    TokenRenewed,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -109,5 +113,7 @@ impl FactKind {
         Self::EvictionRefused,
         Self::Autoscaled,
         Self::ConfigRejected,
+        Self::TokenExpired,
+        Self::TokenRenewed,
     ];
 }

@@ -51,11 +51,13 @@ pub enum Gauge {
     PodsNotReady,
     /// Pods with a container that waits to be started again (`CrashLoopBackOff`).
     PodsCrashLooping,
+    /// Live proxies whose service-account token is past its end.
+    TokensExpired,
 }
 
 impl Gauge {
     /// Every gauge with its name and unit.
-    pub const ALL: [(Self, &'static str, &'static str); 22] = [
+    pub const ALL: [(Self, &'static str, &'static str); 23] = [
         (Self::Proxies, "proxies", "count"),
         (Self::ProxiesConnected, "proxies_connected", "count"),
         (Self::CertificatesValid, "certificates_valid", "count"),
@@ -78,6 +80,7 @@ impl Gauge {
         (Self::PodsStarting, "pods_starting", "count"),
         (Self::PodsNotReady, "pods_not_ready", "count"),
         (Self::PodsCrashLooping, "pods_crash_looping", "count"),
+        (Self::TokensExpired, "tokens_expired", "count"),
     ];
 
     /// The name of the gauge in expressions and in `series.csv`.

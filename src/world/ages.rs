@@ -122,9 +122,13 @@ impl World<'_> {
                 && replica.context != 0
                 && replica.is_at_speed()
                 && self.has_valid_chain(*index)
+                && self.now < replica.serving.to_proxies
                 && !self.nodes.is_dead(replica.node)
         };
-        there.iter().all(is_plain) && self.has_room(there.len()) && !self.is_any_cut(&there)
+        self.reviews_are_calm()
+            && there.iter().all(is_plain)
+            && self.has_room(there.len())
+            && !self.is_any_cut(&there)
     }
 
     /// Whether agents that come back take what a replica shows.
@@ -144,7 +148,9 @@ impl World<'_> {
         let rate = crate::model::control::slots::auto_slots(xds.stream_rate, istiod.cpu);
         let cores = f64::from(istiod.cpu);
         let memory = istiod.memory_base.0 as f64 + each * istiod.memory_per_proxy.0 as f64;
+        let reviews = istiod.token_review_qps;
         per_s <= ROOM * f64::from(rate)
+            && (reviews == 0 || per_s <= ROOM * f64::from(reviews))
             && per_s * xds.full_push_time.as_s() + each * istiod.cpu_per_proxy <= ROOM * cores
             && (istiod.memory_limit.0 == 0 || memory <= ROOM * istiod.memory_limit.0 as f64)
     }

@@ -8,7 +8,7 @@
 //! Source: istio pilot/pkg/bootstrap/istio_ca.go:323-470; security/pkg/pki/ca/selfsignedcarootcertrotator.go;
 //! security/pkg/pki/ca/ca.go:456-475; see the parameters `root.*`.
 //! Left out: the `ConfigMap` with the root and its way to pods (agents trust every replica of istiod whose chain is
-//! valid); istiod's own certificate apart from its authority's; the secret with the root and trouble with it.
+//! valid); the secret with the root and trouble with it.
 
 use super::World;
 use super::event::Event;
@@ -147,10 +147,11 @@ impl World<'_> {
         }
     }
 
-    /// Whether a pod's agent accepts what a replica of istiod shows: its chain must be valid.
+    /// Whether a pod's agent accepts what a replica of istiod shows: it and its chain must be valid.
     pub(super) fn trusts_istiod(&self, pod: u32, replica: u32) -> bool {
         let clock = Wall::of(self.now, self.clock_of(pod));
         self.authorities.chains.invalid(self.authorities.signer(replica), clock).is_none()
+            && self.serves_validly(pod, replica)
     }
 
     /// Whether some replica that a pod reaches for a part is one whose certificate its agent accepts.
@@ -175,13 +176,14 @@ impl World<'_> {
     /// Whether some replica would sign for a pod.
     pub(super) fn is_signed_by_some(&self, pod: u32) -> bool {
         let (node, cert) = (self.pods[pod as usize].node, &self.plan.parameters.cert);
-        (0..self.control.replicas.len()).any(|index| {
-            let replica = u32::try_from(index).unwrap_or(0);
-            self.control.serves(index, super::control::CA)
-                && self.is_connected(node, self.control.replicas[index].node)
-                && self.trusts_istiod(pod, replica)
-                && Leaf::is_refused(self.now, cert, &self.signing(pod, replica)).is_ok()
-        })
+        self.is_authenticated(pod)
+            && (0..self.control.replicas.len()).any(|index| {
+                let replica = u32::try_from(index).unwrap_or(0);
+                self.control.serves(index, super::control::CA)
+                    && self.is_connected(node, self.control.replicas[index].node)
+                    && self.trusts_istiod(pod, replica)
+                    && Leaf::is_refused(self.now, cert, &self.signing(pod, replica)).is_ok()
+            })
     }
 
     // === what changes ===
@@ -222,6 +224,7 @@ impl World<'_> {
             if signer.authority != authority {
                 (signer.authority, signer.certificate) = (authority, certificate);
                 self.plan_root_check(replica);
+                self.certify(replica);
             }
         }
         if begins && *restart {
@@ -335,7 +338,8 @@ impl World<'_> {
             return self.stale();
         }
         let root = &self.plan.parameters.root;
-        if self.control.replicas[replica as usize].down != 0 {
+        let own = &self.control.replicas[replica as usize];
+        if own.down != 0 || !own.is_wanted {
             let ticket = self.queue.after(root.check, Event::RootCheck(replica).pack());
             self.authorities.signers[replica as usize].check = ticket;
             return;
@@ -357,6 +361,7 @@ impl World<'_> {
         }
         let new = self.authorities.current[signer.authority];
         self.authorities.signers[replica as usize].certificate = new;
+        self.certify(replica);
         self.plan_root_check(replica);
         self.expect_chain_ends();
         self.conditions_changed();

@@ -182,6 +182,7 @@ impl World<'_> {
             | Action::FailApps(set)
             | Action::RestartPods(set)
             | Action::FreezePods(set)
+            | Action::Cluster(ClusterAction::CrashLoop(set))
             | Action::DrainProxies { pods: set, .. } => match set {
                 PodSet::One(workload, _) => below.contains(workload),
                 PodSet::Of(workloads, _) => some(workloads),
@@ -199,10 +200,6 @@ impl World<'_> {
             | Action::DescribeClusterEndpoint { cluster, .. } => {
                 self.plan.universe.clusters[cluster.index()].service == service
             }
-            Action::Cluster(ClusterAction::CrashLoop(set)) => match set {
-                PodSet::One(workload, _) => below.contains(workload),
-                PodSet::Of(workloads, _) => some(workloads),
-            },
             Action::FailNodes(nodes) => self.run_on(below, nodes),
             Action::CutLinks { from, to, .. } | Action::DegradeLinks { from, to, .. } => {
                 self.run_on(below, from) || self.run_on(below, to)

@@ -107,22 +107,28 @@ impl<'p> World<'p> {
             compiled,
         };
         world.compiled.sampler_bytes = samplers.bytes();
-        world.start_sampling();
-        // A replica's context and the push that it prepares are of the first version.
-        (0..2 * world.control.replicas.len()).for_each(|_| world.config.hold_first());
-        world.start_pods();
-        world.begin_control();
-        world.begin_checks();
-        // Events of one instant happen in this order: the timeline before traffic.
-        world.start_timeline();
-        world.start_recording();
-        world.begin_traffic();
+        world.begin_all();
         world
+    }
+
+    fn begin_all(&mut self) {
+        self.start_sampling();
+        // A replica's context and the push that it prepares are of the first version.
+        (0..2 * self.control.replicas.len()).for_each(|_| self.config.hold_first());
+        self.start_pods();
+        self.begin_control();
+        self.begin_checks();
+        // Events of one instant happen in this order: the timeline before traffic.
+        self.start_timeline();
+        self.start_recording();
+        self.begin_traffic();
     }
 
     fn start_pods(&mut self) {
         self.create_first_pods();
         self.start_kubernetes();
+        self.start_tokens();
+        self.start_serving();
     }
 
     fn create_first_pods(&mut self) {

@@ -141,13 +141,17 @@ impl World<'_> {
                 self.fall_asleep(pod, cause, until);
             }
             // Its kubelet sleeps, too, and is as silent as one that is away.
-            nodes.iter().for_each(|node| self.fail_kubelet(node.0, true, cause));
+            for node in nodes {
+                self.fail_kubelet(node.0, true, cause);
+            }
         } else {
             self.thaw_pods();
             for pod in pods {
                 self.wake_up(pod);
             }
-            nodes.iter().for_each(|node| self.fail_kubelet(node.0, false, cause));
+            for node in nodes {
+                self.fail_kubelet(node.0, false, cause);
+            }
         }
     }
 

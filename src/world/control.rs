@@ -8,6 +8,7 @@ use super::World;
 use super::clocks::Clocks;
 use super::config::Seen;
 use super::event::Event;
+use super::serving::Serving;
 use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
@@ -21,6 +22,7 @@ use crate::model::control::cores::Cores;
 use crate::model::control::debounce::Debounce;
 use crate::model::control::push::PushQueue;
 use crate::model::control::slots::auto_slots;
+use crate::model::control::throttle::Throttle;
 use crate::model::identity::retry::Law;
 use crate::observe::run::ControlPlaneCounts;
 use crate::plan::Plan;
@@ -91,6 +93,9 @@ pub(crate) struct Replica {
     pub debounce: Debounce,
     pub push: PushQueue,
     pub admission: Admission,
+    /// Its questions to the API server.
+    pub reviews: Throttle,
+    pub serving: Serving,
     /// The version that its last push context has.
     pub context: u32,
     /// The version that the push being prepared will have, and its event.
@@ -158,6 +163,8 @@ impl ControlPlane {
             debounce: Debounce::new(xds.debounce_after, xds.debounce_max),
             push: PushQueue::new(auto_slots(xds.push_slots, istiod.cpu)),
             admission: Admission::new(auto_slots(xds.stream_rate, istiod.cpu), xds.rate_wait),
+            reviews: Throttle::new(istiod.token_review_qps, istiod.token_review_burst),
+            serving: Serving::new(plan),
             context: 1,
             preparing: 1,
             push_ticket: Ticket::NONE,
@@ -304,6 +311,7 @@ impl World<'_> {
         if !self.control.replicas[index as usize].is_wanted {
             return;
         }
+        self.certify(index);
         if !istiod.waits_for_caches && after.is_zero() {
             // It knows nothing yet, and says so.
             self.control.replicas[index as usize].is_ready = true;
@@ -375,8 +383,7 @@ impl World<'_> {
         pods.sort_unstable();
         pods.dedup();
         for pod in pods {
-            self.unpark_renewal(pod);
-            self.unpark_stream(pod);
+            self.look_again_at(pod);
             if let XdsStream::Connected(replica) = self.pods[pod as usize].stream {
                 let to = self.control.replicas[replica as usize].node;
                 if !self.is_connected(self.pods[pod as usize].node, to)
@@ -385,12 +392,23 @@ impl World<'_> {
                     self.lose_stream(pod);
                 }
             }
-            let record = &self.pods[pod as usize];
-            if !record.csr_is_parked && !record.stream_is_parked {
-                self.control.parked.remove(&pod);
-            }
+            self.forget_if_unparked(pod);
         }
         self.unpark_creations();
         self.review_calm();
+    }
+
+    /// A pod's parked loops look whether they can go on.
+    pub(super) fn look_again_at(&mut self, pod: u32) {
+        self.unpark_renewal(pod);
+        self.unpark_stream(pod);
+        self.forget_if_unparked(pod);
+    }
+
+    fn forget_if_unparked(&mut self, pod: u32) {
+        let record = &self.pods[pod as usize];
+        if !record.csr_is_parked && !record.stream_is_parked {
+            self.control.parked.remove(&pod);
+        }
     }
 }

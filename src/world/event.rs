@@ -186,6 +186,13 @@ events! {
     /// istiod's `ReplicaSet` tries to create its pods.
     CreateIstiod = 87, "create-istiod";
 
+    /// A pod's service-account token reaches its end.
+    TokenOver = 96, "token-over";
+    /// A kubelet writes a pod's token that was due long ago.
+    TokenRotated = 97, "token-rotated";
+    /// The certificate with which a replica of istiod serves reaches its end.
+    ServingOver = 98, "serving-over";
+
     /// A proxy's check of an endpoint's health begins or ends.
     HealthCheck = 46, "health-check";
 

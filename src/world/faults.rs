@@ -108,9 +108,6 @@ impl World<'_> {
             return;
         }
         self.set_control_part(part, share, begins);
-        if is_new {
-            self.certify_webhook(share);
-        }
     }
 
     fn scale_all_traffic(&mut self, traffic: &[u32]) {

@@ -36,6 +36,7 @@ impl World<'_> {
         set(Gauge::PodsStarting, f64::from(counts.starting));
         set(Gauge::PodsNotReady, f64::from(counts.not_ready));
         set(Gauge::PodsCrashLooping, f64::from(counts.crash_looping));
+        set(Gauge::TokensExpired, f64::from(self.tokens_expired()));
         self.read_istiod(&mut readings);
         readings
     }

@@ -74,6 +74,7 @@ impl World<'_> {
             return;
         }
         self.limit_startup(index);
+        self.begin_token(index);
         let pod = &mut self.pods[index as usize];
         pod.csr_is_warmup = true;
         pod.csr = None;

@@ -16,6 +16,7 @@ use super::hpa::Autoscaling;
 use super::kubelet::Containers;
 use super::probes::Watched;
 use super::state::Life;
+use super::tokens::Tokens;
 use super::webhook::Webhook;
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::plan::Plan;
@@ -53,6 +54,7 @@ pub(crate) struct Kubernetes {
     pub probes: BTreeMap<u32, Watched>,
     pub autoscalers: BTreeMap<u32, Autoscaling>,
     pub webhook: Webhook,
+    pub tokens: Tokens,
 }
 
 impl Kubernetes {
@@ -71,7 +73,8 @@ impl Kubernetes {
             crashing: BTreeMap::new(),
             probes: BTreeMap::new(),
             autoscalers: BTreeMap::new(),
-            webhook: Webhook::new(plan),
+            webhook: Webhook::new(),
+            tokens: Tokens::new(plan),
         }
     }
 }
@@ -110,7 +113,12 @@ impl World<'_> {
                 for node in nodes {
                     self.fail_kubelet(node.0, begins, cause);
                 }
+                self.tokens_change();
             }
+            ClusterAction::StopTokens(nodes, share) => {
+                self.forget_tokens(nodes, *share, begins, cause);
+            }
+            ClusterAction::FailReviews(_) => self.tell_reviews(),
             ClusterAction::DrainNodes(nodes) => self.drain_nodes(nodes, begins, cause),
             ClusterAction::CrashLoop(set) => self.crash_apps(set, begins, cause),
         }
@@ -133,7 +141,8 @@ impl World<'_> {
         if fails {
             kubernetes.api_down += 1;
             kubernetes.api_cause = cause;
-            return;
+            self.tokens_change();
+            return self.review_calm();
         }
         kubernetes.api_down -= 1;
         if kubernetes.api_down != 0 {
@@ -151,7 +160,8 @@ impl World<'_> {
             self.reconcile(WorkloadId(index));
         }
         self.schedule_pending();
-        self.unpark_creations();
+        self.tokens_change();
+        self.conditions_changed();
     }
 
     /// The endpoints of a workload cannot be written now: whether they wait.
@@ -202,6 +212,11 @@ impl World<'_> {
         };
         self.kubernetes.postponed.push((pod, event, ticket));
         true
+    }
+
+    /// What has a node's kubelet away.
+    pub(super) fn kubelet_cause(&self, node: u32) -> Option<CauseId> {
+        self.kubernetes.kubelets_down.get(&node).and_then(|(_, cause)| *cause)
     }
 
     pub(super) fn fail_kubelet(&mut self, node: u32, fails: bool, cause: Option<CauseId>) {
@@ -267,7 +282,7 @@ impl World<'_> {
     /// A silent node's pods are no endpoints, though they run on.
     pub(super) fn lose_kubelet(&mut self, node: u32) {
         self.nodes.closed.insert(node);
-        let cause = self.kubernetes.kubelets_down.get(&node).and_then(|(_, cause)| *cause);
+        let cause = self.kubelet_cause(node);
         for index in self.pods_on(node) {
             let pod = &mut self.pods[index as usize];
             if pod.life == Life::Ready {

@@ -66,6 +66,8 @@ impl World<'_> {
             | Event::ProxyExit(index)
             | Event::StartupFailed(index)
             | Event::AppStart(index)
+            | Event::TokenOver(index)
+            | Event::TokenRotated(index)
             | Event::Sigkill(index) => pod(index),
             Event::Probe(slot) | Event::ProbeTimeout(slot) => pod(slot / 2),
             event => self.place_hash(event),
@@ -78,6 +80,7 @@ impl World<'_> {
             Event::Debounce(replica)
             | Event::PushReady(replica)
             | Event::ReplicaReady(replica)
+            | Event::ServingOver(replica)
             | Event::RootCheck(replica) => self.control.replicas[replica as usize].hash,
             Event::CreatePod(workload)
             | Event::ScaleWorkload(workload)

@@ -4,12 +4,13 @@
 //! authority is past its end (`CERT_GEN_ERROR`). While no replica would do, the loop is parked.
 //!
 //! Source: istio security/pkg/nodeagent; `model::identity`.
-//! Left out: service-account tokens.
+//! Left out: what `tokens` leaves out.
 
 use super::World;
 use super::control::{CA, CONNECT_HELD, Found};
 use super::event::Event;
 use super::state::Life;
+use super::tokens::Asks;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Key, draw_at};
 use crate::kernel::time::Duration;
@@ -40,11 +41,12 @@ impl World<'_> {
         let now = self.now;
         pod.csr.get_or_insert_with(|| RetryLoop::start(now));
         let node = pod.node;
+        self.kubernetes.tokens.forget_refusal(index);
         let draw =
             self.loop_key(index, 5).draw(0, u32::try_from(now.ns() & 0xffff_ffff).unwrap_or(0));
         match self.find(node, CA, draw) {
             Found::Replica(replica) if !self.trusts_istiod(index, replica) => {
-                let cause = self.blame_authority(self.authorities.signer(replica), index);
+                let cause = self.blame_istiod(replica, index);
                 self.fail_renewal(
                     index,
                     Duration::ZERO,
@@ -53,12 +55,17 @@ impl World<'_> {
                 );
             }
             Found::Replica(replica) => {
+                let asks = Asks::Certificate;
+                let Some(reviewed) = self.review_token(index, replica, now, asks) else {
+                    return self.refuse_token(index);
+                };
                 let epoch = self.control.replicas[replica as usize].epoch;
                 let pod = &mut self.pods[index as usize];
                 (pod.csr_replica, pod.csr_epoch) = (replica, epoch);
                 let to = self.control.replicas[replica as usize].node;
                 let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
                 let done = self.compute(replica, self.plan.parameters.istiod.csr_time);
+                let done = done + reviewed.since(now);
                 self.expect_expiry(index, done);
                 let ticket = self.queue.at(done + round_trip, Event::Issued(index).pack());
                 self.pods[index as usize].renewal = ticket;
@@ -73,7 +80,8 @@ impl World<'_> {
         if self.pods[index as usize].csr_is_warmup {
             Law::warmup(&parameters.agent_warmup_backoff)
         } else {
-            Law::csr(&parameters.csr_inner_retry, &parameters.envoy_stream_backoff)
+            let law = Law::csr(&parameters.csr_inner_retry, &parameters.envoy_stream_backoff);
+            if self.kubernetes.tokens.has_refused(index) { law.once() } else { law }
         }
     }
 
@@ -84,7 +92,13 @@ impl World<'_> {
 
     /// A try failed: the loop goes on, but while no replica would do, nothing is simulated until something
     /// changes.
-    fn fail_renewal(&mut self, index: u32, held: Duration, cause: Option<CauseId>, why: &str) {
+    pub(super) fn fail_renewal(
+        &mut self,
+        index: u32,
+        held: Duration,
+        cause: Option<CauseId>,
+        why: &str,
+    ) {
         let (law, key) = (self.csr_law(index), self.csr_key(index));
         let because = cause.or(self.control.causes[CA]);
         let cause = self

@@ -11,6 +11,7 @@ use super::World;
 use super::control::{CONNECT_HELD, Found, XDS};
 use super::event::Event;
 use super::state::Life;
+use super::tokens::Asks;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
@@ -57,6 +58,12 @@ impl World<'_> {
             Found::Replica(replica) => {
                 match self.control.replicas[replica as usize].admission.admit(self.now) {
                     Admit::At(time) => {
+                        let Some(time) = self.review_token(index, replica, time, Asks::Stream)
+                        else {
+                            self.control.counts.stream_attempts_failed += 1;
+                            let parks = !self.is_authenticated(index);
+                            return self.retry_stream(index, Duration::ZERO, parks);
+                        };
                         let to = self.control.replicas[replica as usize].node;
                         let node = self.pods[index as usize].node;
                         let round_trip =
@@ -104,7 +111,7 @@ impl World<'_> {
     /// Something changed: parked streams find out at their next try.
     pub(super) fn unpark_stream(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
-        if !pod.stream_is_parked || !self.trusts_some(index, XDS) {
+        if !pod.stream_is_parked || !self.is_authenticated(index) || !self.trusts_some(index, XDS) {
             return;
         }
         let (key, law) = (self.loop_key(index, 3), self.control.stream_law);

@@ -12,7 +12,7 @@
 //!
 //! Source: istio templates/mutatingwebhook.yaml, validatingwebhookconfiguration.yaml;
 //! kubernetes admissionregistration/v1; istio#30139, #22372, #43593; the parameters `webhook.*`.
-//! Left out: replicas whose certificates differ (one good one is enough), the patch of the
+//! Left out: that one replica of several may be refused (one good one is enough), the patch of the
 //! `caBundle`, operators who try again.
 
 use super::World;
@@ -21,12 +21,11 @@ use super::event::Event;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::retry::{Law, RetryLoop};
-use crate::plan::Plan;
 use crate::plan::parameter::FailurePolicy;
 use crate::plan::pods::ClusterAction;
 use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::WorkloadId;
-use crate::vocabulary::cause::{CauseId, CauseKind};
+use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 use std::collections::BTreeMap;
 
@@ -38,8 +37,6 @@ pub(crate) struct Webhook {
     cut_cause: Option<CauseId>,
     /// What last made it slow.
     pub slow_cause: Option<CauseId>,
-    /// The end of the certificate with which each replica serves.
-    ends: Vec<Time>,
     /// Creations that wait for it, by workload: whether the pod will have a sidecar.
     reviews: BTreeMap<u32, bool>,
     /// Shares of istiod whose pods cannot be created, and the loop of that.
@@ -57,17 +54,11 @@ pub(super) enum Review {
 }
 
 impl Webhook {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let end = Time::ZERO.saturating_add(plan.parameters.webhook.certificate_remaining);
+    pub(crate) fn new() -> Self {
         Self {
             cut: 0,
             cut_cause: None,
             slow_cause: None,
-            ends: vec![
-                end;
-                plan.parameters.istiod.replicas.max(plan.parameters.istiod.replicas_max)
-                    as usize
-            ],
             reviews: BTreeMap::new(),
             barred: Vec::new(),
             creation: None,
@@ -96,8 +87,7 @@ impl World<'_> {
         if webhook.cut != 0 {
             return Review::Failed { held: timeout, why: "context deadline exceeded" };
         }
-        // A replica beyond those of time zero has a new certificate.
-        let is_good = |index: usize| webhook.ends.get(index).is_none_or(|end| self.now < *end);
+        let is_good = |index: usize| self.now < self.control.replicas[index].serving.to_webhooks;
         if !serving.any(is_good) {
             return at_once("x509: certificate has expired");
         }
@@ -123,9 +113,7 @@ impl World<'_> {
             return Some(cause);
         }
         if matches!(self.review(), Review::Failed { held: Duration::ZERO, .. }) {
-            return Some(self.caused(CauseKind::CertificateExpired, None, || {
-                "the certificate with which istiod serves its webhooks is past its end".to_owned()
-            }));
+            return Some(self.blame_serving(None));
         }
         self.kubernetes.webhook.slow_cause
     }
@@ -229,20 +217,11 @@ impl World<'_> {
         for share in barred {
             if !self.bars_istiod(share) {
                 self.set_control_part(ControlPart::All, share, false);
-                self.certify_webhook(share);
             }
         }
         if self.kubernetes.webhook.barred.is_empty() {
             self.kubernetes.webhook.creation = None;
         }
-    }
-
-    /// A share of istiod's replicas starts: they serve with new certificates.
-    pub(super) fn certify_webhook(&mut self, share: f64) {
-        let end = self.now.saturating_add(Duration::from_s(87_600 * 3_600));
-        let affected = self.control.affected(share);
-        self.kubernetes.webhook.ends[..affected].fill(end);
-        self.unpark_creations();
     }
 
     /// Counts the tries of istiod's `ReplicaSet` that nobody simulated.

@@ -13,7 +13,7 @@ use meshsim::world::options::Options;
 use serde_json::Value;
 
 /// Scenarios with events in which some requests fail without one, and by what.
-const SET_SO: [(&str, &str); 6] = [
+const SET_SO: [(&str, &str); 7] = [
     // Its breaker is hit now and then before the app is slow, its timeouts too.
     ("circuit-breaker", "`circuit_breaker` of `recommendations`"),
     ("five-oh-three/dc", "callers of `cart` have a `timeout`"),
@@ -24,6 +24,8 @@ const SET_SO: [(&str, &str); 6] = [
     ("canary-weights", "`errors` of `reviews`"),
     // The spike is in the arrivals of its traffic.
     ("metastable-collapse", "callers of `server` have a `timeout`"),
+    // What ends by itself; events only make it show, or heal it.
+    ("identity/istiod-certificate-expired", "the certificate with which istiod serves"),
 ];
 
 /// What comes by itself.

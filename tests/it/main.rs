@@ -80,6 +80,9 @@ mod outages;
 /// Overload of proxies.
 #[cfg(feature = "native")]
 mod overload;
+/// Istio's numbers and releases, against the reference.
+#[cfg(feature = "native")]
+mod parameter_block;
 /// Pods, probes, webhooks and controllers of Kubernetes.
 #[cfg(feature = "native")]
 mod pods;
@@ -112,6 +115,9 @@ mod subsets;
 mod swarm;
 /// House rules: floors, sizes, heads, words; scenarios with what belongs to them.
 mod tidy;
+/// Service-account tokens, their reviews, istiod's own certificate.
+#[cfg(feature = "native")]
+mod tokens;
 /// The simulator against what was measured on a real Envoy.
 #[cfg(feature = "native")]
 mod truth;

@@ -299,8 +299,10 @@ fn without_the_api_server_nothing_is_created_or_told() {
     let run = run(&mesh("", "replicas = 2", &events));
     let rejected = facts(&run, FactKind::ConfigRejected);
     assert_eq!(rejected, [(180, "the API server is away".to_owned())]);
-    // The kubelet starts the pod again by itself.
-    assert_eq!(at(&run, Gauge::PodsMissing, 150), 0);
+    // The kubelet starts the pod again by itself, but istiod can review no token for its certificate.
+    assert_eq!(at(&run, Gauge::PodsMissing, 150), 1);
+    assert_eq!(at(&run, Gauge::PodsNotReady, 150), 1);
+    assert_eq!(at(&run, Gauge::PodsMissing, 480), 0);
     assert_eq!(at(&run, Gauge::PodsReady, 600), 3, "with the gateway");
 }
 

@@ -190,11 +190,19 @@ impl Author {
         self.maybe(0.3, "webhook.timeout", &["\"100ms\"", "\"1s\""]);
         self.maybe(0.1, "webhook.matches_istiod", &["true"]);
         self.maybe(0.2, "webhook.certificate_remaining", &["\"1s\"", "\"5s\""]);
+        self.maybe(0.2, "istiod.certificate_remaining", &["\"1s\"", "\"5s\""]);
+        self.maybe(0.3, "istiod.token_review_qps", &["0", "1", "10"]);
+        self.maybe(0.3, "istiod.token_review_burst", &["1", "3"]);
+        self.maybe(0.3, "istiod.token_review_time", &["\"10ms\"", "\"1s\""]);
+        self.maybe(0.1, "sa_token.cached", &["true"]);
+        self.maybe(0.5, "sa_token.rotate_at", &["0.001", "1.0", "0.5"]);
+        self.maybe(0.5, "sa_token.ttl", &["\"1s\"", "\"4s\"", "\"10m\""]);
+        self.maybe(0.5, "sa_token.sync", &["\"0s\"", "\"1s\""]);
         self.maybe(0.3, "pod.startup_failures", &["0", "2", "20"]);
         self.maybe(0.2, "pod.hold_app", &["true"]);
         self.maybe(0.3, "pod.hold_timeout", &["\"100ms\"", "\"1s\""]);
         self.maybe(0.3, "kubernetes.minor", &["33"]);
-        self.maybe(0.4, "kubernetes.restart_backoff", &["\"0s\"", "\"100ms\""]);
+        self.maybe(0.4, "kubernetes.restart_backoff", &["\"0s\"", "\"100ms\"", "\"2s\""]);
         self.maybe(0.3, "kubernetes.eviction_retry", &["\"100ms\""]);
         self.maybe(0.2, "xds.debounce_after", &["\"0s\"", "\"10ms\""]);
         self.maybe(0.2, "xds.debounce_max", &["\"50ms\"", "\"1s\""]);
@@ -627,9 +635,10 @@ impl Author {
             places.push("ingress".to_owned());
         }
         let tables = self.text.split("[[service]]\n").skip(1).enumerate();
-        let meshed = tables.filter(|(_, table)| {
-            !table.contains("meshed = false") && !table.contains("inject = false")
-        });
+        let is_bare = |table: &str| {
+            ["meshed", "inject"].iter().any(|key| table.contains(&format!("{key} = false")))
+        };
+        let meshed = tables.filter(|(_, table)| !is_bare(table));
         let meshed: Vec<_> = meshed.map(|(service, _)| format!("s{service}")).collect();
         if self.text.contains("istio-sidecar") {
             places.extend(meshed);
@@ -764,12 +773,19 @@ impl Author {
             }
             17 => {
                 let node = self.below(self.nodes);
-                let target = if self.chance(0.5) {
-                    "api_server".to_owned()
-                } else {
-                    format!("kubelet:n{node}")
-                };
-                self.line(&format!("do = \"fail\"\ntarget = \"{target}\""));
+                match self.below(if self.has_mesh { 4 } else { 2 }) {
+                    0 => self.line("do = \"fail\"\ntarget = \"api_server\""),
+                    1 => self.line(&format!("do = \"fail\"\ntarget = \"kubelet:n{node}\"")),
+                    2 => {
+                        self.line(&format!("do = \"fail\"\ntarget = \"kubelet:n{node}\""));
+                        self.maybe(1.0, "part", &["\"tokens\""]);
+                        self.maybe(0.5, "share", &["0.5"]);
+                    }
+                    _ => {
+                        self.line("do = \"errors\"\ntarget = \"api_server\"");
+                        self.maybe(0.8, "share", &["0.3", "1.0"]);
+                    }
+                }
             }
             18 if self.has_mesh => {
                 let does = *self.pick(&[

@@ -9,5 +9,6 @@ pub mod debounce;
 pub mod push;
 pub mod slots;
 pub mod snapshots;
+pub mod throttle;
 pub mod versions;
 pub mod warming;

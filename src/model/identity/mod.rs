@@ -6,4 +6,5 @@ pub mod handshake;
 pub mod residual;
 pub mod retry;
 pub mod ticket;
+pub mod token;
 pub mod verification;

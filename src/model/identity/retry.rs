@@ -109,6 +109,15 @@ impl Law {
         Self::Csr { tries: inner.tries, base: inner.base, jitter: inner.jitter, outer }
     }
 
+    /// The same, where the answer is not worth a second try inside the agent.
+    #[must_use]
+    pub fn once(self) -> Self {
+        match self {
+            Self::Csr { base, jitter, outer, .. } => Self::Csr { tries: 1, base, jitter, outer },
+            law => law,
+        }
+    }
+
     /// A stream to the control plane.
     pub fn stream(backoff: &StreamBackoff) -> Self {
         Self::Stream(StreamBackoffLaw::new(backoff))

@@ -109,9 +109,9 @@ fn one(class: &FailureClass<'_>, paint: Paint) -> Vec<String> {
 
 /// A chain of causes, a link a line.
 pub(super) fn chain_lines(run: &Run, id: CauseId, paint: Paint) -> Vec<String> {
-    let links = run.causes.chain(id);
+    let chain = run.causes.chain(id);
     let mut lines = Vec::new();
-    for link in &links {
+    for link in &chain {
         let cause = run.causes.get(*link);
         let what = harmless(&cause.what);
         let text = match cause.kind {

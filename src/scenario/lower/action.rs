@@ -31,7 +31,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     (SLOW_WEBHOOK, &["delay"], &["delay"], "istiod/injector"),
     ("crash_loop", &["share"], &[], "pod:NAME or service:NAME"),
     ("webhook", &["policy"], &["policy"], "istiod/injector"),
-    ("errors", &["share", "status", "response_headers"], &[], "service:NAME"),
+    ("errors", &["share", "status", "response_headers"], &[], "service:NAME or api_server"),
     ("cut", &[], &[], "link:A->B, zone:NAME or istiod/injector"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
     ("rollout", &[], &[], "service:NAME"),
@@ -111,19 +111,8 @@ impl Lower<'_, '_, '_> {
         let (_, takes, needs, targets) = ACTIONS.iter().find(|(name, ..)| *name == does)?;
         self.arguments(table, does, takes, needs);
         let node = match (table.get("target"), does) {
-            (Some(node), "note") => {
-                self.report(node.at, "a note has no target", "it is a mark on the plots");
-                return None;
-            }
-            (None, "note") => return Some((Action::Note, table.text("id")?.to_owned())),
-            (None, "peer_authentication") => return self.peer_authentication(table, None),
-            (None, "trust") => return self.trust_event(table),
-            (None, "traffic") => return self.scale_traffic(table, None),
-            (None, _) => {
-                self.report(table.at, "`target` is missing", format!("`{does}` acts on {targets}"));
-                return None;
-            }
-            (Some(node), _) => node,
+            (Some(node), does) if does != "note" => node,
+            (target, _) => return self.without_target(table, does, target, targets),
         };
         let text = node.as_text()?;
         let Some(target) = target(text) else {
@@ -133,6 +122,7 @@ impl Lower<'_, '_, '_> {
         };
         match (does, target) {
             ("fail", Target::ApiServer | Target::Kubelet(_))
+            | ("errors", Target::ApiServer)
             | ("drain", Target::Node(_) | Target::Zone(_))
             | ("crash_loop", Target::Pod(_) | Target::Service(_))
             | ("cut" | "webhook" | SLOW_WEBHOOK, Target::Control(ControlPart::Injector)) => {
@@ -180,6 +170,30 @@ impl Lower<'_, '_, '_> {
             _ => {
                 let what = format!("`{does}` does not act on {}", target.kind());
                 self.report(node.at, what, format!("it acts on {targets}"));
+                None
+            }
+        }
+    }
+
+    /// An event that acts on everything, or on nothing.
+    fn without_target(
+        &mut self,
+        table: &Node,
+        does: &str,
+        target: Option<&Node>,
+        targets: &str,
+    ) -> Done {
+        match (target, does) {
+            (Some(node), _) => {
+                self.report(node.at, "a note has no target", "it is a mark on the plots");
+                None
+            }
+            (None, "note") => Some((Action::Note, table.text("id")?.to_owned())),
+            (None, "peer_authentication") => self.peer_authentication(table, None),
+            (None, "trust") => self.trust_event(table),
+            (None, "traffic") => self.scale_traffic(table, None),
+            (None, _) => {
+                self.report(table.at, "`target` is missing", format!("`{does}` acts on {targets}"));
                 None
             }
         }

@@ -4,14 +4,18 @@
 //! Left out: as in `plan::pods`.
 
 use super::super::document::{At, Node};
+use super::super::merge::BEGIN;
 use super::super::target::Target;
 use super::Lower;
-use super::action::Done;
+use super::action::{Done, of, percent};
 use crate::kernel::time::Duration;
 use crate::plan::parameter::FailurePolicy;
 use crate::plan::pods::{Autoscaler, Budget, ClusterAction, PodRules, Pods, Probe};
 use crate::plan::timeline::Action;
 use crate::plan::universe::{Place, WorkloadId};
+
+/// Kubernetes' own limit on `expirationSeconds`.
+const TOKEN_MIN: Duration = Duration::from_s(600);
 
 impl Lower<'_, '_, '_> {
     /// The rules of a workload, if it has some.
@@ -116,18 +120,27 @@ impl Lower<'_, '_, '_> {
         does: &str,
         target: Target<'_>,
     ) -> Done {
-        let needs_istiod = matches!(target, Target::Control(_));
+        let forgets = matches!(target, Target::Kubelet(_)) && table.get("part").is_some();
+        let needs_istiod = matches!(target, Target::Control(_)) || forgets || does == "errors";
         if needs_istiod && !self.parameters.istiod.present {
             let what = format!("the profile `{}` has no istiod", self.profile);
             self.report(at, what, "an event on it would do nothing");
             return None;
         }
         let (action, label) = match (does, target) {
+            ("errors", _) => return self.reviews_fail(table),
+            ("fail", Target::Kubelet(name)) if forgets => return self.forgets(table, at, name),
             ("fail", Target::ApiServer) => {
+                self.means_nothing(table, &["part", "share"], "all of the API server fails");
                 (ClusterAction::FailApiServer, "the API server fails".to_owned())
             }
             ("fail", Target::Kubelet(name)) => {
                 let place = self.named_node(at, name)?;
+                self.means_nothing(
+                    table,
+                    &["share"],
+                    "a share of its pods has `part = \"tokens\"`",
+                );
                 (
                     ClusterAction::FailKubelets(self.nodes_of(place)),
                     format!("the kubelet of {name} fails"),
@@ -159,6 +172,75 @@ impl Lower<'_, '_, '_> {
             }
         };
         Some((Action::Cluster(action), label))
+    }
+
+    /// A share of `TokenReview`s fails.
+    fn reviews_fail(&mut self, table: &Node) -> Done {
+        let hint = "what fails is the review of a token: `Unauthenticated`";
+        self.means_nothing(table, &["status", "response_headers"], hint);
+        let share = self.share_above_zero(table)?;
+        let label = format!("{} of token reviews fail", percent(share));
+        Some((Action::Cluster(ClusterAction::FailReviews(share)), label))
+    }
+
+    /// A kubelet rotates the tokens of a share of its pods no more.
+    fn forgets(&mut self, table: &Node, at: At, name: &str) -> Done {
+        let part = table.get("part")?;
+        if part.as_text() != Some("tokens") {
+            self.report(part.at, "a kubelet has no such part", "part = \"tokens\"");
+            return None;
+        }
+        let place = self.named_node(at, name)?;
+        let share = self.share_above_zero(table)?;
+        let nodes = self.nodes_of(place);
+        let label = format!("{}the tokens on {name} are not rotated", of(share));
+        Some((Action::Cluster(ClusterAction::StopTokens(nodes, share)), label))
+    }
+
+    fn means_nothing(&mut self, table: &Node, keys: &[&str], hint: &str) {
+        for key in keys {
+            if let Some(entry) = table.entry(key) {
+                self.report(entry.at, format!("`{key}` means nothing here"), hint);
+            }
+        }
+    }
+
+    /// What tokens may not be: each with the key that is wrong.
+    pub(super) fn tokens_can_be(&mut self) {
+        let (token, istiod) = (&self.parameters.sa_token, &self.parameters.istiod);
+        let mut wrong: Vec<(&str, &str, String, &str)> = Vec::new();
+        if token.ttl.is_zero() {
+            let what = "a token of no life".to_owned();
+            wrong.push(("sa_token", "ttl", what, "sa_token.ttl = \"12h\""));
+        }
+        if token.rotate_at <= 0.0 {
+            let what = "a token that is due at once, for ever".to_owned();
+            wrong.push(("sa_token", "rotate_at", what, "the kubelet's is 0.8"));
+        }
+        if istiod.certificate_remaining.is_zero() {
+            let what = "istiod's certificate is past its end at the start".to_owned();
+            wrong.push(("istiod", "certificate_remaining", what, "it is new when istiod starts"));
+        }
+        if istiod.token_review_qps != 0 && istiod.token_review_burst == 0 {
+            let what = "a rate limit that lets nothing through".to_owned();
+            let hint = "at least 1; no limit is token_review_qps = 0";
+            wrong.push(("istiod", "token_review_burst", what, hint));
+        }
+        let is_short = !token.ttl.is_zero() && token.ttl < TOKEN_MIN;
+        let at = |group: &str, key: &str| {
+            let mesh = self.root.get("mesh").and_then(|mesh| mesh.get(group));
+            mesh.and_then(|group| group.get(key)).map_or(BEGIN, |node| node.at)
+        };
+        let wrong: Vec<_> = (wrong.into_iter())
+            .map(|(group, key, what, hint)| (at(group, key), what, hint))
+            .collect();
+        let (at, what) = (at("sa_token", "ttl"), format!("a token of {}", token.ttl));
+        for (at, what, hint) in wrong {
+            self.report(at, what, hint);
+        }
+        if is_short {
+            self.warn(at, what, "Kubernetes refuses less than 10m");
+        }
     }
 
     fn drained(&mut self, table: &Node, at: At, target: Target<'_>) -> Option<(Place, String)> {

@@ -136,11 +136,9 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     lower.world();
     let scopes = lower.scopes();
     let endpoints = lower.endpoint_settings().collect();
-    let tls = lower.security();
-    let discovery = lower.discovery();
+    let (tls, discovery) = (lower.security(), lower.discovery());
     let assertions = lower.assertions();
-    lower.limits();
-    lower.warnings();
+    lower.review();
     let sampling = lower.sampling(warmup);
     Plan {
         name: heading.name,
@@ -172,6 +170,14 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         timeline: lower.timeline,
         assertions,
         sampling,
+    }
+}
+
+impl Lower<'_, '_, '_> {
+    /// A look at the whole: what is too much, and what nobody means.
+    fn review(&mut self) {
+        self.limits();
+        self.warnings();
     }
 }
 
@@ -278,6 +284,7 @@ impl Lower<'_, '_, '_> {
             }
         }
         self.istiod_can_be();
+        self.tokens_can_be();
     }
 
     /// The names that expressions may use.

@@ -42,6 +42,11 @@ impl Lower<'_, '_, '_> {
 
     pub(super) fn pods(&mut self, table: &Node, at: At, does: &str, target: Target<'_>) -> Done {
         let (set, mut what) = self.pod_set(table, at, target)?;
+        if let Some(part) = table.get("part")
+            && part.as_text() == Some("tokens")
+        {
+            self.report(part.at, "kubelets rotate tokens, not pods", "target = \"kubelet:NODE\"");
+        }
         if table.get("part").is_some() {
             what = format!("the app of {what}");
         }

@@ -133,7 +133,6 @@ pub fn lower(config: &Config) -> Lowering {
     let mut timeline = hosts.timeline;
     timeline.extend(discovery::timeline(config, &ids));
     timeline.extend(step::timeline(config, &ids, &mut universe));
-    let traffic = load::traffic(config, &ids, &universe.classes);
     let (warmup, duration) = load::clock(config);
     let plan = Plan {
         name: "truth".to_owned(),
@@ -146,6 +145,7 @@ pub fn lower(config: &Config) -> Lowering {
         start: Start::Cold,
         profile: "istio-sidecar".to_owned(),
         parameters: parameters(),
+        traffic: load::traffic(config, &ids, &universe.classes),
         universe,
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
@@ -161,7 +161,6 @@ pub fn lower(config: &Config) -> Lowering {
         discovery: Discovery::default(),
         clients: load::clients(config),
         call_clients: BTreeMap::new(),
-        traffic,
         timeline,
         assertions: Vec::new(),
         sampling: None,
