@@ -95,6 +95,8 @@ mod upstream;
 mod verification;
 mod visit;
 mod webhook;
+mod workload_wait;
+mod ztunnel;
 
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
@@ -200,6 +202,7 @@ pub(crate) struct World<'p> {
     timeline: timeline::Timeline,
     security: security::Security,
     authorities: authorities::Authorities,
+    ztunnels: ztunnel::Ztunnels,
     /// Traffic time: the world's time, but in a sampled run.
     clock: Clock,
     sampling: Option<Box<sampling::Sampling>>,
@@ -356,6 +359,7 @@ impl World<'_> {
             Event::ServerIdle(connection) => self.server_idle(connection),
             Event::Fin(connection) => self.fin(connection),
             Event::Churn(connection) => self.churn(connection, ticket),
+            Event::WorkloadWait(connection) => self.workload_wait(connection),
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
             Event::HealthTold(upstream) => self.health_told(upstream),
             Event::Reopen(demand) => self.reopen(demand),

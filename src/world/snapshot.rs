@@ -5,6 +5,7 @@
 
 use super::World;
 use super::control::{CA, INJECTOR, XDS};
+use super::pod::Kind;
 use super::state::Life;
 use super::streams::XdsStream;
 use crate::kernel::time::Time;
@@ -17,7 +18,10 @@ impl World<'_> {
     #[cold]
     pub(super) fn snapshot(&mut self, at: Time) {
         let pods = 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods");
-        let alive = pods.filter(|index| self.pods[*index as usize].life != Life::Gone);
+        let alive = pods.filter(|index| {
+            let pod = &self.pods[*index as usize];
+            pod.life != Life::Gone && pod.kind != Kind::Account
+        });
         let proxies = alive.map(|index| self.proxy_status(index)).collect();
         let replicas = (0..self.control.replicas.len()).map(|index| self.replica_status(index));
         self.status = Some(MeshStatus { at, proxies, replicas: replicas.collect() });
@@ -47,6 +51,7 @@ impl World<'_> {
             Some(_) if has_control => Sync::Stale,
             _ => Sync::Synced,
         });
+        let of_leaf = self.holder(index).leaf_cause;
         let stale_since = seen.versions().into_iter().filter_map(since).min();
         ProxyStatus {
             name: self.pod_name(index),
@@ -61,17 +66,18 @@ impl World<'_> {
                 Life::Gone => "Gone",
             },
             is_meshed: pod.is_meshed,
+            is_captured: pod.kind == Kind::Captured,
             types,
             stale_since: stale_since.filter(|_| has_control),
-            istiod: match pod.stream {
+            istiod: match self.stream_of(index) {
                 XdsStream::Connected(replica) => Some(format!("istiod-{replica}")),
                 _ => None,
             },
-            certificate: pod.leaf.as_ref().map(|leaf| CertificateStatus {
+            certificate: self.holder(index).leaf.as_ref().map(|leaf| CertificateStatus {
                 not_after: leaf.not_after,
                 renew_at: leaf.renew_at,
             }),
-            cause: pod.leaf_cause.or(pod.renewal_cause).or(pod.down_cause),
+            cause: of_leaf.or(self.holder(index).renewal_cause).or(pod.down_cause),
         }
     }
 }

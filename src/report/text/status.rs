@@ -65,7 +65,11 @@ fn in_words(status: &MeshStatus) -> String {
         "At {}: {}, {connected} connected, {stale} with stale configuration, {} expired, \
          {overdue} past the renewal.",
         clock(status.at),
-        count(meshed().count(), "sidecar"),
+        if status.proxies.iter().any(|one| one.is_captured) {
+            format!("{} pods and their ztunnels", meshed().count())
+        } else {
+            count(meshed().count(), "sidecar")
+        },
         count(expired, "certificate"),
     )
 }

@@ -7,6 +7,7 @@
 //! Left out: manifests.
 
 mod action;
+mod ambient;
 mod apps;
 mod asked;
 mod assertions;
@@ -139,6 +140,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let tls = lower.security();
     let discovery = lower.discovery();
     let assertions = lower.assertions();
+    lower.ambient();
     lower.limits();
     lower.warnings();
     let sampling = lower.sampling(warmup);
