@@ -159,7 +159,11 @@ fn keys_that_need_a_proxy_for_http_are_refused_by_name() {
 
 #[test]
 fn random_ambient_plans_obey_the_laws() {
-    const EVENTS: [(&str, &str, &str); 16] = [
+    const EVENTS: [(&str, &str, &str); 20] = [
+        ("fail", "service:back", "part = \"app\""),
+        ("freeze", "service:back", ""),
+        ("crash_loop", "service:front", ""),
+        ("fail", "kubelet:node-1", ""),
         ("fail", "istiod", ""),
         ("fail", "istiod/ca", ""),
         ("fail", "istiod/xds", ""),
@@ -177,7 +181,7 @@ fn random_ambient_plans_obey_the_laws() {
         ("fail", "api_server", ""),
         ("clock", "node:node-2", "behind = \"90s\""),
     ];
-    for seed in 0..60_u64 {
+    for seed in 0..200_u64 {
         let mut draws = Stream::new(seed, "ambient plan", "");
         let mut pick = |n: usize| below(draws.next_u64(), n);
         let mut story = String::new();
