@@ -38,7 +38,7 @@ const OF_SERVICE: &[&str] = &[
 const OF_MESH: &[(&str, &str)] =
     &[("retry", "attempts"), ("retry", "inbound_attempts"), ("route", "timeout")];
 /// Actions of events that do.
-const ACTIONS: &[&str] = &["cluster", "fail_health_check", "listener", "route"];
+const ACTIONS: &[&str] = &["cluster", "fail_health_check", "route"];
 const HINT: &str = "ztunnel knows no requests: that takes a waypoint, which is not simulated";
 
 impl Lower<'_, '_, '_> {
@@ -68,7 +68,8 @@ impl Lower<'_, '_, '_> {
         for table in self.service_nodes.clone() {
             self.refuse(table, OF_SERVICE);
         }
-        for filter in self.root.list("filter") {
+        let of_pods = |filter: &&Node| filter.text("at") != Some("ingress");
+        for filter in self.root.list("filter").iter().filter(of_pods) {
             self.report(filter.at, "a filter does nothing in an ambient mesh", HINT);
         }
         for event in self.root.list("event") {
