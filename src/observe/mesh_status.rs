@@ -48,6 +48,8 @@ pub struct ProxyStatus {
     pub pod: &'static str,
     /// Whether it has a proxy at all.
     pub is_meshed: bool,
+    /// Whether that is the ztunnel of its node, with which it shares its stream and its certificate.
+    pub is_captured: bool,
     /// CDS, LDS, EDS, RDS.
     pub types: [Sync; 4],
     /// When the first change came that it does not have.

@@ -255,6 +255,29 @@ parameters! {
         /// Without an answer for so long it is closed.
         keepalive_timeout: Duration = "10s", "istio pkg/keepalive/options.go";
     }
+    /// ztunnel, the proxy of a node in an ambient mesh.
+    ztunnel: Ztunnel {
+        /// Whether pods have no sidecars and a ztunnel on each node speaks for them.
+        present: bool = "false", "istio-sidecar has none";
+        /// A certificate is renewed when this share of the time from its notBefore to its notAfter has passed, without chance.
+        refresh_at_life: f64 = "0.5", "ztunnel src/tls/certificate.rs:402-408";
+        /// First wait after a failed renewal; of each account and node apart.
+        backoff_base: Duration = "1s", "ztunnel src/identity/manager.rs:39, 340-432";
+        /// Growth per try.
+        backoff_factor: Factor = "2", "ztunnel src/identity/manager.rs:340-432";
+        /// Each wait is drawn within this share of its length.
+        backoff_jitter: f64 = "0.2", "ztunnel src/identity/manager.rs:340-432";
+        /// Longest wait.
+        backoff_max: Duration = "150s", "ztunnel src/identity/manager.rs:340-432";
+        /// Whether a certificate is kept until its end when its renewal fails; else it is dropped at the first failure.
+        keep_valid_on_failure: bool = "true", "ztunnel pull request 1567, from Istio 1.28.0 on; istio#56452";
+        /// First wait before the stream to istiod is opened again; doubles, without chance.
+        xds_backoff_base: Duration = "10ms", "ztunnel src/xds/client.rs:495-606";
+        /// Longest wait of that kind.
+        xds_backoff_max: Duration = "15s", "ztunnel src/xds/client.rs:495-606";
+        /// Connections of a pod of which ztunnel has not heard wait so long, then they are dropped.
+        workload_wait: Duration = "5s", "ztunnel src/proxy.rs:240-250, src/state.rs:782; istio#54889";
+    }
     /// The injection webhook.
     webhook: Webhook {
         /// What happens to a pod when the webhook is away: `fail` refuses it, `ignore` lets it run unmeshed.

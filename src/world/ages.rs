@@ -71,6 +71,7 @@ impl World<'_> {
             return;
         }
         self.lose_stream(index);
+        self.reopen_at_once(index);
     }
 
     /// Something changed: whether it is calm. When calm ends, parked ages go on.

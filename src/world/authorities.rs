@@ -132,7 +132,7 @@ impl World<'_> {
     /// What a proxy trusts.
     pub(super) fn trusted(&self, pod: u32) -> impl Iterator<Item = u32> {
         let told = self.authorities.bundle(self.seen(pod).oldest());
-        std::iter::once(self.pods[pod as usize].root).chain(told.iter().copied())
+        std::iter::once(self.holder(pod).root).chain(told.iter().copied())
     }
 
     /// Who signs for a pod, and by which clocks.

@@ -20,6 +20,7 @@ use super::keep_alive::KeepAlive;
 use super::ledger::Ledger;
 use super::network::Nodes;
 use super::options::Options;
+use super::pod::Kind;
 use super::samplers::Samplers;
 use super::sends::Sends;
 use super::streams::XdsStream;
@@ -92,6 +93,7 @@ impl<'p> World<'p> {
             timeline: Timeline::new(plan),
             security: super::security::Security::new(plan),
             authorities: Authorities::new(plan),
+            ztunnels: super::ztunnel::Ztunnels::new(plan),
             clock: Clock::default(),
             sampling: None,
             recorder,
@@ -141,11 +143,12 @@ impl<'p> World<'p> {
                 record.app_is_up = true;
                 record.proxy_is_up = true;
                 self.enter_service(pod);
-                if is_meshed {
+                if is_meshed && self.pods[pod as usize].kind == Kind::Own {
                     self.start_proxy(pod, ordinal, workload.replicas);
                 }
             }
         }
+        self.start_ztunnels();
         for (cluster, index) in self.plan.universe.clusters.iter().zip(0..) {
             let ready = cluster.workloads.iter().map(|one| &self.workloads[one.index()].ready);
             let mut list: Vec<u32> = ready.flatten().copied().collect();
@@ -157,10 +160,25 @@ impl<'p> World<'p> {
 
     /// A proxy that has been running: its certificate, its stream, its configuration.
     fn start_proxy(&mut self, index: u32, ordinal: u32, replicas: u32) {
-        let replicas_of_istiod = self.control.replicas.len();
-        if replicas_of_istiod == 0 {
+        if self.control.replicas.is_empty() {
             return;
         }
+        let leaf = self.begin_certificate(index, ordinal, replicas);
+        self.begin_stream(index);
+        self.expect_early_end(index);
+        match leaf {
+            Some(leaf) => self.expect_end(index, leaf.not_after),
+            None => self.recount(index),
+        }
+    }
+
+    /// A certificate that was there at time zero.
+    pub(super) fn begin_certificate(
+        &mut self,
+        index: u32,
+        ordinal: u32,
+        replicas: u32,
+    ) -> Option<Leaf> {
         let hash = self.pods[index as usize].hash;
         let draw = |purpose: &str, n| draw_at(self.seed, purpose, hash, n);
         let draws = [draw("renewal", 0), draw("renewal", 1)];
@@ -177,27 +195,31 @@ impl<'p> World<'p> {
                 Some(Leaf::aged(cert, signing, share, draws))
             }
         };
+        let leaf = leaf.map(|leaf| self.renewed_by_ztunnel(index, leaf));
         if let Some(leaf) = &leaf
             && leaf.renew_at < self.end
         {
             let ticket = self.queue.at(leaf.renew_at, Event::Renew(index).pack());
             self.pods[index as usize].renewal = ticket;
         }
-        let replica = below(draw("istiod replica", 0), self.control.count() as usize);
         let pod = &mut self.pods[index as usize];
         pod.leaf = leaf;
         pod.root = self.authorities.chains.root(signing.signer);
         pod.next_leaf = 1;
-        pod.stream = XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
+        self.control.counts.certificates_issued += 1;
+        leaf
+    }
+
+    /// A stream that was there at time zero.
+    pub(super) fn begin_stream(&mut self, index: u32) {
+        let hash = self.pods[index as usize].hash;
+        let draw = draw_at(self.seed, "istiod replica", hash, 0);
+        let replica = below(draw, self.control.count() as usize);
+        self.pods[index as usize].stream =
+            XdsStream::Connected(u32::try_from(replica).unwrap_or(0));
         self.begin_age(index);
         self.set_seen(index, Seen::all(1));
         self.control.replicas[replica].connected.insert(index);
-        self.control.counts.certificates_issued += 1;
-        self.expect_early_end(index);
-        match leaf {
-            Some(leaf) => self.expect_end(index, leaf.not_after),
-            None => self.recount(index),
-        }
     }
 }
 

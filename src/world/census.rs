@@ -11,6 +11,7 @@
 //! Left out: gauges per proxy.
 
 use super::World;
+use super::pod::Kind;
 use super::state::Life;
 use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
@@ -132,11 +133,14 @@ impl World<'_> {
         if !pod.has_live_proxy() || self.control.replicas.is_empty() {
             return Standing { state, ..Standing::default() };
         }
-        Standing {
-            state,
-            proxy: true,
-            is_connected: matches!(pod.stream, XdsStream::Connected(_)),
-            is_valid: pod.leaf.as_ref().map(|leaf| leaf.is_valid(self.now)),
+        let is_connected = matches!(pod.stream, XdsStream::Connected(_));
+        let is_valid = pod.leaf.as_ref().map(|leaf| leaf.is_valid(self.now));
+        match pod.kind {
+            Kind::Own => Standing { state, proxy: true, is_connected, is_valid },
+            // What speaks for it is counted in its place.
+            Kind::Captured => Standing { state, ..Standing::default() },
+            Kind::Ztunnel => Standing { proxy: true, is_connected, ..Standing::default() },
+            Kind::Account => Standing { is_valid, ..Standing::default() },
         }
     }
 

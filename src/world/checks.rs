@@ -117,6 +117,9 @@ impl<'p> World<'p> {
             return;
         }
         let record = &self.pods[pod as usize];
+        if record.is_of_ztunnel() {
+            return;
+        }
         let workload = record.workload;
         let role = self.plan.universe.workloads[workload.index()].role;
         if record.is_meshed || role == Role::Gateway {
@@ -320,7 +323,7 @@ impl<'p> World<'p> {
         let pod = &self.pods[server as usize];
         let state = &self.workloads[pod.workload.index()];
         let behaviour = &state.behaviour;
-        if pod.is_meshed && (!pod.app_is_up || behaviour.port == Port::Refuses) {
+        if pod.has_sidecar() && (!pod.app_is_up || behaviour.port == Port::Refuses) {
             // The sidecar answers for its app.
             return (Answer::Status(503), Some(Duration::ZERO));
         }

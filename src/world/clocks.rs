@@ -85,7 +85,8 @@ impl World<'_> {
             return (0, None);
         }
         let pod = &self.pods[pod as usize];
-        let of_workload = clocks.workloads.get(&pod.workload);
+        // A ztunnel's clock is its node's.
+        let of_workload = clocks.workloads.get(&pod.workload).filter(|_| !pod.is_of_ztunnel());
         of_workload.or(clocks.nodes.get(&pod.node)).copied().unwrap_or_default()
     }
 
@@ -135,7 +136,8 @@ impl World<'_> {
         cause: Option<CauseId>,
         until: Option<Time>,
     ) {
-        let pods: Vec<u32> = nodes.iter().flat_map(|node| self.pods_on(node.0)).collect();
+        let all = |node: &NodeId| [self.pods_on(node.0), self.records_on(*node)].concat();
+        let pods: Vec<u32> = nodes.iter().flat_map(all).collect();
         if begins {
             for pod in pods {
                 self.fall_asleep(pod, cause, until);

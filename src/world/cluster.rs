@@ -117,7 +117,9 @@ impl World<'_> {
             return;
         }
         let spec = &self.plan.universe.workloads[workload.index()];
-        if spec.meshed && self.plan.has_mesh() {
+        if self.captures(workload) {
+            self.let_in(workload, true);
+        } else if spec.meshed && self.plan.has_mesh() {
             self.ask_webhook(workload);
         } else {
             self.let_in(workload, false);

@@ -1,8 +1,8 @@
 //! Connections being opened; what becomes of open ones stands in `connection`. Certificates are looked at here, at the
 //! handshake, and nowhere else.
 //!
-//! Opening takes a round trip for TCP and one more for TLS 1.3, with work on both sides; a lost
-//! or swallowed SYN is sent again after 1, 3, 7 s; the connect timeout covers it all.
+//! Opening takes a round trip for TCP and one more for TLS 1.3, with work on both sides; a lost or swallowed SYN is
+//! sent again after 1, 3, 7 s; the connect timeout covers it all.
 //!
 //! Source: measured on Envoy 1.40 (families e08, e13, e14); RFC 8446, RFC 6298.
 //! Left out: 0-RTT; half-closed connections.
@@ -108,10 +108,12 @@ impl World<'_> {
         upstream.connections.push(id);
         let timer = self.queue.after_lane(lane, Event::ConnectTimeout(id.index()).pack());
         self.connections[id].timer = timer;
-        self.send_syn(id);
+        if self.ztunnels.knows_all() || !self.waits_for_workload(id) {
+            self.send_syn(id);
+        }
     }
 
-    fn send_syn(&mut self, id: Id<Connection>) {
+    pub(super) fn send_syn(&mut self, id: Id<Connection>) {
         let connection = &mut self.connections[id];
         connection.pending += 1;
         connection.syns += 1;
@@ -214,7 +216,7 @@ impl World<'_> {
     /// What becomes of connections to a pod: its sidecar takes them, whatever the app does.
     pub(super) fn port_of(&self, pod: u32) -> Port {
         let pod = &self.pods[pod as usize];
-        if pod.is_meshed {
+        if pod.has_sidecar() {
             Port::Listens
         } else {
             self.workloads[pod.workload.index()].behaviour.port
@@ -345,14 +347,6 @@ impl World<'_> {
         }
     }
 
-    fn keep_ticket(&mut self, id: Id<Connection>) {
-        let connection = self.connections[id];
-        let Some(parties) = self.parties(self.ends(&connection)) else { return };
-        let full = connection.resumed.unwrap_or(self.now);
-        let session = &mut self.upstreams[connection.upstream as usize].session;
-        SessionTicket::store(session, self.now, parties, full);
-    }
-
     fn note_failed_handshake(&mut self, client: u32, server: u32, why: &'static str) {
         self.control.counts.handshakes_failed += 1;
         self.fact_of(FactKind::HandshakeFailed, client, |world| {
@@ -369,7 +363,12 @@ impl World<'_> {
     }
 
     /// A connection could not be made: everyone who waits for this endpoint fails with it.
-    fn fail_connection(&mut self, id: Id<Connection>, details: Details, cause: Option<CauseId>) {
+    pub(super) fn fail_connection(
+        &mut self,
+        id: Id<Connection>,
+        why: Details,
+        by: Option<CauseId>,
+    ) {
         let connection = self.connections[id];
         if !connection.timer.is_none() {
             self.queue.cancel(connection.timer);
@@ -379,18 +378,17 @@ impl World<'_> {
         self.forget_connection(id);
         self.count(connection.upstream, |counters| {
             counters.connect_fails += 1;
-            counters.connect_timeouts += u64::from(details == Details::ConnectionTimeout);
+            counters.connect_timeouts += u64::from(why == Details::ConnectionTimeout);
         });
-        let outcome = Outcome::failure(details);
-        // Who comes back to this pool within the loop (the next call of an app without a proxy, and
-        // so without a back-off) waits for a connection of its own.
+        let outcome = Outcome::failure(self.seen_through_ztunnel(&connection, why));
+        // Who comes back to this pool within the loop (an app without a proxy) waits for its own.
         for _ in 0..self.pool(&connection).waiting() {
             let Some(attempt) = self.pool(&connection).next_waiting() else { break };
             let call = self.attempts[attempt].call;
             self.upstreams[connection.upstream as usize].gauges.pending -= 1;
             self.judge_endpoint(connection.upstream, connection.host, outcome, false);
             self.close_attempt(attempt);
-            self.fail_try(call, outcome, cause);
+            self.fail_try(call, outcome, by);
         }
         self.free_host(connection.upstream, connection.host);
     }

@@ -25,6 +25,7 @@ use super::World;
 use super::config::Seen;
 use super::event::Event;
 use super::listeners::Change;
+use super::pod::Kind;
 use super::state::Call;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Time;
@@ -147,6 +148,9 @@ impl World<'_> {
         self.leave_gone_endpoints(pod);
         self.tell_definitions(Some(pod));
         self.tell_checks(Some(pod));
+        if self.pods[pod as usize].kind == Kind::Ztunnel {
+            self.tell_captured(pod);
+        }
     }
 
     fn is_withheld(&self, kind: XdsType) -> bool {

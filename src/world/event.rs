@@ -196,6 +196,9 @@ events! {
     /// A proxy's check of an endpoint's health begins or ends.
     HealthCheck = 46, "health-check";
 
+    /// A connection has waited long enough for a pod of which its ztunnel does not know.
+    WorkloadWait = 90, "workload-wait";
+
     /// A timeline event begins.
     Begin = 48, "begin";
     /// A timeline event ends.

@@ -103,7 +103,7 @@ impl World<'_> {
         let now = self.now;
         // Pods, workers, busy workers and requests present, by workload.
         let mut loads = vec![(0_u32, 0_u64, 0.0, 0.0); self.plan.universe.workloads.len()];
-        for pod in &mut self.pods {
+        for pod in self.pods.iter_mut().filter(|pod| !pod.is_of_ztunnel()) {
             let load = pod.station.load(now);
             let (pods, workers, busy, present) = &mut loads[pod.workload.index()];
             *pods += 1;

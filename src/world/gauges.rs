@@ -95,7 +95,8 @@ impl World<'_> {
     fn audit_lists(&self) {
         let mut members = vec![0; self.workloads.len()];
         for (pod, index) in self.pods.iter().zip(0_u32..) {
-            let is_member = !matches!(pod.life, Life::Terminating | Life::Gone);
+            let is_member =
+                !matches!(pod.life, Life::Terminating | Life::Gone) && !pod.is_of_ztunnel();
             members[pod.workload.index()] += u32::from(is_member);
             if let XdsStream::Connected(replica) = pod.stream {
                 let connected = &self.control.replicas[replica as usize].connected;

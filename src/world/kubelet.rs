@@ -69,6 +69,7 @@ impl World<'_> {
         }
         if !has_agent {
             self.pods[index as usize].proxy_is_up = true;
+            self.come_to_ztunnel(index);
             let ticket = self.queue.after(Duration::ZERO, Event::Ready(index).pack());
             self.pods[index as usize].life_ticket = ticket;
             return;
@@ -212,7 +213,7 @@ impl World<'_> {
 
     /// Whether a proxy with an agent is beside the app.
     fn has_agent(&self, index: u32) -> bool {
-        self.pods[index as usize].is_meshed && !self.control.replicas.is_empty()
+        self.pods[index as usize].has_sidecar() && !self.control.replicas.is_empty()
     }
 
     /// The app's process is over: its container starts again after the back-off.

@@ -86,7 +86,9 @@ impl World<'_> {
             return;
         }
         for index in 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods") {
-            self.start_probes(index, true);
+            if !self.pods[index as usize].is_of_ztunnel() {
+                self.start_probes(index, true);
+            }
         }
         self.start_autoscalers();
     }

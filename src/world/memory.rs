@@ -108,6 +108,7 @@ impl World<'_> {
             + self.config.bytes()
             + self.control.bytes()
             + self.authorities.bytes()
+            + self.ztunnels.bytes()
             + self.compiled.bytes()
             + self.ladder.bytes()
             + self.causes.bytes()

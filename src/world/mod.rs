@@ -98,6 +98,8 @@ mod upstream;
 mod verification;
 mod visit;
 mod webhook;
+mod workload_wait;
+mod ztunnel;
 
 use crate::kernel::digest::{Digest, Ladder};
 use crate::kernel::queue::{Queue, Ticket};
@@ -203,6 +205,7 @@ pub(crate) struct World<'p> {
     timeline: timeline::Timeline,
     security: security::Security,
     authorities: authorities::Authorities,
+    ztunnels: ztunnel::Ztunnels,
     /// Traffic time: the world's time, but in a sampled run.
     clock: Clock,
     sampling: Option<Box<sampling::Sampling>>,

@@ -35,6 +35,7 @@ impl World<'_> {
             | Event::IdleTimeout(connection)
             | Event::ServerIdle(connection)
             | Event::Fin(connection)
+            | Event::WorkloadWait(connection)
             | Event::Churn(connection) => {
                 self.connections.at(connection).map_or(0, |(_, connection)| connection.key.0)
             }

@@ -18,6 +18,19 @@ use crate::model::proxy::workers::Workers;
 use crate::plan::universe::{ClusterId, NodeId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
+/// Who speaks for a pod in the mesh.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Its own proxy, if it has one.
+    Own,
+    /// The ztunnel of its node.
+    Captured,
+    /// No pod of a workload: the record of a node's ztunnel, which has the stream to istiod.
+    Ztunnel,
+    /// Nor this: the record of a certificate that a ztunnel has for an account.
+    Account,
+}
+
 /// A pod's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Life {
@@ -44,6 +57,9 @@ pub(crate) struct Pod {
     pub workload: WorkloadId,
     pub node: NodeId,
     pub is_meshed: bool,
+    pub kind: Kind,
+    /// The record that has its certificate: its own, or one of its ztunnel.
+    pub holder: u32,
     pub ordinal: u32,
     /// The ReplicaSet: counts rollouts.
     pub generation: u32,
@@ -125,8 +141,19 @@ impl Pod {
     /// Whether its port takes connections and requests.
     #[inline]
     pub(crate) fn is_listening(&self) -> bool {
-        let is_up = if self.is_meshed { self.proxy_is_up } else { self.app_is_up };
+        let is_up = if self.has_sidecar() { self.proxy_is_up } else { self.app_is_up };
         is_up && !matches!(self.life, Life::Starting | Life::Down | Life::Gone)
+    }
+
+    /// Whether a proxy of its own, which knows HTTP, stands before it.
+    #[inline]
+    pub(crate) fn has_sidecar(&self) -> bool {
+        self.is_meshed && self.kind == Kind::Own
+    }
+
+    /// Whether it is no pod of a workload, but a record of a ztunnel.
+    pub(crate) fn is_of_ztunnel(&self) -> bool {
+        matches!(self.kind, Kind::Ztunnel | Kind::Account)
     }
 
     /// Whether it can make calls.

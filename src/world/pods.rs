@@ -8,6 +8,7 @@ use super::World;
 use super::census::Standing;
 use super::config::Seen;
 use super::event::Event;
+use super::pod::Kind;
 use super::state::{Attempt, Life, NONE, Phase, Pod};
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
@@ -37,13 +38,34 @@ impl World<'_> {
         } else {
             self.kubernetes.pending.insert(index);
         }
-        self.pods.push(Pod {
-            hash: name_hash(&format!("{}-{ordinal}", spec.name)),
+        let hash = name_hash(&format!("{}-{ordinal}", spec.name));
+        let generation = state.generation;
+        let kind = if is_meshed && self.captures(workload) { Kind::Captured } else { Kind::Own };
+        let pod = self.blank_pod(hash, kind, workload, node, is_meshed);
+        self.pods.push(Pod { holder: index, ordinal, generation, ..pod });
+        self.recount(index);
+        index
+    }
+
+    /// A record that nothing has happened to.
+    pub(super) fn blank_pod(
+        &self,
+        hash: u64,
+        kind: Kind,
+        workload: WorkloadId,
+        node: NodeId,
+        is_meshed: bool,
+    ) -> Pod {
+        let spec = &self.plan.universe.workloads[workload.index()];
+        Pod {
+            hash,
             workload,
             node,
             is_meshed,
-            ordinal,
-            generation: state.generation,
+            kind,
+            holder: 0,
+            ordinal: 0,
+            generation: 0,
             life: Life::Starting,
             standing: Standing::default(),
             birth: 0,
@@ -91,14 +113,15 @@ impl World<'_> {
             inbound: 0,
             has_orphans: false,
             down_cause: None,
-        });
-        self.recount(index);
-        index
+        }
     }
 
     /// The name of a pod: made when it is told, since most never are.
     pub(super) fn pod_name(&self, index: u32) -> String {
         let pod = &self.pods[index as usize];
+        if pod.is_of_ztunnel() {
+            return self.ztunnel_name(index);
+        }
         format!("{}-{}", self.plan.universe.workloads[pod.workload.index()].name, pod.ordinal)
     }
 
@@ -155,7 +178,7 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
         pod.app_is_up = false;
-        let (workload, is_meshed) = (pod.workload, pod.is_meshed);
+        let (workload, is_meshed) = (pod.workload, pod.has_sidecar());
         let shutdown = self.plan.universe.workloads[workload.index()].shutdown;
         if !shutdown.graceful {
             self.stop_app(index);
@@ -182,7 +205,7 @@ impl World<'_> {
         let pod = &self.pods[index as usize];
         let is_done = pod.life == Life::Terminating && !pod.app_is_up && pod.visits == 0;
         // A native sidecar ends after its app.
-        let is_last = !pod.is_meshed || self.plan.parameters.has_native_sidecars();
+        let is_last = !pod.has_sidecar() || self.plan.parameters.has_native_sidecars();
         if is_done && is_last && pod.life_ticket == Ticket::NONE {
             // Not at once: this may be the end of a call of its own, whose connection is still
             // being dealt with.
@@ -227,6 +250,7 @@ impl World<'_> {
         if let Ok(place) = on_node.binary_search(&index) {
             on_node.remove(place);
         }
+        self.leave_ztunnel(index);
         for (_, upstream) in &self.pods[index as usize].upstreams {
             self.upstreams[*upstream as usize].connections.shrink_to_fit();
         }
@@ -280,7 +304,7 @@ impl World<'_> {
     /// connections end with it.
     pub(super) fn stop_app(&mut self, index: u32) {
         let pod = &mut self.pods[index as usize];
-        let is_answered = pod.is_meshed && pod.proxy_is_up;
+        let is_answered = pod.has_sidecar() && pod.proxy_is_up;
         pod.app_is_up = false;
         if self.compiled.has.clients {
             self.forget_requests(index);
@@ -331,6 +355,6 @@ impl World<'_> {
             return None;
         }
         let pod = &self.pods[index as usize];
-        pod.down_cause.or(pod.renewal_cause)
+        pod.down_cause.or(self.pods[pod.holder as usize].renewal_cause)
     }
 }

@@ -25,6 +25,7 @@ impl World<'_> {
                 }
                 (false, 0) => {
                     self.nodes.lost_ticket[node.index()] = Ticket::NONE;
+                    self.return_ztunnel(*node);
                     for pod in self.pods_on(node.0) {
                         self.return_power(pod);
                     }
@@ -39,6 +40,7 @@ impl World<'_> {
 
     /// A node's pods are gone without a word: connections to them hang, endpoints stay.
     fn lose_power(&mut self, node: u32, cause: Option<CauseId>) {
+        self.lose_ztunnel(NodeId(node));
         let grace = self.plan.parameters.kubernetes.node_grace;
         self.nodes.lost_ticket[node as usize] =
             self.queue.after(grace, Event::NodeLost(node).pack());

@@ -13,6 +13,7 @@ use super::client::purpose;
 use super::compiled::Target;
 use super::event::Event;
 use super::network::Transit;
+use super::pod::Kind;
 use super::routing::rule;
 use super::state::{Attempt, Call, Held, NONE, Parent, Phase};
 use crate::kernel::slab::Id;
@@ -222,8 +223,14 @@ impl World<'_> {
                 self.answer(id, status.map_or(outcome, own));
             }
             Reply::Closes | Reply::Resets | Reply::Never if is_alone => self.close_left(id),
+            // ztunnel ends the one stream of its tunnel.
+            Reply::Closes | Reply::Resets
+                if self.pods[attempt.pod as usize].kind == Kind::Captured =>
+            {
+                self.answer(id, Outcome::failure(Details::ConnectionTermination));
+            }
             // The sidecar in front of it has an answer.
-            Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].is_meshed => {
+            Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].has_sidecar() => {
                 self.answer(id, Outcome { status: 503, ..Outcome::failure(Details::AppError) });
             }
             Reply::Resets if self.pool_policy(&attempt).protocol == Protocol::Http2 => {

@@ -9,6 +9,7 @@
 use super::World;
 use super::control::{CA, CONNECT_HELD, Found};
 use super::event::Event;
+use super::pod::Kind;
 use super::state::Life;
 use super::tokens::Asks;
 use crate::kernel::queue::Ticket;
@@ -77,7 +78,9 @@ impl World<'_> {
 
     fn csr_law(&self, index: u32) -> Law {
         let parameters = &self.plan.parameters;
-        if self.pods[index as usize].csr_is_warmup {
+        if self.pods[index as usize].kind == Kind::Account {
+            Law::ztunnel_csr(&parameters.ztunnel)
+        } else if self.pods[index as usize].csr_is_warmup {
             Law::warmup(&parameters.agent_warmup_backoff)
         } else {
             let law = Law::csr(&parameters.csr_inner_retry, &parameters.envoy_stream_backoff);
@@ -123,6 +126,9 @@ impl World<'_> {
             let at = pod.csr.as_ref().map_or(now, |csr| csr.next_try().max(now));
             pod.renewal = self.queue.at(at, Event::Renew(index).pack());
         }
+        if self.pods[index as usize].kind == Kind::Account {
+            self.drop_certificate(index, cause);
+        }
         let pod = &mut self.pods[index as usize];
         if let (Some(leaf), true) = (&pod.leaf, pod.expiry == Ticket::NONE) {
             let (at, now) = (leaf.not_after, self.now);
@@ -130,6 +136,7 @@ impl World<'_> {
                 pod.expiry = self.queue.at(at, Event::Expire(index).pack());
             }
         }
+        self.account_answered(index);
     }
 
     /// Something changed: a parked loop finds out at its next try.
@@ -174,6 +181,7 @@ impl World<'_> {
             Ok(leaf) => leaf,
             Err(refused) => return self.refuse_to_sign(index, signing.signer, refused),
         };
+        let leaf = self.renewed_by_ztunnel(index, leaf);
         let root = self.authorities.chains.root(leaf.signer);
         let pod = &mut self.pods[index as usize];
         pod.leaf = Some(leaf);
@@ -195,6 +203,7 @@ impl World<'_> {
         self.expect_end(index, leaf.not_after);
         self.fact_of(FactKind::CertificateIssued, index, |_| String::new());
         self.check_proxy(index);
+        self.account_answered(index);
     }
 
     /// The authority does not sign: only another one could help.
@@ -244,6 +253,7 @@ impl World<'_> {
         pod.expiry = Ticket::NONE;
         pod.leaf_cause = Some(cause);
         self.control.counts.certificates_expired += 1;
+        self.hasten_renewal(index);
         self.fact_of(FactKind::CertificateExpired, index, |_| String::new());
     }
 

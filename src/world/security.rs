@@ -12,10 +12,11 @@
 
 use super::World;
 use super::state::{Connection, Link};
+use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::certificate::Leaf;
 use crate::model::identity::handshake::{Client, Meeting, Plaintext, Server};
-use crate::model::identity::ticket::Parties;
+use crate::model::identity::ticket::{Parties, Ticket};
 use crate::model::identity::verification::{Flaw, flaw, version};
 use crate::plan::Plan;
 use crate::plan::behaviour::Reply;
@@ -254,6 +255,15 @@ impl World<'_> {
             }
             _ => None,
         }
+    }
+
+    /// A client keeps the session of its last handshake.
+    pub(super) fn keep_ticket(&mut self, id: Id<Connection>) {
+        let connection = self.connections[id];
+        let Some(parties) = self.parties(self.ends(&connection)) else { return };
+        let full = connection.resumed.unwrap_or(self.now);
+        let session = &mut self.upstreams[connection.upstream as usize].session;
+        Ticket::store(session, self.now, parties, full);
     }
 
     /// What a handshake costs both sides; none if the client speaks in the clear.

@@ -31,6 +31,7 @@ impl World<'_> {
             Event::ServerIdle(connection) => self.server_idle(connection),
             Event::Fin(connection) => self.fin(connection),
             Event::Churn(connection) => self.churn(connection, ticket),
+            Event::WorkloadWait(connection) => self.workload_wait(connection),
             Event::OutlierTick(upstream) => self.outlier_tick(upstream),
             Event::HealthTold(upstream) => self.health_told(upstream),
             Event::Reopen(demand) => self.reopen(demand),

@@ -6,6 +6,7 @@
 
 use super::World;
 use super::control::{CA, INJECTOR, XDS};
+use super::pod::Kind;
 use super::state::Life;
 use super::streams::XdsStream;
 use crate::kernel::time::Time;
@@ -41,7 +42,10 @@ impl World<'_> {
     #[cold]
     pub(super) fn snapshot(&mut self, at: Time) {
         let pods = 0..u32::try_from(self.pods.len()).expect("fewer than 2^32 pods");
-        let alive = pods.filter(|index| self.pods[*index as usize].life != Life::Gone);
+        let alive = pods.filter(|index| {
+            let pod = &self.pods[*index as usize];
+            pod.life != Life::Gone && pod.kind != Kind::Account
+        });
         let proxies = alive.map(|index| self.proxy_status(index)).collect();
         let replicas = (0..self.control.replicas.len()).map(|index| self.replica_status(index));
         self.status = Some(MeshStatus { at, proxies, replicas: replicas.collect() });
@@ -71,6 +75,7 @@ impl World<'_> {
             Some(_) if has_control => Sync::Stale,
             _ => Sync::Synced,
         });
+        let of_leaf = self.holder(index).leaf_cause;
         let stale_since = seen.versions().into_iter().filter_map(since).min();
         ProxyStatus {
             name: self.pod_name(index),
@@ -85,19 +90,20 @@ impl World<'_> {
                 Life::Gone => "Gone",
             },
             is_meshed: pod.is_meshed,
+            is_captured: pod.kind == Kind::Captured,
             types,
             stale_since: stale_since.filter(|_| has_control),
-            istiod: match pod.stream {
+            istiod: match self.stream_of(index) {
                 XdsStream::Connected(replica) => Some(format!("istiod-{replica}")),
                 _ => None,
             },
-            certificate: pod.leaf.as_ref().map(|leaf| CertificateStatus {
+            certificate: self.holder(index).leaf.as_ref().map(|leaf| CertificateStatus {
                 not_after: leaf.not_after,
                 renew_at: leaf.renew_at,
             }),
-            cause: pod.leaf_cause.or(pod.renewal_cause).or(pod.down_cause).or_else(|| {
-                let is_alone = has_control && !matches!(pod.stream, XdsStream::Connected(_));
-                self.control.causes[XDS].filter(|_| is_alone)
+            cause: of_leaf.or(self.holder(index).renewal_cause).or(pod.down_cause).or_else(|| {
+                let is_alone = !matches!(self.stream_of(index), XdsStream::Connected(_));
+                self.control.causes[XDS].filter(|_| has_control && is_alone)
             }),
         }
     }

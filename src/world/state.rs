@@ -210,6 +210,8 @@ pub(crate) struct Attempt {
 /// How far a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Link {
+    /// No SYN is sent yet: ztunnel waits until it knows of the pod.
+    Held,
     /// SYN sent.
     Opening,
     /// The SYN was swallowed; the next event sends another.

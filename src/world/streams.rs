@@ -10,13 +10,14 @@
 use super::World;
 use super::control::{CONNECT_HELD, Found, XDS};
 use super::event::Event;
+use super::pod::Kind;
 use super::state::Life;
 use super::tokens::Asks;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::Key;
 use crate::kernel::time::Duration;
 use crate::model::control::admission::Admit;
-use crate::model::identity::retry::RetryLoop;
+use crate::model::identity::retry::{Law, RetryLoop};
 use crate::vocabulary::fact::FactKind;
 
 /// Whether a proxy has an xDS stream.
@@ -34,6 +35,13 @@ impl World<'_> {
     /// A pod's draw for a loop.
     pub(super) fn loop_key(&self, pod: u32, domain: u32) -> Key {
         Key(self.pods[pod as usize].hash ^ self.seed).child(domain)
+    }
+
+    fn stream_law(&self, index: u32) -> Law {
+        if self.pods[index as usize].kind == Kind::Ztunnel {
+            return Law::ztunnel_stream(&self.plan.parameters.ztunnel);
+        }
+        self.control.stream_law
     }
 
     /// A proxy tries to open its xDS stream.
@@ -94,7 +102,7 @@ impl World<'_> {
 
     /// A try failed: another after the back-off, or, while nothing can change, parked.
     fn retry_stream(&mut self, index: u32, held: Duration, park: bool) {
-        let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
+        let (key, law) = (self.loop_key(index, 3), self.stream_law(index));
         let pod = &mut self.pods[index as usize];
         pod.stream = XdsStream::Waiting;
         pod.stream_loop.fail(&law, held, |n| key.draw(0, n));
@@ -114,7 +122,7 @@ impl World<'_> {
         if !pod.stream_is_parked || !self.is_authenticated(index) || !self.trusts_some(index, XDS) {
             return;
         }
-        let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
+        let (key, law) = (self.loop_key(index, 3), self.stream_law(index));
         let pod = &mut self.pods[index as usize];
         let held = pod.stream_held;
         let skipped = pod.stream_loop.skip_to(self.now, &law, held, |n| key.draw(0, n));
@@ -126,7 +134,7 @@ impl World<'_> {
 
     /// Counts the tries that a parked stream would have made until now.
     pub(super) fn count_parked_streams(&mut self, index: u32) {
-        let (key, law) = (self.loop_key(index, 3), self.control.stream_law);
+        let (key, law) = (self.loop_key(index, 3), self.stream_law(index));
         let now = self.now;
         let pod = &mut self.pods[index as usize];
         if pod.stream_is_parked {
@@ -171,7 +179,7 @@ impl World<'_> {
         self.set_pushing(index, None);
         self.pods[index as usize].stream_ticket = Ticket::NONE;
         self.control.replicas[replica as usize].connected.remove(&index);
-        let law = self.control.stream_law;
+        let law = self.stream_law(index);
         let key = self.loop_key(index, 3);
         let pod = &mut self.pods[index as usize];
         pod.stream = XdsStream::Waiting;

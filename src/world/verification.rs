@@ -54,7 +54,7 @@ impl World<'_> {
     /// The certificate that a pod's proxy has, if it has one.
     pub(super) fn leaf_of(&self, pod: u32) -> Option<&Leaf> {
         let is_missing = self.presented(pod).is_some_and(|(one, ..)| one.none);
-        self.pods[pod as usize].leaf.as_ref().filter(|_| !is_missing)
+        self.holder(pod).leaf.as_ref().filter(|_| !is_missing)
     }
 
     /// Counts the TLS contexts of a pod's proxy.
@@ -84,7 +84,7 @@ impl World<'_> {
 
     /// What one proxy finds wrong with the certificate of another, which is its client or its server.
     pub(super) fn found(&self, of: u32, by: u32, is_client: bool, at: Time) -> Option<Flaw> {
-        let leaf = self.pods[of as usize].leaf.as_ref()?;
+        let leaf = self.holder(of).leaf.as_ref()?;
         if !self.authorities.is_plain {
             return self.found_in_chain(of, leaf, by, is_client, at);
         }
@@ -171,7 +171,7 @@ impl World<'_> {
             _ => of_client,
         };
         match found {
-            Some((flaw, of, by)) if self.pods[of as usize].leaf.is_some() => {
+            Some((flaw, of, by)) if self.holder(of).leaf.is_some() => {
                 Some(self.blame_flaw(flaw, of, by))
             }
             // What is asked for, and not what is shown, is why.
@@ -188,7 +188,7 @@ impl World<'_> {
     }
 
     fn blame_missing(&mut self, pod: u32) -> Option<CauseId> {
-        let own = &self.pods[pod as usize];
+        let own = self.holder(pod);
         let known = own.leaf_cause.or(own.renewal_cause);
         match self.presented(pod) {
             Some((shown, _, cause)) if shown.none => {
@@ -203,7 +203,7 @@ impl World<'_> {
 
     fn blame_flaw(&mut self, flaw: Flaw, of: u32, by: u32) -> CauseId {
         let of_shown = self.presented(of).map(|(_, _, cause)| *cause);
-        let own = &self.pods[of as usize];
+        let own = self.holder(of);
         let (of_leaf, of_renewal) = (own.leaf_cause, own.renewal_cause);
         let signer = own.leaf.as_ref().map_or(0, |leaf| leaf.signer);
         let clocks = self.clock_cause(by).or_else(|| self.control.clocks.istiod_cause());
@@ -231,10 +231,10 @@ impl World<'_> {
             }
             Flaw::UnknownIssuer => {
                 let brought = |one: u32| self.authorities.brought.get(&one).copied();
-                let root = self.pods[by as usize].root;
+                let root = self.holder(by).root;
                 let all = [brought(signer), brought(root), self.authorities.trust_cause];
                 // The signer of the verifier's own certificate brought its root.
-                let theirs = self.pods[by as usize].leaf.as_ref();
+                let theirs = self.holder(by).leaf.as_ref();
                 let of_verifier = theirs.and_then(|leaf| brought(leaf.signer));
                 let because = all.into_iter().chain([of_verifier]).flatten().max();
                 let what = "certificates are of a root that is not trusted";
@@ -249,7 +249,7 @@ impl World<'_> {
     }
 
     fn is_wrong_at_true_time(&self, pod: u32) -> bool {
-        self.pods[pod as usize].leaf.as_ref().is_none_or(|leaf| {
+        self.holder(pod).leaf.as_ref().is_none_or(|leaf| {
             let clock = Wall::of(self.now, 0);
             clock < leaf.validity.not_before || !leaf.is_valid(self.now)
         })

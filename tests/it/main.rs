@@ -3,6 +3,9 @@
 /// Admission control of a proxy.
 #[cfg(feature = "native")]
 mod admission;
+/// Meshes without sidecars.
+#[cfg(feature = "native")]
+mod ambient;
 /// Configuration as it arrives: clusters, endpoints, listeners, routes.
 #[cfg(feature = "native")]
 mod arrival;

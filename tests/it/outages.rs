@@ -43,10 +43,11 @@ fn event(id: &str, at: &str, lasts: &str, rest: &str) -> String {
     format!("[[event]]\nid = \"{id}\"\nat = \"{at}\"\n{lasts}{rest}\n")
 }
 
-/// A gauge at an instant, to the interval.
-fn gauge(run: &Run, gauge: Gauge, at_s: u64) -> f64 {
+/// A gauge at an instant, to the interval, rounded down.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts and seconds")]
+fn gauge(run: &Run, gauge: Gauge, at_s: u64) -> u64 {
     let row = run.series.iter().rfind(|row| row.time.as_s() <= at_s as f64).expect("a row");
-    row.gauges[gauge as usize]
+    row.gauges[gauge as usize] as u64
 }
 
 fn facts(run: &Run, kind: FactKind) -> Vec<(f64, String)> {
@@ -73,7 +74,7 @@ fn a_replica_that_an_autoscaler_adds_serves_when_it_has_its_caches() {
     let restart =
         event("again", "50s", "", "do = \"restart\"\ntarget = \"service:api\"\nshare = 0.5");
     let run = run(&mesh("4m", settings, &format!("{push}{restart}")));
-    assert!(2.0 <= gauge(&run, Gauge::IstiodReady, 230), "it was never added");
+    assert!(2 <= gauge(&run, Gauge::IstiodReady, 230), "it was never added");
     let empty = run.outcomes.iter().filter(|row| row.outcome.status == 404).count();
     assert_eq!(empty, 0, "{:?}", run.outcomes);
 }
@@ -93,16 +94,16 @@ fn a_webhook_that_answers_while_the_api_server_is_away_does_not_end_creations() 
             .to_owned(),
     ];
     let run = run(&mesh("40m", "", &more.concat()));
-    assert_eq!(gauge(&run, Gauge::PodsMissing, 2390), 0.0);
+    assert_eq!(gauge(&run, Gauge::PodsMissing, 2390), 0);
 }
 
 #[test]
 fn without_a_valid_root_no_stream_outlives_its_age() {
     let settings = "cert.signer_remaining = \"2h\"\nroot.check = \"0s\"";
     let run = run(&mesh("3h", settings, ""));
-    assert_eq!(gauge(&run, Gauge::ProxiesConnected, 7_100), 8.0);
+    assert_eq!(gauge(&run, Gauge::ProxiesConnected, 7_100), 8);
     // 33 min 10 s at most after the end.
-    assert_eq!(gauge(&run, Gauge::ProxiesConnected, 7_200 + 2_000), 0.0);
+    assert_eq!(gauge(&run, Gauge::ProxiesConnected, 7_200 + 2_000), 0);
 }
 
 #[test]
@@ -146,8 +147,8 @@ fn a_share_is_of_the_replicas_that_there_are() {
     let settings = "istiod.replicas = 2\nistiod.replicas_min = 2\nistiod.replicas_max = 5";
     let half = event("half", "1m", "2m", "do = \"fail\"\ntarget = \"istiod\"\nshare = 0.5");
     let run = run(&mesh("5m", settings, &half));
-    assert_eq!(gauge(&run, Gauge::IstiodReady, 100), 1.0);
-    assert_eq!(gauge(&run, Gauge::IstiodReady, 290), 2.0);
+    assert_eq!(gauge(&run, Gauge::IstiodReady, 100), 1);
+    assert_eq!(gauge(&run, Gauge::IstiodReady, 290), 2);
 }
 
 #[test]
@@ -221,5 +222,5 @@ fn istiod_may_be_slower_than_time_is_long() {
     let write = "[[event]]\nid = \"write\"\nat = \"20s\"\nevery = \"1s\"\ntimes = 60\ndo = \"push\"\n\
                  target = \"istiod\"\n";
     let run = run(&mesh("3m", "", &format!("{slow}{write}")));
-    assert!(60.0 < gauge(&run, Gauge::ConfigStaleness, 170));
+    assert!(60 < gauge(&run, Gauge::ConfigStaleness, 170));
 }

@@ -53,7 +53,7 @@ fn seeds() -> Vec<u64> {
     (seed(from)..seed(to)).collect()
 }
 
-fn obey(text: &str) {
+pub(crate) fn obey(text: &str) {
     let plan = try_plan(text, &[]).unwrap_or_else(|why| panic!("an invalid scenario: {why}"));
     let options = Options { max_events: Some(EVENTS_MAX), ..Options::default() };
     let first = play(&plan, options);

@@ -127,6 +127,17 @@ impl Leaf {
         }
     }
 
+    /// As ztunnel reckons: renewed when `share` of the time from its begin to its end has passed by a clock that
+    /// is so many nanoseconds ahead, in [0, 1]; there is no chance in it. At once is a second later.
+    /// Source: ztunnel `src/tls/certificate.rs:402-408`.
+    #[must_use]
+    pub fn renewed_at_share(self, share: f64, ahead: i64, now: Time) -> Self {
+        let Validity { not_before, not_after } = self.validity;
+        let at = not_before.plus(not_after.since(not_before).scale(share));
+        let at = Wall(at.0.saturating_sub(ahead)).time();
+        Self { renew_at: at.max(now + RENEWAL_MIN), ..self }
+    }
+
     /// What is left of its life, zero if it is over.
     pub fn remaining(&self, now: Time) -> Duration {
         self.not_after.saturating_since(now)
@@ -230,6 +241,23 @@ mod tests {
         }
         let fresh = Leaf::aged(&cert(), never(), 0.0, [0, 0]);
         assert_eq!((fresh.not_after, fresh.renew_at), (Time::ZERO + DAY, h(12.0)));
+    }
+
+    #[test]
+    fn ztunnel_renews_at_exactly_half_of_the_life_from_not_before_on() {
+        // 24 h and the two minutes by which istiod dates it back: half are 12 h 1 min after notBefore.
+        let half = Duration::from_s(12 * 3600 - 60);
+        for issued in [h(0.0), h(7.5)] {
+            for draws in [[0, 0], [0, u64::MAX], [1 << 63, 1 << 62]] {
+                let leaf = Leaf::issue(issued, &cert(), never(), draws, 0).expect("signed");
+                assert_eq!(leaf.renewed_at_share(0.5, 0, issued).renew_at, issued + half);
+                // An hour ahead, it comes an hour sooner.
+                let sooner = leaf.renewed_at_share(0.5, 3_600_000_000_000, issued).renew_at;
+                assert_eq!(sooner + Duration::from_s(3600), issued + half);
+            }
+        }
+        let aged = Leaf::aged(&cert(), never(), 0.9999, [0, 0]);
+        assert_eq!(aged.renewed_at_share(0.5, 0, Time::ZERO).renew_at, Time::ZERO + RENEWAL_MIN);
     }
 
     #[test]

@@ -27,7 +27,7 @@
 use super::residual::{Cycle, Gap, Residual};
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
-use crate::plan::parameter::{CsrInnerRetry, Kubernetes, StreamBackoff, WarmupBackoff};
+use crate::plan::parameter::{CsrInnerRetry, Kubernetes, StreamBackoff, WarmupBackoff, Ztunnel};
 
 /// No interval is shorter: a loop without waits would never come to `until`. Envoy's unit.
 const INTERVAL_MIN: Duration = Duration::from_ms(1);
@@ -129,6 +129,21 @@ impl Law {
         Self::Warmup { base: *base, factor: factor.0, jitter: *jitter, max: *max }
     }
 
+    /// ztunnel's requests for a certificate.
+    pub fn ztunnel_csr(rules: &Ztunnel) -> Self {
+        Self::Warmup {
+            base: rules.backoff_base,
+            factor: rules.backoff_factor.0,
+            jitter: rules.backoff_jitter,
+            max: rules.backoff_max,
+        }
+    }
+
+    /// ztunnel's stream to istiod: no chance in it.
+    pub fn ztunnel_stream(rules: &Ztunnel) -> Self {
+        Self::Create { base: rules.xds_backoff_base, max: rules.xds_backoff_max }
+    }
+
     /// The creation of a pod.
     pub fn create(kubernetes: &Kubernetes) -> Self {
         Self::Create { base: kubernetes.create_backoff_base, max: kubernetes.create_backoff_max }
@@ -191,6 +206,11 @@ impl RetryLoop {
     /// A loop of the same owner that begins anew: it goes on with the owner's draws.
     pub fn restart(now: Time, draws: u32) -> Self {
         Self { draws, ..Self::start(now) }
+    }
+
+    /// The next try is made at `now`, however long its wait would have been.
+    pub fn hasten(&mut self, now: Time) {
+        self.next_try = self.next_try.min(now);
     }
 
     /// When the next try is made.
@@ -330,6 +350,29 @@ mod tests {
 
     fn at_ms(ms: u64) -> Time {
         Time::ZERO + Duration::from_ms(ms)
+    }
+
+    #[test]
+    fn ztunnels_stream_waits_twice_as_long_each_time_and_draws_nothing() {
+        let rules = Parameters::default().ztunnel;
+        let (law, mut stream) = (Law::ztunnel_stream(&rules), RetryLoop::start(Time::ZERO));
+        let mut last = Time::ZERO;
+        for wait_ms in [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240, 15_000, 15_000]
+        {
+            stream.fail(&law, Duration::ZERO, |_| panic!("no chance in it"));
+            assert_eq!(stream.next_try().since(last), Duration::from_ms(wait_ms));
+            last = stream.next_try();
+        }
+        // A certificate: 1, 2, 4 … 128, 150 s, each within a fifth; but at once when there is a reason.
+        let (law, mut csr) = (Law::ztunnel_csr(&rules), RetryLoop::start(Time::ZERO));
+        for (n, wait_s) in [1_u64, 2, 4, 8, 16, 32, 64, 128, 150, 150].into_iter().enumerate() {
+            let before = csr.next_try();
+            csr.fail(&law, Duration::ZERO, |n| Key(7).draw(0, n));
+            let wait = csr.next_try().since(before).as_s() / wait_s as f64;
+            assert!((0.8..1.2).contains(&wait), "{n}: {wait}");
+        }
+        csr.hasten(at_ms(5));
+        assert_eq!(csr.next_try(), at_ms(5));
     }
 
     fn laws() -> [Law; 4] {

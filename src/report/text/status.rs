@@ -70,7 +70,11 @@ fn in_words(status: &MeshStatus) -> String {
         "At {}: {}, {connected} connected, {stale} with stale configuration, {} expired, \
          {overdue} past the renewal.",
         clock(status.at),
-        count(meshed().count(), "proxy").replace("proxys", "proxies"),
+        if status.proxies.iter().any(|one| one.is_captured) {
+            format!("{} pods and their ztunnels", meshed().count())
+        } else {
+            count(meshed().count(), "proxy").replace("proxys", "proxies")
+        },
         count(expired, "certificate"),
     )
 }
@@ -184,6 +188,7 @@ mod tests {
             node: name.to_owned(),
             pod: "ContainerCreating",
             is_meshed: true,
+            is_captured: false,
             types: [Sync::Stale; 4],
             stale_since: Some(hours(3) + Duration::from_ms(61_001)),
             istiod: Some("istiod-10".to_owned()),

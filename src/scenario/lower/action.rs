@@ -94,6 +94,12 @@ const ARGUMENTS: [&str; 28] = [
 /// An action and its label; none if something is wrong with it.
 pub(super) type Done = Option<(Action, String)>;
 
+/// What an event does, as [`ACTIONS`] names it.
+fn does(table: &Node) -> Option<&str> {
+    let of_webhook = table.text("target").is_some_and(|one| one.starts_with("istiod/injector"));
+    table.text("do").map(|does| if does == "slow" && of_webhook { SLOW_WEBHOOK } else { does })
+}
+
 impl Lower<'_, '_, '_> {
     /// What an event does, and its label. A new route table is added to `tables`.
     pub(super) fn action(
@@ -102,12 +108,7 @@ impl Lower<'_, '_, '_> {
         route: RouteId,
         tables: &mut Vec<(String, RouteTable)>,
     ) -> Done {
-        let mut does = table.text("do")?;
-        if does == "slow"
-            && table.text("target").is_some_and(|one| one.starts_with("istiod/injector"))
-        {
-            does = SLOW_WEBHOOK;
-        }
+        let does = does(table)?;
         let (_, takes, needs, targets) = ACTIONS.iter().find(|(name, ..)| *name == does)?;
         self.arguments(table, does, takes, needs);
         let node = match (table.get("target"), does) {

@@ -7,6 +7,7 @@
 //! Left out: manifests.
 
 mod action;
+mod ambient;
 mod apps;
 mod asked;
 mod assertions;
@@ -176,6 +177,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
 impl Lower<'_, '_, '_> {
     /// A look at the whole: what is too much, and what nobody means.
     fn review(&mut self) {
+        self.ambient();
         self.limits();
         self.warnings();
     }
