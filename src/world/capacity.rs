@@ -8,8 +8,9 @@
 //! Left out: memory that Go gives back late; the CPU limit's throttling periods.
 
 use super::World;
-use super::control::{CA, INJECTOR, Taken, XDS};
+use super::control::{CA, INJECTOR, XDS};
 use super::event::Event;
+use super::shares::Taken;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::{Duration, Time};
 use crate::observe::series::Readings;

@@ -9,6 +9,7 @@ use super::clocks::Clocks;
 use super::config::Seen;
 use super::event::Event;
 use super::serving::Serving;
+use super::shares::Taken;
 use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
@@ -65,7 +66,7 @@ pub(crate) struct ControlPlane {
     /// The last kill's.
     pub oom_cause: Option<CauseId>,
     /// What events have taken, from how many replicas.
-    taken: Vec<(Taken, usize)>,
+    pub taken: Vec<(Taken, usize)>,
 }
 
 /// One replica.
@@ -104,15 +105,6 @@ pub(crate) struct Replica {
     pub cpu: Cores,
     /// Pods whose stream it has.
     pub connected: BTreeSet<u32>,
-}
-
-/// What events took from a share of the replicas.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Taken {
-    /// A part of them.
-    Part(ControlPart, u64),
-    /// Their view of the API server.
-    View(u64),
 }
 
 /// What a proxy finds when it asks for a part of the control plane.
@@ -217,27 +209,6 @@ impl ControlPlane {
     pub(super) fn is_full(&self, seen: u32, context: u32) -> bool {
         let next = self.full_versions.partition_point(|version| *version <= seen);
         self.full_versions.get(next).is_some_and(|version| *version <= context)
-    }
-
-    /// The same for an event that begins or ends: its end is about those of its begin, whatever an
-    /// autoscaler did meanwhile.
-    pub(super) fn affected_by(&mut self, what: Taken, begins: bool) -> usize {
-        if begins {
-            let (Taken::Part(_, share) | Taken::View(share)) = what;
-            let affected = self.affected(f64::from_bits(share));
-            self.taken.push((what, affected));
-            return affected;
-        }
-        let place = self.taken.iter().position(|(one, _)| *one == what);
-        place.map_or(0, |place| self.taken.remove(place).1)
-    }
-
-    /// How many replicas a share means: of those that there are, the first ones.
-    pub(super) fn affected(&self, share: f64) -> usize {
-        let count = self.count() as usize;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share")]
-        let affected = (count as f64 * share).ceil() as usize;
-        affected.min(count)
     }
 }
 

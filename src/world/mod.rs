@@ -85,6 +85,7 @@ mod seldom;
 mod sends;
 mod serving;
 mod settings;
+mod shares;
 mod shedding;
 mod snapshot;
 mod state;

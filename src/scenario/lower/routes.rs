@@ -207,7 +207,6 @@ impl Lower<'_, '_, '_> {
             let first = rules.iter().position(fits_rule).map(|first| {
                 let header = rules[first].cluster_header.as_deref();
                 let mut behind = rules.iter().enumerate().skip(first + 1);
-                // Of the rule's copies the one for the name that the header has.
                 let named = behind.find(|(_, rule)| {
                     rule.names_by_header()
                         && !is_of_no_name(rule)
@@ -395,7 +394,7 @@ impl Lower<'_, '_, '_> {
     }
 }
 
-/// Whether it is the rule itself, for requests without the header, and no copy for a name.
+/// Whether it is the rule itself, and no copy for a name.
 fn is_of_no_name(rule: &RouteRule) -> bool {
     matches!(&rule.split[..], [(Destination::Missing(name), _)] if name.is_empty())
 }
