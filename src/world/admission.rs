@@ -91,7 +91,7 @@ impl World<'_> {
     #[cold]
     pub(super) fn count_received(&mut self, id: Id<Attempt>, passed: usize, outcome: Outcome) {
         let Attempt { call, pod, server_worker, workload, .. } = self.attempts[id];
-        if call.is_none() || !self.pods[pod as usize].has_sidecar() {
+        if call.is_none() || !self.pods[pod as usize].has_sidecar {
             return;
         }
         let grpc = self.headers(Some(workload), outcome).and_then(ReplyHeaders::grpc_status);

@@ -323,7 +323,7 @@ impl<'p> World<'p> {
         let pod = &self.pods[server as usize];
         let state = &self.workloads[pod.workload.index()];
         let behaviour = &state.behaviour;
-        if pod.has_sidecar() && (!pod.app_is_up || behaviour.port == Port::Refuses) {
+        if pod.has_sidecar && (!pod.app_is_up || behaviour.port == Port::Refuses) {
             // The sidecar answers for its app.
             return (Answer::Status(503), Some(Duration::ZERO));
         }

@@ -216,7 +216,7 @@ impl World<'_> {
     /// What becomes of connections to a pod: its sidecar takes them, whatever the app does.
     pub(super) fn port_of(&self, pod: u32) -> Port {
         let pod = &self.pods[pod as usize];
-        if pod.has_sidecar() {
+        if pod.has_sidecar {
             Port::Listens
         } else {
             self.workloads[pod.workload.index()].behaviour.port

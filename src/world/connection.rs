@@ -5,7 +5,6 @@
 //! close stand in `keep_alive` and `overload`, drains in `listeners`.
 
 #![expect(clippy::inline_always, reason = "measured: docs/speed.md")]
-
 use super::World;
 use super::client::purpose;
 use super::event::Event;
@@ -21,7 +20,7 @@ use crate::vocabulary::outcome::Details;
 
 impl Connection {
     /// A request takes a stream of the connection; whether there is room for another.
-    #[inline]
+    #[inline(always)]
     pub(super) fn takes_more(&mut self, policy: &ConnectionPool) -> bool {
         self.streams += 1;
         self.requests += 1;

@@ -122,7 +122,7 @@ events! {
     /// A proxy's certificate reaches its end.
     Expire = 26, "expire";
     /// A replica of istiod looks whether its self-signed root is due.
-    RootCheck = 70, "root-check";
+    RootCheck = 63, "root-check";
     /// A proxy tries to open its xDS stream.
     Stream = 27, "stream";
     /// The drain of a listener's old connections is over.
@@ -132,13 +132,13 @@ events! {
     /// A proxy has waited long enough for the endpoints of a new cluster.
     FetchTimeout = 62, "fetch-timeout";
     /// A proxy's xDS stream has come to its age.
-    StreamAge = 75, "stream-age";
+    StreamAge = 64, "stream-age";
     /// The keepalive of a proxy's xDS stream has had no answer.
-    KeepAliveOver = 76, "keepalive-over";
+    KeepAliveOver = 65, "keepalive-over";
     /// The chain of an authority that signs comes to its end.
-    ChainEnd = 78, "chain-end";
+    ChainEnd = 67, "chain-end";
     /// istiod's autoscaler looks at its load.
-    Autoscale = 77, "autoscale";
+    Autoscale = 66, "autoscale";
     /// istiod admits a proxy's stream.
     Admitted = 28, "admitted";
     /// The control plane learns of a change.
@@ -170,34 +170,34 @@ events! {
     Evict = 43, "evict";
 
     /// A starting proxy was not ready in time.
-    StartupFailed = 80, "startup-failed";
+    StartupFailed = 68, "startup-failed";
     /// A pod's app starts again.
-    AppStart = 81, "app-start";
+    AppStart = 69, "app-start";
     /// A kubelet probes an app: twice the pod, and one more for liveness.
-    Probe = 82, "probe";
+    Probe = 70, "probe";
     /// A kubelet has waited long enough for the answer to a probe.
-    ProbeTimeout = 83, "probe-timeout";
+    ProbeTimeout = 71, "probe-timeout";
     /// Evictions of a node that is drained are tried again.
-    EvictAgain = 84, "evict-again";
+    EvictAgain = 72, "evict-again";
     /// An autoscaler looks at its workload.
-    ScaleWorkload = 85, "scale-workload";
+    ScaleWorkload = 73, "scale-workload";
     /// The API server has the webhook's answer, or waits no longer for it.
-    Reviewed = 86, "reviewed";
+    Reviewed = 74, "reviewed";
     /// istiod's `ReplicaSet` tries to create its pods.
-    CreateIstiod = 87, "create-istiod";
+    CreateIstiod = 59, "create-istiod";
 
     /// A pod's service-account token reaches its end.
-    TokenOver = 96, "token-over";
+    TokenOver = 55, "token-over";
     /// A kubelet writes a pod's token that was due long ago.
-    TokenRotated = 97, "token-rotated";
+    TokenRotated = 54, "token-rotated";
     /// The certificate with which a replica of istiod serves reaches its end.
-    ServingOver = 98, "serving-over";
+    ServingOver = 47, "serving-over";
 
     /// A proxy's check of an endpoint's health begins or ends.
     HealthCheck = 46, "health-check";
 
     /// A connection has waited long enough for a pod of which its ztunnel does not know.
-    WorkloadWait = 90, "workload-wait";
+    WorkloadWait = 58, "workload-wait";
 
     /// A timeline event begins.
     Begin = 48, "begin";

@@ -49,7 +49,7 @@ impl World<'_> {
         // While the app does not have it, it has no calls of its own to count.
         let retries = u32::from(attempt.open_calls);
         if !is_refused
-            || !pod.has_sidecar()
+            || !pod.has_sidecar
             || attempt.call.is_none()
             || self.plan.parameters.retry.inbound_attempts <= retries
         {

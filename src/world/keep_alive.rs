@@ -83,7 +83,7 @@ impl World<'_> {
         let Some(lane) = self.keep_alive.lanes.get(&idle_close).copied().filter(|_| !closes) else {
             return;
         };
-        if self.pods[attempt.pod as usize].has_sidecar() {
+        if self.pods[attempt.pod as usize].has_sidecar {
             self.keep_alive.sidecars.entry(attempt.pod).or_default().push(self.now);
             return;
         }
@@ -125,7 +125,7 @@ impl World<'_> {
             matches!(attempt.phase, Phase::Queued | Phase::Working | Phase::Calling | Phase::Hung);
         let limit = self.workloads[attempt.workload.index()].behaviour.idle_close;
         if let Some(lane) = self.keep_alive.lanes.get(&limit).copied().filter(|_| is_there)
-            && !self.pods[attempt.pod as usize].has_sidecar()
+            && !self.pods[attempt.pod as usize].has_sidecar
         {
             self.leave_connection(attempt.connection, lane);
         }

@@ -213,7 +213,7 @@ impl World<'_> {
 
     /// Whether a proxy with an agent is beside the app.
     fn has_agent(&self, index: u32) -> bool {
-        self.pods[index as usize].has_sidecar() && !self.control.replicas.is_empty()
+        self.pods[index as usize].has_sidecar && !self.control.replicas.is_empty()
     }
 
     /// The app's process is over: its container starts again after the back-off.

@@ -58,6 +58,8 @@ pub(crate) struct Pod {
     pub node: NodeId,
     pub is_meshed: bool,
     pub kind: Kind,
+    /// A proxy of its own, which knows HTTP, stands before it.
+    pub has_sidecar: bool,
     /// The record that has its certificate: its own, or one of its ztunnel.
     pub holder: u32,
     pub ordinal: u32,
@@ -141,14 +143,8 @@ impl Pod {
     /// Whether its port takes connections and requests.
     #[inline]
     pub(crate) fn is_listening(&self) -> bool {
-        let is_up = if self.has_sidecar() { self.proxy_is_up } else { self.app_is_up };
+        let is_up = if self.has_sidecar { self.proxy_is_up } else { self.app_is_up };
         is_up && !matches!(self.life, Life::Starting | Life::Down | Life::Gone)
-    }
-
-    /// Whether a proxy of its own, which knows HTTP, stands before it.
-    #[inline]
-    pub(crate) fn has_sidecar(&self) -> bool {
-        self.is_meshed && self.kind == Kind::Own
     }
 
     /// Whether it is no pod of a workload, but a record of a ztunnel.

@@ -63,6 +63,7 @@ impl World<'_> {
             node,
             is_meshed,
             kind,
+            has_sidecar: is_meshed && kind == Kind::Own,
             holder: 0,
             ordinal: 0,
             generation: 0,
@@ -178,7 +179,7 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
         pod.app_is_up = false;
-        let (workload, is_meshed) = (pod.workload, pod.has_sidecar());
+        let (workload, is_meshed) = (pod.workload, pod.has_sidecar);
         let shutdown = self.plan.universe.workloads[workload.index()].shutdown;
         if !shutdown.graceful {
             self.stop_app(index);
@@ -201,11 +202,19 @@ impl World<'_> {
     }
 
     /// A pod that ends is gone once nothing is left to do.
+    #[inline]
     pub(super) fn check_shutdown(&mut self, index: u32) {
+        if self.pods[index as usize].life == Life::Terminating {
+            self.end_if_done(index);
+        }
+    }
+
+    #[cold]
+    fn end_if_done(&mut self, index: u32) {
         let pod = &self.pods[index as usize];
-        let is_done = pod.life == Life::Terminating && !pod.app_is_up && pod.visits == 0;
+        let is_done = !pod.app_is_up && pod.visits == 0;
         // A native sidecar ends after its app.
-        let is_last = !pod.has_sidecar() || self.plan.parameters.has_native_sidecars();
+        let is_last = !pod.has_sidecar || self.plan.parameters.has_native_sidecars();
         if is_done && is_last && pod.life_ticket == Ticket::NONE {
             // Not at once: this may be the end of a call of its own, whose connection is still
             // being dealt with.
@@ -304,7 +313,7 @@ impl World<'_> {
     /// connections end with it.
     pub(super) fn stop_app(&mut self, index: u32) {
         let pod = &mut self.pods[index as usize];
-        let is_answered = pod.has_sidecar() && pod.proxy_is_up;
+        let is_answered = pod.has_sidecar && pod.proxy_is_up;
         pod.app_is_up = false;
         if self.compiled.has.clients {
             self.forget_requests(index);

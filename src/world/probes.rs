@@ -138,7 +138,7 @@ impl World<'_> {
     fn is_unencrypted(&self, index: u32) -> bool {
         let pod = &self.pods[index as usize];
         let is_strict = || *self.security.server_mode(pod.workload) == ServerTls::Strict;
-        pod.has_sidecar() && !self.plan.parameters.pod.rewrite_probes && is_strict()
+        pod.has_sidecar && !self.plan.parameters.pod.rewrite_probes && is_strict()
     }
 
     /// The answer to a probe is late, unless the app came to it.

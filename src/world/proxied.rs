@@ -230,7 +230,7 @@ impl World<'_> {
                 self.answer(id, Outcome::failure(Details::ConnectionTermination));
             }
             // The sidecar in front of it has an answer.
-            Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].has_sidecar() => {
+            Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].has_sidecar => {
                 self.answer(id, Outcome { status: 503, ..Outcome::failure(Details::AppError) });
             }
             Reply::Resets if self.pool_policy(&attempt).protocol == Protocol::Http2 => {
