@@ -383,8 +383,10 @@ fn coverage(full: &[Run], samples: &[Run]) -> Vec<(usize, &'static str, f64)> {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "hundreds of runs take minutes without optimisation")]
 fn intervals_in_a_mesh_cover_what_runs_of_every_request_show() {
-    // Failures all the time; and so rare ones that few windows have any, and a dead pod's beside them.
-    for (sets, of_run) in [(&[][..], 0.93..=0.97), (&["service.web.errors=0%"][..], 0.93..=0.98)] {
+    // Failures all the time; and so rare ones that few windows have any, and a dead pod's beside them. Of 500
+    // runs the share has a standard deviation of 1 %: two below and three above, since wide is no lie.
+    let of_run = 0.93..=0.98;
+    for sets in [&[][..], &["service.web.errors=0%"][..]] {
         let plan = plan_with(BUMPY, sets);
         let full = runs(&Plan { sampling: None, ..plan.clone() }, 60);
         let rows = coverage(&full, &runs(&plan, 500));
