@@ -183,3 +183,19 @@ fn a_header_names_the_cluster_of_a_request_or_nobody_does() {
     );
     assert!(versions("unmatched").into_iter().eq(["v1", "v2"]));
 }
+
+/// The copies that each rule has for the values of its header stand behind all rules.
+#[test]
+fn two_rules_with_one_header_keep_apart() {
+    let text = "[scenario]\nduration = \"5s\"\n[mesh]\nprofile = \"istio-sidecar@1.28\"\n\
+                [[service]]\nname = \"server\"\n[[service.workload]]\nversion = \"v1\"\ntime = \"50ms\"\n\
+                [[service.route]]\nmatch = { prefix = \"/a\" }\ncluster_header = \"x\"\ntimeout = \"10ms\"\n\
+                [[service.route]]\ncluster_header = \"x\"\n\
+                [[traffic]]\nid = \"a\"\nfrom = \"ingress\"\nto = \"server\"\npath = \"/a\"\n\
+                headers = { x = \"server/v1\" }\narrivals = { constant = \"1rps\" }\n\
+                [[traffic]]\nid = \"b\"\nfrom = \"ingress\"\nto = \"server\"\npath = \"/b\"\n\
+                headers = { x = \"server/v1\" }\narrivals = { constant = \"1rps\" }\n";
+    let run = run(text);
+    let ends = |id: &str| ledger(&run, id, "server").split(':').next().unwrap_or("").to_owned();
+    assert_eq!(["a", "b"].map(ends), ["504 UT", "200 -"]);
+}
