@@ -19,6 +19,8 @@ pub struct Journal {
     until: Time,
     counts: [u64; FactKind::ALL.len()],
     lines: Vec<LogLine>,
+    /// Bytes of the lines' texts.
+    text: usize,
 }
 
 impl Journal {
@@ -29,6 +31,7 @@ impl Journal {
             until: Time::ZERO + interval,
             counts: [0; FactKind::ALL.len()],
             lines: Vec::new(),
+            text: 0,
         }
     }
 
@@ -54,23 +57,13 @@ impl Journal {
 
     /// Writes out a fact that there is room for: its subject and the detail.
     pub fn add(&mut self, now: Time, kind: FactKind, (subject, detail): (String, String)) {
+        self.text += subject.bytes() + detail.bytes();
         self.lines.push(LogLine { time: now, kind, subject, detail, more: 0 });
-    }
-
-    /// Lines so far.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Whether nothing was written.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let text = self.lines.iter().map(|line| line.subject.bytes() + line.detail.bytes());
-        self.lines.bytes() + text.sum::<usize>()
+        self.lines.bytes() + self.text
     }
 
     /// All lines.

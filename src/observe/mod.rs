@@ -9,6 +9,7 @@ pub mod mesh_status;
 pub mod phase;
 pub mod probe;
 pub mod recorder;
+pub mod replica;
 pub mod run;
 pub mod seconds;
 pub mod series;

@@ -13,6 +13,7 @@ use super::batch::{ALL, Batches, UNRECORDED};
 use super::journal::Journal;
 use super::phase::Phases;
 use super::probe::{Interest, ProbeState};
+use super::replica::ReplicaRow;
 use super::run::{Attempts, Tally};
 use super::series::{Readings, Series};
 use super::watch::Watch;
@@ -94,6 +95,8 @@ pub struct Recorder {
     pub batches: Batches,
     /// Rows.
     pub series: Series,
+    /// The replicas of istiod, at the same times.
+    pub replicas: Vec<ReplicaRow>,
     /// Facts.
     pub journal: Journal,
     /// Assertions, in the plan's order.
@@ -212,13 +215,14 @@ impl Recorder {
             phases: Phases::new(warmup),
             batches: Batches::new(on && plan.sampling.is_some()),
             series: Series::new([0.0; Gauge::ALL.len()]),
+            replicas: Vec::new(),
             journal: Journal::new(plan.interval),
             probes,
             watches,
         }
     }
 
-    /// Bytes held.
+    /// Bytes held, beside the journal, which tells its own at once.
     pub fn bytes(&self) -> usize {
         let edge = |edge: &Edge| {
             let names = edge.source.bytes() + edge.destination.bytes() + edge.traffic.bytes();
@@ -235,8 +239,8 @@ impl Recorder {
             + self.latency_ok.bytes()
             + self.phases.bytes()
             + self.series.bytes()
+            + self.replicas.bytes()
             + self.batches.bytes()
-            + self.journal.bytes()
             + self.probes.bytes()
             + self.probes.iter().map(ProbeState::bytes).sum::<usize>()
             + self.watches.bytes()
@@ -246,7 +250,7 @@ impl Recorder {
     /// Pieces that [`Recorder::bytes`] looks at, about.
     pub fn pieces(&self) -> usize {
         let own = self.edges.len() + 3 * self.served.len() + self.batches.len();
-        own + self.probes.iter().map(ProbeState::sums).sum::<usize>() + self.journal.len()
+        own + self.probes.iter().map(ProbeState::sums).sum::<usize>()
     }
 
     /// Whether something that began then, for a request of that batch, is counted.

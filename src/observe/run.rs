@@ -6,6 +6,7 @@
 use super::access_log::AccessLog;
 use super::estimate::Estimates;
 use super::mesh_status::MeshStatus;
+use super::replica::ReplicaRow;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
@@ -72,6 +73,8 @@ pub struct Run {
     pub control_plane: ControlPlaneCounts,
     /// One row an interval.
     pub series: Vec<SeriesRow>,
+    /// Replicas of istiod at the same times, in order of time and number.
+    pub replicas: Vec<ReplicaRow>,
     /// What the timeline did, in time order.
     pub occurrences: Vec<Occurrence>,
     /// Facts, at most 64 a kind and interval, then a count of the rest.
@@ -255,7 +258,11 @@ pub struct ControlPlaneCounts {
     pub container_restarts: u64,
     /// What operators wrote and the API server refused.
     pub changes_rejected: u64,
-    /// Longest time from a change to the last connected proxy that got it.
+    /// Time from a change until a connected proxy has it: the median over all of them.
+    pub convergence_p50: Duration,
+    /// See `convergence_p50`.
+    pub convergence_p99: Duration,
+    /// The longest.
     pub convergence_max: Duration,
     /// Replicas of istiod that were killed for their memory.
     pub replicas_killed: u64,

@@ -1,4 +1,5 @@
-//! `series.csv` and `outcomes.csv`: the run over time, and how its hops ended.
+//! `series.csv`, `istiod.csv` and `outcomes.csv`: the run over time, istiod's replicas over time, and
+//! how hops ended.
 //!
 //! Source: RFC 4180 for quoting; the columns are those of docs/results.md, others follow.
 //! Left out: CRLF line ends, which no reader needs.
@@ -53,6 +54,28 @@ fn series_row(row: &SeriesRow) -> impl Iterator<Item = String> {
 fn others() -> impl Iterator<Item = Gauge> {
     let all = Gauge::ALL.into_iter().map(|(gauge, ..)| gauge);
     all.filter(|gauge| LEADING.iter().all(|(leading, _)| leading != gauge))
+}
+
+/// A row for each replica of istiod that is wanted, an interval; only the head without istiod.
+pub fn istiod(run: &Run) -> String {
+    let head =
+        ["time_s", "replica", "ready", "streams", "push_queue", "cpu", "memory_bytes", "version"];
+    let how = sampled::how(run);
+    let mut text = line(head.into_iter().chain(how.as_ref().map(|_| SAMPLING)));
+    for row in &run.replicas {
+        let fields = [
+            row.time.as_s().to_string(),
+            format!("istiod-{}", row.replica),
+            u8::from(row.is_ready).to_string(),
+            row.streams.to_string(),
+            row.push_queue.to_string(),
+            row.cpu.to_string(),
+            row.memory.to_string(),
+            row.version.to_string(),
+        ];
+        text += &line(fields.into_iter().chain(how.clone()));
+    }
+    text
 }
 
 /// A row for each way in which calls from a source to a destination ended.
@@ -116,6 +139,7 @@ mod tests {
     fn the_sample_run_has_these_tables() {
         same_as_file("series.csv", &series(&sample_run()));
         same_as_file("outcomes.csv", &outcomes(&sample_run()));
+        same_as_file("istiod.csv", &istiod(&sample_run()));
     }
 
     #[test]

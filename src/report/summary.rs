@@ -123,6 +123,8 @@ struct ControlPlane {
     container_restarts: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes_rejected: Option<u64>,
+    convergence_p50_s: f64,
+    convergence_p99_s: f64,
     convergence_max_s: f64,
     #[serde(skip_serializing_if = "is_zero")]
     replicas_killed: u64,
@@ -329,6 +331,8 @@ impl From<run::ControlPlaneCounts> for ControlPlane {
             pods_refused: counts.pods_refused,
             changes_rejected: Some(counts.changes_rejected).filter(|count| *count != 0),
             container_restarts: Some(counts.container_restarts).filter(|count| *count != 0),
+            convergence_p50_s: counts.convergence_p50.as_s(),
+            convergence_p99_s: counts.convergence_p99.as_s(),
             convergence_max_s: counts.convergence_max.as_s(),
             replicas_killed: counts.replicas_killed,
         }

@@ -6,6 +6,7 @@ use crate::check::judgement::{Judgement, Verdict};
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
+use crate::observe::replica::ReplicaRow;
 use crate::observe::run::*;
 use crate::vocabulary::cause::{Cause, CauseId, CauseKind, Causes};
 use crate::vocabulary::fact::FactKind;
@@ -74,6 +75,7 @@ pub(crate) fn sample_run() -> Run {
         attempts: Attempts { calls: 6_000, total: 6_300, retries: 300 },
         control_plane: control_plane(),
         series,
+        replicas: (0..4).map(replica_row).collect(),
         occurrences: vec![Occurrence {
             event: 0,
             id: "istiod-down".to_owned(),
@@ -131,6 +133,20 @@ fn ok_of_100(hour: u64) -> u64 {
         14..31 => 5,
         31 => 60,
         _ => 100,
+    }
+}
+
+fn replica_row(n: u32) -> ReplicaRow {
+    let (hour, replica) = (n / 2, n % 2);
+    ReplicaRow {
+        time: hours(u64::from(hour)),
+        replica,
+        is_ready: hour == 0,
+        streams: if hour == 0 { 24 } else { 0 },
+        push_queue: replica,
+        cpu: 0.25,
+        memory: 134_217_728,
+        version: 1 + hour,
     }
 }
 
@@ -240,6 +256,8 @@ fn control_plane() -> ControlPlaneCounts {
         pods_refused: 3,
         container_restarts: 0,
         changes_rejected: 0,
+        convergence_p50: Duration::from_ms(140),
+        convergence_p99: Duration::from_ms(900),
         convergence_max: Duration::from_ms(1_250),
         replicas_killed: 0,
     }

@@ -17,9 +17,11 @@ use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::Duration;
-use crate::model::control::age::Age;
+use crate::model::control::age::{Age, AgeLaw};
+use crate::model::control::slots::auto_slots;
 use crate::model::identity::chain::Wall;
 use crate::plan::Start;
+use crate::plan::parameter::Parameters;
 
 /// The draws of a pod's ages.
 pub(super) const DOMAIN: u32 = 8;
@@ -139,21 +141,10 @@ impl World<'_> {
         self.authorities.chains.invalid(signer, now).is_none() && !self.control.clocks.are_off()
     }
 
-    /// Whether streams that end of age are let in again, and served, without a thought.
     fn has_room(&self, replicas: usize) -> bool {
-        let Some(law) = &self.control.age_law else { return true };
-        let parameters = &self.plan.parameters;
-        let (istiod, xds) = (&parameters.istiod, &parameters.xds);
-        let each = f64::from(self.census.counts.proxies) / (replicas as f64).max(1.0);
-        let per_s = each / law.shortest().as_s();
-        let rate = crate::model::control::slots::auto_slots(xds.stream_rate, istiod.cpu);
-        let cores = f64::from(istiod.cpu);
-        let memory = istiod.memory_base.0 as f64 + each * istiod.memory_per_proxy.0 as f64;
-        let reviews = istiod.token_review_qps;
-        per_s <= ROOM * f64::from(rate)
-            && (reviews == 0 || per_s <= ROOM * f64::from(reviews))
-            && per_s * xds.full_push_time.as_s() + each * istiod.cpu_per_proxy <= ROOM * cores
-            && (istiod.memory_limit.0 == 0 || memory <= ROOM * istiod.memory_limit.0 as f64)
+        let proxies = f64::from(self.census.counts.proxies);
+        let law = self.control.age_law.as_ref();
+        law.is_none_or(|law| has_room(&self.plan.parameters, law, proxies, replicas as f64))
     }
 
     fn is_any_cut(&self, there: &[usize]) -> bool {
@@ -165,4 +156,26 @@ impl World<'_> {
             })
         })
     }
+}
+
+/// The law of ages of a mesh; none if streams have none.
+pub(super) fn age_law(parameters: &Parameters) -> Option<AgeLaw> {
+    let (xds, back_off) = (&parameters.xds, &parameters.envoy_stream_backoff);
+    AgeLaw::new(xds.max_connection_age, xds.age_jitter, xds.age_grace, back_off.base)
+}
+
+/// Whether streams of so many proxies that end of age are let in again, and served, without a
+/// thought.
+pub(super) fn has_room(parameters: &Parameters, law: &AgeLaw, proxies: f64, replicas: f64) -> bool {
+    let (istiod, xds) = (&parameters.istiod, &parameters.xds);
+    let each = proxies / replicas.max(1.0);
+    let per_s = each / law.shortest().as_s();
+    let rate = auto_slots(xds.stream_rate, istiod.cpu);
+    let cores = f64::from(istiod.cpu);
+    let memory = istiod.memory_base.0 as f64 + each * istiod.memory_per_proxy.0 as f64;
+    let reviews = istiod.token_review_qps;
+    per_s <= ROOM * f64::from(rate)
+        && (reviews == 0 || per_s <= ROOM * f64::from(reviews))
+        && per_s * xds.full_push_time.as_s() + each * istiod.cpu_per_proxy <= ROOM * cores
+        && (istiod.memory_limit.0 == 0 || memory <= ROOM * istiod.memory_limit.0 as f64)
 }

@@ -13,6 +13,7 @@ use super::event::Event;
 use super::shares::Taken;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::{Duration, Time};
+use crate::observe::replica::ReplicaRow;
 use crate::observe::series::Readings;
 use crate::plan::timeline::Action;
 use crate::vocabulary::cause::{CauseId, CauseKind};
@@ -145,6 +146,27 @@ impl World<'_> {
         let pod = &mut self.pods[index as usize];
         pod.renewal_cause = Some(cause);
         pod.expiry = ticket;
+    }
+
+    /// A row for each replica.
+    pub(super) fn read_replicas(&mut self) {
+        let per_proxy = self.plan.parameters.istiod.cpu_per_proxy;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        for (replica, one) in self.control.replicas.iter().enumerate() {
+            if one.is_wanted {
+                let streams = one.connected.len();
+                self.recorder.replicas.push(ReplicaRow {
+                    time: self.now,
+                    replica: count(replica),
+                    is_ready: self.control.serves(replica, XDS),
+                    streams: count(streams),
+                    push_queue: count(one.push.len() + one.push.pushing() as usize),
+                    cpu: one.cpu.busy(self.now) as f64 + streams as f64 * per_proxy,
+                    memory: self.memory_of(replica),
+                    version: one.context,
+                });
+            }
+        }
     }
 
     /// What gauges show of istiod.

@@ -5,6 +5,7 @@
 //! Left out: leader election; what replicas tell each other (nothing).
 
 use super::World;
+use super::ages::age_law;
 use super::clocks::Clocks;
 use super::config::Seen;
 use super::event::Event;
@@ -12,6 +13,7 @@ use super::serving::Serving;
 use super::shares::Taken;
 use super::streams::XdsStream;
 use crate::kernel::bytes::Bytes as _;
+use crate::kernel::histogram::Histogram;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{below, name_hash};
 use crate::kernel::time::Duration;
@@ -67,6 +69,8 @@ pub(crate) struct ControlPlane {
     pub oom_cause: Option<CauseId>,
     /// What events have taken, from how many replicas.
     pub taken: Vec<(Taken, usize)>,
+    /// Times from changes to the proxies that got them.
+    pub convergence: Histogram,
 }
 
 /// One replica.
@@ -170,12 +174,7 @@ impl ControlPlane {
             clocks: Clocks::default(),
             stream_law: Law::stream(&parameters.envoy_stream_backoff),
             parked: BTreeSet::new(),
-            age_law: AgeLaw::new(
-                xds.max_connection_age,
-                xds.age_jitter,
-                xds.age_grace,
-                parameters.envoy_stream_backoff.base,
-            ),
+            age_law: age_law(parameters),
             is_calm: true,
             black_holed: BTreeMap::new(),
             stuck: BTreeSet::new(),
@@ -184,6 +183,7 @@ impl ControlPlane {
                 .then(|| Autoscaler::new(istiod.replicas_min, istiod.replicas_max)),
             oom_cause: None,
             taken: Vec::new(),
+            convergence: Histogram::new(),
         }
     }
 
@@ -192,7 +192,19 @@ impl ControlPlane {
         let own = |replica: &Replica| {
             replica.push.bytes() + replica.cpu.bytes() + replica.connected.bytes()
         };
-        self.parked.bytes() + self.replicas.bytes() + self.replicas.iter().map(own).sum::<usize>()
+        self.parked.bytes()
+            + self.convergence.bytes()
+            + self.replicas.bytes()
+            + self.replicas.iter().map(own).sum::<usize>()
+    }
+
+    /// What it did until now.
+    pub(super) fn counted(&self) -> ControlPlaneCounts {
+        // A quantile is the end of its cell, which may lie beyond the greatest.
+        let of = |q| Duration::from_ns(self.convergence.quantile(q).unwrap_or(0));
+        let quantile = |q| of(q).min(self.counts.convergence_max);
+        let (convergence_p50, convergence_p99) = (quantile(0.5), quantile(0.99));
+        ControlPlaneCounts { convergence_p50, convergence_p99, ..self.counts }
     }
 
     pub(super) fn serves(&self, replica: usize, part: usize) -> bool {

@@ -71,8 +71,9 @@ impl World<'_> {
             services,
             outcomes,
             attempts: recorder.attempts,
-            control_plane: self.control.counts,
+            control_plane: self.control.counted(),
             series: recorder.series.finish(end),
+            replicas: recorder.replicas,
             occurrences: self.occurrences,
             log: recorder.journal.finish(),
             probes: recorder

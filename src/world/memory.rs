@@ -15,7 +15,7 @@ use crate::kernel::bytes::Bytes as _;
 use crate::model::proxy::pool::Pool;
 
 /// Events for each thing on the walk, until the next walk.
-const EVENTS_PER_THING: u64 = 4;
+const EVENTS_PER_THING: u64 = 16;
 /// Bytes that a connection adds to its pool and to the lists of its client and its server, about.
 const POOL_USED: usize = 80;
 /// When so many bytes were made, limits are looked at before the next event.
@@ -84,6 +84,7 @@ impl World<'_> {
             + self.connections.bytes()
             + self.sends.bytes()
             + self.queue.bytes()
+            + self.recorder.journal.bytes()
             + self.pods.bytes()
             + self.upstreams.bytes();
         let opened = self.connections.len().saturating_sub(self.memory.connections);

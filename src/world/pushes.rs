@@ -8,6 +8,7 @@ use super::config::Seen;
 use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
+use crate::kernel::time::Duration;
 use crate::model::control::debounce::DebounceStep;
 use crate::vocabulary::fact::FactKind;
 
@@ -107,8 +108,15 @@ impl World<'_> {
             let epoch = record.epoch;
             let is_full =
                 record.is_new_stream || self.control.is_full(record.seen.oldest(), context);
-            let done =
-                self.compute(index, if is_full { xds.full_push_time } else { xds.push_time });
+            // A version is a change.
+            let changes = u64::from(context.saturating_sub(record.seen.oldest()));
+            let work = if is_full {
+                xds.full_push_time
+            } else {
+                let more = xds.push_time_per_change.ns().saturating_mul(changes);
+                Duration::from_ns(xds.push_time.ns().saturating_add(more))
+            };
+            let done = self.compute(index, work);
             self.set_pushing(pod, Some((index, context, epoch)));
             if self.compiled.has.apart {
                 self.expect_types(pod);
@@ -148,8 +156,10 @@ impl World<'_> {
             && old < version
             && connected_since <= since
         {
+            let took = self.now.since(since);
             let counts = &mut self.control.counts;
-            counts.convergence_max = counts.convergence_max.max(self.now.since(since));
+            counts.convergence_max = counts.convergence_max.max(took);
+            self.control.convergence.record(took.ns());
         }
         self.control.replicas[replica as usize].push.done(index);
         self.fill_slots(replica);

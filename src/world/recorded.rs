@@ -10,7 +10,8 @@ use super::ranges::{Range, Ranges};
 use super::upkeep;
 use crate::kernel::time::Time;
 use crate::observe::accumulator::Accumulator;
-use crate::observe::run::{Occurrence, Phase, SeriesRow};
+use crate::observe::replica::ReplicaRow;
+use crate::observe::run::{LogLine, Occurrence, Phase, SeriesRow};
 use crate::observe::seconds::Second;
 use crate::plan::Plan;
 use crate::plan::assertion::{Assertion, Metric, WindowBase};
@@ -39,6 +40,7 @@ const IN_TIMELINE: f64 = 16.0;
 const LINE: f64 = 200.0;
 const LINES: f64 = 3.0;
 const LINES_MAX: f64 = 64.0;
+const STREAM_TEXT: f64 = 32.0;
 
 /// The bytes of all that is recorded in a run with these calls and times; `few` are those of the root
 /// requests of a phase.
@@ -85,15 +87,19 @@ fn record(plan: &Plan, calls: &Calls, (ranges, few): (&Ranges, Range)) -> f64 {
     let changes = if plan.timeline.is_empty() { 0.0 } else { 4.0 * pods };
     let facts = if plan.has_mesh() { renewals(plan) + changes } else { changes };
     let told = cuts.min(2.0 * LINES_MAX * rows);
+    // Of a stream that ends of age and its return, each with a short text.
+    let streams = 2.0 * upkeep::aged_streams(plan).min(LINES_MAX * rows);
     let lines = facts.min(LINES * rows) + told + LINES_MAX * expired;
     let mut bytes = LADDER
         + occurrences(plan)
         + phases(cuts + 1.0, calls, (ranges.roots, few))
         + 2.0 * (ranges.roots.octaves() + 1.0) * OCTAVE
         + grown(rows) * size::<SeriesRow>()
+        + grown(rows * replicas(plan)) * size::<ReplicaRow>()
         + rows.min(calls.roots) * seen.max(share) * ROW_CELLS
-        + grown(lines) * 72.0
-        + lines * (LINE - 72.0);
+        + grown(lines + streams) * size::<LogLine>()
+        + lines * (LINE - size::<LogLine>())
+        + streams * STREAM_TEXT;
     if windows != 0.0 {
         bytes += grown(windows) * 256.0 + windows * CELL * cells(calls, windows);
         // Requests of each edge, by batch, in two rows.
@@ -101,6 +107,11 @@ fn record(plan: &Plan, calls: &Calls, (ranges, few): (&Ranges, Range)) -> f64 {
         bytes += edges * 2.0 * 16.0 * ROOM * windows;
     }
     bytes
+}
+
+/// Replicas of istiod, of which each has its rows.
+fn replicas(plan: &Plan) -> f64 {
+    if plan.has_mesh() { f64::from(plan.parameters.istiod.replicas) } else { 0.0 }
 }
 
 /// The phases that cuts make, with the latencies of their requests.

@@ -203,6 +203,7 @@ impl World<'_> {
         self.recorder.series = crate::observe::series::Series::new(readings);
         // A sampled run begins with its warm-up or a lead-in.
         self.recorder.series.set_recording(self.now, self.sampling.is_none());
+        self.read_replicas();
         self.queue.after(self.plan.interval, Event::Interval(0).pack());
         if self.recorder.reads_gauges() {
             self.read_gauges();
@@ -213,6 +214,7 @@ impl World<'_> {
     pub(super) fn interval(&mut self) {
         let readings = self.gauges();
         self.recorder.series.close(self.now, readings);
+        self.read_replicas();
         self.queue.after(self.plan.interval, Event::Interval(0).pack());
     }
 

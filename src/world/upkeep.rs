@@ -6,9 +6,10 @@
 //! asked for, admitted and pushed to; those that a replica refuses try again after their back-off.
 //!
 //! Source: `world::{renewal, streams, pods, timeline}` for what is scheduled.
-//! Left out: streams that end of age where replicas are not alike, replicas that are killed or
+//! Left out: streams that end of age because replicas are no longer alike, replicas that are killed or
 //! autoscaled, full pushes; how pushes merge in a queue; networks that are cut; conditions that are never met.
 
+use super::ages::{age_law, has_room};
 use super::checks::checked_by;
 use super::timeline::gauge_period;
 use crate::kernel::time::{Duration, Time};
@@ -26,6 +27,8 @@ const EVENTS_PER_PLAIN_POD: f64 = 6.0;
 /// Pushes to all proxies that changes of one moment make, at the most: pods are found ready within
 /// a second, and a push waits for some quiet.
 const PUSHES_MAX: f64 = 5.0;
+/// Of a stream that ended of age: it ends, is asked for, admitted, pushed to.
+const EVENTS_PER_AGED_STREAM: f64 = 4.0;
 /// Of an event that repeats, what is looked at.
 const TIMES_MAX: u32 = 1_000;
 
@@ -41,7 +44,13 @@ pub(super) fn events(plan: &Plan) -> f64 {
     let istiod = &plan.parameters.istiod;
     let has_control = plan.has_mesh() && istiod.present && 0 < istiod.replicas;
     let proxies = if has_control { proxies(plan) } else { 0.0 };
-    let control = if has_control { proxies * renewals(plan) + streams(plan, proxies) } else { 0.0 };
+    let control = if has_control {
+        proxies * renewals(plan)
+            + streams(plan, proxies)
+            + EVENTS_PER_AGED_STREAM * aged_streams(plan)
+    } else {
+        0.0
+    };
     readings(plan) + control + changes(plan, proxies) + cuts(plan) + checks(plan)
 }
 
@@ -154,6 +163,15 @@ fn renewals(plan: &Plan) -> f64 {
     }
     let refused = ((end_s - signed_s) / until_renewal_s).min(1.0);
     events + between(new, from_s, signed_s) + 2.0 * refused
+}
+
+/// Streams that end of age and come back one by one, since the replicas have no room to park them.
+pub(super) fn aged_streams(plan: &Plan) -> f64 {
+    let (parameters, proxies) = (&plan.parameters, proxies(plan));
+    let replicas = f64::from(parameters.istiod.replicas);
+    let law = age_law(parameters).filter(|_| plan.has_mesh() && parameters.istiod.present);
+    let crowded = law.filter(|law| !has_room(parameters, law, proxies, replicas));
+    crowded.map_or(0.0, |law| proxies * plan.duration.as_s() / law.mean_s())
 }
 
 /// Events of the streams that outages take away.

@@ -59,6 +59,11 @@ impl AgeLaw {
         self.life.high
     }
 
+    /// The mean age at which one ends, in seconds.
+    pub fn mean_s(&self) -> f64 {
+        f64::midpoint(self.life.low.as_s(), self.life.high.as_s())
+    }
+
     /// No stream that is left alone ends sooner.
     pub fn shortest(&self) -> Duration {
         self.life.low

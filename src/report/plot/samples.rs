@@ -55,6 +55,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         attempts: Attempts::default(),
         control_plane: ControlPlaneCounts::default(),
         series: Vec::new(),
+        replicas: Vec::new(),
         occurrences: Vec::new(),
         log: Vec::new(),
         probes: Vec::new(),
