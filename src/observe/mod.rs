@@ -3,13 +3,13 @@
 pub mod access_log;
 pub mod accumulator;
 pub mod batch;
+pub mod control_plane;
 pub mod estimate;
 pub mod journal;
 pub mod mesh_status;
 pub mod phase;
 pub mod probe;
 pub mod recorder;
-pub mod replica;
 pub mod run;
 pub mod seconds;
 pub mod series;

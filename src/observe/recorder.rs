@@ -10,10 +10,10 @@
 
 use super::accumulator::Sample;
 use super::batch::{ALL, Batches, UNRECORDED};
+use super::control_plane::ReplicaRow;
 use super::journal::Journal;
 use super::phase::Phases;
 use super::probe::{Interest, ProbeState};
-use super::replica::ReplicaRow;
 use super::run::{Attempts, Tally};
 use super::series::{Readings, Series};
 use super::watch::Watch;

@@ -4,9 +4,9 @@
 //! Left out: request traces.
 
 use super::access_log::AccessLog;
+use super::control_plane::{ControlPlaneCounts, ReplicaRow};
 use super::estimate::Estimates;
 use super::mesh_status::MeshStatus;
-use super::replica::ReplicaRow;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
@@ -229,43 +229,6 @@ impl Attempts {
     pub fn amplification(&self) -> f64 {
         if self.calls == 0 { 1.0 } else { self.total as f64 / self.calls as f64 }
     }
-}
-
-/// What the control plane did in the whole run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ControlPlaneCounts {
-    /// Configurations delivered to proxies.
-    pub pushes: u64,
-    /// Leaf certificates issued.
-    pub certificates_issued: u64,
-    /// Certificate requests that failed (every inner try counts).
-    pub certificate_requests_failed: u64,
-    /// Leaf certificates that reached their end on a live proxy.
-    pub certificates_expired: u64,
-    /// TLS handshakes made.
-    pub handshakes: u64,
-    /// TLS handshakes that failed.
-    pub handshakes_failed: u64,
-    /// xDS streams opened.
-    pub streams_opened: u64,
-    /// xDS stream attempts that failed.
-    pub stream_attempts_failed: u64,
-    /// Pods created.
-    pub pods_created: u64,
-    /// Pod creations refused.
-    pub pods_refused: u64,
-    /// Containers that ended by themselves and were started again.
-    pub container_restarts: u64,
-    /// What operators wrote and the API server refused.
-    pub changes_rejected: u64,
-    /// Time from a change until a connected proxy has it: the median over all of them.
-    pub convergence_p50: Duration,
-    /// See `convergence_p50`.
-    pub convergence_p99: Duration,
-    /// The longest.
-    pub convergence_max: Duration,
-    /// Replicas of istiod that were killed for their memory.
-    pub replicas_killed: u64,
 }
 
 /// The state at an interval's begin, and what ended within it.

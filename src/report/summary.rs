@@ -11,6 +11,7 @@ use crate::check::judgement::Judgement;
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::Time;
+use crate::observe::control_plane::ControlPlaneCounts;
 use crate::observe::run::{self, Run};
 use crate::report::json::write_value;
 use crate::report::number::{ms, quantile_ns, round6};
@@ -316,8 +317,8 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-impl From<run::ControlPlaneCounts> for ControlPlane {
-    fn from(counts: run::ControlPlaneCounts) -> Self {
+impl From<ControlPlaneCounts> for ControlPlane {
+    fn from(counts: ControlPlaneCounts) -> Self {
         Self {
             pushes: counts.pushes,
             certificates_issued: counts.certificates_issued,

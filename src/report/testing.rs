@@ -6,7 +6,7 @@ use crate::check::judgement::{Judgement, Verdict};
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
-use crate::observe::replica::ReplicaRow;
+use crate::observe::control_plane::{ControlPlaneCounts, ReplicaRow};
 use crate::observe::run::*;
 use crate::vocabulary::cause::{Cause, CauseId, CauseKind, Causes};
 use crate::vocabulary::fact::FactKind;

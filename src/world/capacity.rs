@@ -13,7 +13,7 @@ use super::event::Event;
 use super::shares::Taken;
 use crate::kernel::queue::Ticket;
 use crate::kernel::time::{Duration, Time};
-use crate::observe::replica::ReplicaRow;
+use crate::observe::control_plane::ReplicaRow;
 use crate::observe::series::Readings;
 use crate::plan::timeline::Action;
 use crate::vocabulary::cause::{CauseId, CauseKind};

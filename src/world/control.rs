@@ -27,7 +27,7 @@ use crate::model::control::push::PushQueue;
 use crate::model::control::slots::auto_slots;
 use crate::model::control::throttle::Throttle;
 use crate::model::identity::retry::Law;
-use crate::observe::run::ControlPlaneCounts;
+use crate::observe::control_plane::ControlPlaneCounts;
 use crate::plan::Plan;
 use crate::plan::timeline::ControlPart;
 use crate::plan::universe::NodeId;

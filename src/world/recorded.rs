@@ -10,7 +10,7 @@ use super::ranges::{Range, Ranges};
 use super::upkeep;
 use crate::kernel::time::Time;
 use crate::observe::accumulator::Accumulator;
-use crate::observe::replica::ReplicaRow;
+use crate::observe::control_plane::ReplicaRow;
 use crate::observe::run::{LogLine, Occurrence, Phase, SeriesRow};
 use crate::observe::seconds::Second;
 use crate::plan::Plan;

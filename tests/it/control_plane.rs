@@ -3,7 +3,7 @@
 //! Source: istio pilot/pkg/xds; grpc-go; the reference of each row stands beside its parameter.
 
 use crate::support::{count, run, run_with, try_plan};
-use meshsim::observe::replica::ReplicaRow;
+use meshsim::observe::control_plane::ReplicaRow;
 use meshsim::observe::run::Run;
 use meshsim::vocabulary::metric::Gauge;
 

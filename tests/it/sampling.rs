@@ -575,7 +575,7 @@ fn every_file_of_a_result_says_that_a_run_was_sampled() {
     let (sampled, full) = (result(LOSSY, &sets, head), result(full, &sets, head));
     // Ended early there are no estimates, but the run is no less sampled.
     let early = result(LOSSY, &sets, &["--max-events", "8000"]);
-    assert_eq!(sampled.len(), 12, "{:?}", sampled.keys());
+    assert_eq!(sampled.len(), 13, "{:?}", sampled.keys());
     for (folder, says_so) in [(&sampled, true), (&early, true), (&full, false)] {
         for (file, bytes) in folder {
             assert_eq!(says_that_it_is_sampled(file, bytes), says_so, "{file}");

@@ -7,9 +7,10 @@ use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::stream::{Stream, below, uniform};
 use crate::kernel::time::{Duration, Time};
+use crate::observe::control_plane::ControlPlaneCounts;
 use crate::observe::run::{
-    Attempts, ControlPlaneCounts, Occurrence, Partial, Phase, Run, SeriesRow, Tally, Topology,
-    TopologyEdge, TopologyNode,
+    Attempts, Occurrence, Partial, Phase, Run, SeriesRow, Tally, Topology, TopologyEdge,
+    TopologyNode,
 };
 use crate::vocabulary::cause::Causes;
 use crate::vocabulary::metric::Gauge;
