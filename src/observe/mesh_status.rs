@@ -3,7 +3,7 @@
 //! Source: istioctl's `proxy-status` (SYNCED, STALE, NOT SENT for each type) and `proxy-config secret`.
 //! Left out: ECDS; the difference between what was sent and what was acknowledged, which is one here.
 
-use crate::kernel::time::Time;
+use crate::kernel::time::{Duration, Time};
 use crate::vocabulary::cause::CauseId;
 
 /// How far a proxy is with the resources of one type.
@@ -46,6 +46,8 @@ pub struct ProxyStatus {
     pub node: String,
     /// The state of the pod, in Kubernetes' words.
     pub pod: &'static str,
+    /// Its processes stand still, of which Kubernetes knows nothing.
+    pub is_frozen: bool,
     /// Whether it has a proxy at all.
     pub is_meshed: bool,
     /// Whether that is the ztunnel of its node, with which it shares its stream and its certificate.
@@ -56,6 +58,8 @@ pub struct ProxyStatus {
     pub stale_since: Option<Time>,
     /// The replica that it is connected to.
     pub istiod: Option<String>,
+    /// How long its stream to that has been open, at least: since the run began for one that is older.
+    pub stream_age: Option<Duration>,
     /// Its certificate, if it has one.
     pub certificate: Option<CertificateStatus>,
     /// Why something about it is not as it should be.

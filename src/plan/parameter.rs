@@ -456,7 +456,7 @@ parameters! {
     /// The gateway that traffic `from = "ingress"` enters.
     ingress: Ingress {
         /// Its pods.
-        replicas: u32 = "2", "istio charts/gateway: HPA 1 to 5 is not simulated";
+        replicas: u32 = "2", "istio charts/gateway: an HPA of gateways (1 to 5) is not simulated";
     }
 }
 

@@ -80,6 +80,27 @@ impl World<'_> {
         self.conditions_changed();
     }
 
+    /// Once every replica is well and has nothing to push, and every proxy is there, what took istiod away is
+    /// history: it is not why a replica needs too much memory a day later.
+    #[cold]
+    pub(super) fn forget_outage(&mut self) {
+        let control = &self.control;
+        let is_well = |index: usize| {
+            let replica = &control.replicas[index];
+            let serves = [CA, XDS, INJECTOR].iter().all(|part| control.serves(index, *part));
+            let is_idle = replica.push.is_empty() && replica.push.pushing() == 0;
+            !replica.is_wanted
+                || (serves && is_idle && replica.frozen == 0 && replica.is_at_speed())
+        };
+        let counts = &self.census.counts;
+        let is_whole = counts.connected == counts.proxies
+            && counts.starting + counts.not_ready + counts.crash_looping == 0;
+        if is_whole && (0..control.replicas.len()).all(is_well) {
+            self.control.causes = [None; 3];
+            self.control.oom_cause = None;
+        }
+    }
+
     /// What a share of the replicas computes takes another time.
     pub(super) fn slow_control_plane(&mut self) {
         let mut factors = vec![1.0; self.control.replicas.len()];

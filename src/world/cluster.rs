@@ -274,6 +274,15 @@ impl World<'_> {
             let name = &self.plan.universe.workloads[workload.index()].name;
             self.fact(FactKind::RolloutFinished, || (name.clone(), String::new()));
         }
+        let state = &mut self.workloads[workload.index()];
+        let counts = state.members.counts();
+        let is_settled = counts.old == 0
+            && counts.new == state.deployment.wanted
+            && counts.new_ready == state.deployment.wanted;
+        if is_settled {
+            // Whoever comes or goes from now on does so for a reason of its own.
+            state.cause = None;
+        }
     }
 
     /// A rolling update begins: a new ReplicaSet.

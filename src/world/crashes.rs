@@ -6,6 +6,7 @@
 //! Left out: apps that run for a while before they exit.
 
 use super::World;
+use crate::kernel::time::Time;
 use crate::plan::pods::ClusterAction;
 use crate::plan::timeline::{Action, PodSet};
 use crate::vocabulary::cause::CauseId;
@@ -23,18 +24,24 @@ impl World<'_> {
         let Some((_, cause)) = self.in_force().find(|(action, _)| all(action)) else {
             return false;
         };
-        self.kubernetes.crashing.insert(index, cause);
+        self.kubernetes.crashing.take(index, cause, None);
         true
     }
 
     /// Apps exit, and whenever they start; or do no more.
-    pub(super) fn crash_apps(&mut self, set: &PodSet, begins: bool, cause: Option<CauseId>) {
+    pub(super) fn crash_apps(
+        &mut self,
+        set: &PodSet,
+        begins: bool,
+        cause: Option<CauseId>,
+        until: Option<Time>,
+    ) {
         if !begins {
-            self.kubernetes.crashing.retain(|_, of| *of != cause);
+            self.kubernetes.crashing.release(cause, self.now);
             return;
         }
         for index in self.pods_of(set) {
-            self.kubernetes.crashing.insert(index, cause);
+            self.kubernetes.crashing.take(index, cause, until);
             if self.pods[index as usize].app_is_up {
                 self.pods[index as usize].down_cause = cause;
                 self.end_app(index, "it exits");

@@ -34,11 +34,12 @@ impl World<'_> {
             Action::FreezeControlPlane { share } => self.freeze_control_plane(*share, begins),
             Action::SlowControlPlane { .. } => self.slow_control_plane(),
             Action::PushAll if begins => self.push_all(cause),
-            Action::FailPods(set) => self.fail_pods(set, begins, cause),
-            Action::FailApps(set) => self.fail_apps(set, begins, cause),
+            Action::FailPods(set) => self.fail_pods(set, begins, cause, until),
+            Action::FailApps(set) => self.fail_apps(set, begins, cause, until),
             Action::RestartPods(set) if begins => {
-                self.fail_pods(set, true, cause);
-                self.fail_pods(set, false, cause);
+                // Over at this instant, however long its event is said to last.
+                self.fail_pods(set, true, cause, Some(self.now));
+                self.fail_pods(set, false, cause, None);
             }
             Action::FreezePods(set) if begins => self.freeze_pods(set, until),
             Action::FreezePods(_) => self.thaw_pods(),
@@ -84,7 +85,7 @@ impl World<'_> {
             }
             Action::RotateSecret { .. } => self.tell_security(),
             Action::Identity(change) => self.change_identity(change, begins, cause, until),
-            Action::Cluster(action) => self.apply_to_cluster(action, begins, cause),
+            Action::Cluster(action) => self.apply_to_cluster(action, begins, cause, until),
             Action::ScaleTraffic { traffic, .. } => self.scale_all_traffic(traffic),
             Action::SetListener { .. } | Action::DrainProxies { .. } => {
                 self.apply_to_listeners(action, begins, cause);
@@ -257,27 +258,33 @@ impl World<'_> {
         }
     }
 
-    fn fail_pods(&mut self, set: &PodSet, fails: bool, cause: Option<CauseId>) {
+    fn fail_pods(
+        &mut self,
+        set: &PodSet,
+        fails: bool,
+        cause: Option<CauseId>,
+        until: Option<Time>,
+    ) {
         if fails {
             for index in self.pods_of(set) {
+                self.kubernetes.crashed.take(index, cause, until);
                 self.pods[index as usize].down_cause = cause;
                 self.stop_pod(index, Life::Down);
             }
             return;
         }
-        for index in self.pods_taken_down(cause) {
+        for (index, is_free) in self.kubernetes.crashed.release(cause, self.now) {
             let pod = &self.pods[index as usize];
-            // A node without power starts nothing; its pods start when it is back.
-            if pod.life == Life::Down && !self.nodes.is_dead(pod.node) {
+            if pod.life != Life::Down {
+                continue;
+            }
+            if !is_free {
+                self.pods[index as usize].down_cause = self.kubernetes.crashed.cause(index);
+            } else if !self.nodes.is_dead(pod.node) {
+                // A node without power starts nothing; its pods start when it is back.
                 self.restart_pod(index);
             }
         }
-    }
-
-    /// The pods that an event took down: the set that it names may mean others by now.
-    fn pods_taken_down(&self, cause: Option<CauseId>) -> Vec<u32> {
-        let all = self.pods.iter().zip(0..);
-        all.filter(|(pod, _)| pod.down_cause == cause).map(|(_, index)| index).collect()
     }
 
     /// The containers of a pod that is down start again.
@@ -290,9 +297,16 @@ impl World<'_> {
         self.pods[index as usize].life_ticket = ticket;
     }
 
-    fn fail_apps(&mut self, set: &PodSet, fails: bool, cause: Option<CauseId>) {
+    fn fail_apps(
+        &mut self,
+        set: &PodSet,
+        fails: bool,
+        cause: Option<CauseId>,
+        until: Option<Time>,
+    ) {
         if fails {
             for index in self.pods_of(set) {
+                self.kubernetes.crashed_apps.take(index, cause, until);
                 self.pods[index as usize].down_cause = cause;
                 self.stop_app(index);
                 // Of a proxy without an app, it is the proxy that ends: with its connections and calls.
@@ -305,11 +319,13 @@ impl World<'_> {
             }
             return;
         }
-        for index in self.pods_taken_down(cause) {
+        for (index, is_free) in self.kubernetes.crashed_apps.release(cause, self.now) {
+            let last = self.kubernetes.crashed_apps.cause(index);
             let pod = &mut self.pods[index as usize];
-            if matches!(pod.life, Life::Ready | Life::WaitingForProxy) {
-                pod.app_is_up = true;
-                pod.down_cause = None;
+            let is_running = matches!(pod.life, Life::Ready | Life::WaitingForProxy);
+            if is_running && pod.down_cause == cause {
+                pod.app_is_up |= is_free;
+                pod.down_cause = last;
             }
         }
     }

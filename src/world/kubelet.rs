@@ -195,8 +195,8 @@ impl World<'_> {
     fn begin_app(&mut self, index: u32) -> bool {
         let pod = &self.pods[index as usize];
         let (workload, has_proxy) = (pod.workload, pod.proxy_is_up || !self.has_agent(index));
-        if self.kubernetes.crashing.contains_key(&index) || self.is_born_to_crash(index) {
-            let cause = self.kubernetes.crashing.get(&index).copied().flatten();
+        if self.kubernetes.crashing.has(index) || self.is_born_to_crash(index) {
+            let cause = self.kubernetes.crashing.cause(index);
             self.pods[index as usize].down_cause = cause;
             self.end_app(index, "it exits");
             return false;

@@ -12,6 +12,7 @@
 use super::World;
 use super::drains::Drain;
 use super::event::Event;
+use super::held::Held;
 use super::hpa::Autoscaling;
 use super::kubelet::Containers;
 use super::probes::Watched;
@@ -19,6 +20,7 @@ use super::state::Life;
 use super::tokens::Tokens;
 use super::webhook::Webhook;
 use crate::kernel::queue::{Ticket, TimerId};
+use crate::kernel::time::Time;
 use crate::plan::Plan;
 use crate::plan::pods::ClusterAction;
 use crate::plan::universe::{NodeId, WorkloadId};
@@ -49,7 +51,11 @@ pub(crate) struct Kubernetes {
     /// Proxies that start, with the ends of their time.
     pub startups: BTreeMap<u32, TimerId>,
     /// Pods whose apps exit when they start.
-    pub crashing: BTreeMap<u32, Option<CauseId>>,
+    pub crashing: Held,
+    /// Pods that events have crashed, and keep away.
+    pub crashed: Held,
+    /// Those of which only the app is away.
+    pub crashed_apps: Held,
     /// Apps that are probed: twice the pod, and one more for liveness.
     pub probes: BTreeMap<u32, Watched>,
     pub autoscalers: BTreeMap<u32, Autoscaling>,
@@ -70,7 +76,9 @@ impl Kubernetes {
             pending: BTreeSet::new(),
             containers: BTreeMap::new(),
             startups: BTreeMap::new(),
-            crashing: BTreeMap::new(),
+            crashing: Held::default(),
+            crashed: Held::default(),
+            crashed_apps: Held::default(),
             probes: BTreeMap::new(),
             autoscalers: BTreeMap::new(),
             webhook: Webhook::new(),
@@ -99,6 +107,7 @@ impl World<'_> {
         action: &ClusterAction,
         begins: bool,
         cause: Option<CauseId>,
+        until: Option<Time>,
     ) {
         match action {
             ClusterAction::CutWebhook => {
@@ -122,7 +131,7 @@ impl World<'_> {
             }
             ClusterAction::FailReviews(_) => self.tell_reviews(),
             ClusterAction::DrainNodes(nodes) => self.drain_nodes(nodes, begins, cause),
-            ClusterAction::CrashLoop(set) => self.crash_apps(set, begins, cause),
+            ClusterAction::CrashLoop(set) => self.crash_apps(set, begins, cause, until),
         }
     }
 

@@ -43,6 +43,7 @@ mod gaps;
 mod gauges;
 mod has;
 mod hedging;
+mod held;
 mod hpa;
 mod inbound_filters;
 mod inbound_retries;

@@ -75,7 +75,12 @@ impl World<'_> {
             return;
         }
         self.stop_pod(index, Life::Down);
-        self.restart_pod(index);
+        if self.kubernetes.crashed.has(index) {
+            // An event keeps it away, power or not.
+            self.pods[index as usize].down_cause = self.kubernetes.crashed.cause(index);
+        } else {
+            self.restart_pod(index);
+        }
     }
 
     /// A node was silent for long: its pods are no endpoints any more.

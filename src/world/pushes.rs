@@ -5,6 +5,7 @@
 
 use super::World;
 use super::config::Seen;
+use super::control::XDS;
 use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
@@ -164,5 +165,8 @@ impl World<'_> {
         self.control.replicas[replica as usize].push.done(index);
         self.fill_slots(replica);
         self.check_proxy(index);
+        if self.control.causes[XDS].is_some() {
+            self.forget_outage();
+        }
     }
 }

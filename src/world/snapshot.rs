@@ -5,11 +5,13 @@
 //! Left out: pods that are gone.
 
 use super::World;
+use super::ages::DOMAIN;
 use super::control::{CA, INJECTOR, XDS};
 use super::pod::Kind;
 use super::state::Life;
 use super::streams::XdsStream;
-use crate::kernel::time::Time;
+use crate::kernel::queue::Ticket;
+use crate::kernel::time::{Duration, Time};
 use crate::observe::mesh_status::{
     CertificateStatus, MeshStatus, ProxyStatus, ReplicaStatus, Sync,
 };
@@ -46,7 +48,7 @@ impl World<'_> {
             let pod = &self.pods[*index as usize];
             pod.life != Life::Gone && pod.kind != Kind::Account
         });
-        let proxies = alive.map(|index| self.proxy_status(index)).collect();
+        let proxies = alive.map(|index| self.proxy_status(index, at)).collect();
         let replicas = (0..self.control.replicas.len()).map(|index| self.replica_status(index));
         self.status = Some(MeshStatus { at, proxies, replicas: replicas.collect() });
     }
@@ -62,7 +64,7 @@ impl World<'_> {
         }
     }
 
-    fn proxy_status(&self, index: u32) -> ProxyStatus {
+    fn proxy_status(&self, index: u32, at: Time) -> ProxyStatus {
         let pod = &self.pods[index as usize];
         let has_control = pod.is_meshed && !self.control.replicas.is_empty();
         let since = |version| match version {
@@ -80,15 +82,8 @@ impl World<'_> {
         ProxyStatus {
             name: self.pod_name(index),
             node: self.plan.universe.nodes[pod.node.index()].name.clone(),
-            pod: match pod.life {
-                Life::Starting => "ContainerCreating",
-                Life::WaitingForProxy => "NotReady",
-                Life::Ready if pod.frozen.is_some() => "Frozen",
-                Life::Ready => "Running",
-                Life::Terminating => "Terminating",
-                Life::Down => "Down",
-                Life::Gone => "Gone",
-            },
+            pod: self.pod_word(index),
+            is_frozen: pod.frozen.is_some(),
             is_meshed: pod.is_meshed,
             is_captured: pod.kind == Kind::Captured,
             types,
@@ -97,6 +92,7 @@ impl World<'_> {
                 XdsStream::Connected(replica) => Some(format!("istiod-{replica}")),
                 _ => None,
             },
+            stream_age: self.stream_age_of(index, at),
             certificate: self.holder(index).leaf.as_ref().map(|leaf| CertificateStatus {
                 not_after: leaf.not_after,
                 renew_at: leaf.renew_at,
@@ -106,5 +102,40 @@ impl World<'_> {
                 self.control.causes[XDS].filter(|_| has_control && is_alone)
             }),
         }
+    }
+
+    /// What `kubectl` says of a pod.
+    fn pod_word(&self, index: u32) -> &'static str {
+        let pod = &self.pods[index as usize];
+        let kubernetes = &self.kubernetes;
+        let backs_off = || kubernetes.containers.get(&index).is_some_and(|one| one.backs_off);
+        match pod.life {
+            Life::Starting if kubernetes.pending.contains(&index) => "Pending",
+            Life::Starting | Life::WaitingForProxy if backs_off() => "CrashLoopBackOff",
+            Life::Starting => "ContainerCreating",
+            Life::Ready => "Running",
+            Life::Terminating => "Terminating",
+            // An event keeps it away: whenever its containers start, they end.
+            Life::Down if kubernetes.crashed.has(index) => "CrashLoopBackOff",
+            // Or its node is silent.
+            Life::WaitingForProxy | Life::Down => "NotReady",
+            Life::Gone => "Deleted",
+        }
+    }
+
+    /// How long the stream by which a pod hears of configuration has been open.
+    fn stream_age_of(&self, index: u32, at: Time) -> Option<Duration> {
+        if !matches!(self.stream_of(index), XdsStream::Connected(_)) {
+            return None;
+        }
+        let owner = self.stream_owner(index);
+        let pod = &self.pods[owner as usize];
+        // Parked, it has ended and been opened again since.
+        let law = self.control.age_law.as_ref().filter(|_| pod.stream_ticket == Ticket::NONE);
+        let parked = law.and_then(|law| {
+            let key = self.loop_key(owner, DOMAIN);
+            pod.age.opened_by(at, law, |n| key.draw(0, n))
+        });
+        Some(at.saturating_since(parked.unwrap_or(pod.connected_since)))
     }
 }

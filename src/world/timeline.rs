@@ -24,13 +24,20 @@ struct EventState {
     hash: u64,
     /// Times it has begun.
     begun: u32,
-    /// Places in the world's occurrences of those that have not ended.
-    open: Vec<usize>,
-    /// The API server refused what it writes: it is not in force.
-    is_refused: bool,
+    /// Those that have not ended, in the order in which they began.
+    open: Vec<Open>,
     cause: Option<CauseId>,
     /// Nobody refused it, once at least.
     has_acted: bool,
+}
+
+/// A time that an event has begun.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Its place in the world's occurrences.
+    place: usize,
+    /// The API server refused what it writes: it is not in force.
+    is_refused: bool,
 }
 
 impl Timeline {
@@ -39,7 +46,6 @@ impl Timeline {
             hash: name_hash(&event.id),
             begun: 0,
             open: Vec::new(),
-            is_refused: false,
             cause: None,
             has_acted: false,
         };
@@ -100,7 +106,7 @@ impl World<'_> {
         };
         state.cause = Some(cause);
         let until = event.lasts.map(|lasts| self.now + lasts);
-        state.open.push(self.occurrences.len());
+        state.open.push(Open { place: self.occurrences.len(), is_refused: false });
         self.occurrences.push(Occurrence {
             event: index,
             id: event.id.clone(),
@@ -125,7 +131,9 @@ impl World<'_> {
 
     /// The API server does not take what an event writes: nothing changes.
     fn refuse_event(&mut self, index: u32, why: String, because: Option<CauseId>) {
-        self.timeline.states[index as usize].is_refused = true;
+        if let Some(open) = self.timeline.states[index as usize].open.last_mut() {
+            open.is_refused = true;
+        }
         self.control.counts.changes_rejected += 1;
         let id = &self.plan.timeline[index as usize].id;
         let _ = self
@@ -138,12 +146,13 @@ impl World<'_> {
         let event = &self.plan.timeline[index as usize];
         let state = &mut self.timeline.states[index as usize];
         let cause = state.cause;
-        if !state.open.is_empty() {
-            let place = state.open.remove(0);
-            self.occurrences[place].to = Some(self.now);
+        // All last equally long: the first to begin is the first to end.
+        let open = (!state.open.is_empty()).then(|| state.open.remove(0));
+        if let Some(open) = open {
+            self.occurrences[open.place].to = Some(self.now);
         }
         self.fact(FactKind::EventEnded, || (event.id.clone(), event.label.clone()));
-        if !std::mem::take(&mut self.timeline.states[index as usize].is_refused) {
+        if open.is_some_and(|open| !open.is_refused) {
             if let Some(place) = self.timeline.active.iter().position(|one| *one == index) {
                 self.timeline.active.remove(place);
             }

@@ -159,13 +159,18 @@ impl World<'_> {
         (holder, true)
     }
 
-    /// The stream by which a pod hears of configuration.
-    pub(super) fn stream_of(&self, index: u32) -> XdsStream {
+    /// The record that has the stream by which a pod hears of configuration.
+    pub(super) fn stream_owner(&self, index: u32) -> u32 {
         let pod = &self.pods[index as usize];
         match pod.kind {
-            Kind::Captured => self.pods[self.ztunnels.by_node[pod.node.index()] as usize].stream,
-            _ => pod.stream,
+            Kind::Captured => self.ztunnels.by_node[pod.node.index()],
+            _ => index,
         }
+    }
+
+    /// That stream.
+    pub(super) fn stream_of(&self, index: u32) -> XdsStream {
+        self.pods[self.stream_owner(index) as usize].stream
     }
 
     /// The records of a node's ztunnel, its own first.

@@ -412,6 +412,59 @@ fn what_comes_after_the_last_goaway_is_refused_and_safe_to_try_again() {
 }
 
 #[test]
+fn a_refused_stream_retires_a_connection_of_whose_goaway_its_client_has_not_heard() {
+    // One way takes 300 ms, and work 400 ms from 2 s on: clients that wait for 900 ms leave while their answers are on
+    // the way, and with them what tells of the drain at 3 s. The last GOAWAY is sent at 8 s: the stream that
+    // arrives next is refused, and with it those that were sent within the 300 ms before, three.
+    let refused = |drain: &str| {
+        let run = run(&format!(
+            r#"
+[scenario]
+duration = "22s"
+[mesh]
+profile = "istio-sidecar@1.28"
+ingress.replicas = 1
+proxy.workers = 1
+network.same_node = "300ms"
+retry.attempts = 0
+[[service]]
+name = "server"
+protocol = "http2"
+[[service.workload]]
+workers = 100
+time = "1ms"
+[[traffic]]
+id = "users"
+from = "ingress"
+to = "server"
+arrivals = {{ constant = "10rps" }}
+client = {{ timeout = "900ms" }}
+[[event]]
+id = "no-more"
+at = "20010ms"
+do = "traffic"
+target = "traffic:users"
+factor = 0
+[[event]]
+id = "slow"
+at = "2s"
+until = "10s"
+do = "slow"
+target = "service:server"
+factor = 400
+{drain}
+"#
+        ));
+        (of_users(&run, "503 UR"), ledger(&run, "users", "server"))
+    };
+    let drain = event("drain", "3s", "3500ms", "do = \"drain\"\ntarget = \"service:server\"");
+    let (none, calm) = refused("");
+    let (some, told) = refused(&drain);
+    assert_eq!(none, 0, "{calm}");
+    assert!((3..=4).contains(&some), "{told}");
+}
+
+#[test]
 fn a_proxy_that_fails_its_health_check_closes_each_connection_after_its_answer() {
     let fails = "do = \"fail_health_check\"\ntarget = \"service:server/v1\"";
     let plain = played("", "");

@@ -13,11 +13,12 @@ const WITH_TRAFFIC: f64 = 0.40;
 /// CPU seconds are rough.
 const CPU: f64 = 1.5;
 /// Nearly all of their events are retries.
-const STORMS: [(&str, Option<&str>); 4] = [
+const STORMS: [(&str, Option<&str>); 5] = [
     ("retry-storm", None),
     ("retry-amplification", None),
     ("retry-amplification", Some("at-the-edge-alone")),
     ("per-try-timeout-amplification", None),
+    ("ambient/gateway-roll-2500-nodes", Some("default-limits")),
 ];
 
 /// What is wrong with the forecast of a plan, if anything is.

@@ -50,6 +50,9 @@ mod determinism;
 /// Pages that are made: outputs in the docs, the page of parameters. `MESHSIM_BLESS=1` writes them.
 #[cfg(feature = "native")]
 mod docs;
+/// Events that meet themselves and each other, and what is left of them; the mesh at an instant.
+#[cfg(feature = "native")]
+mod events;
 /// Published experiments on retries and metastable failures (release only).
 #[cfg(feature = "native")]
 mod experiments;

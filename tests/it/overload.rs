@@ -153,15 +153,25 @@ fn connections_above_the_limit_are_accepted_and_closed() {
         assert!((170..=185).contains(&ok) && (210..=225).contains(&cut), "{ok} {cut}");
         assert_eq!(count(&tls, "users", "server", "503 UC"), 0);
     }
-    // One connection of HTTP/2 carries all of them, and the lesser limit holds.
-    let h2 =
-        ends("protocol = \"http2\"", "max_connections = 1, global_downstream_max_connections = 9");
-    assert!(
-        ledger(&h2, "users", "server").starts_with("200 -: "),
-        "{}",
-        ledger(&h2, "users", "server")
-    );
-    assert_eq!(ledger(&h2, "users", "server").split(',').count(), 1);
+    // The lesser limit holds, whichever of the two it is: over HTTP/2 of as many connections as a request at a time
+    // takes, and no fewer.
+    for (listener, process) in [(5, 9), (9, 5)] {
+        let limits =
+            format!("max_connections = {listener}, global_downstream_max_connections = {process}");
+        let of = |most: u32| {
+            let each =
+                format!("protocol = \"http2\"\nconnections = {{ max_streams = {most} }}\n{ONCE}");
+            ends(&each, &limits)
+        };
+        let h2 = of(1);
+        let (ok, cut) =
+            (count(&h2, "users", "server", "200 -"), count(&h2, "users", "server", "503 UF"));
+        assert!((170..=185).contains(&ok) && (210..=225).contains(&cut), "{ok} {cut}");
+        // Three streams on each: four connections carry all eleven.
+        let shared = of(3);
+        assert_eq!(ledger(&shared, "users", "server").split(',').count(), 1);
+        assert!(count(&shared, "users", "server", "200 -") > 385);
+    }
 }
 
 #[test]
@@ -178,14 +188,20 @@ fn a_gateway_limits_the_connections_of_its_clients() {
 
 #[test]
 fn a_scaled_action_rejects_a_share_of_the_connections() {
-    // With 10 of 20 connections half of those that come are closed; 20 requests a second of 1 s each.
-    let scaled = "at = \"server\"\noverload = { action = \"reject_incoming_connections\", \
-                  max_active_connections = 20, refresh_interval = \"50ms\", \
-                  scaling_threshold = \"25%\", saturation_threshold = \"75%\" }";
-    let plain = relieved(CLEAR, "1s", scaled, 20, "");
-    let (ok, cut) =
-        (count(&plain, "users", "server", "200 -"), count(&plain, "users", "server", "503 UC"));
-    assert!(ok < 620 && 100 < cut, "{ok} {cut}");
+    // Each of 20 requests a second takes a second on a connection of its own; u · 20 of them are under way. What is
+    // closed is s = (u - low) / (high - low), and what is let in is u = 1 - s.
+    let each = format!("{CLEAR}\nconnections = {{ max_requests = 1 }}");
+    for (low, high) in [(0.25, 0.75), (0.5, 1.0), (0.0, 0.5)] {
+        let filter = format!(
+            "at = \"server\"\noverload = {{ action = \"reject_incoming_connections\", \
+             max_active_connections = 20, refresh_interval = \"50ms\", \
+             scaling_threshold = {low:?}, saturation_threshold = {high:?} }}"
+        );
+        let run = relieved(&each, "1s", &filter, 20, "");
+        let share = (1.0 - low) / (1.0 + high - low);
+        let what = format!("from {low} to {high}");
+        assert_share(&what, count(&run, "users", "server", "503 UC"), 800, share, 4.0);
+    }
 }
 
 #[test]
@@ -238,9 +254,11 @@ fn idle_connections_are_closed_sooner_under_pressure() {
         assert_eq!(ledger(&run, "users", "server").split(',').count(), 1, "{service}");
         opened(&run)
     };
-    for service in ["", "protocol = \"http2\""] {
-        // What was open in the first two seconds is used again after the rest, or opened anew.
+    for (service, most) in [("", 3), ("protocol = \"http2\"", 1)] {
+        // What was open in the first two seconds is used again after the rest, or opened anew: a request is
+        // under way for 200 ms and a bit of every 100 ms, on two connections or three, or on one over HTTP/2.
         let (kept, closed) = (reduced(service, 1_000), reduced(service, 1));
+        assert!((1..=most).contains(&kept), "{service}: {kept}");
         assert_eq!(closed, 2 * kept, "{service}");
     }
 }

@@ -738,7 +738,8 @@ impl Author {
                 self.maybe(0.7, "loss", &["0.2", "1.0"]);
             }
             10 => {
-                let target = self.target();
+                let is_gateway = self.text.contains("from = \"ingress\"") && self.chance(0.3);
+                let target = if is_gateway { "ingress".to_owned() } else { self.target() };
                 self.line(&format!("do = \"rollout\"\ntarget = \"{target}\""));
             }
             11 => {

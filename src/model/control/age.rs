@@ -98,7 +98,27 @@ impl Age {
 
     /// On to the stream that the proxy has at `until`; how many it has opened meanwhile.
     pub fn skip_to(&mut self, until: Time, law: &AgeLaw, draw: impl Fn(u32) -> u64) -> u64 {
-        let mut opened = 0;
+        self.skip(until, law, draw).0
+    }
+
+    /// When the stream was opened that the proxy will have at `until`; none if it is the one that it
+    /// has, or came by a leap.
+    pub fn opened_by(
+        mut self,
+        until: Time,
+        law: &AgeLaw,
+        draw: impl Fn(u32) -> u64,
+    ) -> Option<Time> {
+        self.skip(until, law, draw).1
+    }
+
+    fn skip(
+        &mut self,
+        until: Time,
+        law: &AgeLaw,
+        draw: impl Fn(u32) -> u64,
+    ) -> (u64, Option<Time>) {
+        let (mut opened, mut last) = (0, None);
         while self.ends <= until {
             let left = until.since(self.ends);
             if law.cycle.is_far(left) {
@@ -107,13 +127,13 @@ impl Age {
                 if gap == 0 {
                     self.open(self.ends, law, &draw);
                 }
-                return opened + cycles + 1;
+                return (opened + cycles + 1, None);
             }
-            let between = law.between.at(self.drawn(&draw));
-            self.open(self.ends.saturating_add(between), law, &draw);
-            opened += 1;
+            let at = self.ends.saturating_add(law.between.at(self.drawn(&draw)));
+            self.open(at, law, &draw);
+            (opened, last) = (opened + 1, Some(at));
         }
-        opened
+        (opened, last)
     }
 
     fn drawn(&mut self, draw: impl Fn(u32) -> u64) -> u64 {

@@ -53,7 +53,12 @@ fn is_in_trouble(one: &ProxyStatus, at: Time) -> bool {
     let is_overdue = one.certificate.is_some_and(|one| one.renew_at <= at);
     let is_alone = one.is_meshed && one.istiod.is_none();
     let is_stale = one.types.iter().any(|sync| *sync != Sync::Synced);
-    one.pod != "Running" || is_overdue || is_alone || is_stale || one.cause.is_some()
+    one.pod != "Running"
+        || one.is_frozen
+        || is_overdue
+        || is_alone
+        || is_stale
+        || one.cause.is_some()
 }
 
 fn in_words(status: &MeshStatus) -> String {
@@ -187,11 +192,13 @@ mod tests {
             name: name.to_owned(),
             node: name.to_owned(),
             pod: "ContainerCreating",
+            is_frozen: false,
             is_meshed: true,
             is_captured: false,
             types: [Sync::Stale; 4],
             stale_since: Some(hours(3) + Duration::from_ms(61_001)),
             istiod: Some("istiod-10".to_owned()),
+            stream_age: None,
             certificate: Some(certificate),
             cause: None,
         };

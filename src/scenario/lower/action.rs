@@ -34,7 +34,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     ("errors", &["share", "status", "response_headers"], &[], "service:NAME or api_server"),
     ("cut", &[], &[], "link:A->B, zone:NAME or istiod/injector"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
-    ("rollout", &[], &[], "service:NAME"),
+    ("rollout", &[], &[], "service:NAME or ingress"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
     ("route", &["weights", "route", "rejected"], &["weights"], "service:NAME"),
     ("endpoints", &["weight", "priority", "health", "list"], &[], "service:NAME"),
@@ -152,6 +152,7 @@ impl Lower<'_, '_, '_> {
             ("secret", Target::Service(name)) => self.secret_event(table, node.at, name),
             ("cluster", Target::Service(name)) => self.define_cluster(table, node.at, name),
             ("listener", Target::Ingress) => self.listener(table, node.at),
+            ("rollout", Target::Ingress) => self.roll_gateway(node.at),
             (
                 "drain" | "fail_health_check",
                 Target::Ingress | Target::Pod(_) | Target::Service(_),

@@ -40,6 +40,12 @@ impl Lower<'_, '_, '_> {
         })
     }
 
+    /// The gateway's own deployment is rolled.
+    pub(super) fn roll_gateway(&mut self, at: At) -> Done {
+        let gateway = self.gateway_at(at)?;
+        Some((Action::Rollout(vec![gateway]), "the gateway rolls out".to_owned()))
+    }
+
     pub(super) fn pods(&mut self, table: &Node, at: At, does: &str, target: Target<'_>) -> Done {
         let (set, mut what) = self.pod_set(table, at, target)?;
         if let Some(part) = table.get("part")
