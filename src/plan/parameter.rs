@@ -278,6 +278,21 @@ parameters! {
         /// Connections of a pod of which ztunnel has not heard wait so long, then they are dropped.
         workload_wait: Duration = "5s", "ztunnel src/proxy.rs:240-250, src/state.rs:782; istio#54889";
     }
+    /// Waypoints of an ambient mesh.
+    waypoint: Waypoint {
+        /// CPU time of a waypoint for a request, both of its sides together; not less than what `proxy.*` says of the two.
+        request: Duration = "125us", "istio.io performance 1.24: 0.25 vCPU per 1000 rps (250 us a request); the half is UNCONFIRMED";
+        /// The same for its answer.
+        response: Duration = "125us", "istio.io performance 1.24: 0.25 vCPU per 1000 rps (250 us a request); the half is UNCONFIRMED";
+        /// Worker threads (`--concurrency`).
+        workers: u32 = "2", "istio.io performance 1.24: measured with 2 workers, as Istio's proxies have them";
+        /// How it balances, where a service says nothing.
+        balancer: LoadBalancer = "least_request", "istio pilot/pkg/networking/core: LEAST_REQUEST is the default of Envoys";
+        /// Retries, where a service says nothing: of its routes by the conditions `retry.on`, without any only what no endpoint has seen.
+        retry_attempts: u32 = "2", "istio listener_waypoint.go: buildWaypointInboundHTTPRouteConfig; retry.go";
+        /// Failures of its startup probe, one each `pod.startup_period`, before its container starts again; 0 for no probe.
+        startup_failures: u32 = "30", "istio istio-discovery/files/waypoint.yaml: startupProbe";
+    }
     /// The injection webhook.
     webhook: Webhook {
         /// What happens to a pod when the webhook is away: `fail` refuses it, `ignore` lets it run unmeshed.

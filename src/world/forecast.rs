@@ -25,6 +25,7 @@ use crate::model::proxy::pool::Pool;
 use crate::observe::recorder::{Edge, EdgeRow, Served};
 use crate::plan::Plan;
 use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::route::Destination;
 use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::{Step, Workload, WorkloadId};
 
@@ -153,7 +154,7 @@ fn tables(plan: &Plan, calls: &Calls) -> f64 {
     for workload in &universe.workloads {
         let works = workload.program.iter().filter_map(|step| match step {
             Step::Work(time) => Some(time),
-            Step::Calls(_) | Step::Forward(_) => None,
+            Step::Calls(_) | Step::Forward(_) | Step::Onward(_) => None,
         });
         for time in works.chain([&workload.start_time]) {
             if time.is_constant().is_none() && !distinct.contains(&time) {
@@ -200,6 +201,14 @@ fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
     for cluster in &universe.clusters {
         let is_balanced = !is_even(cluster, &uneven);
         policies[cluster.service.index()] = Some((&cluster.policy, is_balanced));
+    }
+    // What is called through a waypoint is treated as the waypoint's own service.
+    for service in &universe.services[universe.declared_services().len()..] {
+        let route = &universe.routes[service.route.index()];
+        if let Some((Destination::Cluster(cluster), _)) = route.rules[0].split.first() {
+            let waypoint = universe.clusters[cluster.index()].service;
+            policies[route.service.index()] = policies[waypoint.index()];
+        }
     }
     let pods = |service: usize| -> f64 {
         let of = universe.services[service].workloads.iter();

@@ -38,6 +38,7 @@ mod subsets;
 mod timeline;
 mod traffic;
 mod warnings;
+mod waypoints;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
@@ -141,6 +142,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let assertions = lower.assertions();
     lower.review();
     let sampling = lower.sampling(warmup);
+    lower.waypoints();
     Plan {
         name: heading.name,
         variant: heading.variant,
