@@ -24,7 +24,7 @@ use crate::kernel::slab::Id;
 use crate::model::proxy::pool::Pool;
 use crate::observe::recorder::{Edge, EdgeRow, Served};
 use crate::plan::Plan;
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::{ClusterPolicy, ConnectionPool, Protocol};
 use crate::plan::route::Destination;
 use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::{Step, Workload, WorkloadId};
@@ -187,16 +187,9 @@ fn closed_per_s(pool: &ConnectionPool) -> f64 {
     pool.churn_per_s + if 0.0 < age_s { 1.0 / age_s } else { 0.0 }
 }
 
-/// Upstreams, endpoints and connections of the pairs that meet, and the requests under way; and
-/// connections that are opened again.
-fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
+/// How each service is treated, as by the last of its clusters, and if its endpoints are not alike.
+fn policies(plan: &Plan) -> Vec<Option<(&ClusterPolicy, bool)>> {
     let universe = &plan.universe;
-    let (workers, duration_s) = (workers(plan), plan.duration.as_s());
-    let pool = size::<Pool<Id<Connection>, Id<Attempt>>>();
-    let (mut bytes, mut connections, mut timers, mut churned) = (0.0, 0.0, 0.0, 0.0);
-    let (mut upstreams, mut reopened, mut busy) = (0.0, 0.0, 0.0);
-    let mut serving = vec![0.0; universe.services.len()];
-    // How a service is treated, as by the last of its clusters, and if its endpoints are not alike.
     let (uneven, mut policies) = (uneven(plan), vec![None; universe.services.len()]);
     for cluster in &universe.clusters {
         let is_balanced = !is_even(cluster, &uneven);
@@ -210,6 +203,19 @@ fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
             policies[route.service.index()] = policies[waypoint.index()];
         }
     }
+    policies
+}
+
+/// Upstreams, endpoints and connections of the pairs that meet, and the requests under way; and
+/// connections that are opened again.
+fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
+    let universe = &plan.universe;
+    let (workers, duration_s) = (workers(plan), plan.duration.as_s());
+    let pool = size::<Pool<Id<Connection>, Id<Attempt>>>();
+    let (mut bytes, mut connections, mut timers, mut churned) = (0.0, 0.0, 0.0, 0.0);
+    let (mut upstreams, mut reopened, mut busy) = (0.0, 0.0, 0.0);
+    let mut serving = vec![0.0; universe.services.len()];
+    let policies = policies(plan);
     let pods = |service: usize| -> f64 {
         let of = universe.services[service].workloads.iter();
         of.map(|id| f64::from(universe.workloads[id.index()].replicas)).sum()

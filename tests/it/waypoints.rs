@@ -231,6 +231,43 @@ fn stale_endpoints_at_the_waypoint_are_saved_by_retries() {
 }
 
 #[test]
+fn faults_stand_at_the_waypoint_and_routes_change_there() {
+    let fault = "[[filter]]\nat = \"wp\"\nfault = { abort = 503, abort_share = \"50%\" }\n";
+    let run_ = run(&mesh("10m", 2, "", fault));
+    assert_share("aborted", count(&run_, "wp", "back", "503 FI"), run_.requests.total, 0.5, 4.0);
+    assert_eq!(count(&run_, "wp", "back", "503 FI"), count(&run_, "front", "back", "503 -"));
+    // One of the two versions fails: by weight at first, and then nobody goes there.
+    let away = event("away", "10m", "route", "service:back", "weights = { good = 1 }");
+    let text = mesh("20m", 2, "", &away)
+        .replace(
+            "replicas = 6\nworkers = 8\n",
+            "version = \"good\"\nreplicas = 3\n",
+        )
+        .replace(
+            "[[traffic]]",
+            "[[service.workload]]\nversion = \"bad\"\nreplicas = 3\nerrors = \"100%\"\ntime = \"1ms\"\n\
+             [[traffic]]",
+        );
+    let run_ = run(&text);
+    let (bad, all) = failed(&run_, 0, 10);
+    assert_share("of both", bad, all, 0.5, 4.0);
+    assert_eq!(failed(&run_, 11, 20).0, 0);
+}
+
+#[test]
+fn members_of_a_counted_service_share_a_waypoint() {
+    let text = mesh("5m", 2, "count = 3", "");
+    let run = run(&text);
+    for index in 0..3 {
+        let back = format!("back-{index}");
+        let all = count(&run, "front", &back, "200 -");
+        assert!(0 < all, "{back}");
+        // One may be on its way back.
+        assert!((all..=all + 1).contains(&count(&run, "wp", &back, "200 -")), "{back}");
+    }
+}
+
+#[test]
 fn waypoints_that_cannot_be_are_told() {
     let said = |from: &str, to: &str| {
         let text = mesh("1m", 1, "", "").replace(from, to);
@@ -249,7 +286,7 @@ fn waypoints_that_cannot_be_are_told() {
 
 #[test]
 fn random_plans_with_waypoints_obey_the_laws() {
-    const EVENTS: [(&str, &str, &str); 18] = [
+    const EVENTS: [(&str, &str, &str); 19] = [
         ("fail", "service:wp", ""),
         ("fail", "service:wp", "share = 0.5"),
         ("restart", "service:wp", "share = 0.5"),
@@ -268,6 +305,7 @@ fn random_plans_with_waypoints_obey_the_laws() {
         ("drain", "node:node-0", ""),
         ("cut", "link:node-0->node-1", ""),
         ("fail", "pod:wp-0", ""),
+        ("clock", "service:wp", "behind = \"90s\""),
     ];
     const POLICIES: [&str; 6] = [
         "",
@@ -281,7 +319,8 @@ fn random_plans_with_waypoints_obey_the_laws() {
         let mut draws = Stream::new(seed, "waypoint plan", "");
         let mut pick = |n: usize| below(draws.next_u64(), n);
         let mut story = String::new();
-        if pick(2) == 0 {
+        let is_sampled = pick(3) == 0;
+        if !is_sampled && pick(2) == 0 {
             story.push_str(
                 "[[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"back\"\n\
                  client = { timeout = \"8ms\" }\narrivals = { poisson = \"10rps\" }\n",
@@ -296,8 +335,11 @@ fn random_plans_with_waypoints_obey_the_laws() {
             let more = format!("{more}\n{length}");
             let _ = write!(story, "{}", event(&format!("e{number}"), &at, does, target, &more));
         }
+        if is_sampled {
+            story.push_str("[sampling]\nevery = \"2m\"\nwindow = \"20s\"\n");
+        }
         let policy = POLICIES[pick(POLICIES.len())];
-        let text = mesh("15m", u32::try_from(pick(4)).expect("few"), policy, &story);
+        let text = mesh("15m", u32::try_from(1 + pick(3)).expect("few"), policy, &story);
         let settings = format!(
             "connections.churn = \"60/h\"\ncert.ttl = \"{}m\"\nistiod.replicas = {}\n\
              xds.max_connection_age = \"{}s\"\nkubernetes.node_grace = \"10s\"\n\

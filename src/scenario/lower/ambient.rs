@@ -5,6 +5,7 @@
 //! Left out: gateways, whose own proxies do know HTTP.
 
 use super::super::document::Node;
+use super::waypoints::is_behind;
 use super::{BEGIN, Lower};
 use crate::plan::policy::Protocol;
 
@@ -70,7 +71,7 @@ impl Lower<'_, '_, '_> {
             }
         }
         for table in self.service_nodes.clone() {
-            if self.is_behind(table) {
+            if is_behind(table) {
                 self.refuse(table, OF_CLIENTS, "the service's pods have no proxies of their own");
             } else {
                 self.refuse(table, OF_SERVICE, HINT);

@@ -140,18 +140,13 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    /// Whether a service whose table is given is behind a waypoint that is there.
-    pub(super) fn is_behind(&self, table: &Node) -> bool {
-        table.text("waypoint").is_some()
-    }
-
     /// The service that an event acts on, if it is behind a waypoint.
     pub(super) fn acts_behind(&self, event: &Node) -> bool {
         let name = event.text("target").and_then(|text| text.strip_prefix("service:"));
         let name = name.map(|name| name.split('/').next().unwrap_or(name));
         let members = name.and_then(|name| self.counted.members(name)?.next());
         let service = members.as_deref().or(name).and_then(|name| self.services.get(name));
-        service.is_some_and(|one| self.is_behind(self.service_nodes[one.index()]))
+        service.is_some_and(|one| is_behind(self.service_nodes[one.index()]))
     }
 
     // === the plan ===
@@ -246,6 +241,11 @@ impl<'d> Lower<'_, '_, 'd> {
         });
         service
     }
+}
+
+/// Whether a service whose table is given is called through a waypoint.
+pub(super) fn is_behind(table: &Node) -> bool {
+    table.text("waypoint").is_some()
 }
 
 /// The cluster of a waypoint.
