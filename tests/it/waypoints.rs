@@ -255,6 +255,17 @@ fn faults_stand_at_the_waypoint_and_routes_change_there() {
 }
 
 #[test]
+fn a_node_takes_its_waypoint_pods_along_until_their_endpoints_are_gone() {
+    // istiod is on the first node.
+    let lost = event("lost", "5m", "fail", "node:node-1", "");
+    let run = run(&mesh("20m", 3, "", &lost));
+    assert_eq!(failed(&run, 0, 5).0, 0);
+    assert!(0 < failed(&run, 5, 7).0);
+    assert_eq!(failed(&run, 8, 20).0, 0, "{}", ledger(&run, "front", "back"));
+    assert!(run.outcomes.iter().all(|row| row.outcome.status < 500 || row.cause.is_some()));
+}
+
+#[test]
 fn members_of_a_counted_service_share_a_waypoint() {
     let text = mesh("5m", 2, "count = 3", "");
     let run = run(&text);

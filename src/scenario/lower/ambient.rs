@@ -67,7 +67,9 @@ impl Lower<'_, '_, '_> {
             let entry = mesh.and_then(|mesh| mesh.get(group)?.entry(key));
             if let Some(entry) = entry.filter(|_| !is_nothing) {
                 let what = format!("`{group}.{key}` does nothing in an ambient mesh");
-                self.report(entry.at, what, HINT);
+                let hint =
+                    "ztunnel knows no requests: services behind a `waypoint` say it themselves";
+                self.report(entry.at, what, hint);
             }
         }
         for table in self.service_nodes.clone() {

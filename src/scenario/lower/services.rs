@@ -39,7 +39,8 @@ impl<'d> Lower<'_, '_, 'd> {
                 self.report(name.at, "`ingress` is the gateway", "give the service another name");
             }
             let first = *services.entry(text).or_insert(table);
-            if first.at != table.at && waypoints.iter().any(|one| one.at == table.at) {
+            let is_waypoint = |table: &Node| waypoints.iter().any(|one| one.at == table.at);
+            if is_waypoint(table) && !is_waypoint(first) {
                 let what = format!("`{text}` is a service and a waypoint");
                 self.report(name.at, what, "give the waypoint another name");
             }
