@@ -237,7 +237,13 @@ pub(super) fn speaks_against(expect: &Expectation, matched: bool, sample: &Sampl
         Metric::Count(_) | Metric::Share(_) => matched && wants_little,
         Metric::Quantile(_) | Metric::MeanLatency | Metric::MaxLatency => beyond(),
         Metric::RetryRatio => 1 < sample.attempts && wants_little,
-        Metric::RecoveryTime(inner) => speaks_against(inner, matched, sample),
+        Metric::RecoveryTime(inner) => match inner.metric {
+            // All of them is what any failure speaks against.
+            Metric::SuccessRate(_) if inner.comparison == Comparison::Equal => {
+                matched && !sample.is_ok
+            }
+            _ => speaks_against(inner, matched, sample),
+        },
         Metric::Rate | Metric::Gauge(..) => false,
     }
 }

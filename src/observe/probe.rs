@@ -11,7 +11,7 @@
 use super::accumulator::{Accumulator, Matcher, Sample, Totals};
 use super::batch::Standing;
 use super::run::{Probe, ProbeWindow};
-use super::seconds::Seconds;
+use super::seconds::{Recovery, Seconds};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::{Assertion, Expectation, Filter, Metric, WindowBase};
@@ -103,6 +103,7 @@ struct Part {
     batches: Vec<(u32, Accumulator)>,
     /// For recovery times.
     seconds: Seconds,
+    recovery: Recovery,
 }
 
 impl ProbeState {
@@ -143,10 +144,7 @@ impl ProbeState {
 
     /// The gauge it reads, if it reads one.
     pub fn gauge(&self) -> Option<Gauge> {
-        match self.expect.metric {
-            Metric::Gauge(_, gauge) => Some(gauge),
-            _ => None,
-        }
+        self.expect.metric.gauge()
     }
 
     /// A timeline event begins.
@@ -197,7 +195,14 @@ impl ProbeState {
             return;
         }
         if let Some((_, part)) = part_at(&mut self.windows, self.every, now) {
-            of_batch(part, batch).reading(&self.expect, now, value);
+            let expect = match &self.expect.metric {
+                Metric::RecoveryTime(inner) => {
+                    part.recovery.reading(inner, now, value);
+                    inner
+                }
+                _ => &self.expect,
+            };
+            of_batch(part, batch).reading(expect, now, value);
         }
     }
 
@@ -221,7 +226,11 @@ impl ProbeState {
                     add(&mut totals, part, standings);
                     let mut one = self.window(from, to, to.since(from), totals);
                     if let Metric::RecoveryTime(inner) = &self.expect.metric {
-                        one.value = part.seconds.recovery_s(inner, to.since(from));
+                        let length = to.since(from);
+                        one.value = match inner.metric {
+                            Metric::Gauge(..) => part.recovery.recovery_s(from, length),
+                            _ => part.seconds.recovery_s(inner, length),
+                        };
                     }
                     windows.push(one);
                 }

@@ -115,6 +115,17 @@ pub enum Metric {
     RecoveryTime(Box<Expectation>),
 }
 
+impl Metric {
+    /// The gauge that is read for it, of itself or of its recovery.
+    pub fn gauge(&self) -> Option<Gauge> {
+        match self {
+            Self::Gauge(_, gauge) => Some(*gauge),
+            Self::RecoveryTime(inner) => inner.metric.gauge(),
+            _ => None,
+        }
+    }
+}
+
 /// How the values of a gauge are put together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Aggregate {

@@ -242,8 +242,8 @@ parameters! {
         push_init: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_pushcontext_init_seconds";
         /// CPU time to generate what changed for one proxy; its slot is held until it is sent.
         push_time: Duration = "500us", "UNCONFIRMED: what a push costs beside its changes; the rest is in the XDS cache";
-        /// And for each change that the proxy gets with it.
-        push_time_per_change: Duration = "13us", "fitted to azure-aks-docs istio-scale.md: 15 of 16 cores at 15,000 sidecars of which 31.2 a second are replaced, pushed every 10 s";
+        /// And for each cluster and route that changed, up to `full_push_time`.
+        push_time_per_change: Duration = "26us", "UNCONFIRMED: fitted to azure-aks-docs istio-scale.md: 15 of 16 cores at 15,000 sidecars of which 31.2 a second are replaced, each of another service, pushed every 10 s";
         /// The same for all of a proxy's configuration: the first on a stream, and full pushes.
         full_push_time: Duration = "20ms", "UNCONFIRMED: grows with the mesh, pilot_xds_push_time";
         /// Size of a push, for links with a bandwidth.

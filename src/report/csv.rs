@@ -5,7 +5,7 @@
 //! Left out: CRLF line ends, which no reader needs.
 
 use crate::observe::run::{OutcomeRow, Run, SeriesRow};
-use crate::report::number::ms;
+use crate::report::number::{ms, round6};
 use crate::report::sampled;
 use crate::report::words;
 use crate::vocabulary::metric::Gauge;
@@ -69,7 +69,7 @@ pub fn istiod(run: &Run) -> String {
             u8::from(row.is_ready).to_string(),
             row.streams.to_string(),
             row.push_queue.to_string(),
-            row.cpu.to_string(),
+            round6(row.cpu).to_string(),
             row.memory.to_string(),
             row.version.to_string(),
         ];

@@ -117,6 +117,13 @@ pub(crate) fn condition(text: &str, names: &Names) -> Result<(Expectation, Durat
             .bad("the condition has no hold time", "write it like \"error_rate > 5% for 1m\"");
     };
     let expectation = expect(whole.part(0, at), names, 0)?;
+    let gauge = |inner: &Expectation| inner.metric.gauge().is_some();
+    if matches!(&expectation.metric, Metric::RecoveryTime(inner) if gauge(inner)) {
+        return whole.part(0, at).bad(
+            "a condition looks at a gauge, not at its recovery",
+            "write what is to hold, such as \"pods_missing == 0 for 1m\"",
+        );
+    }
     let hold = whole.part(at + 5, text.len());
     match read_duration(hold.text) {
         Ok(length) if !length.is_zero() => Ok((expectation, length)),
@@ -189,7 +196,15 @@ fn metric(piece: Piece<'_>, names: &Names, depth: u32) -> Result<(Metric, Unit),
         ("rate", None) => Ok((Metric::Rate, Unit::Rate)),
         ("retry_ratio" | "amplification", None) => Ok((Metric::RetryRatio, Unit::Number)),
         ("recovery_time", Some(inner)) if depth == 0 => {
-            Ok((Metric::RecoveryTime(Box::new(expect(inner, names, 1)?)), Unit::Time))
+            let told = expect(inner, names, 1)?;
+            if !can_recover(&told) {
+                return inner.bad(
+                    "a recovery of that cannot be told",
+                    "it is told of success_rate, error_rate, count, share, quantiles and max_latency \
+                     (these two with <, <=, > or >=), and of gauges",
+                );
+            }
+            Ok((Metric::RecoveryTime(Box::new(told)), Unit::Time))
         }
         ("recovery_time", _) => {
             word.bad("recovery of what?", "write it like recovery_time(success_rate >= 99.9%)")
@@ -201,6 +216,18 @@ fn metric(piece: Piece<'_>, names: &Names, depth: u32) -> Result<(Metric, Unit),
         (name, _) => {
             word.bad(format!("there is no metric `{name}`"), known(name, all_words(), "metrics"))
         }
+    }
+}
+
+/// Whether an expectation can be judged second by second, or reading by reading.
+fn can_recover(expect: &Expectation) -> bool {
+    let is_exact = matches!(expect.comparison, Comparison::Equal | Comparison::NotEqual);
+    match expect.metric {
+        Metric::Quantile(_) | Metric::MaxLatency => !is_exact,
+        Metric::MeanLatency | Metric::Rate | Metric::RetryRatio | Metric::RecoveryTime(_) => false,
+        // What a gauge was over a time says nothing of when it came to be so.
+        Metric::Gauge(aggregate, _) => matches!(aggregate, Aggregate::Max | Aggregate::Last),
+        _ => true,
     }
 }
 

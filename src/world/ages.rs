@@ -109,7 +109,11 @@ impl World<'_> {
         if !matches!(pod.stream, XdsStream::Connected(_)) || pod.stream_ticket != Ticket::NONE {
             return;
         }
+        let since = pod.age.opened_by(self.now, law, |n| key.draw(0, n));
         let opened = pod.age.skip_to(self.now, law, |n| key.draw(0, n));
+        // By a leap it is not known; not long ago, as ages go.
+        pod.connected_since =
+            since.unwrap_or(if opened == 0 { pod.connected_since } else { self.now });
         self.control.counts.streams_opened += opened;
         self.control.counts.pushes += opened;
     }

@@ -259,7 +259,7 @@ impl World<'_> {
         let client = self.upstreams[connection.upstream as usize].pod;
         let server = &self.pods[connection.pod as usize];
         if connection.link == Link::Refused || server.birth != connection.birth {
-            let cause = self.pod_cause(connection.pod);
+            let cause = self.dead_end_cause(client, connection.pod);
             let details = [Details::ConnectionRefused, Details::HandshakeClosed];
             return self.fail_connection(id, details[usize::from(connection.is_rejected)], cause);
         }
@@ -358,7 +358,9 @@ impl World<'_> {
     pub(super) fn connect_timeout(&mut self, slot: u32) {
         let id = self.connections.id_at(slot).expect("the timer of an opening connection");
         self.connections[id].timer = TimerId::NONE;
-        let cause = self.nodes.cause.or(self.pod_cause(self.connections[id].pod));
+        let (upstream, server) = (self.connections[id].upstream, self.connections[id].pod);
+        let client = self.upstreams[upstream as usize].pod;
+        let cause = self.nodes.cause.or_else(|| self.dead_end_cause(client, server));
         self.fail_connection(id, Details::ConnectionTimeout, cause);
     }
 

@@ -9,6 +9,7 @@
 //! Source: `plan::timeline`: what an event does is taken back when it ends.
 //! Left out: nodes, links and parts of istiod, which count by themselves.
 
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::time::Time;
 use crate::vocabulary::cause::CauseId;
 use std::collections::BTreeMap;
@@ -29,6 +30,11 @@ impl Held {
     /// An event takes a pod, until then.
     pub(super) fn take(&mut self, pod: u32, cause: Option<CauseId>, until: Option<Time>) {
         self.0.entry(pod).or_default().push(Hold { cause, until });
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes() + self.0.values().map(Vec::bytes).sum::<usize>()
     }
 
     /// Whether any event holds a pod.

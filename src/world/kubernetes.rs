@@ -19,6 +19,7 @@ use super::probes::Watched;
 use super::state::Life;
 use super::tokens::Tokens;
 use super::webhook::Webhook;
+use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::{Ticket, TimerId};
 use crate::kernel::time::Time;
 use crate::plan::Plan;
@@ -64,6 +65,13 @@ pub(crate) struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// Bytes held: what there may be for each pod.
+    pub(crate) fn bytes(&self) -> usize {
+        let held = self.crashing.bytes() + self.crashed.bytes() + self.crashed_apps.bytes();
+        let pods = self.pending.bytes() + self.containers.bytes() + self.startups.bytes();
+        held + pods + self.probes.bytes() + self.postponed.bytes() + self.silent.bytes()
+    }
+
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             api_down: 0,

@@ -5,7 +5,6 @@
 
 use super::World;
 use super::config::Seen;
-use super::control::XDS;
 use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
@@ -109,14 +108,8 @@ impl World<'_> {
             let epoch = record.epoch;
             let is_full =
                 record.is_new_stream || self.control.is_full(record.seen.oldest(), context);
-            // A version is a change.
-            let changes = u64::from(context.saturating_sub(record.seen.oldest()));
-            let work = if is_full {
-                xds.full_push_time
-            } else {
-                let more = xds.push_time_per_change.ns().saturating_mul(changes);
-                Duration::from_ns(xds.push_time.ns().saturating_add(more))
-            };
+            let (told, full) = (record.seen.newest(), xds.full_push_time);
+            let work = if is_full { full } else { self.push_work(pod, told, context) };
             let done = self.compute(index, work);
             self.set_pushing(pod, Some((index, context, epoch)));
             if self.compiled.has.apart {
@@ -131,6 +124,17 @@ impl World<'_> {
             self.queue.at(done + size + delay, Event::Pushed(pod).pack());
         }
         self.check_memory(index);
+    }
+
+    /// CPU time of a push to a proxy that was told one version and gets another: more for each thing
+    /// that changed, but no more than all of its configuration takes.
+    fn push_work(&mut self, pod: u32, told: u32, context: u32) -> Duration {
+        let xds = &self.plan.parameters.xds;
+        let (once, each, full) = (xds.push_time, xds.push_time_per_change, xds.full_push_time);
+        let scope = self.config.scopes.of(self.pods[pod as usize].workload);
+        let things = self.config.changed_things(scope, told, context);
+        let more = each.ns().saturating_mul(things);
+        Duration::from_ns(once.ns().saturating_add(more)).min(full.max(once))
     }
 
     /// A proxy has its configuration.
@@ -165,7 +169,7 @@ impl World<'_> {
         self.control.replicas[replica as usize].push.done(index);
         self.fill_slots(replica);
         self.check_proxy(index);
-        if self.control.causes[XDS].is_some() {
+        if self.control.causes.iter().any(Option::is_some) {
             self.forget_outage();
         }
     }

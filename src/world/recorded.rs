@@ -149,9 +149,10 @@ fn probes(plan: &Plan) -> f64 {
         let length_s = window_s(plan, assertion);
         let batches = (per_s * length_s).max(1.0);
         let own = if windows == 0.0 { 0.0 } else { ROOM * batches * (size::<Accumulator>() + 8.0) };
-        let gauge = matches!(assertion.expect.metric, Metric::Gauge(..));
+        let gauge = assertion.expect.metric.gauge().is_some();
         own * f64::from(u8::from(!gauge))
             + match assertion.expect.metric {
+                Metric::RecoveryTime(_) if gauge => 0.0,
                 // Each second with requests.
                 Metric::RecoveryTime(_) => size::<Second>() * grown(share * length_s),
                 Metric::Quantile(_) if windows == 0.0 => 4.0 * OCTAVE,

@@ -60,6 +60,16 @@ impl Scopes {
         self.of_workload.get(&workload).copied()
     }
 
+    /// Whether a scope has a service; one that is none has all.
+    pub(crate) fn has(&self, scope: Option<usize>, service: ServiceId) -> bool {
+        scope.is_none_or(|scope| self.having[service.index()].contains(&scope))
+    }
+
+    /// Whether it has a cluster's service.
+    pub(crate) fn has_cluster(&self, scope: Option<usize>, cluster: ClusterId) -> bool {
+        self.has(scope, self.services[cluster.index()])
+    }
+
     /// A version changed a cluster; nobody has one older than `oldest`.
     pub(crate) fn cluster_changed(&mut self, cluster: ClusterId, change: (u32, Time), oldest: u32) {
         self.service_changed(self.services[cluster.index()], change, oldest);

@@ -14,7 +14,7 @@ use super::checks::checked_by;
 use super::timeline::gauge_period;
 use crate::kernel::time::{Duration, Time};
 use crate::model::control::slots::auto_slots;
-use crate::plan::assertion::{Assertion, Metric};
+use crate::plan::assertion::Assertion;
 use crate::plan::timeline::{Action, ControlPart, TimelineEvent, Trigger};
 use crate::plan::universe::{ClusterId, Role, Workload, WorkloadId};
 use crate::plan::{Plan, Start};
@@ -100,7 +100,7 @@ fn proxies(plan: &Plan) -> f64 {
 /// Rows and readings of gauges.
 fn readings(plan: &Plan) -> f64 {
     let per = |period: Duration| plan.duration.as_s() / period.as_s().max(1e-9);
-    let reads = |one: &Assertion| matches!(one.expect.metric, Metric::Gauge(..));
+    let reads = |one: &Assertion| one.expect.metric.gauge().is_some();
     let gauges = plan.assertions.iter().any(reads);
     per(plan.interval) + if gauges { per(gauge_period(plan.duration)) } else { 0.0 }
 }

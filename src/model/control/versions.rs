@@ -119,6 +119,19 @@ impl<T: Copy + Ord> Versions<T> {
         self.held.iter().find(|(_, held)| held.live != 0).map(|(version, _)| *version)
     }
 
+    /// Different things that changed from one version that is held to another, of those that count.
+    pub fn changed(&self, old: u32, new: u32, counts: impl Fn(&T) -> bool) -> u64 {
+        if new <= old {
+            return 0;
+        }
+        let mut held = self.held.range(old + 1..=new).map(|(_, held)| &held.touched);
+        let count = |things: &BTreeSet<T>| things.iter().filter(|thing| counts(thing)).count();
+        let first = held.next();
+        let Some(second) = held.next() else { return first.map_or(0, count) as u64 };
+        let some = first.into_iter().chain([second]).chain(held).flatten();
+        some.filter(|thing| counts(thing)).collect::<BTreeSet<_>>().len() as u64
+    }
+
     /// When the first change came that a version, which is held, does not have.
     pub fn stale_since(&self, version: u32) -> Option<Time> {
         match version {
