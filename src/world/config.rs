@@ -78,7 +78,7 @@ pub(crate) struct Config {
     pub(super) definitions: Definitions,
     pub scopes: Scopes,
     /// What was asked last of [`Config::changed_things`], and the answer.
-    changed: ((Option<usize>, u32, u32), u64),
+    pub(super) changed: ((Option<usize>, u32, u32), u64),
     /// When the newest version came.
     pub(super) newest_at: Time,
     /// The version that the API server's watchers know.
@@ -198,24 +198,6 @@ impl Config {
     /// A holder more of the first version.
     pub(crate) fn hold_first(&mut self) {
         self.versions.hold(1);
-    }
-
-    /// Clusters and services that changed from one version that somebody holds to another, of those
-    /// that a scope has. Proxies of one scope ask for the same two again and again.
-    pub(crate) fn changed_things(&mut self, scope: Option<usize>, old: u32, new: u32) -> u64 {
-        let asked = (scope, old, new);
-        if self.changed.0 != asked {
-            let services = &self.scopes;
-            let counts = |thing: &Thing| match thing {
-                Thing::Endpoints(cluster) | Thing::Definition(cluster) => {
-                    services.has_cluster(scope, *cluster)
-                }
-                Thing::Route(service) => services.has(scope, *service),
-                Thing::Settings(_) => true,
-            };
-            self.changed = (asked, self.versions.changed(old, new, counts));
-        }
-        self.changed.1
     }
 
     /// The watchers know one change more.

@@ -28,6 +28,7 @@ mod connect;
 mod connection;
 mod control;
 mod crashes;
+mod dead_ends;
 mod deadlines;
 mod definitions;
 mod detour;

@@ -4,7 +4,7 @@
 //! Left out: ACKs that are late; how types come apart and what is rejected stands in `discovery`.
 
 use super::World;
-use super::config::Seen;
+use super::config::{Config, Seen, Thing};
 use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
@@ -172,5 +172,26 @@ impl World<'_> {
         if self.control.causes.iter().any(Option::is_some) {
             self.forget_outage();
         }
+    }
+}
+
+impl Config {
+    /// Clusters and services that changed from one version that somebody holds to another, of those
+    /// that a scope has. Proxies of one scope ask for the same two again and again.
+    pub(crate) fn changed_things(&mut self, scope: Option<usize>, old: u32, new: u32) -> u64 {
+        let asked = (scope, old, new);
+        if self.changed.0 != asked {
+            let services = &self.scopes;
+            let counts = |thing: &Thing| match thing {
+                Thing::Endpoints(cluster) | Thing::Definition(cluster) => {
+                    services.has_cluster(scope, *cluster)
+                }
+                Thing::Route(service) => services.has(scope, *service),
+                // What is said of endpoints comes with those of their cluster.
+                Thing::Settings(_) => false,
+            };
+            self.changed = (asked, self.versions.changed(old, new, counts));
+        }
+        self.changed.1
     }
 }
