@@ -12,7 +12,8 @@ use meshsim::vocabulary::cause::CauseKind;
 use meshsim::world::options::Options;
 use serde_json::Value;
 
-/// Scenarios with events in which some requests fail without one, and by what.
+/// Scenarios with events in which some requests fail without one, and by what.use std::collections::BTreeSet;
+
 const SET_SO: [(&str, &str); 7] = [
     // Its breaker is hit now and then before the app is slow, its timeouts too.
     ("circuit-breaker", "`circuit_breaker` of `recommendations`"),
@@ -75,6 +76,39 @@ fn the_failures_of_every_shipped_scenario_end_at_what_it_injects() {
         found.extend(std::iter::once(&loaded.plan).chain(&loaded.variants).flat_map(wrong));
     }
     none(&found);
+}
+
+/// Where more than one event happens, what failures end at: (baseline, whom was called, flags, the ids of the
+/// events). A rollout takes pods; that they are called still is istiod's doing, if it could have told.
+const ROOTS: [(&str, &str, &str, &[&str]); 14] = [
+    ("pods/injector-down-fail/ambient", "web", "UF", &["istiod-down", "retry-web"]),
+    ("pods/injector-down-ignore", "web", "URX,UF", &["istiod-down"]),
+    ("pods/injector-down-ignore", "web", "UC", &["roll-web"]),
+    ("pods/injector-down-ignore", "api", "UC", &["istiod-down"]),
+    ("pods/injector-down-ignore/ambient", "web", "UF", &["istiod-down"]),
+    ("control-plane/stale-endpoints", "web", "URX,UF", &["saturated"]),
+    ("control-plane/one-stale-replica", "web", "URX,UF", &["blind", "rollout"]),
+    ("control-plane/outage-30h", "details", "UC", &["istiod-down"]),
+    ("control-plane/outage-30h", "details", "URX,UF", &["istiod-down", "node-lost"]),
+    ("control-plane/outage-30h", "ratings", "UC", &["istiod-down"]),
+    ("ambient/outage-30h", "details", "UC", &["istiod-down"]),
+    ("ambient/outage-30h", "productpage", "UC", &["istiod-down"]),
+    ("ambient/waypoint-outage", "cart", "UC", &["istiod-down"]),
+    ("ambient/waypoint-outage", "catalog", "UC", &["istiod-down"]),
+];
+
+#[test]
+fn of_several_events_failures_end_at_the_one_that_did_it() {
+    for (name, destination, flags, ids) in ROOTS {
+        let baseline = read(&format!("results/baseline/{name}.json"));
+        let baseline: Value = serde_json::from_str(&baseline).expect("it is JSON");
+        let rows = baseline["outcomes"].as_array().expect("a list").iter();
+        let rows = rows.filter(|row| row["destination"] == destination && row["flags"] == flags);
+        let roots = rows.flat_map(|row| row["roots"].as_array().expect("a list"));
+        let roots = roots.map(|root| root.as_str().expect("a text"));
+        let roots: BTreeSet<_> = roots.map(|root| root.split(' ').next().unwrap_or("")).collect();
+        assert_eq!(roots, ids.iter().copied().collect(), "{name}: {destination} {flags}");
+    }
 }
 
 const OUTAGE: &str = r#"
