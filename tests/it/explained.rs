@@ -11,9 +11,9 @@ use meshsim::scenario::load;
 use meshsim::vocabulary::cause::CauseKind;
 use meshsim::world::options::Options;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
-/// Scenarios with events in which some requests fail without one, and by what.use std::collections::BTreeSet;
-
+/// Scenarios with events in which some requests fail without one, and by what.
 const SET_SO: [(&str, &str); 7] = [
     // Its breaker is hit now and then before the app is slow, its timeouts too.
     ("circuit-breaker", "`circuit_breaker` of `recommendations`"),
