@@ -160,10 +160,7 @@ impl<'d> Lower<'_, '_, 'd> {
             station: Station {
                 workers: node.count("workers").unwrap_or(1),
                 queue: node.count("queue"),
-                discipline: match node.text("discipline") {
-                    Some("ps") => Discipline::ProcessorSharing,
-                    _ => Discipline::Fifo,
-                },
+                discipline: self.discipline(node),
             },
             program: Vec::new(),
             errors: self.errors(node),
