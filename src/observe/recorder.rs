@@ -89,6 +89,8 @@ pub struct Recorder {
     pub served: Vec<Served>,
     /// Attempts of all hops.
     pub attempts: Attempts,
+    /// CPU time of handshakes, of both sides, in nanoseconds.
+    pub handshakes_ns: u64,
     /// Phases.
     pub phases: Phases,
     /// Root requests by batch, for the estimates of a sampled run.
@@ -212,6 +214,7 @@ impl Recorder {
             latency_ok: Histogram::new(),
             served: vec![Served::default(); universe.workloads.len()],
             attempts: Attempts::default(),
+            handshakes_ns: 0,
             phases: Phases::new(warmup),
             batches: Batches::new(on && plan.sampling.is_some()),
             series: Series::new([0.0; Gauge::ALL.len()]),
@@ -304,6 +307,13 @@ impl Recorder {
     pub fn attempt(&mut self, now: Time, batch: u32, is_retry: bool) {
         if self.counts(now, batch) {
             self.series.attempt(is_retry);
+        }
+    }
+
+    /// A TLS handshake begins, which takes so much CPU time of both sides.
+    pub fn shook_hands(&mut self, now: Time, cpu: Duration) {
+        if self.counts_from <= now {
+            self.handshakes_ns += cpu.ns();
         }
     }
 

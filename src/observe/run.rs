@@ -6,7 +6,9 @@
 use super::access_log::AccessLog;
 use super::control_plane::{ControlPlaneCounts, ReplicaRow};
 use super::estimate::Estimates;
+pub use super::mesh_cost::{MeshCost, ProxyCpu};
 use super::mesh_status::MeshStatus;
+pub use super::topology::{Topology, TopologyEdge, TopologyNode};
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
@@ -85,6 +87,8 @@ pub struct Run {
     pub topology: Topology,
     /// Stations, in name order.
     pub stations: Vec<StationRow>,
+    /// What its proxies cost; none without a mesh.
+    pub mesh_cost: Option<MeshCost>,
     /// Why things failed.
     pub causes: Causes,
     /// Every call, if the run was asked for it.
@@ -312,37 +316,6 @@ pub struct ProbeWindow {
     /// Begin of the first request (or the reading) that alone makes the expectation fail, where
     /// that can be told: the first failed request, the first reading out of bounds.
     pub first_violation: Option<Time>,
-}
-
-/// The mesh as traffic saw it.
-#[derive(Clone, Debug, Default)]
-pub struct Topology {
-    /// Services, gateways and external sources, in name order.
-    pub nodes: Vec<TopologyNode>,
-    /// Calls between them.
-    pub edges: Vec<TopologyEdge>,
-}
-
-/// A node of the topology.
-#[derive(Clone, PartialEq, Debug)]
-pub struct TopologyNode {
-    /// Name.
-    pub name: String,
-    /// `source`, `gateway` or `service`.
-    pub kind: &'static str,
-    /// Versions with their pods at the end of the run (ready, wanted).
-    pub versions: Vec<(String, u32, u32)>,
-}
-
-/// Calls from one node to another.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TopologyEdge {
-    /// Index into `Topology::nodes`.
-    pub from: usize,
-    /// Index into `Topology::nodes`.
-    pub to: usize,
-    /// Calls.
-    pub requests: Tally,
 }
 
 /// An app's station over the recorded time, summed over its pods.

@@ -9,6 +9,7 @@
 //! Left out: ports and namespaces; certificates by file; CRLs; cipher suites.
 
 use crate::kernel::time::{Duration, Time};
+use crate::plan::parameter::{Parameters, Value, ValueKind};
 use crate::plan::universe::{ClusterId, WorkloadId};
 use std::collections::BTreeMap;
 
@@ -50,6 +51,33 @@ impl KeyType {
         match self {
             Self::EcP256 => Duration::from_us(380),
             Self::Rsa2048 => Duration::from_us(880),
+        }
+    }
+}
+
+impl Value for KeyType {
+    const KIND: ValueKind = ValueKind::Word(&["rsa2048", "p256"]);
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "rsa2048" => Ok(Self::Rsa2048),
+            "p256" => Ok(Self::EcP256),
+            _ => Err("expected rsa2048 or p256".to_owned()),
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Self::Rsa2048 => "rsa2048".to_owned(),
+            Self::EcP256 => "p256".to_owned(),
+        }
+    }
+}
+
+impl Parameters {
+    /// CPU time of a full handshake on the side of a proxy with the mesh's kind of key.
+    pub const fn handshake(&self) -> Duration {
+        match self.cert.key {
+            KeyType::EcP256 => self.proxy.handshake_p256,
+            KeyType::Rsa2048 => self.proxy.handshake,
         }
     }
 }

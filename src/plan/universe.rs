@@ -265,6 +265,8 @@ pub enum Discipline {
     Fifo,
     /// The workers are shared equally by all who are present.
     ProcessorSharing,
+    /// The same, and by the pod's proxy, which has no cores of its own.
+    SharedWithProxy,
 }
 
 /// One step of an app's program.

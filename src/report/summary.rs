@@ -5,6 +5,7 @@
 //! Source: docs/results.md, whose order of fields is kept.
 //! Left out: the topology (it is drawn), latencies in full (they are in `latency.hlog`).
 
+mod mesh_cost;
 mod outcomes;
 
 use crate::check::judgement::Judgement;
@@ -16,6 +17,7 @@ use crate::observe::run::{self, Run};
 use crate::report::json::write_value;
 use crate::report::number::{ms, quantile_ns, round6};
 use crate::report::sampled::{Intervals, Sampling};
+use mesh_cost::MeshCost;
 use outcomes::{Outcome, outcomes};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -52,6 +54,8 @@ struct Summary<'a> {
     control_plane: ControlPlane,
     asserts: Vec<Assert<'a>>,
     stations: Vec<Station<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mesh_cost: Option<MeshCost>,
     parameters: Map<String, Value>,
     events_by_kind: Map<String, Value>,
 }
@@ -197,6 +201,7 @@ pub fn summary(run: &Run, judgements: &[Judgement]) -> Value {
         control_plane: ControlPlane::from(run.control_plane),
         asserts: judgements.iter().map(Assert::from).collect(),
         stations: run.stations.iter().map(Station::from).collect(),
+        mesh_cost: run.mesh_cost.map(MeshCost::from),
         parameters: parameters(run),
         events_by_kind: kinds(run, run.ladder.iter().flat_map(|rung| &rung.events)),
     };

@@ -87,6 +87,7 @@ pub(crate) fn sample_run() -> Run {
         probes: Vec::new(),
         topology: Topology::default(),
         stations: vec![station()],
+        mesh_cost: None,
         causes: causes(),
         access_log: None,
         status: None,

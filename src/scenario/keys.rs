@@ -235,6 +235,12 @@ const WORKLOAD: Keys = Fixed(&[
         None,
         "worker threads of its proxy; proxy.workers if not given",
     ),
+    key(
+        "proxy_shares_cores",
+        Bool,
+        Is("false"),
+        "its proxy's work comes out of its app's workers; with discipline = \"ps\"",
+    ),
     key("queue", Count(0, ANY), None, "requests that may wait in a pod; no limit if not given"),
     key("discipline", Word(&["fifo", "ps"]), Is("fifo"), "order of service"),
     key("time", Distribution, Required, "local work for a request"),

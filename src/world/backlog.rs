@@ -167,7 +167,7 @@ pub(super) fn waits(plan: &Plan, calls: &Calls, ranges: &Ranges, shape: &Shape) 
             wait += queue / peak * if is_gateway { stretch(passes) } else { 1.0 };
             // All connections that its calls need are opened while the first calls are under way.
             let called_s = calling[index] / from.max(1e-12);
-            let opening = busy + from * proxy.handshake.as_s();
+            let opening = busy + from * plan.parameters.handshake().as_s();
             if queue <= 0.0 && cores < opening {
                 wait += (1.0 - cores / opening) * called_s;
             }

@@ -23,6 +23,7 @@ use super::options::Options;
 use super::pod::Kind;
 use super::samplers::Samplers;
 use super::sends::Sends;
+use super::shared_cores;
 use super::streams::XdsStream;
 use super::timeline::Timeline;
 use crate::kernel::digest::{Digest, Ladder};
@@ -227,7 +228,8 @@ impl<'p> World<'p> {
 fn workload_states(plan: &Plan, seed: u64) -> Vec<WorkloadState> {
     let crowding = |id: u32| plan.crowding.get(&WorkloadId(id)).copied().unwrap_or_default();
     let workloads = plan.universe.workloads.iter().zip(0..);
-    workloads.map(|(one, id)| WorkloadState::new(one, crowding(id), seed)).collect()
+    let proxies = |id: u32| shared_cores::proxy_work(plan, WorkloadId(id));
+    workloads.map(|(one, id)| WorkloadState::new(one, crowding(id), proxies(id), seed)).collect()
 }
 
 /// Whether some apps do more than answer as a whole, or are asked for more: see `proxied`.

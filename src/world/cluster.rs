@@ -9,6 +9,7 @@ use super::World;
 use super::census::Places;
 use super::event::Event;
 use super::members::Members;
+use super::shared_cores::Added;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
 use crate::kernel::stream::{Stream, name_hash};
@@ -53,18 +54,21 @@ pub(crate) struct WorkloadState {
     pub work: Option<Duration>,
     /// Each request in service lengthens a request's first piece of work by this.
     pub crowding: Duration,
+    /// What its proxy adds to each step of its program, if it takes its app's cores.
+    pub proxy_work: Vec<Added>,
     start_times: Stream,
 }
 
 impl WorkloadState {
     /// Bytes held beside the workload itself.
     pub(crate) fn bytes(&self) -> usize {
-        self.ready.bytes() + self.members.bytes()
+        self.ready.bytes() + self.members.bytes() + self.proxy_work.bytes()
     }
 
     pub(crate) fn new(
         workload: &crate::plan::universe::Workload,
         crowding: Duration,
+        proxy_work: Vec<Added>,
         seed: u64,
     ) -> Self {
         Self {
@@ -82,12 +86,13 @@ impl WorkloadState {
             cause: None,
             is_rolling: false,
             slow: 1.0,
-            is_disturbed: !crowding.is_zero(),
+            is_disturbed: !crowding.is_zero() || !proxy_work.is_empty(),
             errors: workload.errors,
             error_cause: None,
             behaviour: workload.behaviour,
             work: None,
             crowding,
+            proxy_work,
             start_times: Stream::new(seed, "pod start", &workload.name),
         }
     }

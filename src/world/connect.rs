@@ -5,7 +5,7 @@
 //! sent again after 1, 3, 7 s; the connect timeout covers it all.
 //!
 //! Source: measured on Envoy 1.40 (families e08, e13, e14); RFC 8446, RFC 6298.
-//! Left out: 0-RTT; half-closed connections.
+//! Left out: 0-RTT; half-closed connections; what TCP alone costs.
 
 use super::World;
 use super::client::purpose;
@@ -236,7 +236,11 @@ impl World<'_> {
         };
         self.control.counts.handshakes += 1;
         let now = self.now;
+        self.recorder.shook_hands(now, ours + theirs);
         let mut on = |pod: u32, worker: u8, work: Duration| {
+            if self.pods[pod as usize].takes_cores_of_app() {
+                return self.shake_hands_on_cores(pod, work);
+            }
             let workers = &mut self.pods[pod as usize].workers;
             workers.run(u32::from(worker), now, work, Duration::ZERO).since(now)
         };

@@ -13,6 +13,7 @@
 use super::forecast::{Forecast, forecast};
 use super::rates::PairRates;
 use super::sampling::cuts;
+use super::shared_cores::work_s;
 use super::upkeep;
 use crate::kernel::time::Time;
 use crate::model::traffic::source::RateProfile;
@@ -232,13 +233,26 @@ fn requests(traffic: &Traffic, plan: &Plan, share: f64) -> f64 {
             (count(Time::ZERO, warmup.min(end)), count(warmup.min(end), end))
         }
         Arrivals::ClosedLoop { users, think } => {
+            // Users wait for each other's requests where the app has no more to give.
             let per_s = f64::from(*users) / (think.mean_ns() / 1e9).max(0.001);
+            let per_s = capacity_per_s(plan, traffic.to).map_or(per_s, |most| per_s.min(most));
             let warmup_s = plan.warmup.min(plan.duration).as_s();
             (per_s * warmup_s, per_s * (plan.duration.as_s() - warmup_s))
         }
         Arrivals::Shared { requests, .. } => (0.0, *requests as f64),
     };
     before + share * after
+}
+
+/// Requests a second for whose local work the workers of a service suffice; none if it has no pods.
+fn capacity_per_s(plan: &Plan, service: ServiceId) -> Option<f64> {
+    let capacity = |id: &WorkloadId| {
+        let workload = &plan.universe.workloads[id.index()];
+        let workers = f64::from(workload.replicas) * f64::from(workload.station.workers);
+        workers / work_s(plan, *id)
+    };
+    let workloads = plan.universe.services[service.index()].workloads.iter();
+    Some(workloads.map(capacity).sum()).filter(|most| 0.0 < *most)
 }
 
 /// (calling workload, service, probability) of each call site.

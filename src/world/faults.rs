@@ -212,7 +212,8 @@ impl World<'_> {
         let is_disturbed = slow != 1.0 || takes.is_some();
         self.has_odd_apps |= !behaves.is_plain();
         let state = &mut self.workloads[workload.index()];
-        let is_disturbed = is_disturbed || !state.crowding.is_zero();
+        let is_disturbed =
+            is_disturbed || !state.crowding.is_zero() || !state.proxy_work.is_empty();
         (state.slow, state.work, state.is_disturbed) = (slow, takes, is_disturbed);
         (state.errors, state.error_cause, state.behaviour) = (errors, error_cause, behaves);
     }

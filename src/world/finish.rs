@@ -26,6 +26,7 @@ impl World<'_> {
         let stations = self.stations();
         self.complete_log();
         let topology = self.topology();
+        let mesh_cost = self.mesh_cost();
         let services = self.services();
         let standings = self.standings();
         // What the last batches of a run that was ended early stand for is not known.
@@ -83,6 +84,7 @@ impl World<'_> {
                 .collect(),
             topology,
             stations,
+            mesh_cost,
             causes: self.causes,
             access_log: self.access.map(|log| *log),
             status: self.status,

@@ -76,8 +76,12 @@ impl World<'_> {
             return self.end_early(id, Outcome::failure(Details::ConnectionRefused));
         }
         let proxy = &self.plan.parameters.proxy;
-        if !self.pods[pod as usize].is_meshed {
-            return self.route(id, pod, service, class, key);
+        let client = &self.pods[pod as usize];
+        if !client.has_own_workers {
+            if !client.is_meshed {
+                return self.route(id, pod, service, class, key);
+            }
+            return self.begin_on_cores(id);
         }
         let workers = &mut self.pods[pod as usize].workers;
         let worker = workers.pick(key.draw(0, purpose::WORKER));
@@ -356,8 +360,11 @@ impl World<'_> {
         self.close_attempt(id);
         let proxy = &self.plan.parameters.proxy;
         let client = &mut self.pods[attempt.client as usize];
-        if !client.is_meshed {
-            return self.judge(attempt.call);
+        if !client.has_own_workers {
+            if !client.is_meshed {
+                return self.judge(attempt.call);
+            }
+            return self.answered_on_cores(attempt.call);
         }
         let done =
             client.workers.run(worker, self.now, proxy.client_response, proxy.client_telemetry);

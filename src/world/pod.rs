@@ -80,6 +80,8 @@ pub(crate) struct Pod {
     pub station: Station<Id<Attempt>>,
     pub shared: Ticket,
     pub workers: Workers,
+    /// It has a proxy whose work takes time of these workers; that of others is free, or the app's.
+    pub has_own_workers: bool,
     pub leaf: Option<Leaf>,
     /// The number of the next one: a proxy that starts again does not begin anew, since neither
     /// its keys nor its session tickets are those that it had.
@@ -150,6 +152,12 @@ impl Pod {
     /// Whether it is no pod of a workload, but a record of a ztunnel.
     pub(crate) fn is_of_ztunnel(&self) -> bool {
         matches!(self.kind, Kind::Ztunnel | Kind::Account)
+    }
+
+    /// Whether its proxy works on its app's cores.
+    #[inline]
+    pub(crate) fn takes_cores_of_app(&self) -> bool {
+        self.is_meshed && !self.has_own_workers
     }
 
     /// Whether it can make calls.

@@ -18,7 +18,7 @@ use crate::model::app::station::Station;
 use crate::model::control::age::Age;
 use crate::model::identity::retry::RetryLoop;
 use crate::model::proxy::workers::Workers;
-use crate::plan::universe::{NodeId, WorkloadId};
+use crate::plan::universe::{Discipline, NodeId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::fact::FactKind;
 
@@ -81,6 +81,7 @@ impl World<'_> {
             ),
             shared: Ticket::NONE,
             workers: Workers::new(if is_meshed { self.plan.proxy_workers(workload) } else { 1 }),
+            has_own_workers: is_meshed && spec.station.discipline != Discipline::SharedWithProxy,
             leaf: None,
             next_leaf: 0,
             renewal: Ticket::NONE,

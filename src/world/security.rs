@@ -269,7 +269,8 @@ impl World<'_> {
     /// What a handshake costs both sides; none if the client speaks in the clear.
     pub(super) fn handshake_cost(&self, ends: Ends, resumed: bool) -> Option<Cost> {
         let proxy = &self.plan.parameters.proxy;
-        let of_mesh = if resumed { proxy.handshake_resumed } else { proxy.handshake };
+        let full = self.plan.parameters.handshake();
+        let of_mesh = if resumed { proxy.handshake_resumed } else { full };
         let of = |context: &TlsContext| {
             let certificate = context.certificate.map(|id| id.0 as usize);
             let key = certificate.map(|index| self.plan.tls.certificates[index].key);

@@ -49,8 +49,11 @@ impl World<'_> {
         record.arrived = self.now;
         record.phase = Phase::Inbound;
         let pod = &mut self.pods[attempt.pod as usize];
-        if !pod.is_meshed {
-            return self.enter_app(id);
+        if !pod.has_own_workers {
+            if !pod.is_meshed {
+                return self.enter_app(id);
+            }
+            return self.reach_on_cores(id);
         }
         record.pending += 1;
         let proxy = &self.plan.parameters.proxy;
@@ -142,7 +145,10 @@ impl World<'_> {
         }
         pod.shared = Ticket::NONE;
         let done = pod.station.shared_finish(self.now).expect("somebody finishes");
-        self.go_on(done);
+        // Nobody waits for what a handshake took.
+        if !done.is_none() {
+            self.go_on(done);
+        }
         self.schedule_shared(index);
     }
 
@@ -213,7 +219,8 @@ impl World<'_> {
         let pod = &mut self.pods[attempt.pod as usize];
         let state = &self.workloads[attempt.workload.index()];
         let work = if state.is_disturbed {
-            state.disturbed(work, attempt.step, pod.station.busy())
+            let done = state.disturbed(work, attempt.step, pod.station.busy());
+            done + state.work_of_proxy(pod, attempt.step, work)
         } else {
             work
         };
@@ -310,7 +317,7 @@ impl World<'_> {
         let pod = &mut self.pods[attempt.pod as usize];
         let mut extra = late;
         let gone = attempt.call.is_none();
-        if pod.is_meshed && !gone {
+        if pod.has_own_workers && !gone {
             let (worker, after) = (u32::from(attempt.server_worker), proxy.server_telemetry);
             let done = pod.workers.run(worker, self.now, proxy.server_response, after);
             extra += done.since(self.now) + proxy.loopback;

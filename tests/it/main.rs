@@ -74,6 +74,9 @@ mod inbound;
 /// Where features meet.
 #[cfg(feature = "native")]
 mod meetings;
+/// What a mesh costs: published tables and proxies that take their app's cores.
+#[cfg(feature = "native")]
+mod mesh_overhead;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;

@@ -408,7 +408,7 @@ impl Author {
         self.maybe(0.15, "priority", &["1", "7"]);
         self.maybe(0.1, "health", &["\"degraded\"", "\"draining\"", "\"unhealthy\""]);
         self.maybe(0.3, "queue", &["0", "1", "10"]);
-        self.maybe(0.3, "discipline", &["\"ps\""]);
+        self.maybe(0.3, "discipline", &["\"ps\"", "\"ps\"\nproxy_shares_cores = true"]);
         let time = *self.pick(&[
             "\"1ms\"",
             "\"20ms\"",

@@ -90,7 +90,7 @@ impl<T: Copy + Ord> Station<T> {
 
     /// Whether the workers are shared by all.
     pub fn is_shared(&self) -> bool {
-        self.discipline == Discipline::ProcessorSharing
+        self.discipline != Discipline::Fifo
     }
 
     /// Bytes held beside the station itself.
@@ -195,6 +195,14 @@ impl<T: Copy + Ord> Station<T> {
         self.next_finish(now).expect("one was added")
     }
 
+    /// Work that is nobody's request takes its share of the workers, under the name `job`; returns how long it
+    /// takes if nobody comes or goes.
+    #[must_use]
+    pub fn steal(&mut self, now: Time, job: T, work: Duration) -> Duration {
+        let _ = self.share(now, job, work);
+        Duration::from_ns_f64(work.ns() as f64 / self.rate(self.sharing.finishes.len()))
+    }
+
     /// The request that finishes at `now`, for whom [`Station::share`] or this said so.
     #[must_use]
     pub fn shared_finish(&mut self, now: Time) -> Option<T> {
@@ -286,6 +294,19 @@ mod tests {
         let _ = station.share(at(60), 'b', Duration::from_ns(30));
         station.resume(at(1000));
         assert_eq!(station.next_finish(at(1000)), Some(at(1060)));
+    }
+
+    #[test]
+    fn what_is_stolen_slows_those_who_are_served_and_is_no_request() {
+        let mut station = Station::new(1, None, Discipline::ProcessorSharing);
+        let ns = Duration::from_ns;
+        assert_eq!(station.arrive(at(0), 'a', false), Arrival::Served);
+        assert_eq!(station.share(at(0), 'a', ns(100)), at(100));
+        assert_eq!(station.steal(at(0), '-', ns(20)), ns(40));
+        assert_eq!(station.next_finish(at(0)), Some(at(40)));
+        assert_eq!(station.shared_finish(at(40)), Some('-'));
+        assert_eq!(station.next_finish(at(40)), Some(at(120)));
+        assert_eq!(station.load(at(120)).present_ns, 120);
     }
 
     #[test]

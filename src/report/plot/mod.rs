@@ -5,12 +5,14 @@
 //! SVG written by hand. All calls to plotters are in this folder, most of them in `canvas`.
 //!
 //! Source: the percentile axis of `HdrHistogram`; the colours of Okabe and Ito (2008), viridis.
-//! Left out: interaction (the page has it), dark mode, pictures of several runs.
+//! Left out: interaction (the page has it), dark mode, pictures of several runs but for comparisons.
 
 use crate::observe::run::Run;
 use crate::report::sampled;
+pub use comparison::{Comparison, Point, Quantity};
 
 mod canvas;
+mod comparison;
 mod heatmap;
 mod layers;
 mod marks;
@@ -52,6 +54,11 @@ pub fn heatmap(run: &Run) -> Vec<u8> {
 /// Who called whom, how much and with what success: an SVG document (`topology.svg`).
 pub fn topology(run: &Run) -> String {
     topology::draw(run)
+}
+
+/// What was published beside what is simulated: an SVG document.
+pub fn comparison(comparison: &Comparison) -> String {
+    canvas::svg(comparison, None)
 }
 
 fn picture(run: &Run, drawing: &impl canvas::Drawing) -> Picture {
@@ -127,6 +134,23 @@ mod tests {
             write("heatmap.png", &heatmap);
             write("topology.svg", topology.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_comparison_is_well_formed_whatever_is_compared() {
+        let point =
+            |x| Point { x, published: 2.0 * x, simulated: 2.1 * x, is_calibrated: x < 40.0 };
+        let systems = vec![
+            ("none".to_owned(), vec![point(32.0), point(64.0), point(128.0)]),
+            ("a < b & \"c\"".to_owned(), vec![point(32.0)]),
+            ("nothing".to_owned(), Vec::new()),
+        ];
+        let quantity = Quantity { name: "rate, rps".to_owned(), systems };
+        let quantities = vec![quantity.clone(), quantity];
+        let (title, note) = ("a & b".to_owned(), "markers < curves".to_owned());
+        let svg = comparison(&Comparison { title, note, x: "users".to_owned(), quantities });
+        check_svg("comparison", &svg);
+        assert!(svg.contains("#0072B2"), "the first system has its colour");
     }
 
     #[test]

@@ -62,6 +62,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         probes: Vec::new(),
         topology: Topology::default(),
         stations: Vec::new(),
+        mesh_cost: None,
         causes: Causes::default(),
         access_log: None,
         status: None,

@@ -9,7 +9,7 @@ use super::action::{Done, percent, words};
 use crate::kernel::time::Duration;
 use crate::plan::behaviour::{Behaviour, Port, Reply};
 use crate::plan::timeline::Action;
-use crate::plan::universe::Errors;
+use crate::plan::universe::{Discipline, Errors};
 
 impl Lower<'_, '_, '_> {
     /// What an event does to apps, and its label.
@@ -68,6 +68,22 @@ impl Lower<'_, '_, '_> {
             self.report(given.at, format!("`{key}` where no call is made"), hint);
         }
         node.flag(key).unwrap_or(false)
+    }
+
+    /// The order of service of a workload, and whether its proxies take their time out of its workers.
+    pub(super) fn discipline(&mut self, node: &Node) -> Discipline {
+        let is_shared = node.text("discipline") == Some("ps");
+        let shares = node.get("proxy_shares_cores").filter(|given| given.print() == "true");
+        match shares {
+            Some(given) if !is_shared => {
+                let hint = "write discipline = \"ps\": an app and its proxy share cores with all who are present";
+                self.report(given.at, "`proxy_shares_cores` where requests wait in line", hint);
+                Discipline::Fifo
+            }
+            Some(_) => Discipline::SharedWithProxy,
+            None if is_shared => Discipline::ProcessorSharing,
+            None => Discipline::Fifo,
+        }
     }
 
     /// The `behaviour` of a workload or an event; the usual one if there is none.

@@ -171,10 +171,7 @@ impl<'d> Lower<'_, '_, 'd> {
                     1
                 }),
                 queue: node.count("queue"),
-                discipline: match node.text("discipline") {
-                    Some("ps") => Discipline::ProcessorSharing,
-                    _ => Discipline::Fifo,
-                },
+                discipline: self.discipline(node),
             },
             program: Vec::new(),
             errors: self.errors(node),

@@ -288,6 +288,17 @@ fn a_cycle_that_ends_is_allowed() {
 }
 
 #[test]
+fn cores_shared_with_a_proxy_are_a_discipline_of_their_own() {
+    let discipline = |more: &str| {
+        let text =
+            NORMATIVE.replace("discipline = \"fifo\"", &format!("discipline = \"ps\"\n{more}"));
+        good(&text).plan.universe.workloads[3].station.discipline
+    };
+    assert_eq!(discipline("proxy_shares_cores = true"), Discipline::SharedWithProxy);
+    assert_eq!(discipline("proxy_shares_cores = false"), Discipline::ProcessorSharing);
+}
+
+#[test]
 fn clients_and_crowded_apps_read_with_their_defaults() {
     use crate::plan::client::{Backoff, Client, Jitter, RetryBreaker, RetryBucket};
     let client = r#"client = { timeout = "3s", attempts = 2, backoff_base = "1s", bucket = { size = 5 }, breaker = { share = "10%" }, clients = 100 }"#;
