@@ -24,6 +24,7 @@ pub mod profile;
 pub mod reply;
 pub mod route;
 pub mod sampling;
+pub(crate) mod table;
 pub mod template;
 pub mod timeline;
 pub mod tls;
