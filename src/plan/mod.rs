@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod filter;
 pub mod health_check;
 pub mod identity;
+pub mod linkerd;
 pub mod matching;
 pub mod outlier;
 pub mod parameter;
