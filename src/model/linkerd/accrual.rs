@@ -209,6 +209,7 @@ mod tests {
         for penalty in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
             // Late answers to earlier requests change nothing.
             assert_eq!(breaker.record(&policy, at(now), Class::Success, || 0), Change::None);
+            assert_eq!(shut_at(&mut breaker, &policy, &[Class::Failure; 8]), None);
             now += penalty;
             assert!(!breaker.time_is_up(at(now - 0.5)), "stale");
             assert!(breaker.time_is_up(at(now)) && breaker.is_ready());

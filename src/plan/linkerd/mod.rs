@@ -6,7 +6,7 @@
 //! [`SHARED`].
 //!
 //! Source: per row; linkerd2-proxy at 29637b64 and linkerd2 at b24cd405 (both August 2026), read.
-//! Left out: Helm values that change nothing simulated (images, log levels, ports); releases before
+//! Left out: Helm values that change nothing simulated (images, ports, requests of memory); releases before
 //! 2.10; what came with which release between 2.14 and `edge-26.8`.
 
 pub mod authorization;
