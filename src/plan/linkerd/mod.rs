@@ -286,6 +286,9 @@ pub const SHARED: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The mesh, in the name of a profile.
+pub const MESH: &str = "linkerd";
+
 /// Linkerd's parameters in a release, or in the last for an empty text, and which of them differ from the
 /// table's defaults.
 pub fn parameters(release: &str) -> Result<(Linkerd, Vec<Changed>), String> {
