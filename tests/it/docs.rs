@@ -101,8 +101,8 @@ fn the_page_of_linkerds_parameters_is_what_its_table_says() {
 fn linkerd_parameters() -> String {
     let mut page = "# Parameters of Linkerd\n\n\
         Made from the table in `src/plan/linkerd/mod.rs`; a test keeps it so. The parts in `model/linkerd` go by \
-        them. They are no keys of `[mesh]`, since the profile `linkerd` is not simulated as a whole yet. \
-        Defaults are those of `edge-26.8`, as read in August 2026.\n"
+        them. Each is a key of `[mesh]` where the profile is `linkerd`. Defaults are those of `edge-26.8`, as read in \
+        August 2026.\n"
         .to_owned();
     rows(&mut page, linkerd::TABLE);
     let names: Vec<_> = linkerd::RELEASES.iter().map(|one| format!("`linkerd@{one}`")).collect();
