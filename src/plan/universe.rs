@@ -3,7 +3,7 @@
 //! All vectors are in name order, so that ids, and with them every draw, do not depend on the
 //! order of tables in a file.
 //!
-//! Source: the words of Kubernetes (node, service, labels) and Istio (workload, subset).
+//! Source: the words of Kubernetes (node, service, labels) and Istio (workload, subset, waypoint).
 //! Left out: namespaces, ports (they come with manifests).
 
 use crate::kernel::distribution::Distribution;
@@ -69,6 +69,28 @@ pub struct Universe {
     pub routes: Vec<RouteTable>,
     /// Classes of requests.
     pub classes: Vec<RequestClass>,
+}
+
+impl Universe {
+    /// What stands behind a service that is called through a waypoint.
+    pub fn behind(&self, service: ServiceId) -> Option<ServiceId> {
+        let waypoint = self.services[service.index()].workloads.first()?;
+        match self.workloads[waypoint.index()].program.first()? {
+            Step::Onward(ways) => ways.get(&service).copied(),
+            _ => None,
+        }
+    }
+
+    /// Services in name order, without those that stand for another one as it is called through a
+    /// waypoint, which come last.
+    pub fn declared_services(&self) -> &[Service] {
+        let called = self.workloads.iter().filter(|one| one.role == Role::Waypoint);
+        let called = called.flat_map(|one| &one.program).map(|step| match step {
+            Step::Onward(ways) => ways.len(),
+            _ => 0,
+        });
+        &self.services[..self.services.len() - called.sum::<usize>()]
+    }
 }
 
 /// A machine.
@@ -139,6 +161,8 @@ pub enum Role {
     App,
     /// A gateway: a proxy without an app, where traffic from outside enters.
     Gateway,
+    /// A waypoint of an ambient mesh: a proxy without an app, through which services are called.
+    Waypoint,
 }
 
 /// Replicas of one version.
@@ -186,7 +210,7 @@ impl Workload {
     pub fn call_sites(&self) -> impl Iterator<Item = &CallSite> {
         self.program.iter().flat_map(|step| match step {
             Step::Calls(sites) => &sites[..],
-            Step::Work(_) | Step::Forward(_) => &[],
+            Step::Work(_) | Step::Forward(_) | Step::Onward(_) => &[],
         })
     }
 }
@@ -253,6 +277,9 @@ pub enum Step {
     /// A proxy without an app sends the request on, by the routes of this service, and passes the
     /// answer back. The only step of its program.
     Forward(ServiceId),
+    /// A waypoint sends a request on: from each service as it is called to what stands behind it. The
+    /// only step of its program.
+    Onward(BTreeMap<ServiceId, ServiceId>),
 }
 
 /// A call that an app makes.

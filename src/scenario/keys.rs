@@ -71,6 +71,7 @@ pub(crate) const ROOT: Keys = Fixed(&[
     key("node", Tables(NODE, "name"), None, "machines; without any, one node in one zone"),
     key("link", Tables(LINK, ""), None, "links that differ from the network parameters"),
     key("service", Tables(SERVICE, "name"), None, "services that clients call"),
+    key("waypoint", Tables(WAYPOINT, "name"), None, "proxies through which services are called"),
     key("filter", Tables(FILTER, ""), None, "HTTP filters of proxies, in order"),
     key("traffic", Tables(TRAFFIC, "id"), None, "sources of requests"),
     key("event", Tables(EVENT, "id"), None, "what changes and breaks"),
@@ -121,6 +122,8 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("selector", Labels, None, "labels of its workloads; { app = name }"),
     key("egress", Names, None, "the services that its proxies know; all if not given"),
     key("meshed", Bool, Is("true"), "whether the pods of its workloads get a sidecar"),
+    key("waypoint", Text, None, "the waypoint through which it is called, in an ambient mesh"),
+    key("ingress_use_waypoint", Bool, Is("false"), "whether the gateway calls it so, too"),
     security::OF_SERVICE,
     security::CLIENTS,
     identity::SERVER_TLS,
@@ -168,6 +171,18 @@ pub(crate) const SERVICE: Keys = Fixed(&[
         "workloads by label, for weights and mirrors",
     ),
     key("workload", Tables(WORKLOAD, "version"), None, "what runs behind it, one a version"),
+]);
+
+pub(crate) const WAYPOINT: Keys = Fixed(&[
+    key("name", Text, Required, "the waypoint's name"),
+    key("replicas", Count(0, PODS_MAX), Is("1"), "pods"),
+    key("proxy_workers", Count(1, 64), None, "worker threads; waypoint.workers if not given"),
+    kubernetes::PDB,
+    key("zones", Names, None, "its pods run on the nodes of these"),
+    key("nodes", Names, None, "its pods run on these; on all if not given"),
+    key("rollout", Table(ROLLOUT), None, "how its pods are replaced"),
+    key("start_time", Distribution, Parameter("pod.start_time"), "creation to start of a pod"),
+    key("shutdown", Table(SHUTDOWN), None, "how a pod ends"),
 ]);
 
 pub(crate) const ROUTE: Keys = Fixed(&[

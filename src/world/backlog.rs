@@ -196,7 +196,7 @@ fn held_s(program: &[Step], ranges: &Ranges) -> f64 {
     let step = |step: &Step| match step {
         Step::Work(time) => time.mean_ns() / 1e9,
         // There is no worker: it is a proxy alone.
-        Step::Forward(_) => 0.0,
+        Step::Forward(_) | Step::Onward(_) => 0.0,
         Step::Calls(calls) => {
             let held = calls.iter().filter(|call| call.holds_worker);
             let times = held.map(|call| call.probability * ranges.services[call.to.index()].mean());
@@ -226,7 +226,7 @@ pub(super) fn under_way(
     // An app that waits for its own proxy is told by its sojourn.
     let waits = |caller: usize| match plan.universe.workloads[caller].role {
         Role::Gateway => waits[caller],
-        Role::App => 0.0,
+        Role::App | Role::Waypoint => 0.0,
     };
     let of = |(caller, service, count): &(usize, usize, f64)| {
         let time_s = (ranges.services[*service].mean() + waits(*caller)).min(duration_s);

@@ -179,7 +179,7 @@ impl World<'_> {
         let policy = &self.plan.universe.clusters[cluster.index()].policy;
         let record = &self.pods[pod as usize];
         let role = self.plan.universe.workloads[record.workload.index()].role;
-        let sender = Sender { address: record.hash, is_crowd: role == Role::Gateway };
+        let sender = Sender { address: record.hash, is_crowd: role != Role::App };
         Some(Box::new(Balance::new(policy, sender, first_turns.into())))
     }
 

@@ -134,7 +134,7 @@ impl World<'_> {
 
     /// Answers that are no failures, and that a proxy or an app refused all the same.
     pub(super) fn blame_refusals(&mut self, rows: &mut [OutcomeRow]) {
-        let services = &self.plan.universe.services;
+        let services = self.plan.universe.declared_services();
         for row in rows.iter_mut().filter(|row| row.cause.is_none() && 400 <= row.outcome.status) {
             let named = services.binary_search_by(|one| one.name.as_str().cmp(&row.destination));
             let Some(service) = named.ok().and_then(|index| u32::try_from(index).ok()) else {
@@ -176,6 +176,7 @@ impl World<'_> {
     /// Whether what an action does can be felt by those who call a service.
     fn reaches(&self, action: &Action, service: ServiceId, below: &BTreeSet<WorkloadId>) -> bool {
         let some = |workloads: &[WorkloadId]| workloads.iter().any(|one| below.contains(one));
+        let behind = self.plan.universe.behind(service);
         match action {
             Action::All(parts) => parts.iter().any(|part| self.reaches(part, service, below)),
             Action::FailPods(set)
@@ -194,11 +195,12 @@ impl World<'_> {
             | Action::DescribeEndpoints { workloads, .. }
             | Action::PeerAuthentication { workloads, .. } => some(workloads),
             Action::Scale { workload, .. } => below.contains(workload),
-            Action::SetRoutes { service: of, .. } => *of == service,
+            Action::SetRoutes { service: of, .. } => *of == service || Some(*of) == behind,
             Action::SetEndpoints { cluster, .. }
             | Action::DefineCluster { cluster, .. }
             | Action::DescribeClusterEndpoint { cluster, .. } => {
-                self.plan.universe.clusters[cluster.index()].service == service
+                let of = self.plan.universe.clusters[cluster.index()].service;
+                of == service || Some(of) == behind
             }
             Action::FailNodes(nodes) => self.run_on(below, nodes),
             Action::CutLinks { from, to, .. } | Action::DegradeLinks { from, to, .. } => {
@@ -227,6 +229,7 @@ impl World<'_> {
         let mut below = BTreeSet::new();
         let mut services = vec![service];
         while let Some(service) = services.pop() {
+            services.extend(universe.behind(service));
             for workload in &universe.services[service.index()].workloads {
                 if below.insert(*workload) {
                     let spec = &universe.workloads[workload.index()];

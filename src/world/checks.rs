@@ -71,6 +71,7 @@ pub(super) fn checked_by(plan: &Plan) -> Vec<Vec<ClusterId>> {
         for step in &workload.program {
             match step {
                 Step::Forward(to) => called.extend([*to]),
+                Step::Onward(ways) => called.extend(ways.values()),
                 Step::Calls(calls) => called.extend(calls.iter().map(|call| call.to)),
                 Step::Work(_) => {}
             }
@@ -122,7 +123,7 @@ impl<'p> World<'p> {
         }
         let workload = record.workload;
         let role = self.plan.universe.workloads[workload.index()].role;
-        if record.is_meshed || role == Role::Gateway {
+        if record.is_meshed || role != Role::App {
             for place in 0..self.compiled.checked_by[workload.index()].len() {
                 let cluster = self.compiled.checked_by[workload.index()][place];
                 let Some(cluster) = self.definition(pod, cluster) else { continue };
@@ -356,7 +357,7 @@ impl<'p> World<'p> {
             }
             CompiledStep::Calls { .. }
             | CompiledStep::WatchedCalls { .. }
-            | CompiledStep::Forward { .. } => sum,
+            | CompiledStep::Forward(_) => sum,
         })
     }
 

@@ -117,7 +117,8 @@ impl World<'_> {
             return;
         }
         let spec = &self.plan.universe.workloads[workload.index()];
-        if self.captures(workload) {
+        // The pods of waypoints are written out by istiod, and opt out of injection by label.
+        if self.captures(workload) || self.is_waypoint(workload) {
             self.let_in(workload, true);
         } else if spec.meshed && self.plan.has_mesh() {
             self.ask_webhook(workload);

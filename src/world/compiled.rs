@@ -72,11 +72,9 @@ pub(crate) enum CompiledStep {
         sites: Range<usize>,
         holds_worker: bool,
     },
-    /// The proxy sends the request on to this service; the class is the request's own.
-    Forward {
-        to: ServiceId,
-        edge: u32,
-    },
+    /// The proxy sends the request on, to a service with its edge by that which was called, or by none to one for
+    /// all; the class is the request's own.
+    Forward(BTreeMap<Option<ServiceId>, (ServiceId, u32)>),
 }
 
 /// Where a request goes, and which edge counts it.
@@ -222,7 +220,7 @@ impl Compiled {
 
     /// Whether a workload is a proxy that sends requests on.
     pub(crate) fn forwards(&self, workload: WorkloadId) -> bool {
-        matches!(self.programs[workload.index()].first(), Some(CompiledStep::Forward { .. }))
+        matches!(self.programs[workload.index()].first(), Some(CompiledStep::Forward(_)))
     }
 
     /// Bytes held.
@@ -347,7 +345,12 @@ fn programs(
         };
         let mut step = |step: &Step| match step {
             Step::Work(time) => CompiledStep::Work(samplers.of(time)),
-            Step::Forward(to) => CompiledStep::Forward { to: *to, edge: edge_to(*to) },
+            Step::Forward(to) => CompiledStep::Forward([(None, (*to, edge_to(*to)))].into()),
+            Step::Onward(ways) => {
+                let way =
+                    |(called, to): (&ServiceId, &ServiceId)| (Some(*called), (*to, edge_to(*to)));
+                CompiledStep::Forward(ways.iter().map(way).collect())
+            }
             Step::Calls(calls) => {
                 let first = sites.len();
                 sites.extend(calls.iter().map(|one| call(one, edge_to(one.to))));

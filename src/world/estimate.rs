@@ -249,6 +249,11 @@ fn sites(plan: &Plan) -> impl Iterator<Item = (usize, usize, f64)> {
                 calls.iter().map(|call| (call.to.index(), call.probability)).collect()
             }
             Step::Forward(to) => vec![(to.index(), 1.0)],
+            // As if all were called alike.
+            Step::Onward(ways) => {
+                let share = 1.0 / ways.len().max(1) as f64;
+                ways.values().map(|to| (to.index(), share)).collect()
+            }
             Step::Work(_) => Vec::new(),
         };
         let sites = workload.program.iter().flat_map(sites);

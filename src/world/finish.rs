@@ -118,7 +118,7 @@ impl World<'_> {
         let mut rows = Vec::new();
         let all = self.plan.universe.workloads.iter().zip(loads).zip(&mut self.recorder.served);
         for ((workload, (pods, workers, busy, present)), served) in all {
-            if workload.role == Role::Gateway {
+            if workload.role != Role::App {
                 continue;
             }
             rows.push(StationRow {
@@ -157,7 +157,7 @@ impl World<'_> {
                 versions: Vec::new(),
             });
         }
-        for service in &universe.services {
+        for service in universe.declared_services() {
             let version = |id: &crate::plan::universe::WorkloadId| {
                 let workload = &universe.workloads[id.index()];
                 let state = &self.workloads[id.index()];

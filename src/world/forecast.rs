@@ -24,7 +24,8 @@ use crate::kernel::slab::Id;
 use crate::model::proxy::pool::Pool;
 use crate::observe::recorder::{Edge, EdgeRow, Served};
 use crate::plan::Plan;
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::{ClusterPolicy, ConnectionPool, Protocol};
+use crate::plan::route::Destination;
 use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::{Step, Workload, WorkloadId};
 
@@ -153,7 +154,7 @@ fn tables(plan: &Plan, calls: &Calls) -> f64 {
     for workload in &universe.workloads {
         let works = workload.program.iter().filter_map(|step| match step {
             Step::Work(time) => Some(time),
-            Step::Calls(_) | Step::Forward(_) => None,
+            Step::Calls(_) | Step::Forward(_) | Step::Onward(_) => None,
         });
         for time in works.chain([&workload.start_time]) {
             if time.is_constant().is_none() && !distinct.contains(&time) {
@@ -186,6 +187,25 @@ fn closed_per_s(pool: &ConnectionPool) -> f64 {
     pool.churn_per_s + if 0.0 < age_s { 1.0 / age_s } else { 0.0 }
 }
 
+/// How each service is treated, as by the last of its clusters, and if its endpoints are not alike.
+fn policies(plan: &Plan) -> Vec<Option<(&ClusterPolicy, bool)>> {
+    let universe = &plan.universe;
+    let (uneven, mut policies) = (uneven(plan), vec![None; universe.services.len()]);
+    for cluster in &universe.clusters {
+        let is_balanced = !is_even(cluster, &uneven);
+        policies[cluster.service.index()] = Some((&cluster.policy, is_balanced));
+    }
+    // What is called through a waypoint is treated as the waypoint's own service.
+    for service in &universe.services[universe.declared_services().len()..] {
+        let route = &universe.routes[service.route.index()];
+        if let Some((Destination::Cluster(cluster), _)) = route.rules[0].split.first() {
+            let waypoint = universe.clusters[cluster.index()].service;
+            policies[route.service.index()] = policies[waypoint.index()];
+        }
+    }
+    policies
+}
+
 /// Upstreams, endpoints and connections of the pairs that meet, and the requests under way; and
 /// connections that are opened again.
 fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
@@ -195,12 +215,7 @@ fn traffic(plan: &Plan, calls: &Calls, at_once: &UnderWay) -> (f64, f64) {
     let (mut bytes, mut connections, mut timers, mut churned) = (0.0, 0.0, 0.0, 0.0);
     let (mut upstreams, mut reopened, mut busy) = (0.0, 0.0, 0.0);
     let mut serving = vec![0.0; universe.services.len()];
-    // How a service is treated, as by the last of its clusters, and if its endpoints are not alike.
-    let (uneven, mut policies) = (uneven(plan), vec![None; universe.services.len()]);
-    for cluster in &universe.clusters {
-        let is_balanced = !is_even(cluster, &uneven);
-        policies[cluster.service.index()] = Some((&cluster.policy, is_balanced));
-    }
+    let policies = policies(plan);
     let pods = |service: usize| -> f64 {
         let of = universe.services[service].workloads.iter();
         of.map(|id| f64::from(universe.workloads[id.index()].replicas)).sum()

@@ -202,9 +202,7 @@ impl World<'_> {
             Pick::New { all, nth } => {
                 make_host(&mut self.config, &mut self.memory, upstream, all, nth)
             }
-            Pick::None => {
-                return self.fail_try(id, Outcome::failure(Details::NoHealthyUpstream), None);
-            }
+            Pick::None => return self.try_nobody(id),
         };
         let [last, before, earlier, first] = call.tried;
         call.tried = [host, last, before, earlier];

@@ -97,7 +97,7 @@ impl World<'_> {
                 return self.serve_if_good(index);
             }
             let rules = &self.plan.parameters.pod;
-            let looks = if rules.startup_failures == 0 {
+            let looks = if self.startup_failures(pod.workload) == 0 {
                 rules.readiness_period
             } else {
                 rules.startup_period
@@ -283,7 +283,8 @@ impl World<'_> {
         let limit = if rules.hold_app && !self.plan.parameters.has_native_sidecars() {
             rules.hold_timeout
         } else {
-            rules.startup_period * u64::from(rules.startup_failures)
+            let workload = self.pods[index as usize].workload;
+            rules.startup_period * u64::from(self.startup_failures(workload))
         };
         if limit.is_zero() {
             return;

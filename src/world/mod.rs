@@ -99,6 +99,7 @@ mod upkeep;
 mod upstream;
 mod verification;
 mod visit;
+mod waypoint;
 mod webhook;
 mod workload_wait;
 mod ztunnel;
@@ -114,7 +115,7 @@ use crate::observe::mesh_status::MeshStatus;
 use crate::observe::recorder::Recorder;
 use crate::observe::run::{Occurrence, Partial, Run, SamplingNote};
 use crate::plan::Plan;
-use crate::plan::universe::ClassId;
+use crate::plan::universe::{ClassId, ServiceId};
 use crate::vocabulary::cause::Causes;
 use census::Census;
 use compiled::Compiled;
@@ -175,7 +176,7 @@ pub(crate) struct World<'p> {
     /// Attempts that a proxy has sent on, with its own calls.
     proxied: BTreeMap<Id<Attempt>, Id<Call>>,
     /// What clients asked for that left before a proxy had read it.
-    unread: BTreeMap<Id<Attempt>, ClassId>,
+    unread: BTreeMap<Id<Attempt>, (ClassId, ServiceId)>,
     /// Connections that apps close when they are idle.
     keep_alive: keep_alive::KeepAlive,
     tied: calls::Tied,

@@ -178,10 +178,12 @@ impl World<'_> {
         }
         let pod = &mut self.pods[index as usize];
         pod.life_ticket = Ticket::NONE;
-        pod.app_is_up = false;
         let (workload, is_meshed) = (pod.workload, pod.has_sidecar);
+        // A waypoint serves while it drains.
+        let is_waypoint = self.is_waypoint(workload);
+        self.pods[index as usize].app_is_up &= is_waypoint;
         let shutdown = self.plan.universe.workloads[workload.index()].shutdown;
-        if !shutdown.graceful {
+        if !shutdown.graceful && !is_waypoint {
             self.stop_app(index);
         }
         for connection in self.pods[index as usize].serving.clone() {
@@ -192,7 +194,7 @@ impl World<'_> {
                 self.connections[connection].is_draining = true;
             }
         }
-        if is_meshed && !self.plan.parameters.has_native_sidecars() {
+        if is_waypoint || is_meshed && !self.plan.parameters.has_native_sidecars() {
             let drain = self.plan.parameters.drain.termination;
             let ticket = self.queue.after(drain, Event::ProxyExit(index).pack());
             self.pods[index as usize].life_ticket = ticket;

@@ -10,7 +10,7 @@
 
 use super::World;
 use super::client::purpose;
-use super::compiled::Target;
+use super::compiled::{CompiledStep, Target};
 use super::event::Event;
 use super::network::Transit;
 use super::pod::Kind;
@@ -20,26 +20,39 @@ use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
 use crate::plan::behaviour::{Behaviour, Reply};
 use crate::plan::policy::{ConnectionPool, Protocol};
-use crate::plan::universe::ServiceId;
+use crate::plan::universe::{ClassId, ServiceId};
+use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome, TRUNCATED};
 
 impl World<'_> {
     // === a proxy sends a request on ===
 
     /// The proxy makes a call of its own for the attempt.
-    pub(super) fn forward(&mut self, id: Id<Attempt>, to: ServiceId, edge: u32) {
+    pub(super) fn forward(&mut self, id: Id<Attempt>) {
         let attempt = &mut self.attempts[id];
         attempt.phase = Phase::Calling;
         attempt.open_calls = 1;
         let (key, pod, batch, has_left) =
             (attempt.key.child(0), attempt.pod, attempt.batch, attempt.call_failed);
-        let caller =
-            self.calls.get(attempt.call).map(|caller| rule(self.plan, caller).onward(caller.class));
-        let Some(class) = self.unread.remove(&id).or(caller) else {
+        let (workload, asking) = (attempt.workload, attempt.call);
+        let caller = self.asked_for(asking);
+        let way = self.unread.remove(&id).or(caller).and_then(|(class, called)| {
+            let Some(CompiledStep::Forward(ways)) =
+                self.compiled.programs[workload.index()].first()
+            else {
+                return None;
+            };
+            let (to, edge) = *ways.get(&Some(called)).or_else(|| ways.get(&None))?;
+            Some(Target { to, class, edge })
+        });
+        let Some(target) = way else {
             // The client has left: there is nobody to ask for.
-            return self.forwarded(id, Outcome::failure(Details::DownstreamDisconnect));
+            return self.forwarded(id, Outcome::failure(Details::DownstreamDisconnect), None);
         };
-        let (target, call) = (Target { to, class, edge }, self.calls.next_id());
+        if self.is_waypoint(workload) {
+            self.work_for_request(pod, key);
+        }
+        let call = self.calls.next_id();
         self.proxied.insert(id, call);
         self.begin_call(key, Parent::Proxied(id), batch, pod, target);
         if has_left {
@@ -47,22 +60,35 @@ impl World<'_> {
         }
     }
 
+    /// What a call asks a proxy for: the class and the service that is called.
+    fn asked_for(&self, call: Id<Call>) -> Option<(ClassId, ServiceId)> {
+        let caller = self.calls.get(call)?;
+        Some((rule(self.plan, caller).onward(caller.class), caller.service))
+    }
+
     /// The proxy's own call has ended: its status goes back.
-    pub(super) fn forwarded(&mut self, id: Id<Attempt>, outcome: Outcome) {
+    pub(super) fn forwarded(&mut self, id: Id<Attempt>, outcome: Outcome, cause: Option<CauseId>) {
         self.proxied.remove(&id);
-        let Some(attempt) = self.attempts.get(id).copied() else { return };
+        let Some(attempt) = self.attempts.get_mut(id) else { return };
         if attempt.phase != Phase::Calling {
             return;
         }
+        attempt.cause = cause;
+        let attempt = *attempt;
         self.leave_app(id, &attempt);
         if outcome.status == 0 {
             self.close_attempt(id);
         } else {
-            // Its worker may have handshakes to do first.
-            let workers = &mut self.pods[attempt.pod as usize].workers;
             let worker = u32::from(attempt.server_worker);
-            let free = workers.run(worker, self.now, Duration::ZERO, Duration::ZERO);
-            let late = free.saturating_since(self.now);
+            let late = if self.is_waypoint(attempt.workload) {
+                self.work_for_answer(attempt.pod, worker);
+                Duration::ZERO
+            } else {
+                // Its worker may have handshakes to do first.
+                let workers = &mut self.pods[attempt.pod as usize].workers;
+                let free = workers.run(worker, self.now, Duration::ZERO, Duration::ZERO);
+                free.saturating_since(self.now)
+            };
             // What breaks off in the middle of a body breaks off for its client, too: its connection closes,
             // or its stream is reset.
             let broken = match self.pool_policy(&attempt).protocol {
@@ -95,8 +121,8 @@ impl World<'_> {
             self.transit(attempt.client, attempt.pod, 0, || 0, Duration::ZERO)
         {
             self.attempts[id].pending += 1;
-            if let Some(caller) = self.calls.get(attempt.call).filter(|_| is_proxy) {
-                self.unread.insert(id, rule(self.plan, caller).onward(caller.class));
+            if let Some(asked) = self.asked_for(attempt.call).filter(|_| is_proxy) {
+                self.unread.insert(id, asked);
             }
             let draw = || attempt.key.draw(0, purpose::LINK_OUT);
             self.over(path, late, draw, Event::Leave(id.index()));

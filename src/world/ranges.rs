@@ -118,6 +118,10 @@ pub(super) fn ranges(plan: &Plan, calls: &[f64], waits: &[f64]) -> Ranges {
             let step = |sum: Range, step: &Step| match step {
                 Step::Work(time) => sum.and(work(time, counts[index])),
                 Step::Forward(to) => sum.and(of_services[to.index()]),
+                Step::Onward(ways) => {
+                    let all = ways.values().map(|to| of_services[to.index()]);
+                    sum.and(all.fold(Range::default(), Range::or))
+                }
                 Step::Calls(calls) => {
                     let times = calls
                         .iter()

@@ -30,10 +30,19 @@ impl PairRates {
         }
         for (workload, index) in universe.workloads.iter().zip(0..) {
             for step in &workload.program {
-                let Step::Calls(calls) = step else { continue };
-                for call in calls {
-                    *rates.entry((WorkloadId(index), call.to)).or_default() +=
-                        call.probability * visits[index as usize];
+                let to: Vec<(ServiceId, f64)> = match step {
+                    Step::Calls(calls) => {
+                        calls.iter().map(|call| (call.to, call.probability)).collect()
+                    }
+                    // As if all were called alike.
+                    Step::Onward(ways) => {
+                        ways.values().map(|to| (*to, 1.0 / ways.len() as f64)).collect()
+                    }
+                    Step::Work(_) | Step::Forward(_) => continue,
+                };
+                for (to, probability) in to {
+                    *rates.entry((WorkloadId(index), to)).or_default() +=
+                        probability * visits[index as usize];
                 }
             }
         }
@@ -72,12 +81,16 @@ fn visits(plan: &Plan) -> Vec<f64> {
     for _ in 0..DEPTH_MAX {
         let mut next = vec![0.0; universe.services.len()];
         let mut any = false;
-        for (service, rate) in universe.services.iter().zip(&wanted) {
+        for ((service, rate), index) in universe.services.iter().zip(&wanted).zip(0..) {
             if *rate <= 0.0 {
                 continue;
             }
             let replicas = |id: &WorkloadId| f64::from(universe.workloads[id.index()].replicas);
             let all: f64 = service.workloads.iter().map(replicas).sum();
+            if let Some(behind) = universe.behind(ServiceId(index)).filter(|_| 0.0 < all) {
+                next[behind.index()] += rate;
+                any = true;
+            }
             for id in service.workloads.iter().filter(|id| 0.0 < replicas(id)) {
                 let own = rate * replicas(id) / all;
                 visits[id.index()] += own;

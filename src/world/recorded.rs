@@ -55,7 +55,7 @@ fn served(plan: &Plan, calls: &Calls, ranges: &Ranges) -> f64 {
     for (service, count) in universe.services.iter().zip(&calls.to) {
         for id in &service.workloads {
             let workload = &universe.workloads[id.index()];
-            if *count < 0.5 || workload.role == Role::Gateway {
+            if *count < 0.5 || workload.role != Role::App {
                 continue;
             }
             let (sojourn, latency) = (ranges.sojourns[id.index()], ranges.latencies[id.index()]);

@@ -172,7 +172,7 @@ impl<'p> World<'p> {
                 self.untie(visit, id);
                 self.call_ended(visit, required, outcome, cause);
             }
-            Parent::Proxied(visit) => self.forwarded(visit, outcome),
+            Parent::Proxied(visit) => self.forwarded(visit, outcome, cause),
             Parent::Authorization(call, fails_open) => self.authorized(call, fails_open, outcome),
             Parent::RateLimit(call) => self.rate_limited(call, id, outcome),
             Parent::Inbound(visit) => self.inbound_asked(visit, id, outcome),

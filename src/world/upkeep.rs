@@ -75,7 +75,7 @@ fn checks(plan: &Plan) -> f64 {
         Some(2.0 * endpoints * plan.duration.as_s() / wait_s.max(1e-3))
     };
     let by = universe.workloads.iter().zip(checked_by(plan));
-    let by = by.filter(|(one, _)| one.meshed && plan.has_mesh() || one.role == Role::Gateway);
+    let by = by.filter(|(one, _)| one.meshed && plan.has_mesh() || one.role != Role::App);
     by.map(|(one, clusters)| f64::from(one.replicas) * clusters.iter().filter_map(of).sum::<f64>())
         .sum()
 }

@@ -193,7 +193,7 @@ impl World<'_> {
                         return;
                     }
                 }
-                Some(CompiledStep::Forward { to, edge }) => return self.forward(id, *to, *edge),
+                Some(CompiledStep::Forward(_)) => return self.forward(id),
                 Some(CompiledStep::WatchedCalls { sites, holds_worker })
                     if !attempt.call_failed =>
                 {

@@ -60,7 +60,7 @@ impl World<'_> {
     }
 
     /// What is seen of a connection that could not be made: who calls through ztunnel has been connected to that, and
-    /// is cut off. A gateway's tunnel ends that way if its handshake fails.
+    /// is cut off. A tunnel of a gateway or a waypoint ends that way if its handshake fails.
     pub(super) fn seen_through_ztunnel(
         &self,
         connection: &Connection,
@@ -68,8 +68,9 @@ impl World<'_> {
     ) -> Details {
         let client = self.upstreams[connection.upstream as usize].pod;
         let is_captured = |pod: u32| pod != NONE && self.pods[pod as usize].kind == Kind::Captured;
+        let is_tunnel = connection.pod != NONE && self.ends_tunnels(connection.pod);
         let is_seen = matches!(details, Details::ConnectionRefused | Details::ConnectionTimeout);
-        if is_captured(client) || (is_captured(connection.pod) && !is_seen) {
+        if is_captured(client) || (is_tunnel && !is_seen) {
             return Details::ConnectionTermination;
         }
         details

@@ -11,7 +11,7 @@
 //!
 //! Source: ztunnel `src/identity/manager.rs`, `src/proxy.rs`, `src/state.rs`, `src/xds/client.rs`; istio#54889, #56452;
 //! the parameters `ztunnel.*`.
-//! Left out: waypoints; the CPU of a ztunnel, which its pods share: each has its own here; a ztunnel that ends and
+//! Left out: the CPU of a ztunnel, which its pods share: each has its own here; a ztunnel that ends and
 //! starts by itself; istio-cni.
 
 use super::World;
@@ -82,7 +82,7 @@ impl World<'_> {
         let spec = &self.plan.universe.workloads[workload.index()];
         self.plan.parameters.ztunnel.present
             && spec.meshed
-            && spec.role != Role::Gateway
+            && spec.role == Role::App
             && !self.control.replicas.is_empty()
     }
 

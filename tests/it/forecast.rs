@@ -41,11 +41,13 @@ fn wrong(plan: &Plan) -> Option<String> {
 fn events_are_what_the_dry_run_says_within_a_bound() {
     let scenarios = files_of("scenarios", ".toml");
     // What most requests of a runbook's scenario meet is that they fail at their first proxy.
+    // Of those behind a waypoint, a third and more never come to the second of two proxies.
     // Storms of the control plane feed themselves: streams that end of age, replicas that are killed.
     let left_out = [
         "scenarios/base/",
         "scenarios/configuration/",
         "scenarios/five-oh-three/",
+        "scenarios/ambient/waypoint-",
         "scenarios/control-plane/",
     ];
     let is_left_out = |path: &String| left_out.iter().any(|folder| path.starts_with(folder));

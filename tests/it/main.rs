@@ -138,6 +138,9 @@ mod truth_swarm;
 /// What shipped scenarios warn of.
 #[cfg(feature = "native")]
 mod warnings;
+/// Waypoints: services of an ambient mesh that are called through a proxy.
+#[cfg(feature = "native")]
+mod waypoints;
 
 /// Scenarios as text, runs, counts.
 #[cfg(feature = "native")]

@@ -1,9 +1,11 @@
-//! What an ambient mesh cannot do: ztunnel passes bytes on, and knows no requests.
+//! What an ambient mesh cannot do: ztunnel passes bytes on, and knows no requests. Services behind a waypoint have a proxy
+//! that does.
 //!
 //! Source: Istio's ambient documentation: rules about HTTP need a waypoint.
-//! Left out: waypoints, and so all of these keys; gateways, whose own proxies do know HTTP.
+//! Left out: gateways, whose own proxies do know HTTP.
 
 use super::super::document::Node;
+use super::waypoints::is_behind;
 use super::{BEGIN, Lower};
 use crate::plan::policy::Protocol;
 
@@ -39,11 +41,14 @@ const OF_MESH: &[(&str, &str)] =
     &[("retry", "attempts"), ("retry", "inbound_attempts"), ("route", "timeout")];
 /// Actions of events that do.
 const ACTIONS: &[&str] = &["cluster", "fail_health_check", "route"];
-const HINT: &str = "ztunnel knows no requests: that takes a waypoint, which is not simulated";
+const HINT: &str = "ztunnel knows no requests: give the service a `waypoint`";
+/// Keys of services that are of their own proxies, which no waypoint replaces.
+const OF_CLIENTS: &[&str] = &["egress"];
 
 impl Lower<'_, '_, '_> {
     /// Tunnels carry streams of every protocol; what they cannot do is told.
     pub(super) fn ambient(&mut self) {
+        self.check_waypoints();
         if !self.parameters.ztunnel.present {
             return;
         }
@@ -62,20 +67,31 @@ impl Lower<'_, '_, '_> {
             let entry = mesh.and_then(|mesh| mesh.get(group)?.entry(key));
             if let Some(entry) = entry.filter(|_| !is_nothing) {
                 let what = format!("`{group}.{key}` does nothing in an ambient mesh");
-                self.report(entry.at, what, HINT);
+                let hint =
+                    "ztunnel knows no requests: services behind a `waypoint` say it themselves";
+                self.report(entry.at, what, hint);
             }
         }
         for table in self.service_nodes.clone() {
-            self.refuse(table, OF_SERVICE);
+            if is_behind(table) {
+                self.refuse(table, OF_CLIENTS, "the service's pods have no proxies of their own");
+            } else {
+                self.refuse(table, OF_SERVICE, HINT);
+            }
         }
-        let of_pods = |filter: &&Node| filter.text("at") != Some("ingress");
-        for filter in self.root.list("filter").iter().filter(of_pods) {
-            self.report(filter.at, "a filter does nothing in an ambient mesh", HINT);
+        let of_pods = |filter: &&Node| {
+            let at = filter.text("at").unwrap_or_default();
+            at != "ingress" && !self.is_waypoint(at)
+        };
+        let filters: Vec<&Node> = self.root.list("filter").iter().filter(of_pods).collect();
+        for filter in filters {
+            let hint = "filters stand in the gateway and in waypoints: at = \"NAME\"";
+            self.report(filter.at, "a filter does nothing in an ambient mesh", hint);
         }
         for event in self.root.list("event") {
             let Some(action) = event.get("do") else { continue };
             let word = action.as_text().unwrap_or_default();
-            if ACTIONS.contains(&word) {
+            if ACTIONS.contains(&word) && !self.acts_behind(event) {
                 let what = format!("an event that does `{word}` does nothing in an ambient mesh");
                 self.report(action.at, what, HINT);
             }
@@ -85,10 +101,10 @@ impl Lower<'_, '_, '_> {
         }
     }
 
-    fn refuse(&mut self, table: &Node, keys: &[&str]) {
+    fn refuse(&mut self, table: &Node, keys: &[&str], hint: &str) {
         for key in keys {
             if let Some(entry) = table.entry(key) {
-                self.report(entry.at, format!("`{key}` does nothing in an ambient mesh"), HINT);
+                self.report(entry.at, format!("`{key}` does nothing in an ambient mesh"), hint);
             }
         }
     }

@@ -156,7 +156,8 @@ impl Lower<'_, '_, '_> {
             self.universe.clusters[cluster.index()].clone();
         let mut table = self.table_of(service, &name);
         lay_over(&mut table, change.clone(), Kind::Table(CLUSTER));
-        let mut policy = cluster_policy(&overridden(&self.parameters, &table, SERVICE), &table);
+        let mut policy =
+            cluster_policy(&overridden(&self.base_of(&table), &table, SERVICE), &table);
         self.balance(&table, &mut policy);
         policy.health_check = self.health_check(&table);
         let name = format!("{name}{MARK}{event})");

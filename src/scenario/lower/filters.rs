@@ -105,6 +105,16 @@ impl Lower<'_, '_, '_> {
             self.report(at.at, format!("the pods of `{text}` have no sidecar"), hint);
             return None;
         }
+        let is_waypoint =
+            self.root.list("waypoint").iter().any(|one| one.text("name") == Some(text));
+        if is_waypoint {
+            if let Some(node) = direction.filter(|node| node.as_text() == Some("inbound")) {
+                let hint = "leave `direction` out: it acts where the waypoint sends requests on";
+                self.report(node.at, "a waypoint has no app to receive requests for", hint);
+                return None;
+            }
+            return Some((workloads, false));
+        }
         Some((workloads, direction.and_then(Node::as_text) != Some("outbound")))
     }
 

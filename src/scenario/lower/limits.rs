@@ -56,11 +56,12 @@ impl Lower<'_, '_, '_> {
     }
 
     fn pods_fit(&mut self) {
-        let pods = |role: Role| -> i64 {
-            let all = self.universe.workloads.iter().filter(|workload| workload.role == role);
+        let pods = |is_gateway: bool| -> i64 {
+            let all = self.universe.workloads.iter();
+            let all = all.filter(|workload| (workload.role == Role::Gateway) == is_gateway);
             all.map(|workload| i64::from(workload.replicas)).sum()
         };
-        let (apps, gateways) = (pods(Role::App), pods(Role::Gateway));
+        let (apps, gateways) = (pods(false), pods(true));
         if PODS_MAX < apps {
             let nodes = self.drafts.iter().flatten();
             let largest = nodes.max_by_key(|(_, node)| node.count("replicas").unwrap_or(1));

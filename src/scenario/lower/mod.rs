@@ -38,6 +38,7 @@ mod subsets;
 mod timeline;
 mod traffic;
 mod warnings;
+mod waypoints;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
@@ -54,6 +55,7 @@ use crate::plan::parameter::Parameters;
 use crate::plan::pods::PodRules;
 use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
+use crate::plan::sampling::Sampling;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ServiceId, Universe, WorkloadId};
@@ -144,7 +146,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let (tls, discovery) = (lower.security(), lower.discovery());
     let assertions = lower.assertions();
     lower.review();
-    let sampling = lower.sampling(warmup);
+    let sampling = lower.finish(warmup);
     Plan {
         name: heading.name,
         variant: heading.variant,
@@ -185,6 +187,13 @@ impl Lower<'_, '_, '_> {
         self.ambient();
         self.limits();
         self.warnings();
+    }
+
+    /// What comes when all names have been looked up.
+    fn finish(&mut self, warmup: Duration) -> Option<Sampling> {
+        let sampling = self.sampling(warmup);
+        self.waypoints();
+        sampling
     }
 }
 

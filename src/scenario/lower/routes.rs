@@ -59,7 +59,7 @@ impl Lower<'_, '_, '_> {
     pub(super) fn routes(&mut self) {
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
             let service = ServiceId(id(index));
-            let own = overridden(&self.parameters, table, SERVICE);
+            let own = overridden(&self.base_of(table), table, SERVICE);
             let (mut rules, mut changes): (Vec<RouteRule>, Vec<_>) = (Vec::new(), Vec::new());
             // Where headers name clusters: behind the rules of the file.
             let mut naming = Vec::new();

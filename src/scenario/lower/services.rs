@@ -30,19 +30,27 @@ impl<'d> Lower<'_, '_, 'd> {
     pub(super) fn declare(&mut self) {
         let root: &'d Node = self.root;
         let mut services: BTreeMap<&'d str, &'d Node> = BTreeMap::new();
-        for table in root.list("service") {
+        let waypoints = root.list("waypoint");
+        for table in root.list("service").iter().chain(waypoints) {
             let Some(name) = table.get("name") else { continue };
             let Some(text) = name.as_text() else { continue };
             self.plain_name(name.at, text);
             if text == INGRESS {
                 self.report(name.at, "`ingress` is the gateway", "give the service another name");
             }
-            services.entry(text).or_insert(table);
+            let first = *services.entry(text).or_insert(table);
+            let is_waypoint = |table: &Node| waypoints.iter().any(|one| one.at == table.at);
+            if is_waypoint(table) && !is_waypoint(first) {
+                let what = format!("`{text}` is a service and a waypoint");
+                self.report(name.at, what, "give the waypoint another name");
+            }
         }
         let mut workloads: BTreeMap<String, (&'d str, &'d Node)> = BTreeMap::new();
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         for (service, table) in &services {
-            for workload in table.list("workload").iter().filter(|one| one.is_table()) {
+            let of_waypoint = waypoints.iter().filter(|one| one.at == table.at);
+            let own = table.list("workload").iter().filter(|one| one.is_table());
+            for workload in own.chain(of_waypoint) {
                 let version = workload.text("version");
                 if let Some(version) = version {
                     self.plain_name(workload.get("version").map_or(BEGIN, |v| v.at), version);
@@ -117,9 +125,7 @@ impl<'d> Lower<'_, '_, 'd> {
                     if self.is_of_its_calls(node, "deadlines") {
                         self.deadlines.insert(number);
                     }
-                    if let Some(workers) = node.count("proxy_workers") {
-                        self.proxy_workers.insert(number, workers);
-                    }
+                    self.worker_threads(service, node, number);
                     self.workload(name, service, node, nodes)
                 }
                 None => self.gateway(everywhere.clone()),
@@ -153,12 +159,17 @@ impl<'d> Lower<'_, '_, 'd> {
             app,
             version,
             labels,
-            role: Role::App,
+            role: if node.at == table.at { Role::Waypoint } else { Role::App },
             meshed: node.flag("inject").or(table.flag("meshed")).unwrap_or(true),
             replicas: node.count("replicas").unwrap_or(1),
             nodes,
             station: Station {
-                workers: node.count("workers").unwrap_or(1),
+                // A waypoint has none: it waits for none.
+                workers: node.count("workers").unwrap_or(if node.at == table.at {
+                    u32::MAX
+                } else {
+                    1
+                }),
                 queue: node.count("queue"),
                 discipline: match node.text("discipline") {
                     Some("ps") => Discipline::ProcessorSharing,
@@ -280,7 +291,7 @@ impl<'d> Lower<'_, '_, 'd> {
             let candidates = by_label.get(&(label.as_str(), value.as_str()));
             let selected = |id: &&WorkloadId| {
                 let workload = &workloads[id.index()];
-                workload.role == Role::App
+                workload.role != Role::Gateway
                     && selector.iter().all(|(l, v)| workload.labels.get(l) == Some(v))
             };
             let selected: Vec<WorkloadId> =
@@ -288,7 +299,8 @@ impl<'d> Lower<'_, '_, 'd> {
             if selected.is_empty() {
                 self.nothing_selected(table, name);
             }
-            let mut policy = cluster_policy(&overridden(&self.parameters, table, SERVICE), table);
+            let mut policy =
+                cluster_policy(&overridden(&self.base_of(table), table, SERVICE), table);
             self.balance(table, &mut policy);
             policy.health_check = self.health_check(table);
             let subsets = self.subsets(table, &selected, &workloads);

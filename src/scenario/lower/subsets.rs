@@ -82,7 +82,7 @@ impl Lower<'_, '_, '_> {
     /// The policy of a subset that has one.
     fn policy_of(&mut self, service: &Node, subset: &Node) -> Option<ClusterPolicy> {
         let merged = with_policies_of(service, subset)?;
-        let own = overridden(&self.parameters, &merged, SERVICE);
+        let own = overridden(&self.base_of(service), &merged, SERVICE);
         let mut policy = cluster_policy(&own, &merged);
         // What is wrong with the service's own is said of the service.
         let begun = self.context.faults.len();

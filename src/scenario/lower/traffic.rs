@@ -80,7 +80,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let program = &self.universe.workloads[workload.index()].program;
         program.iter().all(|step| match step {
             Step::Work(time) => time.mean_ns() < 1.0,
-            Step::Calls(_) | Step::Forward(_) => true,
+            Step::Calls(_) | Step::Forward(_) | Step::Onward(_) => true,
         })
     }
 

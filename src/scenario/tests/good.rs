@@ -133,7 +133,7 @@ fn the_rich_example_becomes_what_it_says() {
         .map(|step| match step {
             Step::Work(_) => 0,
             Step::Calls(calls) => calls.len(),
-            Step::Forward(_) => panic!("no proxy"),
+            Step::Forward(_) | Step::Onward(_) => panic!("no proxy"),
         })
         .collect();
     assert_eq!(shape, [0, 2, 0, 1], "work, a parallel group, work after it, one call");

@@ -56,7 +56,7 @@ impl Mesh {
     fn calls(workload: &Workload) -> impl Iterator<Item = &CallSite> {
         workload.program.iter().flat_map(|step| match step {
             Step::Calls(calls) => &calls[..],
-            Step::Work(_) | Step::Forward(_) => &[],
+            Step::Work(_) | Step::Forward(_) | Step::Onward(_) => &[],
         })
     }
 
@@ -217,7 +217,7 @@ fn nothing_is_overloaded_at_any_rate_that_is_accepted() {
             for (id, workload) in mesh.services() {
                 let steps = workload.program.iter().map(|step| match step {
                     Step::Work(work) => work.mean_ns() / 1e9,
-                    Step::Forward(_) => panic!("no proxy"),
+                    Step::Forward(_) | Step::Onward(_) => panic!("no proxy"),
                     Step::Calls(calls) => {
                         let calls = calls
                             .iter()
