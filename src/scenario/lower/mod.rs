@@ -23,6 +23,7 @@ mod health;
 mod identity;
 mod kubernetes;
 mod limits;
+mod linkerd;
 mod places;
 mod pods;
 mod policy;
@@ -305,6 +306,7 @@ impl Lower<'_, '_, '_> {
                 }
             }
         }
+        self.furnish(mesh);
         self.istiod_can_be();
         self.tokens_can_be();
     }

@@ -1,0 +1,131 @@
+//! Linkerd's control plane while running: what its parts are called, which of them answer, and streams of
+//! endpoints.
+//!
+//! It is four controllers in one: identity signs, destination tells endpoints and profiles, policy tells routes and
+//! who may call, the proxy injector answers the API server. Each fails apart, and in replicas.
+//!
+//! Source: `model::linkerd::control`; linkerd2 controller/api/destination; linkerd2#11480 for a replica that sends nothing
+//! more.
+//! Left out: that the replicas of each controller stand on nodes of their own (the n-th of all stand on one); what a
+//! proxy's several streams have apart: it has one, which stands for them all.
+
+use super::World;
+use super::control::{CA, INJECTOR, POLICY, XDS};
+use super::event::Event;
+use crate::kernel::stream::below;
+use crate::kernel::time::{Duration, Time};
+use crate::model::identity::retry::Law;
+use crate::plan::Plan;
+use crate::plan::linkerd::LinkerdControl;
+
+/// The draws of a pod's lookups.
+const DOMAIN: u32 = 12;
+/// So many replicas in a row that are stuck are asked.
+const TRIES_MAX: u32 = 32;
+
+impl World<'_> {
+    /// Linkerd's rules for streams; none in another mesh.
+    fn stream_rules(&self) -> Option<&LinkerdControl> {
+        self.plan.linkerd.as_deref().map(|own| &own.linkerd_control)
+    }
+
+    /// The name of a replica of a part.
+    pub(super) fn controller(&self, part: usize, replica: u32) -> String {
+        if self.plan.linkerd.is_none() {
+            return format!("istiod-{replica}");
+        }
+        let part = match part {
+            CA => "identity",
+            INJECTOR => "proxy-injector",
+            POLICY => "policy",
+            _ => "destination",
+        };
+        format!("linkerd-{part}-{replica}")
+    }
+
+    /// Whether a replica has the streams that it had, and sends nothing.
+    pub(super) fn is_stuck(&self, replica: u32) -> bool {
+        self.plan.linkerd.is_some() && self.control.replicas[replica as usize].frozen != 0
+    }
+
+    /// A stream was opened to a replica that sends nothing: it is given up without a first update.
+    pub(super) fn await_first_update(&mut self, index: u32) {
+        let Some(rules) = self.stream_rules() else { return };
+        let life = rules.stream_life();
+        let wait = if rules.stream_initial.is_zero() { life } else { rules.stream_initial };
+        if !wait.is_zero() {
+            let ticket = self.queue.after(wait, Event::StreamAge(index).pack());
+            self.pods[index as usize].stream_ticket = ticket;
+        }
+    }
+
+    /// An update came: the silence after which the stream ends begins anew.
+    pub(super) fn updated(&mut self, index: u32) {
+        let Some(rules) = self.stream_rules() else { return };
+        if rules.stream_idle.is_zero() || self.control.is_calm {
+            return;
+        }
+        let silent = self.now.saturating_add(rules.stream_idle);
+        let old = match rules.stream_lifetime {
+            Duration::ZERO => Time::MAX,
+            life => self.pods[index as usize].connected_since.saturating_add(life),
+        };
+        let at = silent.min(old.max(self.now));
+        let pod = &mut self.pods[index as usize];
+        pod.age.end_at(at);
+        if at < self.end {
+            pod.stream_ticket = self.queue.at(at, Event::StreamAge(index).pack());
+        }
+    }
+
+    /// When a lookup of a destination that a pod's proxy asks for now is answered: both its profile and its policy
+    /// must be. None: nobody answers, and it hangs until something changes.
+    #[expect(dead_code, reason = "the request path of Linkerd asks")]
+    pub(crate) fn linkerd_can_discover(&self, pod: u32) -> Option<Time> {
+        let told = self.lookup_answered(pod, XDS)?;
+        Some(told.max(self.lookup_answered(pod, POLICY)?))
+    }
+
+    /// When a part answers a proxy that asks now. One that is stuck is given up for another.
+    pub(super) fn lookup_answered(&self, pod: u32, part: usize) -> Option<Time> {
+        let rules = self.stream_rules()?;
+        let own = &self.pods[pod as usize];
+        let all = 0..u32::try_from(self.control.replicas.len()).unwrap_or(0);
+        let good: Vec<u32> = all
+            .filter(|replica| {
+                let to = self.control.replicas[*replica as usize].node;
+                self.control.serves(*replica as usize, part)
+                    && self.is_connected(own.node, to)
+                    && self.trusts_controller(pod, *replica, part)
+            })
+            .collect();
+        if good.is_empty() {
+            return None;
+        }
+        let key = self.loop_key(pod, DOMAIN).child(u32::try_from(part).unwrap_or(0));
+        let n = u32::try_from(self.now.ns() & 0xffff_ffff).unwrap_or(0);
+        let mut at = self.now;
+        for number in 0..TRIES_MAX {
+            let draw = key.child(number).draw(0, n);
+            let replica = good[below(draw, good.len())];
+            if part != XDS || !self.is_stuck(replica) {
+                let to = self.control.replicas[replica as usize].node;
+                let way = self.one_way(own.node, to, draw) + self.one_way(to, own.node, draw);
+                return Some(at.saturating_add(way));
+            }
+            if rules.stream_initial.is_zero() {
+                return None;
+            }
+            at = at.saturating_add(rules.stream_initial + rules.backoff_min);
+        }
+        None
+    }
+}
+
+/// How long a proxy waits for another stream.
+pub(super) fn stream_law(plan: &Plan) -> Law {
+    match &plan.linkerd {
+        None => Law::stream(&plan.parameters.envoy_stream_backoff),
+        Some(own) => Law::linkerd_stream(&own.linkerd_control.backoff()),
+    }
+}
