@@ -113,7 +113,7 @@ impl Target<'_> {
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Control(ControlPart::Policy) => "the policy controller",
-            Self::Control(_) => "this part of the control plane",
+            Self::Control(_) => "istiod",
             Self::Type(_) => "a type of configuration",
             Self::Ingress => "the gateway",
             Self::Pod(_) => "a pod",

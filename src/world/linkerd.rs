@@ -80,7 +80,7 @@ impl World<'_> {
 
     /// When a lookup of a destination that a pod's proxy asks for now is answered: both its profile and its policy
     /// must be. None: nobody answers, and it hangs until something changes.
-    #[expect(dead_code, reason = "the request path of Linkerd asks")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the request path of Linkerd asks"))]
     pub(crate) fn linkerd_can_discover(&self, pod: u32) -> Option<Time> {
         let told = self.lookup_answered(pod, XDS)?;
         Some(told.max(self.lookup_answered(pod, POLICY)?))
@@ -127,5 +127,100 @@ pub(super) fn stream_law(plan: &Plan) -> Law {
     match &plan.linkerd {
         None => Law::stream(&plan.parameters.envoy_stream_backoff),
         Some(own) => Law::linkerd_stream(&own.linkerd_control.backoff()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::certify::Handshake;
+    use super::super::options::{Go, Options};
+    use super::*;
+    use crate::scenario::{Files, load};
+
+    struct Only(String);
+
+    impl Files for Only {
+        fn read(&self, _path: &str) -> Result<String, String> {
+            Ok(self.0.clone())
+        }
+    }
+
+    /// Three replicas of each controller, two pods with a proxy and one without.
+    fn plan(mesh: &str, more: &str) -> Plan {
+        let text = format!(
+            "[scenario]\nduration = \"1h\"\n[mesh]\nprofile = \"linkerd\"\nlinkerd_control.replicas = 3\n{mesh}\n\
+             [[service]]\nname = \"web\"\n[[service.workload]]\ntime = \"1ms\"\n\
+             [[service]]\nname = \"api\"\n[[service.workload]]\ntime = \"1ms\"\n\
+             [[service]]\nname = \"bare\"\nmeshed = false\n[[service.workload]]\ntime = \"1ms\"\n\
+             [[traffic]]\nid = \"t\"\nfrom = \"bare\"\nto = \"bare\"\narrivals = {{ constant = \"1/h\" }}\n{more}"
+        );
+        match load(&Only(text), "test.toml", &[], None) {
+            Ok(loaded) => loaded.plan,
+            Err(problems) => panic!("{problems:?}"),
+        }
+    }
+
+    fn event(rest: &str) -> String {
+        format!("[[event]]\nid = \"e{}\"\nat = \"59m\"\n{rest}\n", rest.len())
+    }
+
+    /// The world at the end of a run, and the pods of `web`, `api` and `bare`.
+    fn at_end<T>(plan: &Plan, ask: impl Fn(&World<'_>, [u32; 3]) -> T) -> T {
+        let mut world = World::new(plan, 1, Options::default());
+        let _whole = world.run(&mut |_| Go::On);
+        let of = |name: &str| {
+            let all = 0..u32::try_from(world.pods.len()).expect("few");
+            all.into_iter().find(|pod| world.pod_name(*pod).starts_with(name)).expect("a pod")
+        };
+        let pods = ["web", "api", "bare"].map(of);
+        ask(&world, pods)
+    }
+
+    /// How much later a lookup is answered that is asked at the end.
+    fn answer(mesh: &str, more: &str) -> Option<Duration> {
+        let plan = plan(mesh, more);
+        at_end(&plan, |world, [web, ..]| Some(world.linkerd_can_discover(web)?.since(world.now)))
+    }
+
+    #[test]
+    fn a_lookup_takes_both_profile_and_policy() {
+        let down = |target: &str| event(&format!("do = \"fail\"\ntarget = \"{target}\""));
+        let at_once = answer("", "").expect("all are up");
+        assert!(at_once < Duration::from_ms(50), "{at_once}");
+        for target in ["linkerd/destination", "linkerd/policy", "linkerd"] {
+            assert_eq!(answer("", &down(target)), None, "{target}");
+        }
+        assert!(answer("", &down("linkerd/identity")).is_some());
+        let one = event("do = \"fail\"\ntarget = \"linkerd/policy\"\nshare = \"34%\"");
+        assert!(answer("", &one).is_some());
+    }
+
+    #[test]
+    fn a_replica_that_is_stuck_is_given_up_for_another() {
+        let stuck = |share: &str| {
+            event(&format!(
+                "do = \"freeze\"\ntarget = \"linkerd/destination\"\nshare = \"{share}\""
+            ))
+        };
+        let late = answer("", &stuck("67%")).expect("one answers");
+        let tries = late.as_s() / 3.1;
+        assert!((tries - libm::floor(tries)) * 3.1 < 0.1, "{late}");
+        assert_eq!(answer("", &stuck("100%")), None);
+    }
+
+    #[test]
+    fn the_client_hears_of_its_own_leaf_only_after_it_is_connected() {
+        let met = |more: &str, from: usize, to: usize| {
+            let plan = plan("", more);
+            at_end(&plan, |world, pods| world.linkerd_handshake(pods[from], pods[to]))
+        };
+        let over = event(
+            "do = \"secret\"\ntarget = \"service:web\"\ncertificate = { not_after = \"30m\" }",
+        );
+        assert_eq!(met("", 0, 1), Handshake::Up);
+        assert_eq!(met(&over, 0, 1), Handshake::ClientRefused);
+        assert_eq!(met(&over, 1, 0), Handshake::Refused);
+        assert_eq!(met(&over, 0, 2), Handshake::Up, "in the clear");
+        assert_eq!(met(&over, 2, 0), Handshake::Up, "in the clear");
     }
 }

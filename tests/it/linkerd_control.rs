@@ -169,8 +169,10 @@ fn a_lost_node_is_noticed_by_pings() {
     let run = run_with(&mesh("", &down), &[]);
     let lost: Vec<f64> =
         lines(&run, FactKind::ProxyDisconnected).iter().map(|line| line.time.as_s()).collect();
-    assert!(lost.iter().any(|at| *at > 1803.0), "{lost:?}");
-    assert!(lost.iter().filter(|at| **at < 1900.0).all(|at| *at <= 1813.0), "{lost:?}");
+    let within = |from: f64, to: f64| lost.iter().filter(|at| from < **at && **at <= to).count();
+    assert!(5 <= within(1800.1, 1813.0), "{lost:?}");
+    // Nobody is left there: what is lost later has come to its age.
+    assert!(within(1813.0, 1840.0) <= 4, "{lost:?}");
 }
 
 /// Nothing that a mesh of Linkerd tells speaks of istiod.

@@ -19,7 +19,7 @@ duration = "30h"
 start = "cold"
 [mesh]
 profile = "linkerd@edge-26.8"
-network.rtt = "0s"
+network.same_node = "0s"
 {keys}
 [[node]]
 name = "one"
@@ -30,8 +30,8 @@ replicas = {replicas}
 time = "1ms"
 [[service]]
 name = "idle"
-[[service.workload]]
 meshed = false
+[[service.workload]]
 time = "1ms"
 [[traffic]]
 id = "calls"
@@ -145,8 +145,9 @@ fn an_anchor_that_is_over_is_felt_within_a_day() {
     let text = mesh(CA, 40, &authorities("2h", "900h")).replace("start = \"cold\"\n", "");
     let run = run(&text);
     let expired = |at: u64| {
-        let rows = run.series.iter().filter(|row| row.time <= Time::ZERO + Duration::from_s(at));
-        rows.last().map_or(0.0, |row| row.gauges[Gauge::CertificatesExpired as usize])
+        let mut rows =
+            run.series.iter().filter(|row| row.time <= Time::ZERO + Duration::from_s(at));
+        rows.next_back().map_or(0.0, |row| row.gauges[Gauge::CertificatesExpired as usize])
     };
     assert!(expired(9 * 3600) < 0.5, "{}", expired(9 * 3600));
     assert!((2.0..38.0).contains(&expired(18 * 3600)), "{}", expired(18 * 3600));

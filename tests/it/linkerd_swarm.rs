@@ -63,7 +63,7 @@ fn scenario(seed: u64) -> String {
     let releases = ["2.10", "2.12", "2.13", "2.14", "edge-26.8"];
     let mut text = format!(
         "[scenario]\nduration = \"{}s\"\nstart = \"{start}\"\n[mesh]\nprofile = \"linkerd@{}\"\n",
-        20 + of(200),
+        110 + of(110),
         releases[of(releases.len())]
     );
     let has_authorities = of(3) != 0;

@@ -64,7 +64,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     ("note", &[], &[], "no target"),
 ];
 /// `slow` has other arguments where it acts on the webhook.
-const SLOW_WEBHOOK: &str = "slow istiod/injector";
+pub(super) const SLOW_WEBHOOK: &str = "slow istiod/injector";
 const ARGUMENTS: [&str; 29] = [
     "share",
     "part",

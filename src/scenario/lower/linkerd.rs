@@ -7,7 +7,7 @@ use super::super::context::Fault;
 use super::super::document::{At, Node};
 use super::super::target::Target;
 use super::Lower;
-use super::action::Done;
+use super::action::{Done, SLOW_WEBHOOK};
 use crate::kernel::time::Duration;
 use crate::plan::linkerd;
 use crate::plan::linkerd::shared::furnished;
@@ -125,15 +125,18 @@ impl Lower<'_, '_, '_> {
             return Some(None);
         }
         self.linkerd.as_ref()?;
-        Some(match (does, target) {
-            ("freeze", Target::Control(ControlPart::Xds)) => self.disturb_control(table, at, does),
-            ("ca", Target::Control(ControlPart::Ca)) => self.authority_event(table, at),
-            ("freeze" | "slow" | "push" | "ca", Target::Control(ControlPart::All)) => {
-                let what = format!("`{does}` does not act on all of Linkerd's control plane");
+        let Target::Control(part) = target else { return None };
+        Some(match (does, part) {
+            ("freeze", ControlPart::Xds) => self.disturb_control(table, at, does),
+            ("ca", ControlPart::Ca) => self.authority_event(table, at),
+            ("fail", _)
+            | ("clock", ControlPart::All)
+            | ("cut" | "webhook" | SLOW_WEBHOOK, ControlPart::Injector) => return None,
+            _ => {
+                let what = format!("`{does}` does not act on {}", self.part_words(part));
                 self.report(at, what, format!("it acts on {targets}"));
                 None
             }
-            _ => return None,
         })
     }
 
