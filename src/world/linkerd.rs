@@ -202,7 +202,7 @@ mod tests {
                 "do = \"freeze\"\ntarget = \"linkerd/destination\"\nshare = \"{share}\""
             ))
         };
-        let late = answer("", &stuck("67%")).expect("one answers");
+        let late = answer("", &stuck("66%")).expect("one answers");
         let tries = late.as_s() / 3.1;
         assert!((tries - libm::floor(tries)) * 3.1 < 0.1, "{late}");
         assert_eq!(answer("", &stuck("100%")), None);

@@ -62,7 +62,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let at = |group: Option<&Node>, key: &str| {
             group.and_then(|group| group.entry(key)).map_or(root.at, |entry| entry.node.at)
         };
-        if self.parameters.cert.ttl.is_zero() {
+        if self.parameters.cert.ttl.is_zero() && self.linkerd.is_none() {
             let at = at(group("cert"), "ttl");
             self.report(at, "a certificate of no life", "cert.ttl = \"24h\"");
         }
@@ -168,7 +168,10 @@ impl<'d> Lower<'_, '_, 'd> {
                 && issuer.remaining < one.remaining
             {
                 let what = format!("`{}` outlives `{}`, which signed it", one.name, issuer.name);
-                let hint = format!("its chain ends after {}", issuer.remaining);
+                let hint = match self.linkerd {
+                    None => format!("its chain ends after {}", issuer.remaining),
+                    Some(_) => format!("identity signs nothing after {}", issuer.remaining),
+                };
                 self.context.warn(Fault::new(at, what).hint(hint));
             }
         }

@@ -81,7 +81,8 @@ impl Lower<'_, '_, '_> {
         let life = control.stream_life();
         if !life.is_zero() && life < Duration::from_s(1) {
             let what = format!("streams that end after {life}");
-            wrong.push(("linkerd_control", "stream_idle", what, "at least 1s; 0 is no limit"));
+            let key = if control.stream_idle == life { "stream_idle" } else { "stream_lifetime" };
+            wrong.push(("linkerd_control", key, what, "at least 1s; 0 is no limit"));
         }
         for (group, key, what, hint) in wrong {
             let node = mesh.and_then(|mesh| mesh.get(group)?.get(key));
