@@ -176,7 +176,7 @@ impl ControlPlane {
             counts: ControlPlaneCounts::default(),
             causes: [None; PARTS],
             clocks: Clocks::default(),
-            stream_law: super::linkerd::stream_law(plan),
+            stream_law: super::controllers::stream_law(plan),
             parked: BTreeSet::new(),
             age_law: age_law(parameters),
             is_calm: true,
