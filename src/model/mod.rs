@@ -6,6 +6,7 @@ pub mod client;
 pub mod cluster;
 pub mod control;
 pub mod identity;
+pub mod linkerd;
 pub mod net;
 pub mod proxy;
 pub mod sampling;

@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod filter;
 pub mod health_check;
 pub mod identity;
+pub mod linkerd;
 pub mod matching;
 pub mod outlier;
 pub mod parameter;
@@ -24,6 +25,7 @@ pub mod profile;
 pub mod reply;
 pub mod route;
 pub mod sampling;
+pub(crate) mod table;
 pub mod template;
 pub mod timeline;
 pub mod tls;
@@ -37,6 +39,7 @@ use balancing::{ClusterEndpoint, EndpointSettings};
 use client::{CallClients, Client};
 use discovery::Discovery;
 use identity::Identity;
+use linkerd::Linkerd;
 use parameter::Parameters;
 use pods::PodRules;
 use reply::ReplyHeaders;
@@ -71,6 +74,8 @@ pub struct Plan {
     pub profile: String,
     /// Every parameter of the profile, with the scenario's overrides.
     pub parameters: Parameters,
+    /// The parameters that only Linkerd has; none in another mesh.
+    pub linkerd: Option<Box<Linkerd>>,
     /// Places, services, workloads, clusters, routes.
     pub universe: Universe,
     /// What the proxies of a workload may call, in id order; everything if it is not here.
@@ -127,6 +132,11 @@ impl Plan {
     /// Whether requests pass proxies (every profile but `none`).
     pub fn has_mesh(&self) -> bool {
         self.profile != "none"
+    }
+
+    /// The value of a parameter of either table, as text; none if this mesh has no such parameter.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        self.parameters.get(name).or_else(|| self.linkerd.as_ref()?.get(name))
     }
 
     /// When the authority that signs at the start signs no more; none if it renews itself.
@@ -194,6 +204,9 @@ impl Plan {
         }
         if !self.replies.is_empty() {
             fold(&mut digest, &self.replies);
+        }
+        if let Some(linkerd) = &self.linkerd {
+            fold(&mut digest, linkerd);
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

@@ -14,6 +14,7 @@ mod value;
 use crate::kernel::digest::Digest;
 use crate::kernel::time::Duration;
 use crate::plan::policy::{LoadBalancer, RetryOn};
+use crate::plan::table::parameters;
 use crate::plan::tls::KeyType;
 
 /// What kind of value a parameter takes, for the schema and for errors.
@@ -66,56 +67,9 @@ pub struct Parameter {
     pub source: &'static str,
 }
 
-macro_rules! parameters {
-    ($($(#[doc = $group_doc:literal])+ $group:ident: $Group:ident {
-        $($(#[doc = $doc:literal])+ $field:ident: $ty:ty = $default:literal, $source:literal;)+
-    })+) => {
-        $($(#[doc = $group_doc])+
-        #[derive(Clone, PartialEq, Debug)]
-        pub struct $Group { $($(#[doc = $doc])+ pub $field: $ty,)+ })+
-
-        /// Every parameter of a mesh.
-        #[derive(Clone, PartialEq, Debug)]
-        pub struct Parameters { $($(#[doc = $group_doc])+ pub $group: $Group,)+ }
-
-        /// The table, in the order of the struct.
-        pub const TABLE: &[Parameter] = &[$($(Parameter {
-            name: concat!(stringify!($group), ".", stringify!($field)),
-            kind: <$ty as Value>::KIND,
-            default: $default,
-            meaning: concat!($($doc),+),
-            source: $source,
-        },)+)+];
-
-        impl Default for Parameters {
-            fn default() -> Self {
-                Self { $($group: $Group { $(
-                    $field: <$ty as Value>::read($default).expect("the table's defaults read"),
-                )+ },)+ }
-            }
-        }
-
-        impl Parameters {
-            /// Sets the parameter `name` from text. `None`: no such parameter.
-            pub fn set(&mut self, name: &str, text: &str) -> Option<Result<(), String>> {
-                $($(if name == concat!(stringify!($group), ".", stringify!($field)) {
-                    return Some(<$ty as Value>::read(text).map(|value| self.$group.$field = value));
-                })+)+
-                None
-            }
-
-            /// The value of the parameter `name` as text.
-            pub fn get(&self, name: &str) -> Option<String> {
-                $($(if name == concat!(stringify!($group), ".", stringify!($field)) {
-                    return Some(self.$group.$field.text());
-                })+)+
-                None
-            }
-        }
-    };
-}
-
 parameters! {
+    /// Every parameter of a mesh.
+    Parameters;
     /// Workload certificates.
     cert: Cert {
         /// Lifetime that the agent asks for (`SECRET_TTL`).

@@ -2,9 +2,10 @@
 //! units that people type.
 //!
 //! Source: the release table of Istio's defaults (read at the last patch tag of each minor).
-//! Left out: `linkerd`, which is another machine and comes as itself.
+//! Left out: what only Linkerd has, which stands in `plan::linkerd`.
 
 use crate::kernel::time::{Duration, NS_PER_S};
+use crate::plan::linkerd::{self, Linkerd};
 use crate::plan::parameter::Parameters;
 
 /// A profile: a mesh, its releases with what each changes.
@@ -139,6 +140,7 @@ pub const PROFILES: &[Profile] = &[
             ),
         ],
     },
+    Profile { mesh: linkerd::MESH, releases: linkerd::RELEASES, changes: &[] },
     Profile {
         mesh: "none",
         releases: &[""],
@@ -163,9 +165,6 @@ pub const PROFILES: &[Profile] = &[
     },
 ];
 
-/// Meshes that are known but not simulated yet.
-pub const NOT_YET: &[&str] = &["linkerd"];
-
 /// A parameter that a profile changes, and the source of its value.
 pub type Changed = (&'static str, &'static str);
 
@@ -173,9 +172,6 @@ pub type Changed = (&'static str, &'static str);
 /// parameter its source. An error says in words what there is.
 pub fn parameters(name: &str) -> Result<(Parameters, String, Vec<Changed>), String> {
     let (mesh, release) = name.split_once('@').unwrap_or((name, ""));
-    if NOT_YET.contains(&mesh) {
-        return Err(format!("the profile `{mesh}` is not simulated yet"));
-    }
     let Some(profile) = PROFILES.iter().find(|profile| profile.mesh == mesh) else {
         return Err(format!("there is no profile `{mesh}`; there are {}", names().join(", ")));
     };
@@ -189,6 +185,11 @@ pub fn parameters(name: &str) -> Result<(Parameters, String, Vec<Changed>), Stri
     let index = |release| profile.releases.iter().position(|one| *one == release);
     let mut parameters = Parameters::default();
     let mut sources = Vec::new();
+    let shared = if mesh == linkerd::MESH { linkerd::SHARED } else { &[] };
+    for (parameter, value, source) in shared {
+        parameters.set(parameter, value).expect("a parameter").expect("a value that reads");
+        sources.push((*parameter, *source));
+    }
     for (first, until, parameter, value, source) in profile.changes {
         if index(*first) <= Some(at) && Some(at) <= index(*until) {
             parameters.set(parameter, value).expect("a parameter").expect("a value that reads");
@@ -200,6 +201,12 @@ pub fn parameters(name: &str) -> Result<(Parameters, String, Vec<Changed>), Stri
         release => format!("{mesh}@{release}"),
     };
     Ok((parameters, full, sources))
+}
+
+/// Linkerd's own parameters, if a profile of that name is Linkerd, and of each changed one the source.
+pub fn own_parameters(name: &str) -> Option<(Linkerd, Vec<Changed>)> {
+    let (mesh, release) = name.split_once('@').unwrap_or((name, ""));
+    (mesh == linkerd::MESH).then(|| linkerd::parameters(release).ok()).flatten()
 }
 
 /// The full names of all profiles.

@@ -68,6 +68,8 @@ pub enum ControlPart {
     Xds,
     /// The injection webhook.
     Injector,
+    /// Linkerd's policy controller.
+    Policy,
 }
 
 /// Which pods.

@@ -357,6 +357,7 @@ const EVENT: Keys = Fixed(&[
     security::OF_EVENT,
     identity::CA_OF_EVENT,
     identity::RESTART,
+    identity::DROPPED_BY,
     identity::TRUST_OF_EVENT,
     identity::AHEAD,
     identity::BEHIND,

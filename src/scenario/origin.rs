@@ -14,8 +14,10 @@ use crate::plan::profile;
 /// Walks the document.
 pub(crate) fn origins(context: &Context<'_>, root: &Node, plan: &Plan) -> Vec<Origin> {
     let asked = root.get("mesh").and_then(|mesh| mesh.text("profile"));
-    let changed = profile::parameters(asked.unwrap_or("istio-sidecar"));
-    let changed = changed.map_or_else(|_| Vec::new(), |(_, _, changed)| changed);
+    let asked = asked.unwrap_or("istio-sidecar");
+    let changed = profile::parameters(asked);
+    let mut changed = changed.map_or_else(|_| Vec::new(), |(_, _, changed)| changed);
+    changed.extend(profile::own_parameters(asked).into_iter().flat_map(|(_, changed)| changed));
     let mut walk = Walk { context, plan, changed, found: Vec::new() };
     walk.table("", root, ROOT);
     walk.found
@@ -88,7 +90,7 @@ impl Walk<'_> {
             (_, "scenario.interval") => own(&self.plan.interval.to_string()),
             (Default::Is(value), _) => own(value),
             (Default::Parameter(name), _) => {
-                let value = self.plan.parameters.get(name).unwrap_or_default();
+                let Some(value) = self.plan.parameter(name) else { return };
                 if key.strip_prefix("mesh.") != Some(name) {
                     // Of a service: the mesh's value, whose own origin stands there.
                     let (from, source) = (format!("mesh.{name}"), String::new());

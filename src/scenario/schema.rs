@@ -7,6 +7,7 @@
 //! Left out: conditions between keys ("not both"); the parser checks those where it lowers.
 
 use super::keys;
+use crate::plan::linkerd;
 use crate::plan::parameter::{Parameter, TABLE, ValueKind};
 use std::borrow::Cow;
 
@@ -104,7 +105,7 @@ impl Keys {
                     keys::discovery::OF_MESH,
                     keys::traffic::INTERNAL,
                 ];
-                for row in TABLE {
+                for row in parameters() {
                     let (name, _) = row.name.split_once('.').expect("group.name");
                     if list.last().is_some_and(|last| last.name != name) {
                         list.push(Key {
@@ -127,7 +128,7 @@ impl Keys {
                     }),
                     _ => None,
                 };
-                Cow::Owned(TABLE.iter().filter_map(of_group).collect())
+                Cow::Owned(parameters().filter_map(of_group).collect())
             }
         }
     }
@@ -152,9 +153,14 @@ impl Kind {
     }
 }
 
+/// The rows of all parameters.
+pub(crate) fn parameters() -> impl Iterator<Item = &'static Parameter> {
+    TABLE.iter().chain(linkerd::TABLE)
+}
+
 /// The row of a parameter.
 pub(crate) fn parameter(name: &str) -> &'static Parameter {
-    TABLE.iter().find(|row| row.name == name).expect("the key table names parameters that exist")
+    parameters().find(|row| row.name == name).expect("the key table names parameters that exist")
 }
 
 /// What people call a value of this kind.

@@ -1,6 +1,6 @@
 //! Targets: what an event acts on.
 //!
-//! `istiod`, `istiod/ca`, `istiod/eds`, `ingress`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
+//! `istiod`, `istiod/ca`, `istiod/eds`, `linkerd`, `linkerd/identity`, `ingress`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
 //! `zone:NAME`, `api_server`, `kubelet:NODE`, `link:A->B`, `link:A<->B`, `traffic:ID`.
 //!
 //! Source: docs/scenarios.md.
@@ -33,15 +33,20 @@ pub(crate) enum Target<'t> {
     Traffic(&'t str),
 }
 
-const CONTROL: [(&str, ControlPart); 4] = [
+const CONTROL: [(&str, ControlPart); 9] = [
     ("istiod", ControlPart::All),
     ("istiod/ca", ControlPart::Ca),
     ("istiod/xds", ControlPart::Xds),
     ("istiod/injector", ControlPart::Injector),
+    ("linkerd", ControlPart::All),
+    ("linkerd/destination", ControlPart::Xds),
+    ("linkerd/identity", ControlPart::Ca),
+    ("linkerd/policy", ControlPart::Policy),
+    ("linkerd/proxy-injector", ControlPart::Injector),
 ];
 
 /// How targets are written.
-pub(crate) const FORMS: [&str; 16] = [
+pub(crate) const FORMS: [&str; 21] = [
     "istiod",
     "istiod/ca",
     "istiod/xds",
@@ -50,6 +55,11 @@ pub(crate) const FORMS: [&str; 16] = [
     "istiod/eds",
     "istiod/lds",
     "istiod/rds",
+    "linkerd",
+    "linkerd/destination",
+    "linkerd/identity",
+    "linkerd/policy",
+    "linkerd/proxy-injector",
     "ingress",
     "pod:NAME",
     "service:NAME",
@@ -102,6 +112,7 @@ impl Target<'_> {
     /// What kind of thing it is, in words.
     pub(crate) fn kind(self) -> &'static str {
         match self {
+            Self::Control(ControlPart::Policy) => "the policy controller",
             Self::Control(_) => "istiod",
             Self::Type(_) => "a type of configuration",
             Self::Ingress => "the gateway",

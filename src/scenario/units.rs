@@ -7,12 +7,14 @@ use super::context::Fault;
 use super::document::{Node, Value};
 use super::schema::{Kind, describe, parameter};
 use crate::kernel::time::{Duration, NS_PER_S};
+use crate::plan::linkerd::Linkerd;
 use crate::plan::parameter::{Parameters, ValueKind};
 use crate::plan::profile::{read_duration, read_rate, read_share};
 use std::sync::LazyLock;
 
 /// Parameters to try texts on.
 static SCRATCH: LazyLock<Parameters> = LazyLock::new(Parameters::default);
+static OWN: LazyLock<Linkerd> = LazyLock::new(Linkerd::default);
 
 /// A value of another kind than this.
 pub(crate) fn expected(node: &Node, kind: Kind) -> Fault {
@@ -110,7 +112,8 @@ pub(crate) fn parameter_text(node: &Node, name: &str) -> Result<String, Fault> {
         Value::List(items) => items.iter().map(Node::print).collect::<Vec<_>>().join(","),
         _ => node.print(),
     };
-    match SCRATCH.clone().set(name, &text) {
+    let set = SCRATCH.clone().set(name, &text).or_else(|| OWN.clone().set(name, &text));
+    match set {
         Some(Ok(())) => Ok(text),
         Some(Err(what)) => {
             let what = if matches!(kind, ValueKind::Word(_) | ValueKind::Count) {

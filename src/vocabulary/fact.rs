@@ -77,11 +77,15 @@ pub enum FactKind {
     TokenExpired,
     /// A pod has a good service-account token again.
     TokenRenewed,
+    /// A replica of Linkerd's identity has read another issuer.
+    IssuerUpdated,
+    /// `linkerd check` has something to say of a certificate.
+    CheckFound,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -115,5 +119,7 @@ impl FactKind {
         Self::ConfigRejected,
         Self::TokenExpired,
         Self::TokenRenewed,
+        Self::IssuerUpdated,
+        Self::CheckFound,
     ];
 }

@@ -11,6 +11,7 @@
 //! valid); the secret with the root and trouble with it.
 
 use super::World;
+use super::anchors::Anchors;
 use super::event::Event;
 use super::verification::Shown;
 use crate::kernel::bytes::Bytes as _;
@@ -32,9 +33,9 @@ pub(crate) struct Authorities {
     /// Nothing but the passing of time has an effect: no authority but one root, no clock that is wrong.
     pub is_plain: bool,
     /// By authority of the plan, or the one that has no name: its newest certificate.
-    current: Vec<u32>,
+    pub(super) current: Vec<u32>,
     /// By replica of istiod.
-    signers: Vec<Signer>,
+    pub(super) signers: Vec<Signer>,
     /// Roots that proxies are told to trust, with the versions from which they are.
     bundles: Vec<(u32, Vec<u32>)>,
     /// What brought a certificate to those who sign.
@@ -47,13 +48,17 @@ pub(crate) struct Authorities {
     awaited: BTreeSet<u32>,
     /// What proxies show instead of what istiod signed.
     pub shown: Shown,
+    /// Linkerd's bundles of anchors.
+    pub(super) anchors: Option<Anchors>,
+    /// What `linkerd check` has said of certificates already.
+    pub(super) checked: BTreeSet<(u32, bool)>,
 }
 
 /// What a replica signs with.
 #[derive(Clone, Copy)]
-struct Signer {
-    authority: usize,
-    certificate: u32,
+pub(super) struct Signer {
+    pub authority: usize,
+    pub certificate: u32,
     check: Ticket,
 }
 
@@ -69,7 +74,11 @@ impl Authorities {
             |end: Duration| Validity { not_before: Wall::MIN, not_after: Wall(0).plus(end) };
         if identity.authorities.is_empty() {
             let validity = always(plan.parameters.cert.signer_remaining);
-            current.push(chains.add(Anchor { key: 0, issuer: None, validity }));
+            let root = chains.add(Anchor { key: 0, issuer: None, validity });
+            let is_linkerd = plan.linkerd.is_some();
+            // Linkerd's CLI makes an anchor and an issuer under it.
+            let under = || Anchor { key: 1, issuer: Some(root), validity };
+            current.push(if is_linkerd { chains.add(under()) } else { root });
         }
         // Issuers first: the plan has no cycles.
         while let Some(index) = (0..identity.authorities.len()).find(|index| {
@@ -84,6 +93,8 @@ impl Authorities {
         let authority = identity.signer.map_or(0, AuthorityId::index);
         let signer = Signer { authority, certificate: current[authority], check: Ticket::NONE };
         let trust: Vec<u32> = identity.trust.iter().map(|one| current[one.index()]).collect();
+        let root = chains.root(current[authority]);
+        let anchors = Anchors::new(plan, trust.clone(), root, replicas);
         let acts = plan.timeline.iter().flat_map(TimelineEvent::actions);
         let acts = acts.into_iter().any(|action| matches!(action, Action::Identity(_)));
         Self {
@@ -97,6 +108,8 @@ impl Authorities {
             rejected: BTreeSet::new(),
             awaited: BTreeSet::new(),
             shown: Shown::new(plan),
+            anchors,
+            checked: BTreeSet::new(),
         }
     }
 
@@ -131,8 +144,10 @@ impl Authorities {
 impl World<'_> {
     /// What a proxy trusts.
     pub(super) fn trusted(&self, pod: u32) -> impl Iterator<Item = u32> {
-        let told = self.authorities.bundle(self.seen(pod).oldest());
-        std::iter::once(self.holder(pod).root).chain(told.iter().copied())
+        let anchors = self.authorities.anchors_of(pod);
+        let own = if anchors.is_none() { Some(self.holder(pod).root) } else { None };
+        let told = || self.authorities.bundle(self.seen(pod).oldest());
+        own.into_iter().chain(anchors.unwrap_or_else(told).iter().copied())
     }
 
     /// Who signs for a pod, and by which clocks.
@@ -149,6 +164,9 @@ impl World<'_> {
 
     /// Whether a pod's agent accepts what a replica of istiod shows: it and its chain must be valid.
     pub(super) fn trusts_istiod(&self, pod: u32, replica: u32) -> bool {
+        if self.plan.linkerd.is_some() {
+            return self.trusts_controller(pod, replica, super::control::XDS);
+        }
         let clock = Wall::of(self.now, self.clock_of(pod));
         self.authorities.chains.invalid(self.authorities.signer(replica), clock).is_none()
             && self.serves_validly(pod, replica)
@@ -179,6 +197,9 @@ impl World<'_> {
         self.is_authenticated(pod)
             && (0..self.control.replicas.len()).any(|index| {
                 let replica = u32::try_from(index).unwrap_or(0);
+                if self.plan.linkerd.is_some() {
+                    return self.would_certify(pod, replica);
+                }
                 self.control.serves(index, super::control::CA)
                     && self.is_connected(node, self.control.replicas[index].node)
                     && self.trusts_istiod(pod, replica)
@@ -208,6 +229,9 @@ impl World<'_> {
     /// A share of the replicas gets another authority, or the event that brought it is over.
     fn tell_authority(&mut self, change: &IdentityChange, begins: bool, cause: Option<CauseId>) {
         let IdentityChange::Authority { authority, share, restart } = change else { return };
+        if self.plan.linkerd.is_some() {
+            return self.tell_issuer(*share, begins && *restart);
+        }
         if begins && let Some(why) = self.refuses_authority(*authority, *restart) {
             self.authorities.rejected.extend(cause);
             let name = self.plan.identity.authorities[authority.index()].name.clone();
@@ -273,6 +297,9 @@ impl World<'_> {
         });
         let roots = last.unwrap_or(&self.plan.identity.trust);
         let roots = roots.iter().map(|one| self.authorities.certificate_of(*one)).collect();
+        if self.plan.linkerd.is_some() {
+            return self.tell_anchors(roots, cause);
+        }
         let version = self.config.begin_version(self.now, cause);
         self.authorities.bundles.push((version, roots));
         self.authorities.trust_cause = cause;

@@ -132,6 +132,7 @@ impl<'p> World<'p> {
         self.start_kubernetes();
         self.start_tokens();
         self.start_serving();
+        self.start_check();
     }
 
     fn create_first_pods(&mut self) {
@@ -185,7 +186,9 @@ impl<'p> World<'p> {
         let draws = [draw("renewal", 0), draw("renewal", 1)];
         let cert = &self.plan.parameters.cert;
         let signing = self.signing(index, 0);
+        let is_linkerd = self.plan.linkerd.is_some();
         let leaf = match self.plan.start {
+            Start::Cold if is_linkerd => Some(self.aged_leaf(0.0)),
             Start::Cold => Leaf::issue(Time::ZERO, cert, signing, draws, 0).ok(),
             Start::Stationary => {
                 let workload = self.workloads[self.pods[index as usize].workload.index()].hash;
@@ -193,7 +196,11 @@ impl<'p> World<'p> {
                 let within = uniform(draw("leaf age", 0));
                 let stratum = (f64::from(ordinal) + within) / f64::from(replicas);
                 let share = (stratum + offset) % 1.0;
-                Some(Leaf::aged(cert, signing, share, draws))
+                Some(if is_linkerd {
+                    self.aged_leaf(share)
+                } else {
+                    Leaf::aged(cert, signing, share, draws)
+                })
             }
         };
         let leaf = leaf.map(|leaf| self.renewed_by_ztunnel(index, leaf));

@@ -8,7 +8,7 @@
 //! Left out: memory that Go gives back late; the CPU limit's throttling periods.
 
 use super::World;
-use super::control::{CA, INJECTOR, XDS};
+use super::control::{CA, INJECTOR, PARTS, XDS};
 use super::event::Event;
 use super::shares::Taken;
 use crate::kernel::queue::Ticket;
@@ -69,7 +69,8 @@ impl World<'_> {
             self.control.causes[part] = Some(cause);
         }
         self.control.counts.replicas_killed += 1;
-        self.fact(FactKind::ReplicaKilled, || (format!("istiod-{index}"), "OOMKilled".to_owned()));
+        let name = self.controller(XDS, index);
+        self.fact(FactKind::ReplicaKilled, || (name, "OOMKilled".to_owned()));
         let parameters = &self.plan.parameters;
         let rules = &parameters.kubernetes;
         let (base, max, reset) =
@@ -96,7 +97,7 @@ impl World<'_> {
         let is_whole = counts.connected == counts.proxies
             && counts.starting + counts.not_ready + counts.crash_looping == 0;
         if is_whole && (0..control.replicas.len()).all(is_well) {
-            self.control.causes = [None; 3];
+            self.control.causes = [None; PARTS];
             self.control.oom_cause = None;
         }
     }
@@ -161,7 +162,10 @@ impl World<'_> {
             return;
         }
         let cause = self.caused(CauseKind::RenewalFailed, self.control.causes[CA], || {
-            "certificate renewals wait for istiod's CPU".to_owned()
+            match self.plan.linkerd {
+                None => "certificate renewals wait for istiod's CPU".to_owned(),
+                Some(_) => "certificate renewals wait for identity's CPU".to_owned(),
+            }
         });
         let ticket = self.queue.at(at, Event::Expire(index).pack());
         let pod = &mut self.pods[index as usize];

@@ -40,6 +40,10 @@ pub(crate) const CA: usize = 0;
 pub(crate) const XDS: usize = 1;
 /// The injection webhook.
 pub(crate) const INJECTOR: usize = 2;
+/// Linkerd's policy controller, which Istio has not.
+pub(crate) const POLICY: usize = 3;
+/// How many there are.
+pub(crate) const PARTS: usize = 4;
 
 /// What a black-holed try costs: grpc-go waits this long for a connection.
 pub(crate) const CONNECT_HELD: Duration = Duration::from_s(20);
@@ -49,7 +53,7 @@ pub(crate) struct ControlPlane {
     pub replicas: Vec<Replica>,
     pub counts: ControlPlaneCounts,
     /// What last took a part away.
-    pub causes: [Option<CauseId>; 3],
+    pub causes: [Option<CauseId>; PARTS],
     pub clocks: Clocks,
     pub stream_law: Law,
     /// Pods with a parked loop, and some that have none any more.
@@ -80,7 +84,7 @@ pub(crate) struct Replica {
     /// Events that have the whole replica down.
     pub down: u8,
     /// Events that have a part down.
-    parts_down: [u8; 3],
+    parts_down: [u8; PARTS],
     /// The autoscaler wants it.
     pub is_wanted: bool,
     /// Events that keep it from following the API server.
@@ -147,7 +151,7 @@ impl ControlPlane {
             hash: name_hash(&format!("istiod-{index}")),
             node: NodeId(index % u32::try_from(nodes).expect("few nodes").max(1)),
             down: 0,
-            parts_down: [0; 3],
+            parts_down: [0; PARTS],
             is_wanted: index < istiod.replicas,
             frozen: 0,
             slow: 1.0,
@@ -170,9 +174,9 @@ impl ControlPlane {
         Self {
             replicas: (0..count).map(replica).collect(),
             counts: ControlPlaneCounts::default(),
-            causes: [None; 3],
+            causes: [None; PARTS],
             clocks: Clocks::default(),
-            stream_law: Law::stream(&parameters.envoy_stream_backoff),
+            stream_law: super::controllers::stream_law(plan),
             parked: BTreeSet::new(),
             age_law: age_law(parameters),
             is_calm: true,
@@ -239,11 +243,6 @@ impl World<'_> {
         Found::Replica(u32::try_from(chosen.unwrap_or(0)).unwrap_or(0))
     }
 
-    /// Whether the API server reaches an injector.
-    pub(super) fn has_injector(&self) -> bool {
-        (0..self.control.replicas.len()).any(|index| self.control.serves(index, INJECTOR))
-    }
-
     /// What of the configuration a pod works with.
     pub(super) fn seen(&self, pod: u32) -> Seen {
         let pod = &self.pods[pod as usize];
@@ -260,6 +259,9 @@ impl World<'_> {
     /// A share of the replicas (rounded up) loses or regains a part.
     pub(super) fn set_control_part(&mut self, part: ControlPart, share: f64, fails: bool) {
         let affected = self.control.affected_by(Taken::Part(part, share.to_bits()), fails);
+        if !fails && matches!(part, ControlPart::All | ControlPart::Ca) {
+            self.restart_identity(affected);
+        }
         let change = |level: &mut u8| {
             *level = if fails { *level + 1 } else { level.saturating_sub(1) };
         };
@@ -276,6 +278,7 @@ impl World<'_> {
                     }
                 }
                 ControlPart::Ca => change(&mut replica.parts_down[CA]),
+                ControlPart::Policy => change(&mut replica.parts_down[POLICY]),
                 ControlPart::Xds => {
                     change(&mut replica.parts_down[XDS]);
                     if fails && replica.parts_down[XDS] == 1 {

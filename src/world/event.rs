@@ -193,6 +193,11 @@ events! {
     /// The certificate with which a replica of istiod serves reaches its end.
     ServingOver = 47, "serving-over";
 
+    /// A replica of Linkerd's identity finds another issuer in its secret.
+    IssuerReload = 80, "issuer-reload";
+    /// What `linkerd check` says of certificates changes.
+    Check = 81, "check";
+
     /// A proxy's check of an endpoint's health begins or ends.
     HealthCheck = 46, "health-check";
 

@@ -4,7 +4,7 @@
 //! Left out: manifests, DNS.
 
 use super::World;
-use super::control::{CA, INJECTOR, XDS};
+use super::control::{CA, INJECTOR, POLICY, XDS};
 use super::event::Event;
 use super::state::Life;
 use crate::kernel::queue::Ticket;
@@ -220,10 +220,11 @@ impl World<'_> {
 
     pub(super) fn blame_control_plane(&mut self, part: ControlPart, cause: Option<CauseId>) {
         let parts: &[usize] = match part {
-            ControlPart::All => &[CA, XDS, INJECTOR],
+            ControlPart::All => &[CA, XDS, INJECTOR, POLICY],
             ControlPart::Ca => &[CA],
             ControlPart::Xds => &[XDS],
             ControlPart::Injector => &[INJECTOR],
+            ControlPart::Policy => &[POLICY],
         };
         for part in parts {
             self.control.causes[*part] = cause;

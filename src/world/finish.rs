@@ -14,6 +14,7 @@ use crate::observe::run::{
     TopologyEdge, TopologyNode,
 };
 use crate::plan::Plan;
+use crate::plan::linkerd;
 use crate::plan::parameter::TABLE;
 use crate::plan::universe::Role;
 use std::collections::BTreeMap;
@@ -45,7 +46,9 @@ impl World<'_> {
             note = few_in_windows(&standings, &units);
             estimate(sampled, &mut phases, &units);
         }
-        let value = |name| plan.parameters.get(name).expect("a row of the table");
+        let own = if plan.linkerd.is_some() { linkerd::TABLE } else { &[] };
+        let rows = TABLE.iter().chain(own);
+        let value = |name| plan.parameter(name).expect("a row of the table");
         Run {
             scenario: plan.name.clone(),
             variant: plan.variant.clone(),
@@ -55,7 +58,7 @@ impl World<'_> {
             duration: plan.duration,
             warmup: plan.warmup,
             interval: plan.interval,
-            parameters: TABLE.iter().map(|row| (row.name, value(row.name))).collect(),
+            parameters: rows.map(|row| (row.name, value(row.name))).collect(),
             plan_digest: plan.digest(),
             digest: self.digest.value(),
             ladder: self.ladder.finish(&self.digest),

@@ -91,7 +91,9 @@ impl World<'_> {
         let pod = &self.pods[index as usize];
         let waits = pod.life == Life::WaitingForProxy && pod.life_ticket == Ticket::NONE;
         let is_refused = self.compiled.has.rejections && self.waits_for_valid_updates(index);
-        if waits && pod.leaf.is_some() && pod.seen.oldest() != 0 && !is_refused {
+        // Linkerd's proxy is ready with its first certificate.
+        let has_seen = pod.seen.oldest() != 0 || self.plan.linkerd.is_some();
+        if waits && pod.leaf.is_some() && has_seen && !is_refused {
             if pod.proxy_is_up {
                 // It was ready before, and is (both latched).
                 return self.serve_if_good(index);
@@ -339,10 +341,15 @@ impl World<'_> {
         self.recount(index);
         self.fact_of(FactKind::ContainerRestarted, index, |world| {
             let held = world.plan.parameters.pod.hold_app;
-            let why = if held { "pilot-agent wait" } else { "startup probe" };
+            let (proxy, why) = match world.plan.linkerd.as_deref() {
+                Some(own) if own.linkerd_proxy.native_sidecar => ("linkerd-proxy", "startup probe"),
+                Some(_) => ("linkerd-proxy", "linkerd-await"),
+                None if held => ("istio-proxy", "pilot-agent wait"),
+                None => ("istio-proxy", "startup probe"),
+            };
             match wait {
-                Duration::ZERO => format!("istio-proxy: {why} failed"),
-                wait => format!("istio-proxy: {why} failed; CrashLoopBackOff {wait}"),
+                Duration::ZERO => format!("{proxy}: {why} failed"),
+                wait => format!("{proxy}: {why} failed; CrashLoopBackOff {wait}"),
             }
         });
     }

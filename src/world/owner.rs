@@ -82,6 +82,7 @@ impl World<'_> {
             | Event::PushReady(replica)
             | Event::ReplicaReady(replica)
             | Event::ServingOver(replica)
+            | Event::IssuerReload(replica)
             | Event::RootCheck(replica) => self.control.replicas[replica as usize].hash,
             Event::CreatePod(workload)
             | Event::ScaleWorkload(workload)

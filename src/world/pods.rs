@@ -43,6 +43,7 @@ impl World<'_> {
         let kind = if is_meshed && self.captures(workload) { Kind::Captured } else { Kind::Own };
         let pod = self.blank_pod(hash, kind, workload, node, is_meshed);
         self.pods.push(Pod { holder: index, ordinal, generation, ..pod });
+        self.give_anchors(index);
         self.recount(index);
         index
     }

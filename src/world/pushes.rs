@@ -77,9 +77,8 @@ impl World<'_> {
         replica.push_ticket = Ticket::NONE;
         let (context, step) = (replica.preparing, replica.debounce.pushed(self.now));
         self.set_context(index, context);
-        self.fact(FactKind::PushStarted, || {
-            (format!("istiod-{index}"), format!("version {context}"))
-        });
+        let name = self.controller(XDS, index);
+        self.fact(FactKind::PushStarted, || (name, format!("version {context}")));
         let lacks = |pod: &&u32| self.pods[**pod as usize].seen.oldest() < context;
         let connected = &self.control.replicas[index as usize].connected;
         let stale: Vec<u32> = connected.iter().filter(lacks).copied().collect();
@@ -166,6 +165,7 @@ impl World<'_> {
             counts.convergence_max = counts.convergence_max.max(took);
             self.control.convergence.record(took.ns());
         }
+        self.updated(index);
         self.control.replicas[replica as usize].push.done(index);
         self.fill_slots(replica);
         self.check_proxy(index);

@@ -27,6 +27,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         claim: plan.claim.clone(),
         profile: plan.profile.clone(),
         parameters: plan.parameters.clone(),
+        linkerd: plan.linkerd.clone(),
         universe: nowhere,
         scopes: BTreeMap::new(),
         endpoints: BTreeMap::new(),

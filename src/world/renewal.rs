@@ -39,6 +39,9 @@ impl World<'_> {
         if matches!(pod.life, Life::Down | Life::Gone) {
             return;
         }
+        if self.plan.linkerd.is_some() {
+            return self.certify_pod(index);
+        }
         let now = self.now;
         pod.csr.get_or_insert_with(|| RetryLoop::start(now));
         let node = pod.node;
@@ -55,25 +58,28 @@ impl World<'_> {
                     "istiod's certificate is refused",
                 );
             }
-            Found::Replica(replica) => {
-                let asks = Asks::Certificate;
-                let Some(reviewed) = self.review_token(index, replica, now, asks) else {
-                    return self.refuse_token(index);
-                };
-                let epoch = self.control.replicas[replica as usize].epoch;
-                let pod = &mut self.pods[index as usize];
-                (pod.csr_replica, pod.csr_epoch) = (replica, epoch);
-                let to = self.control.replicas[replica as usize].node;
-                let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
-                let done = self.compute(replica, self.plan.parameters.istiod.csr_time);
-                let done = done + reviewed.since(now);
-                self.expect_expiry(index, done);
-                let ticket = self.queue.at(done + round_trip, Event::Issued(index).pack());
-                self.pods[index as usize].renewal = ticket;
-            }
+            Found::Replica(replica) => self.ask_replica(index, replica, draw),
             Found::Refused => self.fail_renewal(index, Duration::ZERO, None, AWAY),
             Found::BlackHole => self.fail_renewal(index, CONNECT_HELD, None, AWAY),
         }
+    }
+
+    /// A replica is asked to sign.
+    pub(super) fn ask_replica(&mut self, index: u32, replica: u32, draw: u64) {
+        let asks = Asks::Certificate;
+        let Some(reviewed) = self.review_token(index, replica, self.now, asks) else {
+            return self.refuse_token(index);
+        };
+        let epoch = self.control.replicas[replica as usize].epoch;
+        let pod = &mut self.pods[index as usize];
+        (pod.csr_replica, pod.csr_epoch) = (replica, epoch);
+        let (node, to) = (pod.node, self.control.replicas[replica as usize].node);
+        let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
+        let done = self.compute(replica, self.plan.parameters.istiod.csr_time);
+        let done = done + reviewed.since(self.now);
+        self.expect_expiry(index, done);
+        let ticket = self.queue.at(done + round_trip, Event::Issued(index).pack());
+        self.pods[index as usize].renewal = ticket;
     }
 
     fn csr_law(&self, index: u32) -> Law {
@@ -102,6 +108,9 @@ impl World<'_> {
         cause: Option<CauseId>,
         why: &str,
     ) {
+        if self.plan.linkerd.is_some() {
+            return self.fail_certify(index, held, cause, why);
+        }
         let (law, key) = (self.csr_law(index), self.csr_key(index));
         let because = cause.or(self.control.causes[CA]);
         let cause = self
@@ -141,6 +150,9 @@ impl World<'_> {
 
     /// Something changed: a parked loop finds out at its next try.
     pub(super) fn unpark_renewal(&mut self, index: u32) {
+        if self.plan.linkerd.is_some() {
+            return self.unpark_certify(index);
+        }
         let pod = &self.pods[index as usize];
         if !pod.csr_is_parked
             || self.control.clocks.is_asleep(index)
@@ -164,11 +176,6 @@ impl World<'_> {
         if self.pods[index as usize].renewal != ticket {
             return self.stale();
         }
-        let cert = &self.plan.parameters.cert;
-        let generation = self.pods[index as usize].next_leaf;
-        let hash = self.pods[index as usize].hash;
-        let draw = |n: u32| draw_at(self.seed, "renewal", hash, u64::from(2 * generation + n));
-        let draws = [draw(0), draw(1)];
         let pod = &self.pods[index as usize];
         let (replica, csr_epoch) = (pod.csr_replica, pod.csr_epoch);
         if self.control.replicas[replica as usize].epoch != csr_epoch {
@@ -176,12 +183,12 @@ impl World<'_> {
             self.pods[index as usize].renewal = Ticket::NONE;
             return self.fail_renewal(index, Duration::ZERO, None, AWAY);
         }
-        let signing = self.signing(index, replica);
-        let leaf = match Leaf::issue(self.now, cert, signing, draws, generation) {
-            Ok(leaf) => leaf,
-            Err(refused) => return self.refuse_to_sign(index, signing.signer, refused),
+        let signed = if self.plan.linkerd.is_some() {
+            self.take_leaf(index, replica)
+        } else {
+            self.signed(index, replica)
         };
-        let leaf = self.renewed_by_ztunnel(index, leaf);
+        let Some(leaf) = signed else { return };
         let root = self.authorities.chains.root(leaf.signer);
         let pod = &mut self.pods[index as usize];
         pod.leaf = Some(leaf);
@@ -204,6 +211,23 @@ impl World<'_> {
         self.fact_of(FactKind::CertificateIssued, index, |_| String::new());
         self.check_proxy(index);
         self.account_answered(index);
+    }
+
+    /// The leaf that a replica of istiod signs; none if it does not.
+    fn signed(&mut self, index: u32, replica: u32) -> Option<Leaf> {
+        let cert = &self.plan.parameters.cert;
+        let generation = self.pods[index as usize].next_leaf;
+        let hash = self.pods[index as usize].hash;
+        let draw = |n: u32| draw_at(self.seed, "renewal", hash, u64::from(2 * generation + n));
+        let draws = [draw(0), draw(1)];
+        let signing = self.signing(index, replica);
+        match Leaf::issue(self.now, cert, signing, draws, generation) {
+            Ok(leaf) => Some(self.renewed_by_ztunnel(index, leaf)),
+            Err(refused) => {
+                self.refuse_to_sign(index, signing.signer, refused);
+                None
+            }
+        }
     }
 
     /// The authority does not sign: only another one could help.
@@ -272,6 +296,10 @@ impl World<'_> {
 impl World<'_> {
     /// Counts the tries that a pod's parked loops would have made until now.
     pub(super) fn count_parked_tries(&mut self, index: u32) {
+        if self.plan.linkerd.is_some() {
+            let _next = self.count_certify(index);
+            return self.count_parked_streams(index);
+        }
         let (law, key) = (self.csr_law(index), self.csr_key(index));
         let now = self.now;
         let pod = &mut self.pods[index as usize];

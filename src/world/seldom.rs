@@ -86,6 +86,8 @@ impl World<'_> {
             Event::TokenOver(pod) => self.token_over(pod, ticket),
             Event::TokenRotated(pod) => self.token_rotated(pod, ticket),
             Event::ServingOver(replica) => self.serving_over(replica),
+            Event::IssuerReload(replica) => self.load_issuer(replica, false),
+            Event::Check(slot) => self.check(slot),
             Event::NodeLost(node) => self.node_lost(node, ticket),
             Event::Evict(node) => self.evict(node, ticket),
             _ => unreachable!("a step of a request"),

@@ -81,8 +81,9 @@ impl World<'_> {
 
     /// The certificate with which istiod serves is past its end.
     pub(super) fn blame_serving(&mut self, because: Option<CauseId>) -> CauseId {
+        let who = if self.plan.linkerd.is_some() { "the proxy injector" } else { "istiod" };
         self.caused(CauseKind::ServingCertificateExpired, because, || {
-            "the certificate with which istiod serves is past its end".to_owned()
+            format!("the certificate with which {who} serves is past its end")
         })
     }
 }

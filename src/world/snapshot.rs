@@ -56,7 +56,7 @@ impl World<'_> {
     fn replica_status(&self, index: usize) -> ReplicaStatus {
         let replica = &self.control.replicas[index];
         ReplicaStatus {
-            name: format!("istiod-{index}"),
+            name: self.controller(XDS, u32::try_from(index).unwrap_or(0)),
             node: self.plan.universe.nodes[replica.node.index()].name.clone(),
             serves: [CA, XDS, INJECTOR].map(|part| self.control.serves(index, part)),
             connected: u32::try_from(replica.connected.len()).unwrap_or(u32::MAX),
@@ -89,7 +89,7 @@ impl World<'_> {
             types,
             stale_since: stale_since.filter(|_| has_control),
             istiod: match self.stream_of(index) {
-                XdsStream::Connected(replica) => Some(format!("istiod-{replica}")),
+                XdsStream::Connected(replica) => Some(self.controller(XDS, replica)),
                 _ => None,
             },
             stream_age: self.stream_age_of(index, at),

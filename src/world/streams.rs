@@ -44,6 +44,11 @@ impl World<'_> {
         self.control.stream_law
     }
 
+    /// What a try costs whose packets vanish.
+    fn stream_held(&self) -> Duration {
+        self.plan.linkerd.as_ref().map_or(CONNECT_HELD, |own| own.linkerd_control.connect_timeout)
+    }
+
     /// A proxy tries to open its xDS stream.
     pub(super) fn open_stream(&mut self, index: u32, ticket: Ticket) {
         if self.pods[index as usize].stream_ticket != ticket {
@@ -95,7 +100,7 @@ impl World<'_> {
             }
             Found::BlackHole => {
                 self.control.counts.stream_attempts_failed += 1;
-                self.retry_stream(index, CONNECT_HELD, true);
+                self.retry_stream(index, self.stream_held(), true);
             }
         }
     }
@@ -161,10 +166,15 @@ impl World<'_> {
         pod.stream = XdsStream::Connected(replica);
         pod.connected_since = self.now;
         self.recount(index);
-        self.fact_of(FactKind::ProxyConnected, index, |_| format!("to istiod-{replica}"));
+        self.fact_of(FactKind::ProxyConnected, index, |world| {
+            format!("to {}", world.controller(XDS, replica))
+        });
         self.pods[index as usize].is_new_stream = true;
-        self.open_age(index);
         self.control.replicas[replica as usize].connected.insert(index);
+        if self.is_stuck(replica) {
+            return self.await_first_update(index);
+        }
+        self.open_age(index);
         self.control.replicas[replica as usize].push.enqueue(index);
         self.fill_slots(replica);
     }

@@ -174,7 +174,11 @@ impl World<'_> {
     pub(super) fn refuse_token(&mut self, pod: u32) {
         let tokens = &self.kubernetes.tokens;
         let (cause, why) = if !self.api_server_is_up() {
-            (self.kubernetes.api_cause, "Unauthenticated: istiod cannot ask the API server")
+            let why = match self.plan.linkerd {
+                None => "Unauthenticated: istiod cannot ask the API server",
+                Some(_) => "Unavailable: identity cannot ask the API server",
+            };
+            (self.kubernetes.api_cause, why)
         } else if self.token_is_over(pod) {
             let because = tokens.held.get(&pod).and_then(|held| held.cause);
             let what = if because.is_none() && self.plan.parameters.sa_token.cached {

@@ -111,7 +111,9 @@ impl World<'_> {
             san = shown.san.as_deref().map(san_of);
         }
         let clock = Wall::of(at, self.clock_of(by));
-        let found = self.authorities.chains.flaw(validity, signer, self.trusted(by), clock);
+        let roots_end = self.plan.linkerd.is_none();
+        let chains = &self.authorities.chains;
+        let found = chains.flaw_to(validity, signer, self.trusted(by), clock, roots_end);
         found.or_else(|| {
             let workload = self.pods[of as usize].workload;
             let is_wrong = san.is_some_and(|san| {
@@ -262,10 +264,14 @@ impl World<'_> {
         let clock = Wall::of(self.now, self.clock_of(by));
         let is_root =
             chains.invalid(signer, clock).is_none_or(|one| chains.0[one as usize].issuer.is_none());
-        let (kind, what) = if is_root {
-            (CauseKind::RootExpired, "the root certificate is past its end")
-        } else {
-            (CauseKind::SignerExpired, "the intermediate certificate is past its end")
+        let is_linkerd = self.plan.linkerd.is_some();
+        let (kind, what) = match (is_root, is_linkerd) {
+            (true, false) => (CauseKind::RootExpired, "the root certificate is past its end"),
+            (true, true) => (CauseKind::RootExpired, "the trust anchor is past its end"),
+            (false, false) => {
+                (CauseKind::SignerExpired, "the intermediate certificate is past its end")
+            }
+            (false, true) => (CauseKind::SignerExpired, "the issuer is past its end"),
         };
         let is_true = chains.invalid(signer, Wall::of(self.now, 0)).is_some();
         let because = if is_true {

@@ -74,6 +74,11 @@ impl Webhook {
 }
 
 impl World<'_> {
+    /// Whether the API server reaches an injector.
+    pub(super) fn has_injector(&self) -> bool {
+        (0..self.control.replicas.len()).any(|index| self.control.serves(index, INJECTOR))
+    }
+
     /// What becomes of a question to the webhook that is asked now.
     pub(super) fn review(&self) -> Review {
         let webhook = &self.kubernetes.webhook;
@@ -82,7 +87,10 @@ impl World<'_> {
         let serving = |index: &usize| self.control.serves(*index, INJECTOR);
         let mut serving = (0..self.control.replicas.len()).filter(serving).peekable();
         if serving.peek().is_none() {
-            return at_once("no istiod");
+            return at_once(match self.plan.linkerd {
+                None => "no istiod",
+                Some(_) => "no linkerd-proxy-injector",
+            });
         }
         if webhook.cut != 0 {
             return Review::Failed { held: timeout, why: "context deadline exceeded" };

@@ -4,7 +4,8 @@
 //! `MESHSIM_BLESS=1 cargo test --release --test it docs` writes blocks and pages anew.
 
 use crate::tree::{files_of, is_made, none, read, root};
-use meshsim::plan::parameter::TABLE;
+use meshsim::plan::linkerd;
+use meshsim::plan::parameter::{Parameter, TABLE};
 use meshsim::plan::profile::PROFILES;
 use meshsim::vocabulary::metric::Gauge;
 use std::collections::BTreeSet;
@@ -75,8 +76,52 @@ fn parameters() -> String {
         A source that begins with **UNCONFIRMED** means that no published value backs the default: \
         it is a setting of ours. Change it if your mesh differs.\n"
         .to_owned();
+    rows(&mut page, TABLE);
+    page += "\n## Profiles\n\nWhat each profile changes.\n";
+    for profile in PROFILES {
+        let releases: Vec<_> =
+            profile.releases.iter().filter(|release| !release.is_empty()).collect();
+        let _ = write!(page, "\n### `{}`\n\n", profile.mesh);
+        if !releases.is_empty() {
+            let names: Vec<_> =
+                releases.iter().map(|release| format!("`{}@{release}`", profile.mesh)).collect();
+            let _ = write!(page, "Releases: {}.\n\n", names.join(", "));
+        }
+        page += "| releases | parameter | value | source |\n|---|---|---|---|\n";
+        changes(&mut page, profile.changes);
+    }
+    page
+}
+
+#[test]
+fn the_page_of_linkerds_parameters_is_what_its_table_says() {
+    is_made("docs/linkerd-parameters.md", &linkerd_parameters());
+}
+
+fn linkerd_parameters() -> String {
+    let mut page = "# Parameters of Linkerd\n\n\
+        Made from the table in `src/plan/linkerd/mod.rs`; a test keeps it so. The parts in `model/linkerd` go by \
+        them. Each is a key of `[mesh]` where the profile is `linkerd`. Defaults are those of `edge-26.8`, as read in \
+        August 2026.\n"
+        .to_owned();
+    rows(&mut page, linkerd::TABLE);
+    let names: Vec<_> = linkerd::RELEASES.iter().map(|one| format!("`linkerd@{one}`")).collect();
+    let _ =
+        write!(page, "\n## Releases\n\n{}. What older ones have otherwise:\n\n", names.join(", "));
+    page += "| releases | parameter | value | source |\n|---|---|---|---|\n";
+    changes(&mut page, linkerd::CHANGES);
+    page += "\n## Parameters that all meshes have\n\nWhat Linkerd has otherwise than Istio.\n\n\
+        | parameter | value | source |\n|---|---|---|\n";
+    for (parameter, text, from) in linkerd::SHARED {
+        let _ = writeln!(page, "| `{parameter}` | {} | {} |", value(text), source(from));
+    }
+    page
+}
+
+/// A table for each group.
+fn rows(page: &mut String, table: &[Parameter]) {
     let mut group = "";
-    for row in TABLE {
+    for row in table {
         let own = row.name.split('.').next().unwrap_or("");
         if own != group {
             group = own;
@@ -94,28 +139,18 @@ fn parameters() -> String {
             source(row.source)
         );
     }
-    page += "\n## Profiles\n\nWhat each profile changes.\n";
-    for profile in PROFILES {
-        let releases: Vec<_> =
-            profile.releases.iter().filter(|release| !release.is_empty()).collect();
-        let _ = write!(page, "\n### `{}`\n\n", profile.mesh);
-        if !releases.is_empty() {
-            let names: Vec<_> =
-                releases.iter().map(|release| format!("`{}@{release}`", profile.mesh)).collect();
-            let _ = write!(page, "Releases: {}.\n\n", names.join(", "));
-        }
-        page += "| releases | parameter | value | source |\n|---|---|---|---|\n";
-        for (first, last, parameter, text, from) in profile.changes {
-            let span = match (*first, *last) {
-                ("", _) => "all".to_owned(),
-                (first, last) if first == last => first.to_owned(),
-                (first, last) => format!("{first} to {last}"),
-            };
-            let _ =
-                writeln!(page, "| {span} | `{parameter}` | {} | {} |", value(text), source(from));
-        }
+}
+
+/// What some releases change.
+fn changes(page: &mut String, changes: &[linkerd::Change]) {
+    for (first, last, parameter, text, from) in changes {
+        let span = match (*first, *last) {
+            ("", _) => "all".to_owned(),
+            (first, last) if first == last => first.to_owned(),
+            (first, last) => format!("{first} to {last}"),
+        };
+        let _ = writeln!(page, "| {span} | `{parameter}` | {} | {} |", value(text), source(from));
     }
-    page
 }
 
 fn value(text: &str) -> String {
@@ -136,7 +171,8 @@ fn cell(text: &str) -> String {
 
 #[test]
 fn every_key_action_and_gauge_of_a_scenario_is_documented() {
-    let page = read("docs/scenarios.md") + &read("docs/parameters.md");
+    let parameters = read("docs/parameters.md") + &read("docs/linkerd-parameters.md");
+    let page = read("docs/scenarios.md") + &parameters;
     let mut words = BTreeSet::new();
     keys(&meshsim::scenario::schema(), &mut words);
     words.extend(Gauge::ALL.iter().map(|row| row.1.to_owned()));

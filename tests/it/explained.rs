@@ -30,8 +30,12 @@ const SET_SO: [(&str, &str); 7] = [
 ];
 
 /// What comes by itself.
-const ENDS: [&str; 2] =
-    ["the root certificate is past its end", "the intermediate certificate is past its end"];
+const ENDS: [&str; 4] = [
+    "the root certificate is past its end",
+    "the intermediate certificate is past its end",
+    "the trust anchor is past its end",
+    "the issuer is past its end",
+];
 
 /// What is wrong with the roots of a plan's failures.
 fn wrong(plan: &Plan) -> Vec<String> {

@@ -71,6 +71,15 @@ mod identity;
 /// Sidecars that try their own apps again.
 #[cfg(feature = "native")]
 mod inbound;
+/// Linkerd's control plane: its parts, its streams.
+#[cfg(feature = "native")]
+mod linkerd_control;
+/// Linkerd's certificates.
+#[cfg(feature = "native")]
+mod linkerd_identity;
+/// Random meshes of Linkerd.
+#[cfg(feature = "native")]
+mod linkerd_swarm;
 /// Where features meet.
 #[cfg(feature = "native")]
 mod meetings;

@@ -46,7 +46,7 @@ fn random_plans_obey_the_laws() {
     }
 }
 
-fn seeds() -> Vec<u64> {
+pub(crate) fn seeds() -> Vec<u64> {
     let Ok(text) = std::env::var("MESHSIM_SWARM") else { return SEEDS.chain(FOUND).collect() };
     let (from, to) = text.split_once("..").expect("MESHSIM_SWARM=FROM..TO");
     let seed = |text: &str| text.parse().expect("a seed is a number");

@@ -17,6 +17,10 @@ const MEANT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "scenarios/linkerd/trust-anchor-expiry.toml",
+        &["`issuer` outlives `anchor`, which signed it"],
+    ),
+    (
         "scenarios/outlier-that-never-ejects.toml",
         &["no endpoint is ever ejected: 10 % of 3 are none"],
     ),

@@ -91,6 +91,11 @@ impl Age {
         age
     }
 
+    /// It ends then.
+    pub fn end_at(&mut self, at: Time) {
+        self.ends = at;
+    }
+
     /// When it ends.
     pub const fn ends(&self) -> Time {
         self.ends

@@ -126,6 +126,21 @@ impl Chains {
         ends.min().unwrap_or(Wall::MIN)
     }
 
+    /// The same without the root, of which Linkerd's proxies see no dates; of a root alone its own.
+    pub fn end_below_root(&self, from: u32) -> Wall {
+        let ends = self.below_root(from).map(|one| self.0[one as usize].validity.not_after);
+        ends.min().unwrap_or(self.0[from as usize].validity.not_after)
+    }
+
+    /// Whether all certificates of a chain but its root are valid.
+    pub fn is_below_root_valid(&self, from: u32, clock: Wall) -> bool {
+        self.below_root(from).all(|one| self.0[one as usize].validity.at(clock) == When::Valid)
+    }
+
+    fn below_root(&self, from: u32) -> impl Iterator<Item = u32> {
+        self.up(from).filter(|one| self.0[*one as usize].issuer.is_some())
+    }
+
     /// The certificate of a chain that is not valid, the root first; none if all are.
     pub fn invalid(&self, from: u32, clock: Wall) -> Option<u32> {
         let all: Vec<u32> = self.up(from).collect();
@@ -148,11 +163,24 @@ impl Chains {
         trusted: impl Iterator<Item = u32>,
         clock: Wall,
     ) -> Option<Flaw> {
+        self.flaw_to(leaf, signer, trusted, clock, true)
+    }
+
+    /// The same for a verifier that looks at the dates of roots, or does not.
+    pub fn flaw_to(
+        &self,
+        leaf: Validity,
+        signer: u32,
+        trusted: impl Iterator<Item = u32>,
+        clock: Wall,
+        roots_end: bool,
+    ) -> Option<Flaw> {
         let key = self.0[self.root(signer) as usize].key;
         let of_key = trusted.filter(|one| self.0[*one as usize].key == key);
         let mut found = None;
         for one in of_key {
             match self.0[one as usize].validity.at(clock) {
+                _ if !roots_end => found = Some(When::Valid),
                 When::Valid => {
                     found = Some(When::Valid);
                     break;
@@ -170,8 +198,7 @@ impl Chains {
         if let Some(flaw) = of_issuer(root) {
             return Some(flaw);
         }
-        let below: Vec<u32> =
-            self.up(signer).filter(|one| self.0[*one as usize].issuer.is_some()).collect();
+        let below: Vec<u32> = self.below_root(signer).collect();
         let mut down = below.into_iter().rev();
         down.find_map(|one| of_issuer(self.0[one as usize].validity.at(clock)))
             .or_else(|| flaw(leaf.at(clock), Flaw::Expired, Flaw::NotYetValid))

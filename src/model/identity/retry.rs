@@ -27,6 +27,7 @@
 use super::residual::{Cycle, Gap, Residual};
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
+use crate::plan::linkerd::policy::Backoff;
 use crate::plan::parameter::{CsrInnerRetry, Kubernetes, StreamBackoff, WarmupBackoff, Ztunnel};
 
 /// No interval is shorter: a loop without waits would never come to `until`. Envoy's unit.
@@ -121,6 +122,17 @@ impl Law {
     /// A stream to the control plane.
     pub fn stream(backoff: &StreamBackoff) -> Self {
         Self::Stream(StreamBackoffLaw::new(backoff))
+    }
+
+    /// The same of Linkerd's proxies: a wait is its base and up to a share of it; the longest is that long on average.
+    pub fn linkerd_stream(backoff: &Backoff) -> Self {
+        let middle = 1.0 + backoff.jitter / 2.0;
+        Self::Warmup {
+            base: backoff.min.scale(middle),
+            factor: 2.0,
+            jitter: backoff.jitter / 2.0 / middle,
+            max: backoff.max,
+        }
     }
 
     /// The first certificate of a pod.

@@ -4,7 +4,7 @@
 //! Left out: certificates by file.
 
 use super::super::schema::Default::{Is, None, Required};
-use super::super::schema::Kind::{Bool, Duration, Names, Table, Text, Word};
+use super::super::schema::Kind::{Bool, Count, Duration, Names, Table, Text, Word};
 use super::super::schema::{Key, Keys};
 use super::key;
 
@@ -62,6 +62,8 @@ pub(super) const SERVER_TLS: Key = key(
 pub(super) const CA_OF_EVENT: Key = key("ca", Text, None, "the authority that istiod gets");
 pub(super) const RESTART: Key =
     key("restart", Bool, Is("false"), "istiod starts again with it, and takes any root");
+pub(super) const DROPPED_BY: Key =
+    key("dropped_by", Count(1, 10_000), None, "so many replicas of Linkerd's identity miss it");
 pub(super) const TRUST_OF_EVENT: Key = key("trust", Names, None, "the roots that proxies trust");
 pub(super) const AHEAD: Key = key("ahead", Duration, None, "clocks show so much more");
 pub(super) const BEHIND: Key = key("behind", Duration, None, "clocks show so much less");

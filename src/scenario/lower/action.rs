@@ -18,21 +18,21 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
         "fail",
         &["share", "part"],
         &[],
-        "istiod, pod:NAME, service:NAME, node:NAME, zone:NAME, link:A->B, api_server or kubelet:NODE",
+        "istiod, linkerd, pod:NAME, service:NAME, node:NAME, zone:NAME, link:A->B, api_server or kubelet:NODE",
     ),
     ("restart", &["share"], &[], "pod:NAME or service:NAME"),
-    ("freeze", &["share"], &[], "istiod, pod:NAME or service:NAME"),
+    ("freeze", &["share"], &[], "istiod, linkerd/destination, pod:NAME or service:NAME"),
     (
         "slow",
         &["factor", "share"],
         &["factor"],
-        "istiod or service:NAME, or istiod/injector with `delay`",
+        "istiod or service:NAME, or istiod/injector or linkerd/proxy-injector with `delay`",
     ),
-    (SLOW_WEBHOOK, &["delay"], &["delay"], "istiod/injector"),
+    (SLOW_WEBHOOK, &["delay"], &["delay"], "istiod/injector or linkerd/proxy-injector"),
     ("crash_loop", &["share"], &[], "pod:NAME or service:NAME"),
-    ("webhook", &["policy"], &["policy"], "istiod/injector"),
+    ("webhook", &["policy"], &["policy"], "istiod/injector or linkerd/proxy-injector"),
     ("errors", &["share", "status", "response_headers"], &[], "service:NAME or api_server"),
-    ("cut", &[], &[], "link:A->B, zone:NAME or istiod/injector"),
+    ("cut", &[], &[], "link:A->B, zone:NAME, istiod/injector or linkerd/proxy-injector"),
     ("degrade", &["delay", "loss"], &[], "link:A->B or zone:NAME"),
     ("rollout", &[], &[], "service:NAME or ingress"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
@@ -50,17 +50,22 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
-    ("ca", &["ca", "share", "restart"], &["ca"], "istiod"),
+    ("ca", &["ca", "share", "restart", "dropped_by"], &["ca"], "istiod or linkerd/identity"),
     ("trust", &["trust"], &["trust"], "no target: on the mesh"),
-    ("clock", &["ahead", "behind", "share"], &[], "istiod, node:NAME, zone:NAME or service:NAME"),
+    (
+        "clock",
+        &["ahead", "behind", "share"],
+        &[],
+        "istiod, linkerd, node:NAME, zone:NAME or service:NAME",
+    ),
     ("suspend", &[], &[], "node:NAME or zone:NAME"),
     ("secret", &["certificate"], &["certificate"], "service:NAME"),
     ("push", &[], &[], "istiod"),
     ("note", &[], &[], "no target"),
 ];
 /// `slow` has other arguments where it acts on the webhook.
-const SLOW_WEBHOOK: &str = "slow istiod/injector";
-const ARGUMENTS: [&str; 28] = [
+pub(super) const SLOW_WEBHOOK: &str = "slow istiod/injector";
+const ARGUMENTS: [&str; 29] = [
     "share",
     "part",
     "factor",
@@ -84,6 +89,7 @@ const ARGUMENTS: [&str; 28] = [
     "strategy",
     "ca",
     "restart",
+    "dropped_by",
     "trust",
     "ahead",
     "behind",
@@ -96,7 +102,9 @@ pub(super) type Done = Option<(Action, String)>;
 
 /// What an event does, as [`ACTIONS`] names it.
 fn does(table: &Node) -> Option<&str> {
-    let of_webhook = table.text("target").is_some_and(|one| one.starts_with("istiod/injector"));
+    let of_webhook = table
+        .text("target")
+        .is_some_and(|one| one.starts_with("istiod/injector") || one == "linkerd/proxy-injector");
     table.text("do").map(|does| if does == "slow" && of_webhook { SLOW_WEBHOOK } else { does })
 }
 
@@ -121,6 +129,9 @@ impl Lower<'_, '_, '_> {
             self.report(node.at, format!("`{text}` is no target"), hint);
             return None;
         };
+        if let Some(done) = self.linkerd_action(table, node.at, does, target, targets) {
+            return done;
+        }
         match (does, target) {
             ("fail", Target::ApiServer | Target::Kubelet(_))
             | ("errors", Target::ApiServer)
@@ -229,15 +240,6 @@ impl Lower<'_, '_, '_> {
             return None;
         }
         Some(share)
-    }
-
-    fn fail_nodes(&mut self, at: At, target: Target<'_>) -> Done {
-        let (place, label) = match target {
-            Target::Node(name) => (self.named_node(at, name)?, format!("node {name} fails")),
-            Target::Zone(name) => (self.named_zone(at, name)?, format!("zone {name} fails")),
-            _ => return None,
-        };
-        Some((Action::FailNodes(self.nodes_of(place)), label))
     }
 
     pub(super) fn named_node(&mut self, at: At, name: &str) -> Option<Place> {

@@ -22,12 +22,7 @@ impl Lower<'_, '_, '_> {
             return None;
         }
         let share = self.share_above_zero(table)?;
-        let what = match part {
-            ControlPart::All => "istiod",
-            ControlPart::Ca => "istiod's certificate authority",
-            ControlPart::Xds => "istiod's configuration",
-            ControlPart::Injector => "the injection webhook",
-        };
+        let what = self.part_words(part);
         let label = format!("{}{what} fails", of(share));
         Some((Action::FailControlPlane { part, share }, label))
     }
@@ -98,6 +93,10 @@ impl Lower<'_, '_, '_> {
                 let factor = table.get("factor").and_then(Node::number)?;
                 let label = format!("{}istiod is {factor} times as slow", of(share));
                 (Action::SlowControlPlane { share, factor }, label)
+            }
+            "freeze" if self.linkerd.is_some() => {
+                let label = format!("{}Linkerd's destination sends nothing more", of(share));
+                (Action::FreezeControlPlane { share }, label)
             }
             "freeze" => {
                 let label = format!("{}istiod follows the API server no more", of(share));

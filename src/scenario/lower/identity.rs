@@ -10,7 +10,7 @@ use super::action::{Done, of, words};
 use super::{Lower, id};
 use crate::kernel::time::{Duration, Time};
 use crate::plan::identity::{Authority, AuthorityId, IdentityChange, Presented, Skew, Versions};
-use crate::plan::timeline::Action;
+use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::tls::{KeyType, TlsVersion};
 use crate::plan::universe::WorkloadId;
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let at = |group: Option<&Node>, key: &str| {
             group.and_then(|group| group.entry(key)).map_or(root.at, |entry| entry.node.at)
         };
-        if self.parameters.cert.ttl.is_zero() {
+        if self.parameters.cert.ttl.is_zero() && self.linkerd.is_none() {
             let at = at(group("cert"), "ttl");
             self.report(at, "a certificate of no life", "cert.ttl = \"24h\"");
         }
@@ -168,7 +168,10 @@ impl<'d> Lower<'_, '_, 'd> {
                 && issuer.remaining < one.remaining
             {
                 let what = format!("`{}` outlives `{}`, which signed it", one.name, issuer.name);
-                let hint = format!("its chain ends after {}", issuer.remaining);
+                let hint = match self.linkerd {
+                    None => format!("its chain ends after {}", issuer.remaining),
+                    Some(_) => format!("identity signs nothing after {}", issuer.remaining),
+                };
                 self.context.warn(Fault::new(at, what).hint(hint));
             }
         }
@@ -182,7 +185,9 @@ impl<'d> Lower<'_, '_, 'd> {
             });
             let what =
                 format!("certificates of {} have an authority of {}", cert.ttl, one.remaining);
-            let hint = if cert.clamp_to_signer {
+            let hint = if self.linkerd.is_some() && cert.clamp_to_signer {
+                "they end with it (linkerd_identity.clamp_to_issuer), all at one instant"
+            } else if cert.clamp_to_signer {
                 "they end with it (cert.clamp_to_signer), and are renewed at half of that"
             } else {
                 "they are worth nothing after it, and not renewed before (cert.clamp_to_signer)"
@@ -266,12 +271,20 @@ impl<'d> Lower<'_, '_, 'd> {
             self.report(at, what, "an event on it would do nothing");
             return None;
         }
-        let share = self.share_above_zero(table)?;
+        let share = match table.get("dropped_by") {
+            None => self.share_above_zero(table)?,
+            Some(node) => self.share_that_reads(table, node)?,
+        };
         let authority = self.authority(table.get("ca")?)?;
         let restart = table.get("restart").is_some_and(|node| node.print() == "true");
         let name = table.text("ca")?;
         let how = if restart { "starts again with" } else { "gets" };
-        let label = format!("{}istiod {how} the authority {name}", of(share));
+        let (who, what) = if self.linkerd.is_some() {
+            ("Linkerd's identity", "issuer")
+        } else {
+            ("istiod", "authority")
+        };
+        let label = format!("{}{who} {how} the {what} {name}", of(share));
         Some((Action::Identity(IdentityChange::Authority { authority, share, restart }), label))
     }
 
@@ -283,7 +296,11 @@ impl<'d> Lower<'_, '_, 'd> {
         }
         let roots = self.roots(list);
         let names: Vec<&str> = list.items().iter().filter_map(Node::as_text).collect();
-        let label = format!("proxies are told to trust {}", names.join(" and "));
+        let whom = names.join(" and ");
+        let label = match self.linkerd {
+            None => format!("proxies are told to trust {whom}"),
+            Some(_) => format!("who starts is given {whom} to trust"),
+        };
         Some((Action::Identity(IdentityChange::Trust(roots)), label))
     }
 
@@ -332,7 +349,7 @@ impl<'d> Lower<'_, '_, 'd> {
             }
             _ => {
                 istiod = self.share_above_zero(table)?;
-                format!("the clock of {}istiod", of(istiod))
+                format!("the clock of {}{}", of(istiod), self.part_words(ControlPart::All))
             }
         };
         let (verb, how) = if whose.contains("clocks") { ("are", "") } else { ("is", "") };

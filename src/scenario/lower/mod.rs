@@ -16,6 +16,7 @@ mod changes;
 mod classes;
 mod clients;
 mod control;
+mod controllers;
 mod discovery;
 mod ejections;
 mod filters;
@@ -45,11 +46,13 @@ use super::document::{At, Node};
 use super::expand::{Counted, expand};
 use super::expression::Names;
 use super::merge::BEGIN;
+use super::schema::parameters;
 use super::units::{default_interval, parameter_text};
 use crate::kernel::time::Duration;
 use crate::plan::client::{CallClients, Client};
 use crate::plan::identity::Identity;
-use crate::plan::parameter::{Parameters, TABLE};
+use crate::plan::linkerd::Linkerd;
+use crate::plan::parameter::Parameters;
 use crate::plan::pods::PodRules;
 use crate::plan::profile;
 use crate::plan::reply::ReplyHeaders;
@@ -77,6 +80,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     duration: Duration,
     profile: String,
     parameters: Parameters,
+    linkerd: Option<Box<Linkerd>>,
     universe: Universe,
     identity: Identity,
     /// Services by name, and their tables by id.
@@ -115,6 +119,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         duration,
         profile: String::new(),
         parameters: Parameters::default(),
+        linkerd: None,
         universe: Universe::default(),
         identity: Identity::default(),
         services: BTreeMap::new(),
@@ -154,6 +159,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         start: start(scenario),
         profile: lower.profile,
         parameters: lower.parameters,
+        linkerd: lower.linkerd,
         universe: lower.universe,
         scopes,
         cluster_endpoints: BTreeMap::new(),
@@ -280,20 +286,27 @@ impl Lower<'_, '_, '_> {
         let name = mesh.and_then(|mesh| mesh.get("profile"));
         let text = name.and_then(Node::as_text).unwrap_or("istio-sidecar");
         match profile::parameters(text) {
-            Ok((parameters, full, _)) => (self.parameters, self.profile) = (parameters, full),
+            Ok((parameters, full, _)) => {
+                (self.parameters, self.profile) = (parameters, full);
+                self.linkerd = profile::own_parameters(text).map(|(own, _)| Box::new(own));
+            }
             Err(what) => {
                 let names = profile::names();
                 let hint = known(text, names.iter().map(String::as_str), "profiles");
                 self.report(name.map_or(BEGIN, |name| name.at), what, hint);
             }
         }
-        for row in TABLE {
+        for row in parameters() {
             let Some((group, key)) = row.name.split_once('.') else { continue };
             let node = mesh.and_then(|mesh| mesh.get(group)?.get(key));
             if let Some(Ok(text)) = node.map(|node| parameter_text(node, row.name)) {
                 let _read_by_the_check = self.parameters.set(row.name, &text);
+                if let Some(own) = &mut self.linkerd {
+                    let _read_by_the_check = own.set(row.name, &text);
+                }
             }
         }
+        self.furnish(mesh);
         self.istiod_can_be();
         self.tokens_can_be();
     }

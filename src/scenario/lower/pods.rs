@@ -11,6 +11,16 @@ use crate::plan::timeline::{Action, PodSet};
 use crate::plan::universe::WorkloadId;
 
 impl Lower<'_, '_, '_> {
+    /// Nodes lose power.
+    pub(super) fn fail_nodes(&mut self, at: At, target: Target<'_>) -> Done {
+        let (place, label) = match target {
+            Target::Node(name) => (self.named_node(at, name)?, format!("node {name} fails")),
+            Target::Zone(name) => (self.named_zone(at, name)?, format!("zone {name} fails")),
+            _ => return None,
+        };
+        Some((Action::FailNodes(self.nodes_of(place)), label))
+    }
+
     /// The pods of a target, and the same in words.
     pub(super) fn pod_set(
         &mut self,

@@ -145,6 +145,7 @@ pub fn lower(config: &Config) -> Lowering {
         start: Start::Cold,
         profile: "istio-sidecar".to_owned(),
         parameters: parameters(),
+        linkerd: None,
         traffic: load::traffic(config, &ids, &universe.classes),
         universe,
         scopes: BTreeMap::new(),
