@@ -61,13 +61,20 @@ const fn nature(details: Details) -> Nature {
         | Details::ResetAfterResponse
         | Details::RemoteResetAfterResponse
         | Details::ConnectionTermination
-        | Details::ConnectionRefused => Nature::App,
+        | Details::ConnectionRefused
+        | Details::LinkerdConnectionError
+        | Details::LinkerdConnectTimeout => Nature::App,
         Details::ClusterNotFound
         | Details::RouteNotFound
         | Details::NoHealthyUpstream
         | Details::DirectResponse
         | Details::WrongVersionNumber
         | Details::NoSecret
+        | Details::LinkerdFailFast
+        | Details::LinkerdLoadShed
+        | Details::LinkerdNoRoute
+        | Details::LinkerdInjected
+        | Details::LinkerdUnknown
         | Details::DropOverload => Nature::Configuration,
         Details::FaultAbort
         | Details::LocalRateLimited
@@ -341,7 +348,9 @@ fn configured(details: Details, service: &str) -> String {
         Details::ClusterNotFound => {
             format!("the routes of `{service}` name what the mesh does not have")
         }
-        Details::RouteNotFound => format!("no `route` of `{service}` takes such requests"),
+        Details::RouteNotFound | Details::LinkerdNoRoute => {
+            format!("no `route` of `{service}` takes such requests")
+        }
         Details::NoHealthyUpstream => {
             format!("no endpoint of `{service}` is healthy by its settings")
         }
@@ -373,6 +382,15 @@ fn configured(details: Details, service: &str) -> String {
         | Details::ResetAfterResponse
         | Details::RemoteResetAfterResponse => {
             format!("`behaviour` and connections of `{service}` are set so")
+        }
+        Details::LinkerdFailFast
+        | Details::LinkerdLoadShed
+        | Details::LinkerdConnectTimeout
+        | Details::LinkerdConnectionError
+        | Details::LinkerdUnknown
+        | Details::LinkerdInjected => format!("pods and limits of `{service}` are set so"),
+        Details::LinkerdTimeout | Details::LinkerdProfileTimeout => {
+            format!("`timeout` of `{service}` is shorter than its work")
         }
         Details::ViaUpstream => format!("what runs at `{service}` is set so"),
         _ => format!("the scenario has `{service}` so"),
