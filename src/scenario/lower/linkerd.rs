@@ -65,11 +65,6 @@ impl<'d> Lower<'_, '_, 'd> {
             for table in self.service_nodes.clone() {
                 self.refuse_keys(table, OF_LINKERD, "without Linkerd", ELSEWHERE);
             }
-            let calls = self.drafts.iter().flatten().flat_map(|(_, node)| node.list("calls"));
-            let makers: Vec<&Node> = root.list("traffic").iter().chain(calls).collect();
-            for table in makers {
-                self.refuse_keys(table, &["app_connection"], "without Linkerd", ELSEWHERE);
-            }
             return Rules::default();
         };
         self.refuse_envoys(root);
