@@ -76,6 +76,8 @@ pub const fn reason(details: Details) -> &'static str {
         Details::LinkerdProfileTimeout => "the answer took longer than the service profile allows",
         Details::LinkerdNoRoute => "no route matched",
         Details::LinkerdInjected => "the backend does not exist",
+        Details::LinkerdUnauthorized => "no authorization applies",
+        Details::LinkerdRateLimited => "the rate limit is exceeded",
         Details::LinkerdUnknown => "the control plane did not tell of the destination in time",
         Details::AppOverflow => "the app's queue was full",
         Details::AppError => "the app answered with an error",

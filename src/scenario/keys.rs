@@ -162,6 +162,8 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     linkerd::ACCRUAL,
     linkerd::RETRY,
     linkerd::PROFILE,
+    linkerd::SERVER,
+    linkerd::RATE_LIMIT,
     key("merge_window", Duration, Is("1s"), "changes of health within it are told together"),
     policy::HEALTH_CHECKS,
     policy::CONNECTIONS,

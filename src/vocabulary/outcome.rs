@@ -142,6 +142,10 @@ pub enum Details {
     LinkerdInjected,
     /// Linkerd up to 2.12: the control plane did not tell of the destination in time.
     LinkerdUnknown,
+    /// Linkerd: no authorization applies.
+    LinkerdUnauthorized,
+    /// Linkerd: `HTTPLocalRateLimitPolicy`.
+    LinkerdRateLimited,
 }
 
 impl Details {
@@ -292,6 +296,8 @@ impl Outcome {
             Details::LinkerdConnectionError => (502, Flags::NONE),
             Details::LinkerdNoRoute => (404, Flags::NONE),
             Details::LinkerdInjected => (500, Flags::NONE),
+            Details::LinkerdUnauthorized => (403, Flags::NONE),
+            Details::LinkerdRateLimited => (429, Flags::NONE),
             // The connection of the client is reset.
             Details::LinkerdUnknown => (0, Flags::NONE),
         };

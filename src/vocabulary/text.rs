@@ -107,6 +107,8 @@ impl Details {
             Self::LinkerdNoRoute => "no route",
             Self::LinkerdInjected => "request configured to fail",
             Self::LinkerdUnknown => "connection reset",
+            Self::LinkerdUnauthorized => "unauthorized request on route",
+            Self::LinkerdRateLimited => "rate limit exceeded",
             _ => "",
         }
     }

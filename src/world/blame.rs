@@ -87,6 +87,8 @@ const fn nature(details: Details) -> Nature {
         | Details::CodecError
         | Details::PayloadTooLarge
         | Details::CorsResponse
+        | Details::LinkerdUnauthorized
+        | Details::LinkerdRateLimited
         | Details::HandshakeClosed => Nature::Policy,
         _ => Nature::Load,
     }
@@ -334,7 +336,9 @@ fn configured(details: Details, service: &str) -> String {
         Details::AppOverflow => format!("`queue` and `workers` of `{service}` are too few"),
         Details::AppError | Details::AppGrpcError => format!("`errors` of `{service}` are set so"),
         Details::AppCallFailed => format!("a call that `{service}` needs fails"),
-        Details::ResponseTimeout => format!("`timeout` of `{service}` is shorter than its work"),
+        Details::ResponseTimeout | Details::LinkerdTimeout => {
+            format!("`timeout` of `{service}` is shorter than its work")
+        }
         Details::PerTryTimeout | Details::PerTryIdleTimeout => {
             format!("`retries` of `{service}` leave each try less time than its work takes")
         }
@@ -382,15 +386,6 @@ fn configured(details: Details, service: &str) -> String {
         | Details::ResetAfterResponse
         | Details::RemoteResetAfterResponse => {
             format!("`behaviour` and connections of `{service}` are set so")
-        }
-        Details::LinkerdFailFast
-        | Details::LinkerdLoadShed
-        | Details::LinkerdConnectTimeout
-        | Details::LinkerdConnectionError
-        | Details::LinkerdUnknown
-        | Details::LinkerdInjected => format!("pods and limits of `{service}` are set so"),
-        Details::LinkerdTimeout | Details::LinkerdProfileTimeout => {
-            format!("`timeout` of `{service}` is shorter than its work")
         }
         Details::ViaUpstream => format!("what runs at `{service}` is set so"),
         _ => format!("the scenario has `{service}` so"),

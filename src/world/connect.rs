@@ -288,11 +288,8 @@ impl World<'_> {
         self.note_late_connection(index, connection.pod);
         self.pool(&connection).offer(id);
         self.serve_waiting(id);
-        if self.linkerd.is_some() {
-            self.endpoint_is_up(id);
-            if self.is_of_endpoint(id) {
-                return;
-            }
+        if self.linkerd.is_some() && self.endpoint_is_up(id) {
+            return;
         }
         self.close_if_rejected(id);
     }

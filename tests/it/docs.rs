@@ -171,7 +171,9 @@ fn cell(text: &str) -> String {
 
 #[test]
 fn every_key_action_and_gauge_of_a_scenario_is_documented() {
-    let page = read("docs/scenarios.md") + &read("docs/parameters.md");
+    let page = read("docs/scenarios.md")
+        + &read("docs/parameters.md")
+        + &read("docs/linkerd-parameters.md");
     let mut words = BTreeSet::new();
     keys(&meshsim::scenario::schema(), &mut words);
     words.extend(Gauge::ALL.iter().map(|row| row.1.to_owned()));

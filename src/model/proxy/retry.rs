@@ -110,6 +110,8 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::LinkerdNoRoute
         | Details::LinkerdInjected
         | Details::LinkerdUnknown
+        | Details::LinkerdUnauthorized
+        | Details::LinkerdRateLimited
         | Details::FaultAbort
         | Details::LocalRateLimited
         | Details::RequestRateLimited

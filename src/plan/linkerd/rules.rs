@@ -1,11 +1,12 @@
 //! What a scenario says of Linkerd beyond its parameters: how apps connect to their proxies, and what services ask of
-//! the proxies of their clients.
+//! the proxies of their clients and of their own.
 //!
 //! Source: linkerd2 policy-controller/k8s/index/src/outbound/index.rs (annotations of a Service),
 //! controller/api/destination/profile_translator.go (`ServiceProfile`).
 //! Left out: rules of routes of their own, and of single ports.
 
-use super::policy::{FailureAccrual, RetryBudget, RetryPolicy};
+use super::authorization::DefaultPolicy;
+use super::policy::{FailureAccrual, LocalRateLimit, RetryBudget, RetryPolicy};
 use crate::kernel::time::Duration;
 use crate::plan::universe::{ServiceId, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,19 @@ pub struct ServiceRules {
     pub retry: Option<RetryPolicy>,
     /// Its `ServiceProfile`: then the other two do not count.
     pub profile: Option<Profile>,
+    /// Its `Server`.
+    pub server: Option<Server>,
+    /// Its `HTTPLocalRateLimitPolicy`.
+    pub rate_limit: Option<LocalRateLimit>,
+}
+
+/// The `Server` of the one port that the pods of a service have, with its `AuthorizationPolicy`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server {
+    /// Who may call besides the clients.
+    pub access_policy: DefaultPolicy,
+    /// Services whose pods may call with their identities.
+    pub clients: Vec<String>,
 }
 
 /// A `ServiceProfile` with one route, which takes all requests.

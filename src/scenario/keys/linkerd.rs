@@ -1,11 +1,11 @@
 //! Keys that only Linkerd heeds: connections of apps, and what services ask of their clients' proxies.
 //!
 //! Source: as in [`super`]; Linkerd's annotations and `ServiceProfile`.
-//! Left out: `Server` and who may call it; limits on responses and on silence; routes of a profile of their own.
+//! Left out: overrides of a rate limit; limits on responses and on silence; routes of a profile of their own.
 
 use super::super::schema::Default::{Is, None};
 use super::super::schema::Keys::Fixed;
-use super::super::schema::Kind::{Bool, Duration, Table, Text, Word};
+use super::super::schema::Kind::{Bool, Count, Duration, Names, Table, Text, Word};
 use super::super::schema::{Key, Keys};
 use super::{key, like};
 
@@ -27,6 +27,36 @@ pub(super) const PROFILE: Key = key(
     None,
     "Linkerd: its ServiceProfile; then the other two do not count",
 );
+
+pub(super) const SERVER: Key =
+    key("server", Table(SERVER_KEYS), None, "Linkerd: its Server, who may call its pods");
+pub(super) const RATE_LIMIT: Key = key(
+    "local_rate_limit",
+    Table(LIMIT_KEYS),
+    None,
+    "Linkerd: how often each of its pods is called",
+);
+
+/// Who may call a port.
+const POLICIES: &[&str] = &[
+    "all-unauthenticated",
+    "all-authenticated",
+    "cluster-unauthenticated",
+    "cluster-authenticated",
+    "deny",
+    "audit",
+];
+
+const SERVER_KEYS: Keys = Fixed(&[
+    key("access_policy", Word(POLICIES), Is("deny"), "who may call besides the clients"),
+    key("clients", Names, None, "services whose pods may call, by their identity"),
+]);
+
+const LIMIT_KEYS: Keys = Fixed(&[
+    key("total", Count(0, RPS_MAX), Is("0"), "requests a second of all clients; 0: no limit"),
+    key("identity", Count(0, RPS_MAX), Is("0"), "of each client identity; 0: no limit"),
+]);
+const RPS_MAX: i64 = 1_000_000;
 
 const ACCRUAL_KEYS: Keys = Fixed(&[
     key("mode", Word(&["consecutive", "unified"]), Is("consecutive"), "by which count"),

@@ -1,17 +1,19 @@
 //! Linkerd: what its scenarios may say, and how its proxies connect.
 //!
 //! Source: `plan::linkerd`; between meshed pods requests travel over HTTP/2, whatever apps speak.
-//! Left out: `Server` and authorization, gRPC statuses of retries.
+//! Left out: gRPC statuses of retries.
 
 use super::super::document::Node;
 use super::super::units::parameter_text;
 use super::{Lower, id};
 use crate::kernel::time::Duration;
 use crate::plan::linkerd::Linkerd;
+use crate::plan::linkerd::authorization::DefaultPolicy;
 use crate::plan::linkerd::policy::{
-    Accrual, FailureAccrual, RetryBudget, RetryPolicy, read_http_statuses,
+    Accrual, FailureAccrual, LocalRateLimit, RetryBudget, RetryPolicy, read_http_statuses,
 };
-use crate::plan::linkerd::rules::{Profile, Rules, ServiceRules};
+use crate::plan::linkerd::rules::{Profile, Rules, Server, ServiceRules};
+use crate::plan::parameter::Value as _;
 use crate::plan::policy::Protocol;
 use crate::plan::universe::WorkloadId;
 
@@ -51,7 +53,8 @@ const OF_ROUTE: &[&str] = &[
     "retries",
 ];
 /// Keys of a service that are Linkerd's.
-const OF_LINKERD: &[&str] = &["failure_accrual", "retry", "service_profile"];
+const OF_LINKERD: &[&str] =
+    &["failure_accrual", "local_rate_limit", "retry", "server", "service_profile"];
 /// Actions of events that are Envoy's.
 const ACTIONS: &[&str] = &["cluster", "fail_health_check"];
 const HINT: &str = "Linkerd's proxy has: timeout, route, failure_accrual, retry, service_profile";
@@ -188,7 +191,29 @@ impl<'d> Lower<'_, '_, 'd> {
                 timeout: node.duration("timeout").unwrap_or(Duration::ZERO),
             }
         });
-        ServiceRules { accrual, retry, profile }
+        let server = table.get("server").map(|node| self.server(node));
+        let rate_limit = table.get("local_rate_limit").map(|node| LocalRateLimit {
+            total_rps: node.count("total").unwrap_or(0),
+            identity_rps: node.count("identity").unwrap_or(0),
+            overrides: Vec::new(),
+        });
+        ServiceRules { accrual, retry, profile, server, rate_limit }
+    }
+
+    fn server(&mut self, node: &Node) -> Server {
+        let mut clients = Vec::new();
+        for client in node.get("clients").map_or(&[][..], Node::items) {
+            let name = client.as_text().unwrap_or_default();
+            if self.services.contains_key(name) || name == "ingress" {
+                clients.push(name.to_owned());
+            } else {
+                let names: Vec<&str> = self.services.keys().copied().collect();
+                self.missing(client.at, "service", name, names);
+            }
+        }
+        let policy = node.text("access_policy").map(DefaultPolicy::read);
+        let access_policy = policy.and_then(Result::ok).unwrap_or(DefaultPolicy::Deny);
+        Server { access_policy, clients }
     }
 
     fn told(&mut self, node: &Node, problem: Option<&'static str>) {
