@@ -40,6 +40,7 @@ use client::{CallClients, Client};
 use discovery::Discovery;
 use identity::Identity;
 use linkerd::Linkerd;
+use linkerd::rules::Rules;
 use parameter::Parameters;
 use pods::PodRules;
 use reply::ReplyHeaders;
@@ -76,6 +77,8 @@ pub struct Plan {
     pub parameters: Parameters,
     /// The parameters that only Linkerd has; none in another mesh.
     pub linkerd: Option<Box<Linkerd>>,
+    /// What is said of Linkerd beside them.
+    pub linkerd_rules: Rules,
     /// Places, services, workloads, clusters, routes.
     pub universe: Universe,
     /// What the proxies of a workload may call, in id order; everything if it is not here.
@@ -207,6 +210,9 @@ impl Plan {
         }
         if let Some(linkerd) = &self.linkerd {
             fold(&mut digest, linkerd);
+        }
+        if !self.linkerd_rules.is_empty() {
+            fold(&mut digest, &("linkerd rules", &self.linkerd_rules));
         }
         fold(&mut digest, &self.traffic);
         fold(&mut digest, &self.timeline);

@@ -11,6 +11,7 @@ mod filter;
 mod health;
 pub(crate) mod identity;
 mod kubernetes;
+mod linkerd;
 mod matching;
 mod policy;
 mod retries;
@@ -158,6 +159,11 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     policy::CIRCUIT_BREAKER,
     policy::OUTLIER_DETECTION,
+    linkerd::ACCRUAL,
+    linkerd::RETRY,
+    linkerd::PROFILE,
+    linkerd::SERVER,
+    linkerd::RATE_LIMIT,
     key("merge_window", Duration, Is("1s"), "changes of health within it are told together"),
     policy::HEALTH_CHECKS,
     policy::CONNECTIONS,
@@ -284,6 +290,7 @@ const CALL: Keys = Fixed(&[
     key("method", Text, Is("GET"), "the method"),
     key("headers", Labels, None, "headers"),
     traffic::OF_CALL,
+    linkerd::APP_CONNECTION,
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
 ]);
 

@@ -124,6 +124,28 @@ pub enum Details {
     LocalDisconnect,
     /// The peer closed the connection before the handshake was done.
     HandshakeClosed,
+    /// Linkerd: it waited for an endpoint when fail-fast began.
+    LinkerdFailFast,
+    /// Linkerd: it came during fail-fast, to a full queue, or as one too many.
+    LinkerdLoadShed,
+    /// Linkerd: no connection within its limit.
+    LinkerdConnectTimeout,
+    /// Linkerd: refused, reset, closed, or TLS failed, before there was an answer.
+    LinkerdConnectionError,
+    /// Linkerd: a limit on the request.
+    LinkerdTimeout,
+    /// Linkerd: the limit of a `ServiceProfile`'s route.
+    LinkerdProfileTimeout,
+    /// Linkerd: no route matches.
+    LinkerdNoRoute,
+    /// Linkerd: the backend does not exist.
+    LinkerdInjected,
+    /// Linkerd up to 2.12: the control plane did not tell of the destination in time.
+    LinkerdUnknown,
+    /// Linkerd: no authorization applies.
+    LinkerdUnauthorized,
+    /// Linkerd: `HTTPLocalRateLimitPolicy`.
+    LinkerdRateLimited,
 }
 
 impl Details {
@@ -152,6 +174,8 @@ impl Details {
                 | Self::MaxStreamDuration
                 | Self::MaxDuration
                 | Self::StreamIdleTimeout
+                | Self::LinkerdTimeout
+                | Self::LinkerdProfileTimeout
         )
     }
 
@@ -263,6 +287,19 @@ impl Outcome {
             Details::MissingHost => (400, Flags::NONE),
             Details::HeadersTooLarge => (431, Flags::of(F::DPE)),
             Details::CodecError => (400, Flags::of(F::DPE)),
+            // What Linkerd answers itself bears no flags.
+            Details::LinkerdLoadShed => (503, Flags::NONE),
+            Details::LinkerdFailFast
+            | Details::LinkerdConnectTimeout
+            | Details::LinkerdTimeout
+            | Details::LinkerdProfileTimeout => (504, Flags::NONE),
+            Details::LinkerdConnectionError => (502, Flags::NONE),
+            Details::LinkerdNoRoute => (404, Flags::NONE),
+            Details::LinkerdInjected => (500, Flags::NONE),
+            Details::LinkerdUnauthorized => (403, Flags::NONE),
+            Details::LinkerdRateLimited => (429, Flags::NONE),
+            // The connection of the client is reset.
+            Details::LinkerdUnknown => (0, Flags::NONE),
         };
         Self { status, flags, details }
     }

@@ -91,6 +91,24 @@ impl Details {
             Self::MissingHost => "missing_host_header",
             Self::HeadersTooLarge => "http1.headers_too_large",
             Self::CodecError => "http1.codec_error",
+            _ => self.text_of_linkerd(),
+        }
+    }
+
+    /// The end of `l5d-proxy-error`, without the limit that it names.
+    const fn text_of_linkerd(self) -> &'static str {
+        match self {
+            Self::LinkerdFailFast => "service in fail-fast",
+            Self::LinkerdLoadShed => "service unavailable",
+            Self::LinkerdConnectTimeout => "connect timed out",
+            Self::LinkerdConnectionError => "connection error",
+            Self::LinkerdTimeout => "timed out waiting for response headers",
+            Self::LinkerdProfileTimeout => "HTTP response timeout",
+            Self::LinkerdNoRoute => "no route",
+            Self::LinkerdInjected => "request configured to fail",
+            Self::LinkerdUnknown => "connection reset",
+            Self::LinkerdUnauthorized => "unauthorized request on route",
+            Self::LinkerdRateLimited => "rate limit exceeded",
             _ => "",
         }
     }

@@ -61,13 +61,20 @@ const fn nature(details: Details) -> Nature {
         | Details::ResetAfterResponse
         | Details::RemoteResetAfterResponse
         | Details::ConnectionTermination
-        | Details::ConnectionRefused => Nature::App,
+        | Details::ConnectionRefused
+        | Details::LinkerdConnectionError
+        | Details::LinkerdConnectTimeout => Nature::App,
         Details::ClusterNotFound
         | Details::RouteNotFound
         | Details::NoHealthyUpstream
         | Details::DirectResponse
         | Details::WrongVersionNumber
         | Details::NoSecret
+        | Details::LinkerdFailFast
+        | Details::LinkerdLoadShed
+        | Details::LinkerdNoRoute
+        | Details::LinkerdInjected
+        | Details::LinkerdUnknown
         | Details::DropOverload => Nature::Configuration,
         Details::FaultAbort
         | Details::LocalRateLimited
@@ -80,6 +87,8 @@ const fn nature(details: Details) -> Nature {
         | Details::CodecError
         | Details::PayloadTooLarge
         | Details::CorsResponse
+        | Details::LinkerdUnauthorized
+        | Details::LinkerdRateLimited
         | Details::HandshakeClosed => Nature::Policy,
         _ => Nature::Load,
     }
@@ -327,7 +336,9 @@ fn configured(details: Details, service: &str) -> String {
         Details::AppOverflow => format!("`queue` and `workers` of `{service}` are too few"),
         Details::AppError | Details::AppGrpcError => format!("`errors` of `{service}` are set so"),
         Details::AppCallFailed => format!("a call that `{service}` needs fails"),
-        Details::ResponseTimeout => format!("`timeout` of `{service}` is shorter than its work"),
+        Details::ResponseTimeout | Details::LinkerdTimeout => {
+            format!("`timeout` of `{service}` is shorter than its work")
+        }
         Details::PerTryTimeout | Details::PerTryIdleTimeout => {
             format!("`retries` of `{service}` leave each try less time than its work takes")
         }
@@ -341,7 +352,9 @@ fn configured(details: Details, service: &str) -> String {
         Details::ClusterNotFound => {
             format!("the routes of `{service}` name what the mesh does not have")
         }
-        Details::RouteNotFound => format!("no `route` of `{service}` takes such requests"),
+        Details::RouteNotFound | Details::LinkerdNoRoute => {
+            format!("no `route` of `{service}` takes such requests")
+        }
         Details::NoHealthyUpstream => {
             format!("no endpoint of `{service}` is healthy by its settings")
         }

@@ -18,6 +18,7 @@ use super::control::ControlPlane;
 use super::event::Event;
 use super::keep_alive::KeepAlive;
 use super::ledger::Ledger;
+use super::linkerd::Outbound;
 use super::network::Nodes;
 use super::options::Options;
 use super::pod::Kind;
@@ -51,6 +52,8 @@ impl<'p> World<'p> {
         let keep_alive = KeepAlive::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let sources = plan.traffic.iter().map(|one| Source::new(one, seed, &mut samplers));
+        let traffic_edges: Vec<u32> =
+            compiled.traffic_targets.iter().map(|target| target.edge).collect();
         let mut world = Self {
             plan,
             seed,
@@ -95,6 +98,7 @@ impl<'p> World<'p> {
             security: super::security::Security::new(plan),
             authorities: Authorities::new(plan),
             ztunnels: super::ztunnel::Ztunnels::new(plan),
+            linkerd: Outbound::new(plan, &traffic_edges, &compiled.edges),
             clock: Clock::default(),
             sampling: None,
             recorder,
@@ -242,6 +246,7 @@ fn workload_states(plan: &Plan, seed: u64) -> Vec<WorkloadState> {
 /// Whether some apps do more than answer as a whole, or are asked for more: see `proxied`.
 fn has_odd_apps(plan: &Plan) -> bool {
     plan.universe.workloads.iter().any(|one| !one.behaviour.is_plain())
+        || plan.linkerd.is_some()
         || super::rate_limits::has_some(plan)
         || super::admission::has_inbound(plan)
         || super::overload::matters(plan)

@@ -71,6 +71,8 @@ pub(crate) mod purpose {
     pub(crate) const AT_DOOR: u32 = 249;
     /// Whether a request is mirrored; the number of the copy is added.
     pub(crate) const MIRROR: u32 = 512;
+    /// How long Linkerd shuts an endpoint out.
+    pub(crate) const PENALTY: u32 = 250;
     /// Which number of a range in a header.
     pub(crate) const SESSION: u32 = 14;
     /// When an empty pool is needed in a gap; the worker is added.

@@ -55,13 +55,13 @@ impl World<'_> {
         let policy = &self.plan.universe.clusters[upstream.cluster.index()].policy;
         let here = upstream.hosts[host as usize].pools[worker as usize].connections;
         if upstream.gauges.admits_connection(&policy.breaker, here) {
-            self.open_connection(index, host, worker);
+            let _opened = self.open_connection(index, host, worker);
         }
     }
 
     // === opening ===
 
-    fn open_connection(&mut self, index: u32, host: u32, worker: u8) {
+    pub(super) fn open_connection(&mut self, index: u32, host: u32, worker: u8) -> Id<Connection> {
         self.count(index, |counters| counters.connections += 1);
         let upstream = &mut self.upstreams[index as usize];
         upstream.gauges.connections += 1;
@@ -111,6 +111,7 @@ impl World<'_> {
         if self.ztunnels.knows_all() || !self.waits_for_workload(id) {
             self.send_syn(id);
         }
+        id
     }
 
     pub(super) fn send_syn(&mut self, id: Id<Connection>) {
@@ -291,6 +292,9 @@ impl World<'_> {
         self.note_late_connection(index, connection.pod);
         self.pool(&connection).offer(id);
         self.serve_waiting(id);
+        if self.linkerd.is_some() && self.endpoint_is_up(id) {
+            return;
+        }
         self.close_if_rejected(id);
     }
 

@@ -180,6 +180,9 @@ impl World<'_> {
             self.close_connection(id);
         } else {
             self.pool(&connection).withdraw(id);
+            if self.linkerd.is_some() {
+                self.endpoint_is_lost(id);
+            }
         }
     }
 
@@ -210,6 +213,9 @@ impl World<'_> {
             connection.is_draining = true;
             let connection = *connection;
             self.pool(&connection).withdraw(id);
+            if self.linkerd.is_some() {
+                self.endpoint_is_lost(id);
+            }
         }
     }
 
@@ -238,6 +244,9 @@ impl World<'_> {
         let connection = self.connections[id];
         if !connection.timer.is_none() {
             self.queue.cancel(connection.timer);
+        }
+        if self.linkerd.is_some() {
+            self.endpoint_is_lost(id);
         }
         if self.has_odd_apps {
             self.forget_idle(id);
@@ -287,20 +296,26 @@ impl World<'_> {
         }
     }
 
+    /// Every connection of an upstream ends.
+    pub(super) fn close_all_of(&mut self, index: u32) {
+        let mut open = self.upstreams[index as usize].connections.clone();
+        // An order that does not depend on who left the list before.
+        open.sort_unstable();
+        for id in open {
+            let connection = self.connections[id];
+            if connection.link != Link::Open {
+                self.pool(&connection).opening -= 1;
+            }
+            self.pool(&connection).withdraw(id);
+            self.forget_connection(id);
+        }
+    }
+
     /// Every connection from a pod ends with it, and what it knew of its upstreams.
     pub(super) fn close_connections_from(&mut self, pod: u32) {
+        self.forget_linkerd(pod);
         for (_, index) in self.pods[pod as usize].upstreams.clone() {
-            let mut open = self.upstreams[index as usize].connections.clone();
-            // An order that does not depend on who left the list before.
-            open.sort_unstable();
-            for id in open {
-                let connection = self.connections[id];
-                if connection.link != Link::Open {
-                    self.pool(&connection).opening -= 1;
-                }
-                self.pool(&connection).withdraw(id);
-                self.forget_connection(id);
-            }
+            self.close_all_of(index);
             self.census.ejected -= self.upstreams[index as usize].ejected;
             self.stop_checks(index);
             self.upstreams[index as usize].forget();

@@ -380,6 +380,7 @@ impl World<'_> {
             }
             self.forget_if_unparked(pod);
         }
+        self.ask_again();
         self.unpark_creations();
         self.review_calm();
     }

@@ -90,6 +90,9 @@ impl World<'_> {
         if !attempt.is_none() {
             self.abandon(attempt, Outcome::failure(Details::DownstreamDisconnect));
         }
+        if self.linkerd.is_some() {
+            self.leave_linkerd(id, Details::DownstreamDisconnect);
+        }
         let call = self.calls[id];
         // A request from outside loses its connection.
         let outcome = Outcome::failure(Details::ConnectionTermination);
@@ -187,6 +190,9 @@ impl World<'_> {
             return self.close_attempt(id);
         }
         if self.has_odd_apps {
+            if self.linkerd.is_some() {
+                self.heard_by_linkerd(&attempt, false);
+            }
             self.resets_stream(&attempt);
             self.keep_ask(id);
         }

@@ -204,6 +204,17 @@ events! {
     /// A connection has waited long enough for a pod of which its ztunnel does not know.
     WorkloadWait = 58, "workload-wait";
 
+    /// Linkerd: who waits for an endpoint has waited for long.
+    FailFast = 75, "fail-fast";
+    /// Linkerd: an endpoint is connected to again, or has refused to be.
+    Reconnect = 76, "reconnect";
+    /// Linkerd: a proxy is told of a destination, or has asked for long.
+    Lookup = 77, "lookup";
+    /// Linkerd: an endpoint that was shut out may have a request.
+    Probation = 78, "probation";
+    /// Linkerd: nobody may have used a destination for long.
+    Forget = 79, "forget";
+
     /// A timeline event begins.
     Begin = 48, "begin";
     /// A timeline event ends.

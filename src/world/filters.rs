@@ -69,6 +69,9 @@ impl World<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn pass_gates(&mut self, id: Id<Call>) -> bool {
+        if self.linkerd.is_some() && self.enter_linkerd(id) {
+            return false;
+        }
         (!self.compiled.has.listeners || self.enter_listener(id))
             && self.pass_filters(id)
             && (!self.compiled.has.rejections || self.has_routes(id))
@@ -80,6 +83,9 @@ impl World<'_> {
     pub(super) fn leave_proxy(&mut self, id: Id<Call>, outcome: Outcome) {
         if self.compiled.has.listeners {
             self.leave_listener(id);
+        }
+        if self.linkerd.is_some() {
+            return self.leave_linkerd(id, outcome.details);
         }
         self.count_sent(id, outcome);
     }

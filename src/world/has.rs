@@ -66,6 +66,7 @@ impl Has {
         let rejections = has_rejections(plan);
         let gates = listeners
             || rejections
+            || plan.linkerd.is_some()
             || universe.workloads.iter().any(|one| !one.filters.is_empty())
             || universe.classes.iter().any(|class| class.defect.is_some());
         let hedging = some_rule(plan, |rule| rule.retry.hedges);
@@ -79,7 +80,7 @@ impl Has {
                 .any(|filter| matches!(filter, Filter::ExtAuthz(_) | Filter::GlobalRateLimit(_))),
             listeners,
             client_connections: overload::matters(plan),
-            ends: listeners || admission::has_outbound(plan),
+            ends: listeners || plan.linkerd.is_some() || admission::has_outbound(plan),
             apart: are_apart(plan),
             rejections,
             cluster_rules: !originals(plan).is_empty()

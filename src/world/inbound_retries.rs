@@ -35,6 +35,9 @@ impl World<'_> {
         if self.compiled.has.inbound_filters {
             self.count_received(id, usize::MAX, Outcome::answer(503));
         }
+        if self.linkerd.is_some() {
+            return self.answer_by_linkerd(id);
+        }
         self.answer(id, Outcome::answer(503));
     }
 

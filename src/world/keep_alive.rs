@@ -264,6 +264,9 @@ impl World<'_> {
     /// when the request got there. If not, the sidecar answers; what was written is not tried again.
     #[cold]
     pub(super) fn app_takes(&mut self, id: Id<Attempt>) -> bool {
+        if self.linkerd.is_some() && !self.let_in_by_linkerd(id) {
+            return false;
+        }
         let pod = self.attempts[id].pod;
         let workload = self.pods[pod as usize].workload;
         let Behaviour { port, idle_close, .. } = self.workloads[workload.index()].behaviour;

@@ -111,6 +111,7 @@ impl World<'_> {
             + self.control.bytes()
             + self.authorities.bytes()
             + self.ztunnels.bytes()
+            + self.linkerd.as_ref().map_or(0, |own| own.bytes())
             + self.compiled.bytes()
             + self.ladder.bytes()
             + self.causes.bytes()

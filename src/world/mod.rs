@@ -57,6 +57,13 @@ mod keepalive;
 mod kubelet;
 mod kubernetes;
 mod ledger;
+mod linkerd;
+mod linkerd_answers;
+mod linkerd_balancer;
+mod linkerd_endpoint;
+mod linkerd_inbound;
+mod linkerd_lookup;
+mod linkerd_route;
 mod listeners;
 mod members;
 mod memory;
@@ -215,6 +222,8 @@ pub(crate) struct World<'p> {
     security: security::Security,
     authorities: authorities::Authorities,
     ztunnels: ztunnel::Ztunnels,
+    /// Outbound proxies of Linkerd; none in another mesh.
+    linkerd: Option<Box<linkerd::Outbound>>,
     /// Traffic time: the world's time, but in a sampled run.
     clock: Clock,
     sampling: Option<Box<sampling::Sampling>>,

@@ -92,6 +92,11 @@ impl World<'_> {
             }
             Event::Begin(index) | Event::End(index) => self.timeline.hash(index),
             Event::Condition(index) => self.timeline.hash(self.recorder.watches[index as usize].0),
+            Event::FailFast(timer)
+            | Event::Reconnect(timer)
+            | Event::Lookup(timer)
+            | Event::Probation(timer)
+            | Event::Forget(timer) => self.owner_of_timer(timer),
             Event::RareCall(call) => self.rare_hash(call),
             Event::Reopen(demand) => self.demand_hash(demand),
             _ => 0,

@@ -300,6 +300,9 @@ impl World<'_> {
         let attempt = self.attempts[id];
         let behaviour = self.workloads[attempt.workload.index()].behaviour;
         let outcome = attempt.outcome;
+        if self.linkerd.is_some() {
+            self.heard_by_linkerd(&attempt, true);
+        }
         let idles = self.compiled.has.client_connections && self.notes_idle(&attempt);
         if idles || self.is_drained(&attempt) {
             self.retire_connection(attempt.connection);

@@ -28,6 +28,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         profile: plan.profile.clone(),
         parameters: plan.parameters.clone(),
         linkerd: plan.linkerd.clone(),
+        linkerd_rules: plan.linkerd_rules.clone(),
         universe: nowhere,
         scopes: BTreeMap::new(),
         endpoints: BTreeMap::new(),

@@ -37,6 +37,12 @@ impl World<'_> {
             Event::Reopen(demand) => self.reopen(demand),
             Event::HealthCheck(check) => self.health_check(check, ticket),
 
+            Event::FailFast(timer)
+            | Event::Reconnect(timer)
+            | Event::Lookup(timer)
+            | Event::Probation(timer)
+            | Event::Forget(timer) => self.linkerd_is_due(timer),
+
             Event::Renew(pod) => self.renew(pod, ticket),
             Event::Issued(pod) => self.issued(pod, ticket),
             Event::Expire(pod) => self.expire(pod, ticket),

@@ -23,6 +23,9 @@ impl World<'_> {
     pub(super) fn route_timeout(&mut self, slot: u32) {
         let id = self.calls.id_at(slot).expect("the timer of an open call");
         self.calls[id].timeout = TimerId::NONE;
+        if self.is_linkerds(id) {
+            return self.give_up(id, self.limit_of_linkerd(id));
+        }
         if self.calls[id].held == Held::RateLimit {
             return self.rate_limit_timeout(id);
         }

@@ -90,6 +90,9 @@ impl<'p> World<'p> {
     #[cold]
     #[inline(never)]
     fn retry(&mut self, id: Id<Call>) -> Option<Outcome> {
+        if self.is_linkerds(id) {
+            return self.retry_by_linkerd(id);
+        }
         let call = &self.calls[id];
         let (outcome, tries, index) = (call.outcome, u32::from(call.tries), call.upstream);
         let policy = &rule(self.plan, call).retry;
@@ -129,6 +132,9 @@ impl<'p> World<'p> {
             }
             if self.compiled.has.cluster_rules && !self.find_cluster_again(id) {
                 return;
+            }
+            if self.is_linkerds(id) {
+                return self.backed_off_by_linkerd(id);
             }
             self.catch_up(self.calls[id].upstream);
             self.log_retry(id);

@@ -185,6 +185,9 @@ impl World<'_> {
                 self.catch_up(index);
             }
         }
+        if self.linkerd.is_some() {
+            self.tell_balancers(pod);
+        }
     }
 
     /// Takes an endpoint's slot back once nothing refers to it.

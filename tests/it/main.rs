@@ -71,6 +71,9 @@ mod identity;
 /// Sidecars that try their own apps again.
 #[cfg(feature = "native")]
 mod inbound;
+/// The request path of Linkerd.
+#[cfg(feature = "native")]
+mod linkerd;
 /// Linkerd's control plane: its parts, its streams.
 #[cfg(feature = "native")]
 mod linkerd_control;

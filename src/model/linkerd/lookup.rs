@@ -48,6 +48,11 @@ impl Lookup {
         Self { since: now, profile: false, policy: false }
     }
 
+    /// When it began.
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+
     /// An answer came; whether both are there now.
     #[must_use]
     pub fn answered(&mut self, by: Asked) -> bool {

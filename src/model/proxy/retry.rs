@@ -101,6 +101,17 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::ResetAfterResponse
         | Details::RemoteResetAfterResponse
         | Details::DirectResponse
+        | Details::LinkerdFailFast
+        | Details::LinkerdLoadShed
+        | Details::LinkerdConnectTimeout
+        | Details::LinkerdConnectionError
+        | Details::LinkerdTimeout
+        | Details::LinkerdProfileTimeout
+        | Details::LinkerdNoRoute
+        | Details::LinkerdInjected
+        | Details::LinkerdUnknown
+        | Details::LinkerdUnauthorized
+        | Details::LinkerdRateLimited
         | Details::FaultAbort
         | Details::LocalRateLimited
         | Details::RequestRateLimited

@@ -11,6 +11,7 @@
 
 pub mod authorization;
 pub mod policy;
+pub mod rules;
 pub mod shared;
 pub mod words;
 

@@ -9,7 +9,7 @@ use super::super::schema::Kind::{
     Arrivals, Count, Duration, Labels, Number, Share, Table, Text, Word,
 };
 use super::super::schema::{Key, Keys};
-use super::key;
+use super::{key, linkerd};
 
 /// How often a client may send again.
 const ATTEMPTS_MAX: i64 = 1_000;
@@ -43,6 +43,7 @@ pub(super) const TRAFFIC: Keys = Fixed(&[
         "what is wrong with its requests, so that no proxy takes them",
     ),
     key("arrivals", Arrivals, Required, "when requests come"),
+    linkerd::APP_CONNECTION,
     key("client", Table(CLIENT), None, "what clients do by themselves; wait, and send once"),
 ]);
 

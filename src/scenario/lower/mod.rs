@@ -24,6 +24,7 @@ mod health;
 mod identity;
 mod kubernetes;
 mod limits;
+mod linkerd;
 mod places;
 mod pods;
 mod policy;
@@ -146,6 +147,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let endpoints = lower.endpoint_settings().collect();
     let (tls, discovery) = (lower.security(), lower.discovery());
     let assertions = lower.assertions();
+    let linkerd_rules = lower.linkerd_rules();
     lower.review();
     let sampling = lower.finish(warmup);
     Plan {
@@ -160,6 +162,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         profile: lower.profile,
         parameters: lower.parameters,
         linkerd: lower.linkerd,
+        linkerd_rules,
         universe: lower.universe,
         scopes,
         cluster_endpoints: BTreeMap::new(),

@@ -146,6 +146,7 @@ pub fn lower(config: &Config) -> Lowering {
         profile: "istio-sidecar".to_owned(),
         parameters: parameters(),
         linkerd: None,
+        linkerd_rules: crate::plan::linkerd::rules::Rules::default(),
         traffic: load::traffic(config, &ids, &universe.classes),
         universe,
         scopes: BTreeMap::new(),

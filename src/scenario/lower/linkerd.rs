@@ -1,0 +1,232 @@
+//! Linkerd: what its scenarios may say, and how its proxies connect.
+//!
+//! Source: `plan::linkerd`; between meshed pods requests travel over HTTP/2, whatever apps speak.
+//! Left out: gRPC statuses of retries.
+
+use super::super::document::Node;
+use super::super::units::parameter_text;
+use super::{Lower, id};
+use crate::kernel::time::Duration;
+use crate::plan::linkerd::Linkerd;
+use crate::plan::linkerd::authorization::DefaultPolicy;
+use crate::plan::linkerd::policy::{
+    Accrual, FailureAccrual, LocalRateLimit, RetryBudget, RetryPolicy, read_http_statuses,
+};
+use crate::plan::linkerd::rules::{Profile, Rules, Server, ServiceRules};
+use crate::plan::parameter::Value as _;
+use crate::plan::policy::Protocol;
+use crate::plan::universe::WorkloadId;
+
+/// Keys of a service that are Envoy's or Istio's.
+const OF_ENVOY: &[&str] = &[
+    "active_request_bias",
+    "balancer",
+    "choice_count",
+    "circuit_breaker",
+    "connections",
+    "drop_overload",
+    "egress",
+    "hash_on",
+    "health_checks",
+    "idle_timeout",
+    "load_refresh",
+    "locality",
+    "maglev_table_size",
+    "max_stream_duration",
+    "maximum_ring_size",
+    "merge_window",
+    "minimum_ring_size",
+    "outlier_detection",
+    "overprovisioning",
+    "panic_threshold",
+    "per_request_buffer_limit",
+    "retries",
+    "slow_start",
+];
+/// The same of a route.
+const OF_ROUTE: &[&str] = &[
+    "cluster_header",
+    "idle_timeout",
+    "max_stream_duration",
+    "mirror",
+    "per_request_buffer_limit",
+    "retries",
+];
+/// Keys of a service that are Linkerd's.
+const OF_LINKERD: &[&str] =
+    &["failure_accrual", "local_rate_limit", "retry", "server", "service_profile"];
+/// Actions of events that are Envoy's.
+const ACTIONS: &[&str] = &["cluster", "fail_health_check"];
+const HINT: &str = "Linkerd's proxy has: timeout, route, failure_accrual, retry, service_profile";
+const ELSEWHERE: &str = "profile = \"linkerd\"";
+
+impl<'d> Lower<'_, '_, 'd> {
+    /// What is said of Linkerd; what only Linkerd or only others have is told.
+    pub(super) fn linkerd_rules(&mut self) -> Rules {
+        let root: &'d Node = self.root;
+        let Some(own) = self.linkerd.clone() else {
+            for table in self.service_nodes.clone() {
+                self.refuse_keys(table, OF_LINKERD, "without Linkerd", ELSEWHERE);
+            }
+            return Rules::default();
+        };
+        self.refuse_envoys(root);
+        self.connect_as_linkerd(&own);
+        let mut rules = Rules::default();
+        let is_per_request = |node: &Node| node.text("app_connection") == Some("per-request");
+        for (traffic, place) in self.traffic.iter().zip(0..) {
+            let mut tables = root.list("traffic").iter();
+            if tables.any(|one| one.text("id") == Some(&traffic.id) && is_per_request(one)) {
+                rules.per_request.insert(place);
+            }
+        }
+        for (index, draft) in self.drafts.clone().into_iter().enumerate() {
+            let calls = draft.map_or(&[][..], |(_, node)| node.list("calls"));
+            for call in calls.iter().filter(|call| is_per_request(call)) {
+                let to = call.text("to").and_then(|name| self.services.get(name));
+                rules.per_request_calls.extend(to.map(|to| (WorkloadId(id(index)), *to)));
+            }
+        }
+        for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
+            let said = self.service_rules(&own, table);
+            if said != ServiceRules::default() {
+                rules.services.insert(crate::plan::universe::ServiceId(id(index)), said);
+            }
+        }
+        rules
+    }
+
+    fn refuse_envoys(&mut self, root: &'d Node) {
+        const IN: &str = "in a mesh of Linkerd";
+        for table in self.service_nodes.clone() {
+            self.refuse_keys(table, OF_ENVOY, IN, HINT);
+            for route in table.list("route") {
+                self.refuse_keys(route, OF_ROUTE, IN, HINT);
+            }
+            if table.get("service_profile").is_some() {
+                let with = "beside a `service_profile`";
+                let hint = "a ServiceProfile wins over annotations and routes";
+                let others = ["failure_accrual", "retry", "route", "timeout"];
+                self.refuse_keys(table, &others, with, hint);
+            }
+        }
+        for filter in root.list("filter") {
+            self.report(filter.at, "a filter does nothing in a mesh of Linkerd", HINT);
+        }
+        if let Some(sampling) = root.get("sampling") {
+            let hint = "leave it out: all requests are simulated";
+            self.report(sampling.at, "requests of a mesh of Linkerd are not sampled", hint);
+        }
+        for event in root.list("event") {
+            let Some(action) = event.get("do") else { continue };
+            let word = action.as_text().unwrap_or_default();
+            if ACTIONS.contains(&word) {
+                let what = format!("an event that does `{word}` does nothing {IN}");
+                self.report(action.at, what, HINT);
+            }
+        }
+    }
+
+    fn refuse_keys(&mut self, table: &Node, keys: &[&str], place: &str, hint: &str) {
+        for key in keys {
+            if let Some(entry) = table.entry(key) {
+                self.report(entry.at, format!("`{key}` does nothing {place}"), hint);
+            }
+        }
+    }
+
+    /// One HTTP/2 connection to each meshed endpoint, which stays; connections of HTTP/1 to the others.
+    fn connect_as_linkerd(&mut self, own: &Linkerd) {
+        let workloads = &self.universe.workloads;
+        for cluster in &mut self.universe.clusters {
+            let pool = &mut cluster.policy.pool;
+            pool.connect_timeout = own.linkerd_outbound.connect_timeout;
+            pool.max_streams = u32::MAX;
+            if cluster.workloads.iter().all(|one| workloads[one.index()].meshed) {
+                pool.protocol = Protocol::Http2;
+            }
+            pool.idle_timeout = match pool.protocol {
+                Protocol::Http1 => own.linkerd_connection.http1_idle,
+                Protocol::Http2 => Duration::ZERO,
+            };
+        }
+    }
+
+    fn service_rules(&mut self, own: &Linkerd, table: &Node) -> ServiceRules {
+        let accrual = table.get("failure_accrual").and_then(|node| {
+            let mut own = own.clone();
+            let pairs = ["max_failures", "min_penalty", "max_penalty", "jitter"];
+            let unified = ["success_threshold", "success_window", "success_min_requests"];
+            for key in pairs.into_iter().chain(unified) {
+                set(&mut own, node, key, &format!("linkerd_accrual.{key}"));
+            }
+            own.linkerd_accrual.mode = match node.text("mode") {
+                Some("unified") => Accrual::Unified,
+                _ => Accrual::Consecutive,
+            };
+            let accrual = FailureAccrual::new(&own.linkerd_accrual)?;
+            self.told(node, accrual.problem());
+            Some(accrual)
+        });
+        let retry = table.get("retry").and_then(|node| {
+            let mut own = own.clone();
+            set(&mut own, node, "limit", "linkerd_retry.limit");
+            let text = node.text("http").unwrap_or("5xx");
+            let http = read_http_statuses(text).map_err(|what| {
+                let at = node.get("http").map_or(node.at, |one| one.at);
+                self.report(at, what, "http = \"5xx\"");
+            });
+            let policy = RetryPolicy::new(&own.linkerd_retry, http.ok()?, Vec::new());
+            Some(RetryPolicy { timeout: node.duration("timeout"), ..policy })
+        });
+        let profile = table.get("service_profile").map(|node| {
+            let mut own = own.clone();
+            set(&mut own, node, "retry_ratio", "linkerd_budget.ratio");
+            set(&mut own, node, "min_retries_per_s", "linkerd_budget.min_per_s");
+            set(&mut own, node, "ttl", "linkerd_budget.ttl");
+            let budget = RetryBudget::new(&own.linkerd_budget);
+            self.told(node, budget.problem());
+            Profile {
+                budget: node.flag("is_retryable").unwrap_or(false).then_some(budget),
+                timeout: node.duration("timeout").unwrap_or(Duration::ZERO),
+            }
+        });
+        let server = table.get("server").map(|node| self.server(node));
+        let rate_limit = table.get("local_rate_limit").map(|node| LocalRateLimit {
+            total_rps: node.count("total").unwrap_or(0),
+            identity_rps: node.count("identity").unwrap_or(0),
+            overrides: Vec::new(),
+        });
+        ServiceRules { accrual, retry, profile, server, rate_limit }
+    }
+
+    fn server(&mut self, node: &Node) -> Server {
+        let mut clients = Vec::new();
+        for client in node.get("clients").map_or(&[][..], Node::items) {
+            let name = client.as_text().unwrap_or_default();
+            if self.services.contains_key(name) || name == "ingress" {
+                clients.push(name.to_owned());
+            } else {
+                let names: Vec<&str> = self.services.keys().copied().collect();
+                self.missing(client.at, "service", name, names);
+            }
+        }
+        let policy = node.text("access_policy").map(DefaultPolicy::read);
+        let access_policy = policy.and_then(Result::ok).unwrap_or(DefaultPolicy::Deny);
+        Server { access_policy, clients }
+    }
+
+    fn told(&mut self, node: &Node, problem: Option<&'static str>) {
+        if let Some(what) = problem {
+            self.report(node.at, what, "Linkerd's controller refuses it");
+        }
+    }
+}
+
+/// Sets a parameter to a key's value, if the key is there.
+fn set(own: &mut Linkerd, node: &Node, key: &str, parameter: &str) {
+    let text = node.get(key).and_then(|one| parameter_text(one, parameter).ok());
+    if let Some(text) = text {
+        let _read_by_the_check = own.set(parameter, &text);
+    }
+}

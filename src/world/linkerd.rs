@@ -1,0 +1,224 @@
+//! Linkerd's outbound proxies: what they hold, and what is due when.
+//!
+//! Here stand the records; `linkerd_lookup` keeps destinations, `linkerd_route` leads requests to backends,
+//! `linkerd_balancer` has these with their queues, `linkerd_endpoint` what is ready, `linkerd_answers` outcomes.
+//!
+//! Source: linkerd2-proxy at 29637b64, as `model::linkerd` says part by part; docs/linkerd-traffic.md.
+//! Left out: protocol detection; TCP that is no HTTP; destinations by IP; clients without a proxy, which go Envoy's
+//! way; the time that the proxy's CPU takes for answers of its own.
+
+use super::World;
+use super::event::Event;
+use super::linkerd_balancer::Balancer;
+use super::linkerd_inbound::Inbound;
+use super::state::{Call, Connection};
+use crate::kernel::bytes::Bytes as _;
+use crate::kernel::slab::{Id, Slab};
+use crate::kernel::time::Time;
+use crate::model::linkerd::cache::Entry;
+use crate::model::linkerd::lookup::Lookup;
+use crate::model::linkerd::queue::{InFlight, Limits};
+use crate::model::linkerd::retry_budget::Budget;
+use crate::plan::Plan;
+use crate::plan::linkerd::Linkerd;
+use crate::plan::universe::ServiceId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All of them.
+pub(crate) struct Outbound {
+    pub limits: Limits,
+    pub inbound: Inbound,
+    /// By pod.
+    pub proxies: BTreeMap<u32, Proxy>,
+    /// By upstream.
+    pub balancers: BTreeMap<u32, Balancer>,
+    /// By the call's slot.
+    pub ways: Vec<Way>,
+    pub timers: Slab<Timer>,
+    /// Edges whose clients open a connection for each request.
+    per_request: BTreeSet<u32>,
+    /// Destinations that nobody can be asked for.
+    pub asking: BTreeSet<(u32, ServiceId)>,
+}
+
+/// A pod's proxy.
+#[derive(Default)]
+pub(crate) struct Proxy {
+    pub in_flight: InFlight,
+    pub destinations: BTreeMap<ServiceId, Known>,
+}
+
+/// A destination in one proxy.
+pub(crate) struct Known {
+    pub entry: Entry,
+    pub lookup: Lookup,
+    pub is_known: bool,
+    /// The lookup took too long for those who waited.
+    pub gave_up: bool,
+    /// Connections of the app: with a request, and without.
+    pub busy: u32,
+    pub idle: u32,
+    /// When it is dropped if nobody holds it.
+    pub until: Time,
+    pub forgets: Id<Timer>,
+    pub looks: Id<Timer>,
+    /// Calls that wait to know it.
+    pub waiting: Vec<Id<Call>>,
+    /// The backends that it has.
+    pub backends: BTreeSet<u32>,
+    /// What is left for retries.
+    pub budget: Option<Budget>,
+}
+
+/// Where a call is.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
+pub(crate) struct Way {
+    pub is_ours: bool,
+    /// It has a connection of its app.
+    pub holds: bool,
+    pub in_flight: bool,
+    /// It stands in the queue of its upstream.
+    pub queued: bool,
+    /// Its last attempt: the endpoint, when it was sent, whether the endpoint was judged by it.
+    pub host: u32,
+    pub sent: Time,
+    pub is_judged: bool,
+    pub retries: u32,
+}
+
+/// What is due at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Timer {
+    pub pod: u32,
+    pub due: Due,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Due {
+    FailFast { upstream: u32, until: Time },
+    Connect { upstream: u32, host: u32 },
+    Refused(Id<Connection>),
+    Answered(ServiceId),
+    GivesUp(ServiceId),
+    Forget(ServiceId),
+    Probation { upstream: u32, host: u32, until: Time },
+}
+
+impl Outbound {
+    /// Of a plan, if its mesh is Linkerd; `edges` are the numbers of traffic's edges, and all edges.
+    pub(crate) fn new(plan: &Plan, traffic: &[u32], edges: &[Edge]) -> Option<Box<Self>> {
+        let linkerd = plan.linkerd.as_deref()?;
+        let rules = &plan.linkerd_rules;
+        let mut per_request: BTreeSet<u32> =
+            rules.per_request.iter().map(|place| traffic[*place as usize]).collect();
+        for (workload, service) in &rules.per_request_calls {
+            let from = &plan.universe.workloads[workload.index()].app;
+            let to = &plan.universe.services[service.index()].name;
+            let is_it = |edge: &Edge| edge.2.is_none() && edge.0 == *from && edge.1 == *to;
+            let found = edges.iter().zip(0..).filter(|(edge, _)| is_it(edge));
+            per_request.extend(found.map(|(_, number)| number));
+        }
+        Some(Box::new(Self {
+            limits: Limits::outbound_http(linkerd),
+            inbound: Inbound::new(plan, linkerd),
+            proxies: BTreeMap::new(),
+            balancers: BTreeMap::new(),
+            ways: Vec::new(),
+            timers: Slab::with_capacity(64),
+            per_request,
+            asking: BTreeSet::new(),
+        }))
+    }
+
+    pub(super) fn way(&mut self, id: Id<Call>) -> &mut Way {
+        &mut self.ways[id.index() as usize]
+    }
+
+    pub(super) fn known(&mut self, pod: u32, service: ServiceId) -> Option<&mut Known> {
+        self.proxies.get_mut(&pod)?.destinations.get_mut(&service)
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.proxies.bytes() + self.balancers.bytes() + self.ways.bytes()
+    }
+}
+
+/// (source, destination, traffic).
+type Edge = (String, String, Option<String>);
+
+impl<'p> World<'p> {
+    /// Linkerd's parameters.
+    pub(super) fn own(&self) -> &'p Linkerd {
+        self.plan.linkerd.as_deref().expect("a mesh of Linkerd")
+    }
+
+    pub(super) fn outbound(&mut self) -> &mut Outbound {
+        self.linkerd.as_mut().expect("a mesh of Linkerd")
+    }
+
+    /// Whether a call goes through a proxy of Linkerd.
+    pub(super) fn is_linkerds(&self, id: Id<Call>) -> bool {
+        let ways = self.linkerd.as_ref().map(|own| &own.ways);
+        ways.and_then(|ways| ways.get(id.index() as usize)).is_some_and(|way| way.is_ours)
+    }
+
+    /// Whether clients of an edge keep their connections.
+    pub(super) fn keeps(&self, edge: u32) -> bool {
+        self.linkerd.as_ref().is_some_and(|own| !own.per_request.contains(&edge))
+    }
+
+    // === timers ===
+
+    pub(super) fn set_timer(&mut self, pod: u32, at: Time, due: Due) -> Id<Timer> {
+        let id = self.outbound().timers.insert(Timer { pod, due });
+        let slot = id.index();
+        let event = match due {
+            Due::FailFast { .. } => Event::FailFast(slot),
+            Due::Connect { .. } | Due::Refused(_) => Event::Reconnect(slot),
+            Due::Answered(_) | Due::GivesUp(_) => Event::Lookup(slot),
+            Due::Probation { .. } => Event::Probation(slot),
+            Due::Forget(_) => Event::Forget(slot),
+        };
+        self.queue.at(at.max(self.now), event.pack());
+        id
+    }
+
+    /// What was due at this time.
+    pub(super) fn linkerd_is_due(&mut self, slot: u32) {
+        let timers = &mut self.outbound().timers;
+        let id = timers.id_at(slot).expect("a timer that is set");
+        let Timer { pod, due } = timers.remove(id).expect("a timer that is set");
+        let has_done = match due {
+            Due::FailFast { upstream, until } => self.fail_fast(upstream, until),
+            Due::Connect { upstream, host } => self.connect_again(upstream, host, id),
+            Due::Refused(connection) => self.close_refused(connection),
+            Due::Answered(service) => self.destination_told(pod, service, id),
+            Due::GivesUp(service) => self.lookup_gives_up(pod, service, id),
+            Due::Forget(service) => self.forget_destination(pod, service, id),
+            Due::Probation { upstream, host, until } => self.begin_probation(upstream, host, until),
+        };
+        if !has_done {
+            self.stale();
+        }
+    }
+
+    /// Whose timer it is.
+    pub(super) fn owner_of_timer(&self, slot: u32) -> u64 {
+        let timer = self.linkerd.as_ref().and_then(|own| own.timers.at(slot));
+        timer.map_or(0, |(_, timer)| self.pods[timer.pod as usize].hash)
+    }
+
+    /// A pod's proxy is gone, and all that it knew.
+    pub(super) fn forget_linkerd(&mut self, pod: u32) {
+        let upstreams = self.pods[pod as usize].upstreams.clone();
+        let Some(own) = &mut self.linkerd else { return };
+        own.proxies.remove(&pod);
+        own.inbound.forget(pod);
+        own.asking.retain(|(one, _)| *one != pod);
+        for (_, index) in upstreams {
+            own.balancers.remove(&index);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What Linkerd's proxies do with the outcome of an attempt: their own words for it, another attempt, or the end; and
+//! what the server's proxy answers for an app that takes no connection.
+//!
+//! Source: `model::linkerd::{answer, retry, retry_budget, timeouts}`.
+//! Left out: the bodies of requests, which are all short enough to be tried again; the queue with a fail-fast of 1 s
+//! before apps that speak HTTP/2, which are answered for as those of HTTP/1; limits on responses and on silence.
+
+use super::World;
+use super::client::purpose;
+use super::event::Event;
+use super::state::{Attempt, Call};
+use crate::kernel::queue::LaneId;
+use crate::kernel::slab::Id;
+use crate::kernel::time::Duration;
+use crate::model::linkerd::answer::Answer;
+use crate::model::linkerd::retry::{self, Attempted, Decision};
+use crate::model::linkerd::retry_budget::{self, Budget};
+use crate::plan::behaviour::Port;
+use crate::plan::linkerd::rules::ServiceRules;
+use crate::plan::universe::ServiceId;
+use crate::vocabulary::flag::Flags;
+use crate::vocabulary::outcome::{Details, Outcome};
+
+impl<'p> World<'p> {
+    /// What a service asks of the proxies of its clients.
+    pub(super) fn rules_of(&self, service: ServiceId) -> Option<&'p ServiceRules> {
+        self.plan.linkerd_rules.services.get(&service)
+    }
+
+    /// The limit on a call with its retries: of the profile, where there is one, or of its rule.
+    pub(super) fn limit_lane(&mut self, call: &Call) -> Option<LaneId> {
+        match self.rules_of(call.service).and_then(|rules| rules.profile) {
+            Some(profile) if profile.timeout.is_zero() => None,
+            Some(profile) => Some(self.queue.lane(profile.timeout)),
+            None => self.compiled.rules[call.route.index()][call.rule as usize].timeout,
+        }
+    }
+
+    /// The limit on an attempt's header.
+    pub(super) fn header_lane(&mut self, id: Id<Call>) -> Option<LaneId> {
+        let rules = self.rules_of(self.calls[id].service)?;
+        let policy = rules.retry.as_ref().filter(|_| rules.profile.is_none())?;
+        let retries = self.outbound().way(id).retries;
+        retry::header_timeout(policy, retries).map(|limit| self.queue.lane(limit))
+    }
+
+    /// How a limit on a call is called.
+    pub(super) fn limit_of_linkerd(&self, id: Id<Call>) -> Details {
+        match self.rules_of(self.calls[id].service) {
+            Some(rules) if rules.profile.is_some() => Details::LinkerdProfileTimeout,
+            _ => Details::LinkerdTimeout,
+        }
+    }
+
+    /// In Linkerd's words.
+    fn translated(&self, outcome: Outcome) -> Outcome {
+        match outcome.details {
+            Details::ConnectionTimeout => self.outcome_of(Answer::ConnectTimeout(Duration::ZERO)),
+            Details::PerTryTimeout | Details::PerTryIdleTimeout | Details::MaxStreamDuration => {
+                self.outcome_of(Answer::RequestTimeout(Duration::ZERO))
+            }
+            // A reset stream is passed on as one.
+            Details::RemoteReset | Details::RemoteRefusedStream => {
+                Outcome { status: 0, flags: Flags::NONE, details: outcome.details }
+            }
+            details
+                if details == Details::ConnectionTermination || details.is_connect_failure() =>
+            {
+                self.outcome_of(Answer::ConnectionError)
+            }
+            _ => outcome,
+        }
+    }
+
+    /// An attempt has ended, or there was none: another one follows, or that is the end.
+    pub(super) fn retry_by_linkerd(&mut self, id: Id<Call>) -> Option<Outcome> {
+        let ended = self.calls[id].outcome;
+        let outcome = self.translated(ended);
+        self.calls[id].outcome = outcome;
+        let is_broken = matches!(
+            outcome.details,
+            Details::LinkerdConnectionError | Details::LinkerdConnectTimeout
+        );
+        if is_broken {
+            self.judge_by(id, outcome.status);
+        }
+        let service = self.calls[id].service;
+        let rules = self.rules_of(service);
+        let again = match rules {
+            Some(ServiceRules { profile: Some(profile), .. }) => match &profile.budget {
+                Some(policy) => self.pays_for(id, policy, outcome).then_some(Duration::ZERO),
+                None => None,
+            },
+            Some(ServiceRules { retry: Some(policy), .. }) => {
+                let number = self.outbound().way(id).retries;
+                let key = self.calls[id].key;
+                let draw = || key.draw(number, purpose::BACKOFF);
+                let attempted = attempted(ended.details, outcome);
+                match retry::decide(policy, number, attempted, Some(0), draw) {
+                    Decision::Retry(wait) => Some(wait),
+                    Decision::Pass | Decision::BodyTooLong | Decision::LimitExceeded => None,
+                }
+            }
+            _ => None,
+        };
+        let Some(wait) = again else { return Some(outcome) };
+        self.outbound().way(id).retries += 1;
+        self.calls[id].pending += 1;
+        self.queue.after(wait, Event::BackedOff(id.index()).pack());
+        self.log_try(id);
+        None
+    }
+
+    /// Whether the budget of a `ServiceProfile` has a retry left for this outcome.
+    fn pays_for(
+        &mut self,
+        id: Id<Call>,
+        policy: &crate::plan::linkerd::policy::RetryBudget,
+        outcome: Outcome,
+    ) -> bool {
+        let Call { pod, service, .. } = self.calls[id];
+        let now = self.now;
+        let has_answer = !matches!(
+            outcome.details,
+            Details::LinkerdFailFast | Details::LinkerdLoadShed | Details::LinkerdNoRoute
+        ) && outcome.status != 0;
+        let is_failure = 500 <= outcome.status || outcome.details == Details::AppGrpcError;
+        let Some(known) = self.outbound().known(pod, service) else { return false };
+        let budget = known.budget.get_or_insert_with(|| Budget::new(policy, now));
+        budget.decide(now, has_answer, is_failure, true) == retry_budget::Decision::Retry
+    }
+
+    /// The back-off is over: backend and endpoint are drawn anew.
+    pub(super) fn backed_off_by_linkerd(&mut self, id: Id<Call>) {
+        self.log_retry(id);
+        self.seek_backend(id);
+    }
+
+    /// The server's proxy answers for an app that takes no connection.
+    pub(super) fn answer_by_linkerd(&mut self, id: Id<Attempt>) {
+        let attempt = self.attempts[id];
+        if !self.pods[attempt.pod as usize].is_meshed {
+            return self.answer(id, Outcome::answer(503));
+        }
+        let port = self.workloads[attempt.workload.index()].behaviour.port;
+        if port == Port::Swallows && self.pods[attempt.pod as usize].app_is_up {
+            let limit = self.own().linkerd_inbound.connect_timeout;
+            return self.answer_late(id, self.outcome_of(Answer::ConnectTimeout(limit)), limit);
+        }
+        let outcome = self.outcome_of(Answer::ConnectionError);
+        self.answer(id, outcome);
+    }
+}
+
+/// An outcome as annotations of retries see it; `ended` is what it was before Linkerd's words.
+fn attempted(ended: Details, outcome: Outcome) -> Attempted {
+    match ended {
+        Details::LinkerdFailFast => Attempted::FailFast,
+        Details::LinkerdLoadShed => Attempted::LoadShed,
+        Details::RemoteRefusedStream => Attempted::RefusedStream,
+        Details::PerTryTimeout | Details::PerTryIdleTimeout | Details::MaxStreamDuration => {
+            Attempted::HeaderTimeout
+        }
+        _ if outcome.status == 0 => Attempted::Other,
+        _ => Attempted::Answer { status: outcome.status, grpc: None },
+    }
+}

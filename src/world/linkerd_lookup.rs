@@ -1,0 +1,247 @@
+//! Destinations that Linkerd's proxies know, ask for and forget.
+//!
+//! A destination is known as long as a connection of the app holds it, and 5 s longer. One that is not known is
+//! asked for; while no control plane answers, whoever connects hangs until it is back (2.13 and later), or is reset
+//! after 3 s (before).
+//!
+//! Source: `model::linkerd::{cache, lookup}`; linkerd2#7868, #8274.
+//! Left out: the queue of the control plane's client with its fail-fast of 30 s: tries follow the back-off of streams.
+//! An app that keeps its connections has as many as it ever had requests at once, and closes none by itself.
+
+use super::World;
+use super::control::{Found, XDS};
+use super::linkerd::{Due, Known, Timer};
+use super::state::{Call, NONE};
+use crate::kernel::slab::Id;
+use crate::kernel::stream::{Key, name_hash};
+use crate::kernel::time::{Duration, Time};
+use crate::model::linkerd::backoff::wait;
+use crate::model::linkerd::cache::Entry;
+use crate::model::linkerd::lookup::{Asked, Lookup};
+use crate::plan::route::Destination;
+use crate::plan::universe::{ClusterId, ServiceId};
+use crate::vocabulary::outcome::{Details, Outcome};
+use std::collections::BTreeSet;
+
+impl Known {
+    /// Made for the first connection that asks for it.
+    fn new(now: Time) -> Self {
+        Self {
+            entry: Entry::new(),
+            lookup: Lookup::new(now),
+            is_known: false,
+            gave_up: false,
+            busy: 1,
+            idle: 0,
+            until: Time::MAX,
+            forgets: Id::NONE,
+            looks: Id::NONE,
+            waiting: Vec::new(),
+            backends: BTreeSet::new(),
+            budget: None,
+        }
+    }
+
+    /// One more request: on a connection that is idle, or on a new one.
+    fn take(&mut self, now: Time) {
+        if self.idle == 0 {
+            self.entry.hold(now);
+        } else {
+            self.idle -= 1;
+        }
+        self.busy += 1;
+    }
+}
+
+impl World<'_> {
+    /// Whether some controller tells a pod's proxy of destinations now.
+    pub(super) fn linkerd_can_discover(&self, pod: u32) -> bool {
+        self.control.replicas.is_empty()
+            || matches!(self.find(self.pods[pod as usize].node, XDS, 0), Found::Replica(_))
+    }
+
+    /// From the question to the answer of a controller.
+    fn discovery_time(&self, pod: u32, key: Key) -> Duration {
+        let node = self.pods[pod as usize].node;
+        match self.find(node, XDS, key.draw(0, 0)) {
+            Found::Replica(replica) if !self.control.replicas.is_empty() => {
+                let to = self.control.replicas[replica as usize].node;
+                self.one_way(node, to, key.draw(0, 1)) + self.one_way(to, node, key.draw(0, 2))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn lookup_key(&self, pod: u32, service: ServiceId) -> Key {
+        let name = &self.plan.universe.services[service.index()].name;
+        Key(self.loop_key(pod, 8).0 ^ name_hash(name))
+    }
+
+    /// An app's connection with a request comes.
+    pub(super) fn use_destination(&mut self, id: Id<Call>) {
+        let Call { pod, service, .. } = self.calls[id];
+        let now = self.now;
+        if self.outbound().known(pod, service).is_some_and(|one| one.entry.is_dropped(now)) {
+            self.drop_destination(pod, service);
+        }
+        let own = self.outbound();
+        own.way(id).holds = true;
+        let destinations = &mut own.proxies.entry(pod).or_default().destinations;
+        let Some(known) = destinations.get_mut(&service) else {
+            let mut known = Known::new(now);
+            known.waiting.push(id);
+            destinations.insert(service, known);
+            return self.look_up(pod, service);
+        };
+        known.take(now);
+        if known.is_known {
+            self.go_on_to(id);
+        } else if known.gave_up {
+            self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
+        } else {
+            known.waiting.push(id);
+        }
+    }
+
+    /// Asks for a destination; parked while nobody is there to answer.
+    fn look_up(&mut self, pod: u32, service: ServiceId) {
+        let now = self.now;
+        if self.linkerd_can_discover(pod) {
+            let time = self.discovery_time(pod, self.lookup_key(pod, service));
+            let at = now.saturating_add(time);
+            return self.expect_told(pod, service, at);
+        }
+        let rules = &self.own().linkerd_outbound;
+        let own = self.outbound();
+        own.asking.insert((pod, service));
+        let gives_up = own.known(pod, service).and_then(|one| one.lookup.gives_up(rules));
+        if let Some(at) = gives_up {
+            let timer = self.set_timer(pod, at, Due::GivesUp(service));
+            self.outbound().known(pod, service).expect("it is asked for").looks = timer;
+        }
+    }
+
+    fn expect_told(&mut self, pod: u32, service: ServiceId, at: Time) {
+        let timer = self.set_timer(pod, at, Due::Answered(service));
+        self.outbound().known(pod, service).expect("it is asked for").looks = timer;
+    }
+
+    /// The control plane or the network changed: whoever could not ask does at its next try.
+    pub(super) fn ask_again(&mut self) {
+        let Some(own) = &self.linkerd else { return };
+        let backoff = self.own().linkerd_control.backoff();
+        let all: Vec<(u32, ServiceId)> = own.asking.iter().copied().collect();
+        for (pod, service) in all {
+            if !self.linkerd_can_discover(pod) {
+                continue;
+            }
+            let (now, key) = (self.now, self.lookup_key(pod, service));
+            let own = self.outbound();
+            own.asking.remove(&(pod, service));
+            let Some(known) = own.known(pod, service) else { continue };
+            let (mut next, mut number) = (known.lookup.since(), 0);
+            while next < now {
+                next = next.saturating_add(wait(&backoff, number, key.draw(number, 3)));
+                number += 1;
+            }
+            let at = next.saturating_add(self.discovery_time(pod, key));
+            self.expect_told(pod, service, at);
+        }
+    }
+
+    /// Profile and policy have come: the balancers of all its backends are made, and who waits goes on.
+    pub(super) fn destination_told(
+        &mut self,
+        pod: u32,
+        service: ServiceId,
+        timer: Id<Timer>,
+    ) -> bool {
+        let Some(known) = self.outbound().known(pod, service) else { return false };
+        if known.looks != timer {
+            return false;
+        }
+        let _first = known.lookup.answered(Asked::Profile);
+        known.is_known = known.lookup.answered(Asked::Policy);
+        (known.looks, known.gave_up) = (Id::NONE, false);
+        let waiting = std::mem::take(&mut known.waiting);
+        let version = self.seen(pod).rds;
+        let route = self.config.route(service, version);
+        let rules = route.map_or(&[][..], |one| &self.plan.universe.routes[one.index()].rules);
+        let clusters: BTreeSet<ClusterId> = (rules.iter())
+            .flat_map(|rule| &rule.split)
+            .filter_map(|(destination, _)| match destination {
+                Destination::Cluster(cluster) => Some(*cluster),
+                Destination::Missing(_) => None,
+            })
+            .collect();
+        for cluster in clusters {
+            self.backend(pod, service, cluster);
+        }
+        for id in waiting {
+            if self.is_waiting(id) {
+                self.go_on_to(id);
+            }
+        }
+        true
+    }
+
+    fn is_waiting(&self, id: Id<Call>) -> bool {
+        self.calls.get(id).is_some_and(|call| !call.is_over && call.upstream == NONE)
+    }
+
+    /// Nobody has told for too long.
+    pub(super) fn lookup_gives_up(
+        &mut self,
+        pod: u32,
+        service: ServiceId,
+        timer: Id<Timer>,
+    ) -> bool {
+        let Some(known) = self.outbound().known(pod, service) else { return false };
+        if known.looks != timer {
+            return false;
+        }
+        (known.looks, known.gave_up) = (Id::NONE, true);
+        for id in std::mem::take(&mut known.waiting) {
+            if self.is_waiting(id) {
+                self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
+            }
+        }
+        true
+    }
+
+    /// Nobody may have held it for long.
+    pub(super) fn forget_destination(
+        &mut self,
+        pod: u32,
+        service: ServiceId,
+        timer: Id<Timer>,
+    ) -> bool {
+        let now = self.now;
+        let Some(known) = self.outbound().known(pod, service) else { return false };
+        if known.forgets != timer {
+            return false;
+        }
+        known.forgets = Id::NONE;
+        if known.entry.is_dropped(now) {
+            self.drop_destination(pod, service);
+        } else if known.busy + known.idle == 0 {
+            let until = known.until;
+            let timer = self.set_timer(pod, until, Due::Forget(service));
+            self.outbound().known(pod, service).expect("it is there").forgets = timer;
+        }
+        true
+    }
+
+    /// A destination is dropped, with the balancers that no other one has.
+    fn drop_destination(&mut self, pod: u32, service: ServiceId) {
+        let own = self.outbound();
+        own.asking.remove(&(pod, service));
+        let Some(proxy) = own.proxies.get_mut(&pod) else { return };
+        let Some(dropped) = proxy.destinations.remove(&service) else { return };
+        let others: BTreeSet<u32> =
+            proxy.destinations.values().flat_map(|one| &one.backends).copied().collect();
+        for index in dropped.backends.difference(&others) {
+            self.drop_balancer(*index);
+        }
+    }
+}
