@@ -80,7 +80,6 @@ impl World<'_> {
 
     /// When a lookup of a destination that a pod's proxy asks for now is answered: both its profile and its policy
     /// must be. None: nobody answers, and it hangs until something changes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the request path of Linkerd asks"))]
     pub(crate) fn linkerd_can_discover(&self, pod: u32) -> Option<Time> {
         let told = self.lookup_answered(pod, XDS)?;
         Some(told.max(self.lookup_answered(pod, POLICY)?))

@@ -9,12 +9,11 @@
 //! An app that keeps its connections has as many as it ever had requests at once, and closes none by itself.
 
 use super::World;
-use super::control::{Found, XDS};
 use super::linkerd::{Due, Known, Timer};
 use super::state::{Call, NONE};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, name_hash};
-use crate::kernel::time::{Duration, Time};
+use crate::kernel::time::Time;
 use crate::model::linkerd::backoff::wait;
 use crate::model::linkerd::cache::Entry;
 use crate::model::linkerd::lookup::{Asked, Lookup};
@@ -54,22 +53,10 @@ impl Known {
 }
 
 impl World<'_> {
-    /// Whether some controller tells a pod's proxy of destinations now.
-    pub(super) fn linkerd_can_discover(&self, pod: u32) -> bool {
-        self.control.replicas.is_empty()
-            || matches!(self.find(self.pods[pod as usize].node, XDS, 0), Found::Replica(_))
-    }
-
-    /// From the question to the answer of a controller.
-    fn discovery_time(&self, pod: u32, key: Key) -> Duration {
-        let node = self.pods[pod as usize].node;
-        match self.find(node, XDS, key.draw(0, 0)) {
-            Found::Replica(replica) if !self.control.replicas.is_empty() => {
-                let to = self.control.replicas[replica as usize].node;
-                self.one_way(node, to, key.draw(0, 1)) + self.one_way(to, node, key.draw(0, 2))
-            }
-            _ => Duration::ZERO,
-        }
+    /// When a lookup that is asked for now is answered; none while nobody is there to answer.
+    fn told_at(&self, pod: u32) -> Option<Time> {
+        let is_alone = self.control.replicas.is_empty();
+        if is_alone { Some(self.now) } else { self.linkerd_can_discover(pod) }
     }
 
     fn lookup_key(&self, pod: u32, service: ServiceId) -> Key {
@@ -105,10 +92,7 @@ impl World<'_> {
 
     /// Asks for a destination; parked while nobody is there to answer.
     fn look_up(&mut self, pod: u32, service: ServiceId) {
-        let now = self.now;
-        if self.linkerd_can_discover(pod) {
-            let time = self.discovery_time(pod, self.lookup_key(pod, service));
-            let at = now.saturating_add(time);
+        if let Some(at) = self.told_at(pod) {
             return self.expect_told(pod, service, at);
         }
         let rules = &self.own().linkerd_outbound;
@@ -132,9 +116,7 @@ impl World<'_> {
         let backoff = self.own().linkerd_control.backoff();
         let all: Vec<(u32, ServiceId)> = own.asking.iter().copied().collect();
         for (pod, service) in all {
-            if !self.linkerd_can_discover(pod) {
-                continue;
-            }
+            let Some(told) = self.told_at(pod) else { continue };
             let (now, key) = (self.now, self.lookup_key(pod, service));
             let own = self.outbound();
             own.asking.remove(&(pod, service));
@@ -144,7 +126,7 @@ impl World<'_> {
                 next = next.saturating_add(wait(&backoff, number, key.draw(number, 3)));
                 number += 1;
             }
-            let at = next.saturating_add(self.discovery_time(pod, key));
+            let at = next.saturating_add(told.since(now));
             self.expect_told(pod, service, at);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::World;
 use super::config::{Config, Seen, Thing};
+use super::control::XDS;
 use super::event::Event;
 use super::streams::XdsStream;
 use crate::kernel::queue::Ticket;
