@@ -244,8 +244,9 @@ impl Lower<'_, '_, '_> {
             }
         }
         let named = self.values_of_header(route).into_iter().map(|value| {
-            let found = self.cluster(&value).map(Destination::Cluster);
-            let destination = found.unwrap_or_else(|| Destination::Missing(value.clone()));
+            let found = self.cluster(&value).filter(|_| !self.is_waypoint(&value));
+            let missing = || Destination::Missing(value.clone());
+            let destination = found.map_or_else(missing, Destination::Cluster);
             let value = ValueMatch::Exact(value);
             (HeaderMatch { name: name.clone(), value, invert: false }, destination)
         });
