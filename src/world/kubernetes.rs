@@ -64,6 +64,11 @@ pub(crate) struct Kubernetes {
 }
 
 impl Kubernetes {
+    /// What events hold.
+    pub(super) fn holds(&mut self) -> [&mut Held; 3] {
+        [&mut self.crashing, &mut self.crashed, &mut self.crashed_apps]
+    }
+
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             api_down: 0,
