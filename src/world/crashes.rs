@@ -12,6 +12,12 @@ use crate::plan::pods::ClusterAction;
 use crate::plan::timeline::{Action, PodSet};
 use crate::vocabulary::cause::CauseId;
 
+/// An app's crash loop, by the event that makes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct InLoop {
+    pub cause: Option<CauseId>,
+}
+
 impl World<'_> {
     /// Whether an event keeps a pod's app from running: all of the pod, the app, or whatever starts of it.
     pub(super) fn app_is_held(&self, index: u32) -> bool {
@@ -23,9 +29,9 @@ impl World<'_> {
 
     /// The crash loop that a pod's app is in, if it is in any: it holds the pod, or the pod was born while all of its
     /// workload crash.
-    pub(super) fn crash_loop_of(&self, index: u32) -> Option<Option<CauseId>> {
+    pub(super) fn crash_loop_of(&self, index: u32) -> Option<InLoop> {
         if self.kubernetes.crashing.has(index) {
-            return Some(self.kubernetes.crashing.cause(index));
+            return Some(InLoop { cause: self.kubernetes.crashing.cause(index) });
         }
         let workload = self.pods[index as usize].workload;
         let all = |action: &Action| match action {
@@ -34,7 +40,7 @@ impl World<'_> {
             }
             _ => false,
         };
-        self.in_force().find(|(action, _)| all(action)).map(|(_, cause)| cause)
+        self.in_force().find(|(action, _)| all(action)).map(|(_, cause)| InLoop { cause })
     }
 
     /// The app of a pod that runs, and that no event holds any more, is there again; in a crash loop it exits.
@@ -44,7 +50,7 @@ impl World<'_> {
         if !is_running || self.nodes.is_dead(pod.node) || !self.app_has_begun(index) {
             return;
         }
-        if let Some(cause) = self.crash_loop_of(index) {
+        if let Some(InLoop { cause }) = self.crash_loop_of(index) {
             self.pods[index as usize].down_cause = cause;
             return self.end_app(index, "it exits");
         }

@@ -17,6 +17,7 @@
 
 use super::World;
 use super::config::Seen;
+use super::crashes::InLoop;
 use super::event::Event;
 use super::state::Life;
 use super::streams::XdsStream;
@@ -196,7 +197,7 @@ impl World<'_> {
     fn begin_app(&mut self, index: u32) -> bool {
         let pod = &self.pods[index as usize];
         let (workload, has_proxy) = (pod.workload, pod.proxy_is_up || !self.has_agent(index));
-        if let Some(cause) = self.crash_loop_of(index) {
+        if let Some(InLoop { cause }) = self.crash_loop_of(index) {
             self.pods[index as usize].down_cause = cause;
             self.end_app(index, "it exits");
             return false;

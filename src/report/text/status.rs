@@ -111,7 +111,8 @@ fn replicas(status: &MeshStatus) -> Vec<String> {
 }
 
 fn proxies(told: &[&ProxyStatus], at: Time) -> Vec<String> {
-    let head = ["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"];
+    let head =
+        ["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(told.iter().map(|one| row(one, at)));
     aligned(&rows)

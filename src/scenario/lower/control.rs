@@ -14,6 +14,9 @@ use crate::plan::timeline::{Action, ControlPart};
 /// No stream is ended sooner for its age: it would be opened again and again.
 const AGE_MIN: Duration = Duration::from_s(1);
 
+/// Parameters that contradict each other: which they are, how, and what comes of it.
+type Odd<'k> = ([(&'k str, &'k str); 2], String, &'k str);
+
 impl Lower<'_, '_, '_> {
     pub(super) fn fail_control(&mut self, table: &Node, at: At, part: ControlPart) -> Done {
         if !self.parameters.istiod.present {
@@ -117,7 +120,7 @@ impl Lower<'_, '_, '_> {
         }
         let (cert, root, xds) =
             (&self.parameters.cert, &self.parameters.root, &self.parameters.xds);
-        let mut odd: Vec<([(&str, &str); 2], String, &str)> = Vec::new();
+        let mut odd: Vec<Odd<'_>> = Vec::new();
         if xds.debounce_max < xds.debounce_after {
             let (after, max) = (xds.debounce_after.text(), xds.debounce_max.text());
             let what = format!("istiod waits {after} for quiet, and {max} at most");
@@ -131,11 +134,8 @@ impl Lower<'_, '_, '_> {
             odd.push(([("cert", "ttl"), ("cert", "max_ttl")], what, hint));
         }
         if root.ttl < cert.ttl && !root.check.is_zero() {
-            let what = format!(
-                "a root of {} for certificates of {}",
-                root.ttl.text(),
-                cert.ttl.text()
-            );
+            let what =
+                format!("a root of {} for certificates of {}", root.ttl.text(), cert.ttl.text());
             let hint = if cert.clamp_to_signer {
                 "`clamp_to_signer`: each certificate ends with the root that signed it"
             } else {

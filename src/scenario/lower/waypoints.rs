@@ -106,8 +106,7 @@ impl<'d> Lower<'_, '_, 'd> {
             .into_iter()
             .flat_map(|maker| [maker.get("from"), maker.get("to")])
             .chain(asked.map(|one| one.and_then(|one| one.get("service"))));
-        let named: Vec<&Node> =
-            named.flatten().chain(by_routes).chain(listed(root)).collect();
+        let named: Vec<&Node> = named.flatten().chain(by_routes).chain(listed(root)).collect();
         for node in named {
             let text = node.as_text().unwrap_or_default();
             if self.is_waypoint(text.split('/').next().unwrap_or(text)) {
