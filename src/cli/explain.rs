@@ -135,7 +135,8 @@ impl Typed {
             let [cds, lds, eds, rds] = one.types.map(|sync| one.is_meshed.then(|| sync.word()));
             json!({
                 "variant": run.variant, "at_s": status.at.as_s(), "name": one.name,
-                "node": one.node, "pod": one.pod, "proxy": one.is_meshed,
+                "node": one.node, "pod": one.pod, "ready": format!("{}/{}", one.containers.0, one.containers.1),
+                "proxy": one.is_meshed,
                 "cds": cds, "lds": lds, "eds": eds, "rds": rds,
                 "stale_s": one.stale_since.map(|since| status.at.saturating_since(since).as_s()),
                 "istiod": one.istiod,

@@ -44,8 +44,10 @@ pub struct ProxyStatus {
     pub name: String,
     /// Its node.
     pub node: String,
-    /// The state of the pod, in Kubernetes' words.
+    /// The state of the pod: STATUS of `kubectl get pods`.
     pub pod: &'static str,
+    /// Its containers that are ready, and all: READY.
+    pub containers: (u32, u32),
     /// Its processes stand still, of which Kubernetes knows nothing.
     pub is_frozen: bool,
     /// Whether it has a proxy at all.

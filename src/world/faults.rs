@@ -322,12 +322,12 @@ impl World<'_> {
             return;
         }
         for (index, is_free) in self.kubernetes.crashed_apps.release(cause, self.now) {
-            let last = self.kubernetes.crashed_apps.cause(index);
             let pod = &mut self.pods[index as usize];
-            let is_running = matches!(pod.life, Life::Ready | Life::WaitingForProxy);
-            if is_running && pod.down_cause == cause {
-                pod.app_is_up |= is_free;
-                pod.down_cause = last;
+            if pod.down_cause == cause {
+                pod.down_cause = self.kubernetes.crashed_apps.cause(index);
+            }
+            if is_free {
+                self.free_app(index);
             }
         }
     }

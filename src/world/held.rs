@@ -42,6 +42,13 @@ impl Held {
         self.0.contains_key(&pod)
     }
 
+    /// A pod is gone, and with it what holds it.
+    pub(super) fn forget(&mut self, pod: u32) {
+        if !self.0.is_empty() {
+            self.0.remove(&pod);
+        }
+    }
+
     /// The last event that has taken a pod.
     pub(super) fn cause(&self, pod: u32) -> Option<CauseId> {
         self.0.get(&pod)?.last()?.cause
@@ -84,6 +91,9 @@ mod tests {
         assert_eq!(held.cause(7), a);
         assert_eq!(held.release(a, at(30)), [(7, true)]);
         assert!(!held.has(7));
+        held.take(7, a, None);
+        held.forget(7);
+        assert!(!held.has(7) && held.release(a, at(40)).is_empty());
     }
 
     #[test]

@@ -17,6 +17,7 @@
 
 use super::World;
 use super::config::Seen;
+use super::crashes::InLoop;
 use super::event::Event;
 use super::state::Life;
 use super::streams::XdsStream;
@@ -37,7 +38,7 @@ pub(crate) struct Containers {
     /// The app waits in `CrashLoopBackOff`.
     pub backs_off: bool,
     /// Only the proxy starts again.
-    proxy_only: bool,
+    pub proxy_only: bool,
 }
 
 impl World<'_> {
@@ -151,8 +152,9 @@ impl World<'_> {
 
     /// The pod is ready from now on.
     pub(super) fn enter_service(&mut self, index: u32) {
+        let of_app = self.kubernetes.crashed_apps.cause(index);
         let pod = &mut self.pods[index as usize];
-        pod.down_cause = None;
+        pod.down_cause = of_app;
         let workload = pod.workload;
         let ready = &mut self.workloads[workload.index()].ready;
         let place = ready.partition_point(|one| *one < index);
@@ -197,10 +199,15 @@ impl World<'_> {
     fn begin_app(&mut self, index: u32) -> bool {
         let pod = &self.pods[index as usize];
         let (workload, has_proxy) = (pod.workload, pod.proxy_is_up || !self.has_agent(index));
-        if self.kubernetes.crashing.has(index) || self.is_born_to_crash(index) {
-            let cause = self.kubernetes.crashing.cause(index);
+        if let Some(InLoop { cause }) = self.crash_loop_of(index) {
             self.pods[index as usize].down_cause = cause;
             self.end_app(index, "it exits");
+            return false;
+        }
+        if self.app_is_held(index) {
+            // It has begun, and serves nobody until the event is over (`free_app`).
+            self.pods[index as usize].down_cause = self.kubernetes.crashed_apps.cause(index);
+            self.start_probes(index, false);
             return false;
         }
         let dials = self.plan.pods.get(&workload).is_some_and(|rules| rules.dials_at_start);
@@ -211,6 +218,14 @@ impl World<'_> {
         self.pods[index as usize].app_is_up = true;
         self.start_probes(index, false);
         true
+    }
+
+    /// Whether the app's container has begun: it waits for neither its back-off nor its proxy.
+    pub(super) fn app_has_begun(&self, index: u32) -> bool {
+        let containers = self.kubernetes.containers.get(&index);
+        let is_due = containers.is_some_and(|one| one.app_ticket != Ticket::NONE);
+        let waits = self.has_agent(index) && self.app_waits();
+        !is_due && (self.pods[index as usize].proxy_is_up || !waits)
     }
 
     /// Whether a proxy with an agent is beside the app.

@@ -72,6 +72,11 @@ impl Kubernetes {
         held + pods + self.probes.bytes() + self.postponed.bytes() + self.silent.bytes()
     }
 
+    /// What events hold.
+    pub(super) fn holds(&mut self) -> [&mut Held; 3] {
+        [&mut self.crashing, &mut self.crashed, &mut self.crashed_apps]
+    }
+
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             api_down: 0,

@@ -54,6 +54,7 @@ mod inbound_retries;
 mod journey;
 mod keep_alive;
 mod keepalive;
+mod kubectl;
 mod kubelet;
 mod kubernetes;
 mod ledger;

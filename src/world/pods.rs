@@ -264,6 +264,9 @@ impl World<'_> {
             on_node.remove(place);
         }
         self.leave_ztunnel(index);
+        for held in self.kubernetes.holds() {
+            held.forget(index);
+        }
         for (_, upstream) in &self.pods[index as usize].upstreams {
             self.upstreams[*upstream as usize].connections.shrink_to_fit();
         }

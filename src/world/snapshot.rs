@@ -83,6 +83,7 @@ impl World<'_> {
             name: self.pod_name(index),
             node: self.plan.universe.nodes[pod.node.index()].name.clone(),
             pod: self.pod_word(index),
+            containers: self.containers_ready(index),
             is_frozen: pod.frozen.is_some(),
             is_meshed: pod.is_meshed,
             is_captured: pod.kind == Kind::Captured,
@@ -101,25 +102,6 @@ impl World<'_> {
                 let is_alone = !matches!(self.stream_of(index), XdsStream::Connected(_));
                 self.control.causes[XDS].filter(|_| has_control && is_alone)
             }),
-        }
-    }
-
-    /// What `kubectl` says of a pod.
-    fn pod_word(&self, index: u32) -> &'static str {
-        let pod = &self.pods[index as usize];
-        let kubernetes = &self.kubernetes;
-        let backs_off = || kubernetes.containers.get(&index).is_some_and(|one| one.backs_off);
-        match pod.life {
-            Life::Starting if kubernetes.pending.contains(&index) => "Pending",
-            Life::Starting | Life::WaitingForProxy if backs_off() => "CrashLoopBackOff",
-            Life::Starting => "ContainerCreating",
-            Life::Ready => "Running",
-            Life::Terminating => "Terminating",
-            // An event keeps it away: whenever its containers start, they end.
-            Life::Down if kubernetes.crashed.has(index) => "CrashLoopBackOff",
-            // Or its node is silent.
-            Life::WaitingForProxy | Life::Down => "NotReady",
-            Life::Gone => "Deleted",
         }
     }
 

@@ -60,7 +60,13 @@ impl World<'_> {
     }
 
     /// What is seen of a connection that could not be made: who calls through ztunnel has been connected to that, and
-    /// is cut off. A tunnel of a gateway or a waypoint ends that way if its handshake fails.
+    /// is cut off. So is a gateway or a waypoint, whatever became of the tunnel: its upstream is the internal listener
+    /// `connect_originate`, which accepts, and the request is written before the tunnel is there. So it is UC, which is
+    /// tried again neither as a failed connection nor as one that nobody has seen.
+    ///
+    /// Source: 503 UC `connection_termination` of `envoy://connect_originate/…` in the logs of ztunnel#1662 (a gateway
+    /// of 1.27.3 and 1.28.0), istio#44948 and istio#53108 (waypoints). UNCONFIRMED: that an address where nobody is
+    /// left, whose tunnel is not up within the time of a connection, ends so, too.
     pub(super) fn seen_through_ztunnel(
         &self,
         connection: &Connection,
@@ -69,8 +75,7 @@ impl World<'_> {
         let client = self.upstreams[connection.upstream as usize].pod;
         let is_captured = |pod: u32| pod != NONE && self.pods[pod as usize].kind == Kind::Captured;
         let is_tunnel = connection.pod != NONE && self.ends_tunnels(connection.pod);
-        let is_seen = matches!(details, Details::ConnectionRefused | Details::ConnectionTimeout);
-        if is_captured(client) || (is_tunnel && !is_seen) {
+        if is_captured(client) || is_tunnel {
             return Details::ConnectionTermination;
         }
         details

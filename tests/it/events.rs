@@ -44,6 +44,11 @@ fn words(status: &MeshStatus, of: &str) -> Vec<&'static str> {
     status.proxies.iter().filter(|one| one.name.starts_with(of)).map(|one| one.pod).collect()
 }
 
+fn ready(status: &MeshStatus, of: &str) -> Vec<(u32, u32)> {
+    let all = status.proxies.iter().filter(|one| one.name.starts_with(of));
+    all.map(|one| one.containers).collect()
+}
+
 #[test]
 fn a_pod_that_two_events_have_crashed_is_back_when_the_last_of_them_ends() {
     // The longer one first, and last.
@@ -70,11 +75,8 @@ fn an_app_that_two_events_have_crashed_is_back_when_the_last_of_them_ends() {
         let both = event("a", "10s", "fail", "service:web", &of(first))
             + &event("b", "15s", "fail", "service:web", &of(second));
         let run = run(&mesh("100s", "", &both));
-        let good = |from: usize, to: usize| -> u64 {
-            run.series[from..to].iter().map(|row| row.requests.ok).sum()
-        };
-        assert_eq!(good(30, 69), 0, "{first} and {second}");
-        assert!(20 < good(76, 100), "{first} and {second}");
+        assert_eq!(good(&run, 30, 69), 0, "{first} and {second}");
+        assert!(20 < good(&run, 76, 100), "{first} and {second}");
     }
 }
 
@@ -88,6 +90,68 @@ fn apps_that_two_events_have_in_a_crash_loop_stay_in_it_until_the_last_of_them_e
         assert_eq!(gauge(&run, Gauge::PodsMissing, 13, 130), (4.0, 4.0), "{first} and {second}");
         assert!(gauge(&run, Gauge::PodsMissing, 350, 400).1 < 0.5, "{first} and {second}");
     }
+}
+
+/// Requests that succeed in the seconds `from_s..to_s`.
+fn good(run: &Run, from_s: usize, to_s: usize) -> u64 {
+    run.series[from_s..to_s].iter().map(|row| row.requests.ok).sum()
+}
+
+#[test]
+fn an_app_that_events_of_different_kinds_keep_away_is_back_when_the_last_of_them_ends() {
+    let fail = |at: &str, length: &str| {
+        let more = format!("part = \"app\"\nfor = \"{length}\"");
+        event("app", at, "fail", "service:web", &more)
+    };
+    let crash = |at: &str, length: &str| {
+        event("loop", at, "crash_loop", "service:web", &format!("for = \"{length}\""))
+    };
+    // The loop outlives the failure: what would be there at 30 s exits, and is tried at 40 s, 60 s and 100 s.
+    let run_ = run(&mesh("140s", "", &(fail("10s", "20s") + &crash("15s", "80s"))));
+    assert_eq!(good(&run_, 12, 95), 0);
+    assert!(4 < run_.control_plane.container_restarts, "{}", run_.control_plane.container_restarts);
+    assert!(20 < good(&run_, 110, 140));
+    // The failure outlives the loop.
+    let run_ = run(&mesh("140s", "", &(crash("10s", "10s") + &fail("15s", "80s"))));
+    assert_eq!(good(&run_, 12, 95), 0);
+    assert!(20 < good(&run_, 100, 140));
+    // All of the pods, within it: they come back without their apps.
+    let pods = event("pods", "15s", "fail", "service:web", "for = \"10s\"");
+    let run_ = run(&mesh("140s", "", &(fail("10s", "85s") + &pods)));
+    assert_eq!(good(&run_, 12, 95), 0);
+    assert!(gauge(&run_, Gauge::PodsMissing, 40, 95).1 < 0.5, "but pods they are");
+    assert!(20 < good(&run_, 100, 140));
+    // And around it.
+    let pods = event("pods", "10s", "fail", "service:web", "for = \"85s\"");
+    let run_ = run(&mesh("140s", "", &(pods + &fail("15s", "20s") + &crash("16s", "10s"))));
+    assert_eq!(good(&run_, 12, 95), 0);
+    assert!(20 < good(&run_, 105, 140));
+}
+
+#[test]
+fn neither_power_nor_a_kubelet_brings_an_app_back_that_an_event_keeps_away() {
+    let app = |more: &str| {
+        let all = format!("part = \"app\"\nfor = \"60s\"\n{more}");
+        event("app", "10s", "fail", "service:web", &all)
+    };
+    for node in ["node-0", "node-1"] {
+        let power = event("power", "15s", "fail", &format!("node:{node}"), "for = \"10s\"");
+        let run = run(&mesh("100s", "", &(app("") + &power)));
+        assert_eq!(good(&run, 12, 69), 0, "{node}");
+        assert!(20 < good(&run, 80, 100), "{node}");
+    }
+    // The end of the failure is no power: on the node without it nothing starts.
+    let dark = event("power", "15s", "fail", "node:node-1", "");
+    let text = mesh("100s", "nodes = [\"node-1\"]", &(app("") + &dark));
+    assert_eq!(good(&run(&text), 12, 100), 0);
+    // Liveness starts the container again and again, in vain.
+    let live = run(&mesh("300s", "liveness = {}", &app("")));
+    assert_eq!(good(&live, 12, 69), 0);
+    assert!(3 < live.control_plane.container_restarts);
+    assert!(20 < good(&live, 200, 300));
+    let dead = at(&mesh("300s", "", &app("")), 20);
+    assert_eq!(words(&dead, "web"), ["Error"; 4]);
+    assert_eq!(ready(&dead, "web"), [(1, 2); 4]);
 }
 
 #[test]
@@ -164,16 +228,20 @@ fn pods_are_in_the_states_that_kubernetes_has() {
     let text = |more: &str| mesh("400s", "nodes = [\"node-0\"]", more);
     let away = text(&event("away", "10s", "fail", "pod:web-0", "for = \"60s\""));
     assert_eq!(words(&at(&away, 20), "web"), ["CrashLoopBackOff", "Running", "Running", "Running"]);
+    assert_eq!(ready(&at(&away, 20), "web"), [(0, 2), (2, 2), (2, 2), (2, 2)]);
     assert_eq!(words(&at(&away, 71), "web")[0], "ContainerCreating");
     let frozen = at(&text(&event("still", "10s", "freeze", "pod:web-0", "")), 20);
     assert_eq!(words(&frozen, "web"), ["Running"; 4]);
     assert_eq!(frozen.proxies.iter().filter(|one| one.is_frozen).count(), 1);
     let looping = text(&event("loop", "10s", "crash_loop", "service:web", ""));
     assert_eq!(words(&at(&looping, 60), "web"), ["CrashLoopBackOff"; 4]);
+    assert_eq!(ready(&at(&looping, 60), "web"), [(1, 2); 4]);
     // Of a node without power Kubernetes hears after 50 s, and replaces its pods after 300 s more: nowhere.
     let dark = text(&event("dark", "10s", "fail", "node:node-0", ""));
     assert_eq!(words(&at(&dark, 30), "web"), ["Running"; 4]);
-    assert_eq!(words(&at(&dark, 80), "web"), ["NotReady"; 4]);
+    // It says so in a condition of the pods; their containers are as the kubelet last told.
+    assert_eq!(words(&at(&dark, 80), "web"), ["Running"; 4]);
+    assert_eq!(ready(&at(&dark, 80), "web"), [(2, 2); 4]);
     assert_eq!(words(&at(&dark, 390), "web"), ["Pending"; 4]);
     let drained = text(&event("drain", "10s", "drain", "node:node-0", ""));
     assert!(words(&at(&drained, 12), "web").contains(&"Terminating"));
@@ -181,7 +249,21 @@ fn pods_are_in_the_states_that_kubernetes_has() {
         &(event("down", "10s", "fail", "istiod/ca", "")
             + &event("roll", "20s", "rollout", "service:web", "")),
     );
-    assert!(words(&at(&alone, 60), "web").contains(&"NotReady"));
+    let waits = |text: &str| {
+        let status = at(text, 60);
+        let of = words(&status, "web").into_iter().zip(ready(&status, "web"));
+        of.filter(|(_, ready)| *ready != (2, 2)).collect::<Vec<_>>()
+    };
+    let told = waits(&alone);
+    assert!(!told.is_empty() && told.iter().all(|one| *one == ("Running", (1, 2))), "{told:?}");
+    let set = |key: &str| alone.replace("@1.28\"", &format!("@1.28\"\n{key}"));
+    let told = waits(&set("kubernetes.minor = 33"));
+    assert!(!told.is_empty() && told.iter().all(|one| *one == ("Init:1/2", (0, 2))), "{told:?}");
+    let told = waits(&set("pod.hold_app = true"));
+    assert!(
+        !told.is_empty() && told.iter().all(|one| *one == ("PodInitializing", (0, 2))),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ const BLOCK: &[(&str, &str, &str)] = &[
     ("root.grace", "root.grace", "0.2"),
     ("root.start_jitter_s", "root.start_jitter", "1h"),
     ("root.same_key", "root.same_key", "true"),
-    ("istiod_dns_cert", "istiod.certificate_remaining", "87600h"),
+    ("istiod_dns_cert.rotate_by_time", "istiod.certificate_remaining", "87600h"),
     ("xds.debounce_after_s", "xds.debounce_after", "100ms"),
     ("xds.debounce_max_s", "xds.debounce_max", "10s"),
     ("xds.push_slots", "xds.push_slots", "0"),
@@ -76,7 +76,53 @@ const BLOCK: &[(&str, &str, &str)] = &[
     ("outlier_if_set.interval_s", "outlier.interval", "10s"),
     ("outlier_if_set.base_ejection_s", "outlier.base_ejection", "30s"),
     ("outlier_if_set.max_ejection_pct", "outlier.max_ejection_share", "0.1"),
+    ("ztunnel.ttl_s", "cert.ttl", "24h"),
+    ("ztunnel.refresh_at_life", "ztunnel.refresh_at_life", "0.5"),
+    ("ztunnel.backoff.start_s", "ztunnel.backoff_base", "1s"),
+    ("ztunnel.backoff.factor", "ztunnel.backoff_factor", "2"),
+    ("ztunnel.backoff.rand", "ztunnel.backoff_jitter", "0.2"),
+    ("ztunnel.backoff.max_s", "ztunnel.backoff_max", "150s"),
+    ("ztunnel.xds_backoff.start_s", "ztunnel.xds_backoff_base", "10ms"),
+    ("ztunnel.xds_backoff.max_s", "ztunnel.xds_backoff_max", "15s"),
+    ("ztunnel.keep_valid_on_failure", "ztunnel.keep_valid_on_failure", "true"),
     ("proxy.worker_threads", "proxy.workers", "2"),
+];
+
+/// All names of the block, group by group.
+const NAMES: &[(&str, &str)] = &[
+    ("cert", "ttl_s max_ttl_s not_before_skew_s grace_ratio grace_jitter clamp_to_signer"),
+    ("csr_inner_retry", "tries base_s factor jitter codes"),
+    ("envoy_stream_backoff", "kind base_s max_s factor reset_on"),
+    ("agent_warmup_backoff", "base_s factor rand max_s forever"),
+    ("sa_token", "ttl_s rotate_at audience"),
+    ("root", "ttl_s check_s grace start_jitter_s same_key"),
+    ("istiod_dns_cert", "rotate_by_time poll_root_s"),
+    (
+        "xds",
+        "debounce_after_s debounce_max_s push_slots stream_rate_per_s burst rate_wait_s max_conn_age_s age_jitter \
+         age_grace_s keepalive_s[0] keepalive_s[1] upstream_setup_s eds_stale_after initial_fetch_timeout_s",
+    ),
+    ("webhook", "inject.policy inject.timeout_s validate.policy validate.timeout_s"),
+    (
+        "pod",
+        "startup_probe.period_s startup_probe.timeout_s startup_probe.failures readiness.period_s \
+         readiness.timeout_s readiness.failures wait_cmd_s hold_app",
+    ),
+    ("drain", "termination_s drain_time_s exit_on_zero min_drain_s poll_s"),
+    ("retry", "attempts on statuses host_attempts prev_hosts base_s max_s"),
+    ("inbound_retry", "attempts on grpc"),
+    ("route", "timeout_s stream_idle_s"),
+    (
+        "cluster",
+        "connect_timeout_s cb_max lb idle_s passthrough_idle_s panic_pct retry_budget_if_set",
+    ),
+    ("outlier_if_set", "c5xx gateway interval_s base_ejection_s max_ejection_pct min_health_pct"),
+    (
+        "ztunnel",
+        "ttl_s refresh_at_life jitter backoff.start_s backoff.factor backoff.rand backoff.max_s \
+         xds_backoff.start_s xds_backoff.max_s keep_valid_on_failure",
+    ),
+    ("proxy", "worker_threads cpu_limit"),
 ];
 
 /// Of the block, what is no parameter, and why not.
@@ -88,26 +134,56 @@ const NO_PARAMETER: &[(&str, &str)] = &[
     ("envoy_stream_backoff.reset_on", "the first message, as an admitted stream has one"),
     ("agent_warmup_backoff.forever", "no loop ends"),
     ("sa_token.audience", "a name, which changes nothing"),
-    ("istiod_dns_cert.rotate_by_time", "never; external signers are left out"),
-    ("istiod_dns_cert.poll_root_s", "a new root and a new certificate come together"),
-    ("xds.burst", "the bucket itself holds one (model::control::admission)"),
-    ("xds.upstream_setup_s", "the agent's own connection is not told apart from Envoy's"),
+    (
+        "istiod_dns_cert.poll_root_s",
+        "not simulated: istiod has the certificate for a new root at once, not up to 60 s later, during which \
+         agents that trust the new one only would refuse it",
+    ),
+    ("xds.burst", "the law itself: the bucket holds one (model::control::admission)"),
+    (
+        "xds.upstream_setup_s",
+        "not simulated: it bounds the agent's dial to istiod, which here is refused at once or is up; the agent's own \
+         connection is not told apart from Envoy's to the agent",
+    ),
     ("xds.eds_stale_after", "never"),
     ("xds.initial_fetch_timeout_s", "a proxy waits for ever; of clusters, `discovery` says it"),
-    ("pod.startup_probe.timeout_s", "a proxy's probe is answered at once or not at all"),
-    ("pod.readiness.timeout_s", "a proxy's probe is answered at once or not at all"),
-    ("pod.readiness.failures", "readiness of a proxy that was ready is latched"),
-    ("drain.drain_time_s", "`drain_time` of the events that drain"),
-    ("drain.exit_on_zero", "only in releases whose flag is set, off by default"),
-    ("drain.min_drain_s", "counts with exit_on_zero only"),
-    ("drain.poll_s", "counts with exit_on_zero only"),
+    (
+        "pod.startup_probe.timeout_s",
+        "not simulated: the agent in the same pod answers at once, or the pod is gone",
+    ),
+    (
+        "pod.readiness.timeout_s",
+        "not simulated: the agent in the same pod answers at once, or the pod is gone",
+    ),
+    (
+        "pod.readiness.failures",
+        "the fourth failure in a row has no effect: a proxy that was never ready is in no list, and the agent answers \
+         yes for good once it was",
+    ),
+    (
+        "drain.drain_time_s",
+        "Envoy's --drain-time-s: `drain_time` of the events that drain; a pod that ends is gone after \
+         `drain.termination`, which is sooner",
+    ),
+    (
+        "drain.exit_on_zero",
+        "not simulated: EXIT_ON_ZERO_ACTIVE_CONNECTIONS is false in all releases",
+    ),
+    ("drain.min_drain_s", "read with exit_on_zero alone"),
+    ("drain.poll_s", "read with exit_on_zero alone"),
     ("inbound_retry.on", "an app that refuses the connection"),
     ("inbound_retry.grpc", "not of calls that are gRPC, always"),
     ("route.stream_idle_s", "`idle_timeout` of routes, off as in Istio"),
-    ("cluster.passthrough_idle_s", "nothing leaves the mesh"),
+    (
+        "cluster.passthrough_idle_s",
+        "not simulated: it is of PassthroughCluster, for destinations that the mesh does not know; each here is known",
+    ),
     ("cluster.retry_budget_if_set", "keys of `circuit_breaker`"),
     ("outlier_if_set.min_health_pct", "`panic_threshold` where a service sets it"),
-    ("ztunnel", "the ambient mesh comes as a profile of its own"),
+    (
+        "ztunnel.jitter",
+        "the law itself: a ztunnel renews without chance (model::identity::certificate)",
+    ),
     ("proxy.cpu_limit", "`proxy.workers` is what follows from it"),
 ];
 
@@ -124,6 +200,19 @@ fn every_number_of_the_reference_is_a_parameter_with_its_default_and_source() {
     }
     for (of, why) in NO_PARAMETER {
         assert!(!why.is_empty() && BLOCK.iter().all(|(other, ..)| other != of), "{of}");
+    }
+    // Each name of the block stands in one of the two tables, and nothing else does.
+    let keys = |(group, keys): &(&str, &str)| {
+        keys.split(' ').map(|key| format!("{group}.{key}")).collect()
+    };
+    let names: Vec<String> = NAMES.iter().flat_map(|row| -> Vec<String> { keys(row) }).collect();
+    let told: Vec<&str> =
+        BLOCK.iter().map(|row| row.0).chain(NO_PARAMETER.iter().map(|row| row.0)).collect();
+    for name in &names {
+        assert!(told.contains(&name.as_str()), "{name} is neither a parameter nor left out");
+    }
+    for one in told {
+        assert!(names.iter().any(|name| name == one), "{one} is not in the block");
     }
     // ADS lets in min(15 + 5 · cpu, 100), by default.
     let slots = meshsim::model::control::slots::auto_slots;
@@ -165,7 +254,7 @@ const NO_ROW: &[(&str, &str)] = &[
     ("delta xDS", "what a push brings is what it changes; its size is `xds.push_bytes`"),
     ("unready endpoints sent", "of no simulated release: master only"),
     ("mirror host suffix", "a name; routes that look at hosts write it"),
-    ("ztunnel keeps a valid cert", "the ambient mesh comes as a profile of its own"),
+    ("ztunnel keeps a valid cert", "of istio-ambient: below"),
     ("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", "false in all"),
 ];
 
@@ -178,6 +267,10 @@ fn every_release_has_its_row_of_the_release_table() {
             wanted.set(name, values[at]).expect("a parameter").expect("it reads");
             assert_eq!(found.get(name), wanted.get(name), "{name} of {release}");
         }
+    }
+    for (release, keeps) in [("1.24", false), ("1.28", true), ("1.30", true)] {
+        let (found, ..) = parameters(&format!("istio-ambient@{release}")).expect("a release");
+        assert_eq!(found.ztunnel.keep_valid_on_failure, keeps, "{release}");
     }
     assert!(NO_ROW.iter().all(|(_, why)| !why.is_empty()));
 }

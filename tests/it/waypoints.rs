@@ -214,20 +214,32 @@ fn pods_of_a_waypoint_need_no_webhook_but_istiod() {
 }
 
 #[test]
-fn stale_endpoints_at_the_waypoint_are_saved_by_retries() {
+fn a_tunnel_to_a_pod_that_is_gone_is_uc_which_only_retries_of_resets_save() {
+    let users = "[[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"back\"\n\
+                 arrivals = { poisson = \"20rps\" }\n";
     let story = event("down", "5m", "fail", "istiod", "")
         + &event("less", "10m", "scale", "service:back", "replicas = 3");
-    let run_ = run(&mesh("30m", 2, "", &story));
-    let (bad, all) = failed(&run_, 12, 30);
+    // The request is written before the tunnel fails: neither reset-before-request nor connect-failure.
+    for policy in ["", "retries = { attempts = 2, on = \"connect-failure,reset-before-request\" }"]
+    {
+        let run = run(&mesh("30m", 2, policy, &story));
+        let (bad, all) = failed(&run, 12, 30);
+        assert_share("of one try", bad, all, 0.5, 5.0);
+        assert_eq!(run.requests.failed(), count(&run, "wp", "back", "503 UC"), "{policy}");
+    }
+    let saved = run(&mesh("30m", 2, "retries = { attempts = 2, on = \"reset\" }", &story));
+    let (bad, all) = failed(&saved, 12, 30);
     // Two retries, neither at the same pod: 3/6 · 2/5 · 1/4 are lost.
     assert_share("of three tries", bad, all, 0.05, 6.0);
-    let none = run(&mesh("30m", 2, "retries = { attempts = 0 }", &story));
-    let (bad, all) = failed(&none, 12, 30);
-    assert_share("of one try", bad, all, 0.5, 5.0);
-    // ztunnels would not know that pods are gone, either; the waypoint's retries are what is gained.
+    // ztunnels do not know that pods are gone, either; nor does the gateway, which says so as the waypoint does.
     let flat = mesh("30m", 2, "", &story).replace("waypoint = \"wp\"\n", "");
     let (bad, all) = failed(&run(&flat), 12, 30);
     assert_share("without a waypoint", bad, all, 0.5, 5.0);
+    let run = run(&mesh("30m", 2, "", &(users.to_owned() + &story)));
+    let lost = count(&run, "users", "back", "503 UC");
+    assert!(0 < lost, "{}", ledger(&run, "users", "back"));
+    let ok = count(&run, "users", "back", "200 -");
+    assert_eq!(ledger(&run, "users", "back"), format!("200 -: {ok}, 503 UC: {lost}"));
 }
 
 #[test]
@@ -288,6 +300,17 @@ fn waypoints_that_cannot_be_are_told() {
     assert!(all.contains("there is no waypoint `pw`"), "{all}");
     let all = said("to = \"back\"", "to = \"wp\"");
     assert!(all.contains("`wp` is a waypoint"), "{all}");
+    // What is no call, and would be one.
+    let route = |keys: &str| format!("waypoint = \"wp\"\n[[service.route]]\nname = \"r\"\n{keys}");
+    let all = said("waypoint = \"wp\"", &route("mirror = { to = \"wp\" }"));
+    assert!(all.contains("`wp` is a waypoint"), "{all}");
+    let all = said("waypoint = \"wp\"", "waypoint = \"wp\"\nselector = { app = \"wp\" }");
+    assert!(all.contains("the selector of `back` selects no workload"), "{all}");
+    let by_header = mesh("1m", 1, "", "")
+        .replace("waypoint = \"wp\"", &route("cluster_header = \"x-cluster\""))
+        .replace("to = \"back\"\n", "to = \"back\"\nheaders = { x-cluster = \"wp\" }\n");
+    let all = try_plan(&by_header, &[]).expect_err("it cannot be");
+    assert!(all.contains("`wp` is a waypoint"), "{all}");
     let all = said("istio-ambient@1.28", "istio-sidecar@1.28");
     assert!(all.contains("`waypoint` does nothing without an ambient mesh"), "{all}");
     assert!(all.contains("a waypoint is a part of an ambient mesh"), "{all}");
@@ -295,37 +318,44 @@ fn waypoints_that_cannot_be_are_told() {
     assert!(all.contains("`egress` does nothing in an ambient mesh"), "{all}");
 }
 
+// What random plans are made of.
+const EVENTS: [(&str, &str, &str); 21] = [
+    ("fail", "service:wp", ""),
+    ("fail", "service:wp", "share = 0.5"),
+    ("restart", "service:wp", "share = 0.5"),
+    ("freeze", "service:wp", ""),
+    ("rollout", "service:wp", ""),
+    ("scale", "service:wp", "replicas = 1"),
+    ("scale", "service:wp", "replicas = 0"),
+    ("scale", "service:wp", "replicas = 5"),
+    ("fail", "service:back", "share = 0.5"),
+    ("rollout", "service:back", ""),
+    ("freeze", "service:back", ""),
+    ("crash_loop", "service:back", ""),
+    ("fail", "service:back", "part = \"app\""),
+    ("fail", "istiod", ""),
+    ("fail", "istiod/ca", ""),
+    ("fail", "istiod/xds", ""),
+    ("fail", "node:node-1", ""),
+    ("drain", "node:node-0", ""),
+    ("cut", "link:node-0->node-1", ""),
+    ("fail", "pod:wp-0", ""),
+    ("clock", "service:wp", "behind = \"90s\""),
+];
+const POLICIES: [&str; 8] = [
+    "",
+    "timeout = \"20ms\"\nretries = { attempts = 2, on = \"5xx,reset,connect-failure\" }",
+    "outlier_detection = true\nbalancer = \"round_robin\"",
+    "circuit_breaker = { max_requests = 2, max_pending = 1 }",
+    "ingress_use_waypoint = true\nretries = { attempts = 1, on = \"5xx\", per_try_timeout = \"3ms\" }",
+    "hash_on = { source = true }\n[[service.route]]\nname = \"all\"\ntimeout = \"50ms\"",
+    "[[service.route]]\nname = \"copies\"\nmirror = [{ to = \"front\", share = 0.5 }, { to = \"back\" }]",
+    "[[service.route]]\nname = \"named\"\ncluster_header = \"x-cluster\"",
+];
+const NAMES: [&str; 3] = ["back", "front", "nobody"];
+
 #[test]
 fn random_plans_with_waypoints_obey_the_laws() {
-    const EVENTS: [(&str, &str, &str); 19] = [
-        ("fail", "service:wp", ""),
-        ("fail", "service:wp", "share = 0.5"),
-        ("restart", "service:wp", "share = 0.5"),
-        ("freeze", "service:wp", ""),
-        ("rollout", "service:wp", ""),
-        ("scale", "service:wp", "replicas = 1"),
-        ("scale", "service:wp", "replicas = 0"),
-        ("scale", "service:wp", "replicas = 5"),
-        ("fail", "service:back", "share = 0.5"),
-        ("rollout", "service:back", ""),
-        ("freeze", "service:back", ""),
-        ("fail", "istiod", ""),
-        ("fail", "istiod/ca", ""),
-        ("fail", "istiod/xds", ""),
-        ("fail", "node:node-1", ""),
-        ("drain", "node:node-0", ""),
-        ("cut", "link:node-0->node-1", ""),
-        ("fail", "pod:wp-0", ""),
-        ("clock", "service:wp", "behind = \"90s\""),
-    ];
-    const POLICIES: [&str; 6] = [
-        "",
-        "timeout = \"20ms\"\nretries = { attempts = 2, on = \"5xx,reset,connect-failure\" }",
-        "outlier_detection = true\nbalancer = \"round_robin\"",
-        "circuit_breaker = { max_requests = 2, max_pending = 1 }",
-        "ingress_use_waypoint = true\nretries = { attempts = 1, on = \"5xx\", per_try_timeout = \"3ms\" }",
-        "hash_on = { source = true }\n[[service.route]]\nname = \"all\"\ntimeout = \"50ms\"",
-    ];
     for seed in 0..200_u64 {
         let mut draws = Stream::new(seed, "waypoint plan", "");
         let mut pick = |n: usize| below(draws.next_u64(), n);
@@ -360,6 +390,8 @@ fn random_plans_with_waypoints_obey_the_laws() {
             60 + pick(600)
         );
         let text = text.replace("connections.churn = \"60/h\"\n", &settings);
+        let named = format!("to = \"back\"\nheaders = {{ x-cluster = \"{}\" }}\n", NAMES[pick(3)]);
+        let text = text.replace("to = \"back\"\n", &named);
         let text = if pick(2) == 0 { text.replace("start = \"cold\"\n", "") } else { text };
         let played = std::panic::catch_unwind(|| obey(&text));
         assert!(played.is_ok(), "seed {seed} broke a law:\n{text}");

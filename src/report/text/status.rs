@@ -54,6 +54,7 @@ fn is_in_trouble(one: &ProxyStatus, at: Time) -> bool {
     let is_alone = one.is_meshed && one.istiod.is_none();
     let is_stale = one.types.iter().any(|sync| *sync != Sync::Synced);
     one.pod != "Running"
+        || one.containers.0 < one.containers.1
         || one.is_frozen
         || is_overdue
         || is_alone
@@ -110,18 +111,20 @@ fn replicas(status: &MeshStatus) -> Vec<String> {
 }
 
 fn proxies(told: &[&ProxyStatus], at: Time) -> Vec<String> {
-    let head = ["NAME", "POD", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"];
+    let head =
+        ["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(told.iter().map(|one| row(one, at)));
     aligned(&rows)
 }
 
-fn row(one: &ProxyStatus, at: Time) -> [String; 9] {
+fn row(one: &ProxyStatus, at: Time) -> [String; 10] {
     let name = short(&one.name, NAME_MAX);
+    let ready = format!("{}/{}", one.containers.0, one.containers.1);
     if !one.is_meshed {
         let none = || "-".to_owned();
         let (pod, what) = (one.pod.to_owned(), "no sidecar".to_owned());
-        return [name, pod, none(), none(), none(), none(), none(), none(), what];
+        return [name, ready, pod, none(), none(), none(), none(), none(), none(), what];
     }
     let [cds, lds, eds, rds] = one.types.map(|sync| sync.word().to_owned());
     let stale =
@@ -138,7 +141,7 @@ fn row(one: &ProxyStatus, at: Time) -> [String; 9] {
         }
     };
     let istiod = one.istiod.clone().unwrap_or_else(|| "-".to_owned());
-    [name, one.pod.to_owned(), cds, lds, eds, rds, stale, istiod, certificate]
+    [name, ready, one.pod.to_owned(), cds, lds, eds, rds, stale, istiod, certificate]
 }
 
 /// Each cause once, with the first pod that it is about.
@@ -192,6 +195,7 @@ mod tests {
             name: name.to_owned(),
             node: name.to_owned(),
             pod: "ContainerCreating",
+            containers: (0, 2),
             is_frozen: false,
             is_meshed: true,
             is_captured: false,

@@ -14,6 +14,9 @@ use crate::plan::timeline::{Action, ControlPart};
 /// No stream is ended sooner for its age: it would be opened again and again.
 const AGE_MIN: Duration = Duration::from_s(1);
 
+/// Parameters that contradict each other: which they are, how, and what comes of it.
+type Odd<'k> = ([(&'k str, &'k str); 2], String, &'k str);
+
 impl Lower<'_, '_, '_> {
     pub(super) fn fail_control(&mut self, table: &Node, at: At, part: ControlPart) -> Done {
         if !self.parameters.istiod.present {
@@ -104,5 +107,52 @@ impl Lower<'_, '_, '_> {
             }
             _ => (Action::PushAll, "istiod pushes everything".to_owned()),
         })
+    }
+
+    /// Parameters of the mesh that contradict each other, and are taken by Istio all the same.
+    ///
+    /// Source: Istio's `debounce.go` (`eventDelay >= opts.DebounceMax` is looked at when the quiet time is over),
+    /// `security/pkg/pki/ca/ca.go` (`TTL_ERROR`), `generate_cert.go`, `nodeagent/cache/secretcache.go` (`rotateTime`).
+    pub(super) fn parameters_at_odds(&mut self) {
+        if !self.parameters.istiod.present {
+            return;
+        }
+        let (cert, root, xds) =
+            (&self.parameters.cert, &self.parameters.root, &self.parameters.xds);
+        let mut odd: Vec<Odd<'_>> = Vec::new();
+        if xds.debounce_max < xds.debounce_after {
+            let (after, max) = (xds.debounce_after.text(), xds.debounce_max.text());
+            let what = format!("istiod waits {after} for quiet, and {max} at most");
+            let hint = "`debounce_max` is looked at when `debounce_after` is over: each push waits that long";
+            odd.push(([("xds", "debounce_after"), ("xds", "debounce_max")], what, hint));
+        }
+        if cert.max_ttl < cert.ttl {
+            let (ttl, max) = (cert.ttl.text(), cert.max_ttl.text());
+            let what = format!("agents ask for {ttl} and istiod signs {max} at most");
+            let hint = "it refuses each request (TTL_ERROR): no proxy gets a certificate";
+            odd.push(([("cert", "ttl"), ("cert", "max_ttl")], what, hint));
+        }
+        if root.ttl < cert.ttl && !root.check.is_zero() {
+            let what =
+                format!("a root of {} for certificates of {}", root.ttl.text(), cert.ttl.text());
+            let hint = if cert.clamp_to_signer {
+                "`clamp_to_signer`: each certificate ends with the root that signed it"
+            } else {
+                "nobody accepts a certificate when the root that signed it is over"
+            };
+            odd.push(([("root", "ttl"), ("cert", "ttl")], what, hint));
+        }
+        if cert.grace_ratio <= 0.0 {
+            let what = "certificates are renewed at their end".to_owned();
+            let hint = "with `grace_ratio` = 0 none is left for a renewal: proxies are without a \
+                        certificate for as long as it takes";
+            odd.push(([("cert", "grace_ratio"); 2], what, hint));
+        }
+        for (keys, what, hint) in odd {
+            let mesh = self.root.get("mesh");
+            let entries = keys.iter().filter_map(|(of, key)| mesh?.get(of)?.entry(key));
+            let at = entries.map(|entry| entry.at).next();
+            self.warn(at.or(mesh.map(|mesh| mesh.at)).unwrap_or(BEGIN), what, hint);
+        }
     }
 }

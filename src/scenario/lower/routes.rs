@@ -244,10 +244,10 @@ impl Lower<'_, '_, '_> {
             }
         }
         let named = self.values_of_header(route).into_iter().map(|value| {
-            let found = self.cluster(&value).map(Destination::Cluster);
-            let destination = found.unwrap_or_else(|| Destination::Missing(value.clone()));
+            let found = self.cluster(&value).filter(|_| !self.is_waypoint(&value));
+            let to = found.map_or(Destination::Missing(value.clone()), Destination::Cluster);
             let value = ValueMatch::Exact(value);
-            (HeaderMatch { name: name.clone(), value, invert: false }, destination)
+            (HeaderMatch { name: name.clone(), value, invert: false }, to)
         });
         Some(named.collect())
     }

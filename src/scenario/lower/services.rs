@@ -286,9 +286,11 @@ impl<'d> Lower<'_, '_, 'd> {
             }
             let (label, value) = selector.first_key_value().expect("never empty");
             let candidates = by_label.get(&(label.as_str(), value.as_str()));
+            // Gateways and waypoints are called by no selector; a waypoint's table is for its own pods.
+            let role = if self.is_waypoint(name) { Role::Waypoint } else { Role::App };
             let selected = |id: &&WorkloadId| {
                 let workload = &workloads[id.index()];
-                workload.role != Role::Gateway
+                workload.role == role
                     && selector.iter().all(|(l, v)| workload.labels.get(l) == Some(v))
             };
             let selected: Vec<WorkloadId> =

@@ -24,6 +24,7 @@ impl Lower<'_, '_, '_> {
         if !self.context.faults.is_empty() {
             return;
         }
+        self.parameters_at_odds();
         self.retries_of_the_mesh();
         self.warnings_of_filters();
         self.headers_in_vain();

@@ -97,22 +97,37 @@ impl<'d> Lower<'_, '_, 'd> {
     fn check_callers(&mut self) {
         let root: &'d Node = self.root;
         let calls = self.drafts.iter().flatten().flat_map(|(_, node)| node.list("calls"));
-        let makers: Vec<&Node> = root.list("traffic").iter().chain(calls).collect();
+        let makers: Vec<&'d Node> = root.list("traffic").iter().chain(calls).collect();
         let filters = root.list("filter").iter();
         let asked =
             filters.flat_map(|one| ["ext_authz", "global_rate_limit"].map(|key| one.get(key)));
+        let by_routes = self.named_by_routes(&makers);
         let named = makers
             .into_iter()
             .flat_map(|maker| [maker.get("from"), maker.get("to")])
             .chain(asked.map(|one| one.and_then(|one| one.get("service"))));
-        let named: Vec<&Node> = named.flatten().collect();
+        let named: Vec<&Node> = named.flatten().chain(by_routes).chain(listed(root)).collect();
         for node in named {
             let text = node.as_text().unwrap_or_default();
-            if self.is_waypoint(text) {
+            if self.is_waypoint(text.split('/').next().unwrap_or(text)) {
                 let what = format!("`{text}` is a waypoint");
                 self.report(node.at, what, "name a service that is called through it");
             }
         }
+    }
+
+    /// Where routes name what is called: copies go there, and headers of requests name a cluster.
+    fn named_by_routes(&self, makers: &[&'d Node]) -> Vec<&'d Node> {
+        let tables = self.service_nodes.iter();
+        let routes: Vec<&Node> = tables.flat_map(|table| table.list("route")).collect();
+        let copies = routes.iter().filter_map(|route| route.get("mirror"));
+        let copies = copies.flat_map(Node::one_or_many).filter_map(|mirror| mirror.get("to"));
+        let named = routes.iter().filter_map(|route| route.text("cluster_header"));
+        let named: Vec<String> = named.map(str::to_lowercase).collect();
+        let headers = makers.iter().filter_map(|one| one.get("headers"));
+        let headers = headers.flat_map(Node::entries);
+        let headers = headers.filter(|entry| named.contains(&entry.key.to_lowercase()));
+        copies.chain(headers.map(|entry| &entry.node)).collect()
     }
 
     fn check_events(&mut self) {
@@ -241,6 +256,12 @@ impl<'d> Lower<'_, '_, 'd> {
         });
         service
     }
+}
+
+/// What events list as endpoints.
+fn listed(root: &Node) -> impl Iterator<Item = &Node> {
+    let lists = root.list("event").iter().filter_map(|event| event.get("list"));
+    lists.flat_map(Node::items)
 }
 
 /// Whether a service whose table is given is called through a waypoint.
