@@ -143,6 +143,10 @@ impl World<'_> {
                 self.queue.at(time, Event::Debounce(slot).pack());
             }
         }
+        if self.plan.linkerd.is_some() {
+            // Who asks for a destination may be answered again.
+            return self.conditions_changed();
+        }
         self.review_calm();
     }
 

@@ -216,11 +216,6 @@ impl ControlPlane {
         replica.is_wanted && replica.down == 0 && replica.is_ready && replica.parts_down[part] == 0
     }
 
-    /// Replicas that there are.
-    pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.replicas.iter().filter(|one| one.is_wanted).count()).unwrap_or(u32::MAX)
-    }
-
     /// Whether who has seen one version gets everything with another.
     pub(super) fn is_full(&self, seen: u32, context: u32) -> bool {
         let next = self.full_versions.partition_point(|version| *version <= seen);

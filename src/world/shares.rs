@@ -16,6 +16,11 @@ pub(crate) enum Taken {
 }
 
 impl ControlPlane {
+    /// Replicas that there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.replicas.iter().filter(|one| one.is_wanted).count()).unwrap_or(u32::MAX)
+    }
+
     /// The same for an event that begins or ends: its end is about those of its begin, whatever an
     /// autoscaler did meanwhile.
     pub(super) fn affected_by(&mut self, what: Taken, begins: bool) -> usize {

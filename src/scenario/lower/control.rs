@@ -64,8 +64,9 @@ impl Lower<'_, '_, '_> {
                 wrong.push(("istiod", "cpu_request", what, "the chart's are 500 and 80 %"));
             }
         }
-        if !xds.max_connection_age.is_zero() && xds.max_connection_age < AGE_MIN {
-            let what = format!("streams that end after {}", xds.max_connection_age);
+        let age = xds.max_connection_age;
+        if !age.is_zero() && age < AGE_MIN && self.linkerd.is_none() {
+            let what = format!("streams that end after {age}");
             wrong.push(("xds", "max_connection_age", what, "at least 1s; 0 is no limit"));
         }
         for (group, key, what, hint) in wrong {
