@@ -20,6 +20,7 @@ use crate::model::linkerd::cache::Entry;
 use crate::model::linkerd::lookup::{Asked, Lookup};
 use crate::plan::route::Destination;
 use crate::plan::universe::{ClusterId, ServiceId};
+use crate::vocabulary::cause::CauseKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeSet;
 
@@ -91,15 +92,30 @@ impl World<'_> {
             let mut known = Known::new(now);
             known.waiting.push(id);
             destinations.insert(service, known);
-            return self.look_up(pod, service);
+            self.look_up(pod, service);
+            return self.blame_lookup(id);
         };
         known.take(now);
         if known.is_known {
             self.go_on_to(id);
         } else if known.gave_up {
+            self.blame_lookup(id);
             self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
         } else {
             known.waiting.push(id);
+            self.blame_lookup(id);
+        }
+    }
+
+    /// Why a call waits, if nobody can be asked.
+    fn blame_lookup(&mut self, id: Id<Call>) {
+        let Call { pod, service, .. } = self.calls[id];
+        if self.outbound().asking.contains(&(pod, service)) {
+            let because = self.control.causes[XDS];
+            let cause = self.caused(CauseKind::StaleConfiguration, because, || {
+                "proxies cannot ask for destinations that they do not know".to_owned()
+            });
+            self.calls[id].cause = Some(cause);
         }
     }
 
@@ -179,6 +195,7 @@ impl World<'_> {
         }
         for id in waiting {
             if self.is_waiting(id) {
+                self.calls[id].cause = None;
                 self.go_on_to(id);
             }
         }
