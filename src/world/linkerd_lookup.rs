@@ -30,7 +30,7 @@ impl Known {
         Self {
             entry: Entry::new(),
             lookup: Lookup::new(now),
-            is_known: false,
+            has_answer: false,
             gave_up: false,
             busy: 1,
             idle: 0,
@@ -96,7 +96,7 @@ impl World<'_> {
             return self.blame_lookup(id);
         };
         known.take(now);
-        if known.is_known {
+        if known.has_answer {
             self.go_on_to(id);
         } else if known.gave_up {
             self.blame_lookup(id);
@@ -177,7 +177,7 @@ impl World<'_> {
             return false;
         }
         let _first = known.lookup.answered(Asked::Profile);
-        known.is_known = known.lookup.answered(Asked::Policy);
+        known.has_answer = known.lookup.answered(Asked::Policy);
         (known.looks, known.gave_up) = (Id::NONE, false);
         let waiting = std::mem::take(&mut known.waiting);
         let version = self.seen(pod).rds;
