@@ -68,6 +68,18 @@ pub const fn reason(details: Details) -> &'static str {
         Details::MissingHost => "the request does not say which host it is for",
         Details::HeadersTooLarge => "the headers of the request are too large",
         Details::CodecError => "the request could not be parsed",
+        Details::AppOverflow => "the app's queue was full",
+        Details::AppError => "the app answered with an error",
+        Details::AppGrpcError => "the app answered with a gRPC status that is an error",
+        Details::LocalDisconnect => "the proxy ended",
+        Details::AppCallFailed => "a call that the app needs failed",
+        _ => words_of_linkerd(details),
+    }
+}
+
+/// The same of what only Linkerd says.
+const fn words_of_linkerd(details: Details) -> &'static str {
+    match details {
         Details::LinkerdFailFast => "no endpoint was ready when fail-fast began",
         Details::LinkerdLoadShed => "no endpoint was ready, or too much waited or was under way",
         Details::LinkerdConnectTimeout => "the connection was not up in time",
@@ -79,11 +91,7 @@ pub const fn reason(details: Details) -> &'static str {
         Details::LinkerdUnauthorized => "no authorization applies",
         Details::LinkerdRateLimited => "the rate limit is exceeded",
         Details::LinkerdUnknown => "the control plane did not tell of the destination in time",
-        Details::AppOverflow => "the app's queue was full",
-        Details::AppError => "the app answered with an error",
-        Details::AppGrpcError => "the app answered with a gRPC status that is an error",
-        Details::LocalDisconnect => "the proxy ended",
-        Details::AppCallFailed => "a call that the app needs failed",
+        _ => "",
     }
 }
 

@@ -241,10 +241,13 @@ impl Outcome {
             | Details::CorsResponse
             | Details::AppGrpcError => (200, Flags::NONE),
             Details::PayloadTooLarge => (413, Flags::NONE),
-            Details::AppOverflow | Details::AdmissionDenied | Details::Overload => {
-                (503, Flags::NONE)
+            Details::AppOverflow
+            | Details::AdmissionDenied
+            | Details::Overload
+            | Details::LinkerdLoadShed => (503, Flags::NONE),
+            Details::AppError | Details::AppCallFailed | Details::LinkerdInjected => {
+                (500, Flags::NONE)
             }
-            Details::AppError | Details::AppCallFailed => (500, Flags::NONE),
             Details::NoHealthyUpstream => (503, Flags::of(F::UH)),
             Details::ClusterNotFound => (503, Flags::of(F::NC)),
             Details::RouteNotFound => (404, Flags::of(F::NR)),
@@ -277,26 +280,25 @@ impl Outcome {
             Details::RemoteResetAfterResponse => (200, Flags::of(F::UR)),
             Details::StreamIdleTimeout => (504, Flags::of(F::SI)),
             Details::MaxStreamDuration => (504, Flags::of(F::UMSDR)),
-            Details::MaxDuration => (504, Flags::NONE),
+            Details::MaxDuration
+            | Details::LinkerdFailFast
+            | Details::LinkerdConnectTimeout
+            | Details::LinkerdTimeout
+            | Details::LinkerdProfileTimeout => (504, Flags::NONE),
             Details::FaultAbort => (503, Flags::of(F::FI)),
             Details::LocalRateLimited | Details::RequestRateLimited => (429, Flags::of(F::RL)),
             Details::RateLimiterError => (500, Flags::of(F::RLSE)),
             Details::DropOverload => (503, Flags::of(F::DO)),
-            Details::RbacNoMatch | Details::RbacMatched => (403, Flags::NONE),
+            Details::RbacNoMatch | Details::RbacMatched | Details::LinkerdUnauthorized => {
+                (403, Flags::NONE)
+            }
             Details::ExtAuthzDenied | Details::ExtAuthzError => (403, Flags::of(F::UAEX)),
             Details::MissingHost => (400, Flags::NONE),
             Details::HeadersTooLarge => (431, Flags::of(F::DPE)),
             Details::CodecError => (400, Flags::of(F::DPE)),
             // What Linkerd answers itself bears no flags.
-            Details::LinkerdLoadShed => (503, Flags::NONE),
-            Details::LinkerdFailFast
-            | Details::LinkerdConnectTimeout
-            | Details::LinkerdTimeout
-            | Details::LinkerdProfileTimeout => (504, Flags::NONE),
             Details::LinkerdConnectionError => (502, Flags::NONE),
             Details::LinkerdNoRoute => (404, Flags::NONE),
-            Details::LinkerdInjected => (500, Flags::NONE),
-            Details::LinkerdUnauthorized => (403, Flags::NONE),
             Details::LinkerdRateLimited => (429, Flags::NONE),
             // The connection of the client is reset.
             Details::LinkerdUnknown => (0, Flags::NONE),

@@ -52,8 +52,6 @@ impl<'p> World<'p> {
         let keep_alive = KeepAlive::new(plan, &mut queue);
         let recorder = Recorder::new(plan, options.recorders, compiled.edges.clone());
         let sources = plan.traffic.iter().map(|one| Source::new(one, seed, &mut samplers));
-        let traffic_edges: Vec<u32> =
-            compiled.traffic_targets.iter().map(|target| target.edge).collect();
         let mut world = Self {
             plan,
             seed,
@@ -98,7 +96,7 @@ impl<'p> World<'p> {
             security: super::security::Security::new(plan),
             authorities: Authorities::new(plan),
             ztunnels: super::ztunnel::Ztunnels::new(plan),
-            linkerd: Outbound::new(plan, &traffic_edges, &compiled.edges),
+            linkerd: Outbound::new(plan, &compiled),
             clock: Clock::default(),
             sampling: None,
             recorder,

@@ -8,6 +8,7 @@
 //! way; the time that the proxy's CPU takes for answers of its own.
 
 use super::World;
+use super::compiled::Compiled;
 use super::event::Event;
 use super::linkerd_balancer::Balancer;
 use super::linkerd_inbound::Inbound;
@@ -52,7 +53,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Known {
     pub entry: Entry,
     pub lookup: Lookup,
-    pub is_known: bool,
+    pub has_answer: bool,
     /// The lookup took too long for those who waited.
     pub gave_up: bool,
     /// Connections of the app: with a request, and without.
@@ -106,17 +107,20 @@ pub(crate) enum Due {
 }
 
 impl Outbound {
-    /// Of a plan, if its mesh is Linkerd; `edges` are the numbers of traffic's edges, and all edges.
-    pub(crate) fn new(plan: &Plan, traffic: &[u32], edges: &[Edge]) -> Option<Box<Self>> {
+    /// Of a plan, if its mesh is Linkerd.
+    pub(crate) fn new(plan: &Plan, compiled: &Compiled) -> Option<Box<Self>> {
         let linkerd = plan.linkerd.as_deref()?;
         let rules = &plan.linkerd_rules;
-        let mut per_request: BTreeSet<u32> =
-            rules.per_request.iter().map(|place| traffic[*place as usize]).collect();
+        let mut per_request: BTreeSet<u32> = rules
+            .per_request
+            .iter()
+            .map(|at| compiled.traffic_targets[*at as usize].edge)
+            .collect();
         for (workload, service) in &rules.per_request_calls {
             let from = &plan.universe.workloads[workload.index()].app;
             let to = &plan.universe.services[service.index()].name;
             let is_it = |edge: &Edge| edge.2.is_none() && edge.0 == *from && edge.1 == *to;
-            let found = edges.iter().zip(0..).filter(|(edge, _)| is_it(edge));
+            let found = compiled.edges.iter().zip(0..).filter(|(edge, _)| is_it(edge));
             per_request.extend(found.map(|(_, number)| number));
         }
         Some(Box::new(Self {

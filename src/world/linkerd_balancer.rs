@@ -106,6 +106,8 @@ impl World<'_> {
                 is_up: speaks_h1,
                 speaks_h1,
             };
+            // The place may have been another one's.
+            balancer.ready.retain(|one| *one != slot);
             balancer.endpoints.insert(slot, endpoint);
             new.push(slot);
         }

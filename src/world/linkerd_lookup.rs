@@ -9,6 +9,7 @@
 //! An app that keeps its connections has as many as it ever had requests at once, and closes none by itself.
 
 use super::World;
+use super::control::XDS;
 use super::linkerd::{Due, Known, Timer};
 use super::state::{Call, NONE};
 use crate::kernel::slab::Id;
@@ -19,6 +20,7 @@ use crate::model::linkerd::cache::Entry;
 use crate::model::linkerd::lookup::{Asked, Lookup};
 use crate::plan::route::Destination;
 use crate::plan::universe::{ClusterId, ServiceId};
+use crate::vocabulary::cause::CauseKind;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeSet;
 
@@ -28,7 +30,7 @@ impl Known {
         Self {
             entry: Entry::new(),
             lookup: Lookup::new(now),
-            is_known: false,
+            has_answer: false,
             gave_up: false,
             busy: 1,
             idle: 0,
@@ -78,15 +80,30 @@ impl World<'_> {
             let mut known = Known::new(now);
             known.waiting.push(id);
             destinations.insert(service, known);
-            return self.look_up(pod, service);
+            self.look_up(pod, service);
+            return self.blame_lookup(id);
         };
         known.take(now);
-        if known.is_known {
+        if known.has_answer {
             self.go_on_to(id);
         } else if known.gave_up {
+            self.blame_lookup(id);
             self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
         } else {
             known.waiting.push(id);
+            self.blame_lookup(id);
+        }
+    }
+
+    /// Why a call waits, if nobody can be asked.
+    fn blame_lookup(&mut self, id: Id<Call>) {
+        let Call { pod, service, .. } = self.calls[id];
+        if self.outbound().asking.contains(&(pod, service)) {
+            let because = self.control.causes[XDS];
+            let cause = self.caused(CauseKind::StaleConfiguration, because, || {
+                "proxies cannot ask for destinations that they do not know".to_owned()
+            });
+            self.calls[id].cause = Some(cause);
         }
     }
 
@@ -143,7 +160,7 @@ impl World<'_> {
             return false;
         }
         let _first = known.lookup.answered(Asked::Profile);
-        known.is_known = known.lookup.answered(Asked::Policy);
+        known.has_answer = known.lookup.answered(Asked::Policy);
         (known.looks, known.gave_up) = (Id::NONE, false);
         let waiting = std::mem::take(&mut known.waiting);
         let version = self.seen(pod).rds;
@@ -161,6 +178,7 @@ impl World<'_> {
         }
         for id in waiting {
             if self.is_waiting(id) {
+                self.calls[id].cause = None;
                 self.go_on_to(id);
             }
         }

@@ -97,7 +97,7 @@ impl World<'_> {
         };
         match Distribution::new(&weights).pick(draw, is_ready).map(|place| backends[place]) {
             // A retry that no backend takes: what was before it counts.
-            None if call.tries != 0 => self.end_early(id, call.outcome),
+            None if self.outbound().way(id).retries != 0 => self.end_early(id, call.outcome),
             None => self.give(id, Answer::LoadShed),
             Some(None) => self.give(id, Answer::Injected(500)),
             Some(Some(index)) => self.enter_queue(id, index),
@@ -193,12 +193,6 @@ impl World<'_> {
         let (now, decay) = (self.now, self.own().linkerd_balancer.decay);
         let own = self.outbound();
         let way = *own.way(id);
-        if is_answer && way.in_flight {
-            own.way(id).in_flight = false;
-            if let Some(proxy) = own.proxies.get_mut(&attempt.client) {
-                proxy.in_flight.end();
-            }
-        }
         let endpoint = own.balancers.get_mut(&attempt.upstream);
         let endpoint = endpoint.and_then(|one| one.endpoints.get_mut(&attempt.host));
         if let Some(endpoint) = endpoint {

@@ -91,46 +91,8 @@ fn failure_is_retriable(policy: &RetryPolicy, outcome: Outcome) -> bool {
         | Details::AppError
         | Details::AppGrpcError
         | Details::AppCallFailed => return status_is_retriable(policy, outcome.status),
-        Details::NoHealthyUpstream
-        | Details::ClusterNotFound
-        | Details::RouteNotFound
-        | Details::Overflow
-        | Details::ResponseTimeout
-        | Details::StreamIdleTimeout
-        | Details::MaxDuration
-        | Details::ResetAfterResponse
-        | Details::RemoteResetAfterResponse
-        | Details::DirectResponse
-        | Details::LinkerdFailFast
-        | Details::LinkerdLoadShed
-        | Details::LinkerdConnectTimeout
-        | Details::LinkerdConnectionError
-        | Details::LinkerdTimeout
-        | Details::LinkerdProfileTimeout
-        | Details::LinkerdNoRoute
-        | Details::LinkerdInjected
-        | Details::LinkerdUnknown
-        | Details::LinkerdUnauthorized
-        | Details::LinkerdRateLimited
-        | Details::FaultAbort
-        | Details::LocalRateLimited
-        | Details::RequestRateLimited
-        | Details::RateLimiterError
-        | Details::AdmissionDenied
-        | Details::CorsResponse
-        | Details::PayloadTooLarge
-        | Details::Overload
-        | Details::DropOverload
-        | Details::RbacNoMatch
-        | Details::RbacMatched
-        | Details::ExtAuthzDenied
-        | Details::ExtAuthzError
-        | Details::MissingHost
-        | Details::HeadersTooLarge
-        | Details::CodecError
-        | Details::DownstreamReset
-        | Details::LocalDisconnect
-        | Details::DownstreamDisconnect => return false,
+        // Limits, filters, clients that left, and whatever Envoy does not say.
+        _ => return false,
     };
     policy.on.0 & conditions.0 != 0
 }

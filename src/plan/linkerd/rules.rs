@@ -2,7 +2,7 @@
 //! the proxies of their clients and of their own.
 //!
 //! Source: linkerd2 policy-controller/k8s/index/src/outbound/index.rs (annotations of a Service),
-//! controller/api/destination/profile_translator.go (`ServiceProfile`).
+//! `controller/api/destination/profile_translator.go` (`ServiceProfile`).
 //! Left out: rules of routes of their own, and of single ports.
 
 use super::authorization::DefaultPolicy;

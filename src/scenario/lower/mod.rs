@@ -114,40 +114,14 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
     let root = expanded.as_ref().unwrap_or(root);
     let scenario = root.get("scenario").unwrap_or(&nothing);
     let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
-    let mut lower = Lower {
-        context,
-        root,
-        duration,
-        profile: String::new(),
-        parameters: Parameters::default(),
-        linkerd: None,
-        universe: Universe::default(),
-        identity: Identity::default(),
-        services: BTreeMap::new(),
-        service_nodes: Vec::new(),
-        declared_clusters: 0,
-        workloads: BTreeMap::new(),
-        drafts: Vec::new(),
-        crowding: BTreeMap::new(),
-        proxy_workers: BTreeMap::new(),
-        cancelling: BTreeSet::new(),
-        deadlines: BTreeSet::new(),
-        pods: BTreeMap::new(),
-        traffic: Vec::new(),
-        clients: BTreeMap::new(),
-        call_clients: BTreeMap::new(),
-        replies: Vec::new(),
-        timeline: Vec::new(),
-        names: Names::default(),
-        counted,
-    };
+    let mut lower = Lower::new(context, root, counted);
+    lower.duration = duration;
     let (warmup, interval) = lower.clock(scenario);
     lower.world();
     let scopes = lower.scopes();
     let endpoints = lower.endpoint_settings().collect();
     let (tls, discovery) = (lower.security(), lower.discovery());
-    let assertions = lower.assertions();
-    let linkerd_rules = lower.linkerd_rules();
+    let (assertions, linkerd_rules) = (lower.assertions(), lower.linkerd_rules());
     lower.review();
     let sampling = lower.finish(warmup);
     Plan {
@@ -182,6 +156,39 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         timeline: lower.timeline,
         assertions,
         sampling,
+    }
+}
+
+impl<'c, 'f, 'd> Lower<'c, 'f, 'd> {
+    /// Nothing is lowered yet.
+    fn new(context: &'c mut Context<'f>, root: &'d Node, counted: Counted) -> Self {
+        Self {
+            context,
+            root,
+            duration: Duration::ZERO,
+            profile: String::new(),
+            parameters: Parameters::default(),
+            linkerd: None,
+            universe: Universe::default(),
+            identity: Identity::default(),
+            services: BTreeMap::new(),
+            service_nodes: Vec::new(),
+            declared_clusters: 0,
+            workloads: BTreeMap::new(),
+            drafts: Vec::new(),
+            crowding: BTreeMap::new(),
+            proxy_workers: BTreeMap::new(),
+            cancelling: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            pods: BTreeMap::new(),
+            traffic: Vec::new(),
+            clients: BTreeMap::new(),
+            call_clients: BTreeMap::new(),
+            replies: Vec::new(),
+            timeline: Vec::new(),
+            names: Names::default(),
+            counted,
+        }
     }
 }
 

@@ -100,6 +100,13 @@ impl Lowered {
     }
 }
 
+/// The node of the first place that a workload is at.
+fn node_of(config: &Config, name: &str, universe: &Universe) -> NodeId {
+    let zone = endpoint::locality(config, name);
+    let node = zone.and_then(|zone| universe.zones.iter().position(|one| one == zone));
+    NodeId(number(node.unwrap_or(0)))
+}
+
 /// Lowers a configuration.
 pub fn lower(config: &Config) -> Lowering {
     if !route::is_accepted(config) {
@@ -121,9 +128,7 @@ pub fn lower(config: &Config) -> Lowering {
     for name in ids.workloads.keys() {
         let own = hosts.workloads.get(name.as_str()).cloned();
         let mut workload = own.unwrap_or_else(|| gateway(config, name, &ids));
-        let zone = endpoint::locality(config, name);
-        let node = zone.and_then(|zone| universe.zones.iter().position(|one| one == zone));
-        workload.nodes = NodeList(vec![NodeId(number(node.unwrap_or(0)))].into());
+        workload.nodes = NodeList(vec![node_of(config, name, &universe)].into());
         universe.workloads.push(workload);
     }
     let definitions = discovery::definitions(config, &ids);
