@@ -14,7 +14,7 @@ use crate::report::words::{harmless, plural, short};
 /// Proxies that are told without being asked for.
 const PROXIES_MAX: usize = 40;
 /// Letters of a name.
-const NAME_MAX: usize = 24;
+const NAME_MAX: usize = 21;
 /// Columns between two cells.
 const GAP: usize = 2;
 
