@@ -248,12 +248,26 @@ fn keys_of_envoy_are_mistakes_in_a_mesh_of_linkerd_and_the_other_way_round() {
 
 // === random plans ===
 
+/// One of several.
+type Pick<'p> = &'p mut dyn FnMut(&[&str]) -> String;
+
 /// A mesh of Linkerd in which everything may happen.
 fn random(seed: u64) -> String {
     let mut draws = Stream::new(seed, "linkerd", "author");
     let mut pick = |list: &[&str]| list[below(draws.next_u64(), list.len())].to_owned();
+    let mut text = random_heading(&mut pick);
+    for node in 0..3 {
+        let _ = write!(text, "[[node]]\nname = \"n{node}\"\n");
+    }
+    for service in 0..3 {
+        text += &random_service(&mut pick, service);
+    }
+    text + &random_traffic(&mut pick)
+}
+
+fn random_heading(pick: Pick<'_>) -> String {
     let releases = ["linkerd", "linkerd@2.14", "linkerd@2.13", "linkerd@2.12"];
-    let mut text = format!(
+    let text = format!(
         "[scenario]\nduration = \"{}\"\n{}\n[mesh]\nprofile = \"{}\"\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n",
         pick(&["4s", "12s", "30s"]),
         pick(&["", "start = \"cold\""]),
@@ -271,65 +285,61 @@ fn random(seed: u64) -> String {
             "linkerd_inbound.default_policy = \"all-authenticated\""
         ]),
     );
-    let _ = write!(text, "kubernetes.node_grace = \"1s\"\nkubernetes.eviction_after = \"200ms\"\n");
-    for node in 0..3 {
-        let _ = write!(text, "[[node]]\nname = \"n{node}\"\n");
+    text + "kubernetes.node_grace = \"1s\"\nkubernetes.eviction_after = \"200ms\"\n"
+}
+
+fn random_service(pick: Pick<'_>, service: usize) -> String {
+    let mut text = format!("[[service]]\nname = \"s{service}\"\n");
+    for keys in [
+        ["", "meshed = false", "meshed = true"],
+        [
+            "",
+            "retry = { limit = 2, timeout = \"4ms\" }",
+            "service_profile = { is_retryable = true, timeout = \"20ms\" }",
+        ],
+        ["", "local_rate_limit = { total = 5, identity = 2 }", "server = { clients = [\"s0\"] }"],
+    ] {
+        let _ = writeln!(text, "{}", pick(&keys));
     }
-    for service in 0..3 {
-        let _ = write!(text, "[[service]]\nname = \"s{service}\"\n");
-        for keys in [
-            ["", "meshed = false", "meshed = true"],
-            [
-                "",
-                "retry = { limit = 2, timeout = \"4ms\" }",
-                "service_profile = { is_retryable = true, timeout = \"20ms\" }",
-            ],
-            [
-                "",
-                "local_rate_limit = { total = 5, identity = 2 }",
-                "server = { clients = [\"s0\"] }",
-            ],
-        ] {
-            let _ = writeln!(text, "{}", pick(&keys));
-        }
-        if !text.ends_with("profile")
-            && pick(&["yes", "no"]) == "yes"
-            && !text.rsplit("[[service]]").next().unwrap_or("").contains("service_profile")
-        {
-            let _ = write!(
-                text,
-                "{}\n",
-                pick(&[
-                    "timeout = \"10ms\"",
-                    "[[service.route]]\nweights = { v0 = 1, v1 = 1 }",
-                    "[[service.route]]\nweights = { v0 = 3, v1 = 0 }"
-                ])
-            );
-        }
-        for version in 0..2 {
-            let calls = match service {
-                2 => String::new(),
-                _ => format!(
-                    "calls = [{{ to = \"s{}\"{} }}]",
-                    service + 1,
-                    pick(&["", ", app_connection = \"per-request\"", ", required = false"])
-                ),
-            };
-            let _ = write!(
-                text,
-                "[[service.workload]]\nversion = \"v{version}\"\nreplicas = {}\ntime = \"2ms\"\n{calls}\n{}\n",
-                pick(&["0", "1", "3"]),
-                pick(&[
-                    "",
-                    "errors = { share = 0.5 }",
-                    "behaviour = { port = \"refuses\" }",
-                    "behaviour = { reply = \"closes\" }",
-                    "behaviour = { reply = \"resets\" }",
-                    "behaviour = { port = \"swallows\" }"
-                ]),
-            );
-        }
+    if pick(&["yes", "no"]) == "yes" && !text.contains("service_profile") {
+        let _ = writeln!(
+            text,
+            "{}",
+            pick(&[
+                "timeout = \"10ms\"",
+                "[[service.route]]\nweights = { v0 = 1, v1 = 1 }",
+                "[[service.route]]\nweights = { v0 = 3, v1 = 0 }"
+            ])
+        );
     }
+    for version in 0..2 {
+        let calls = match service {
+            2 => String::new(),
+            _ => format!(
+                "calls = [{{ to = \"s{}\"{} }}]",
+                service + 1,
+                pick(&["", ", app_connection = \"per-request\"", ", required = false"])
+            ),
+        };
+        let _ = write!(
+            text,
+            "[[service.workload]]\nversion = \"v{version}\"\nreplicas = {}\ntime = \"2ms\"\n{calls}\n{}\n",
+            pick(&["0", "1", "3"]),
+            pick(&[
+                "",
+                "errors = { share = 0.5 }",
+                "behaviour = { port = \"refuses\" }",
+                "behaviour = { reply = \"closes\" }",
+                "behaviour = { reply = \"resets\" }",
+                "behaviour = { port = \"swallows\" }"
+            ]),
+        );
+    }
+    text
+}
+
+fn random_traffic(pick: Pick<'_>) -> String {
+    let mut text = String::new();
     for source in 0..2 {
         let _ = write!(
             text,
