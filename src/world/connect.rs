@@ -362,16 +362,6 @@ impl World<'_> {
         });
     }
 
-    /// The connection was not up in time.
-    pub(super) fn connect_timeout(&mut self, slot: u32) {
-        let id = self.connections.id_at(slot).expect("the timer of an opening connection");
-        self.connections[id].timer = TimerId::NONE;
-        let (upstream, server) = (self.connections[id].upstream, self.connections[id].pod);
-        let client = self.upstreams[upstream as usize].pod;
-        let cause = self.nodes.cause.or_else(|| self.dead_end_cause(client, server));
-        self.fail_connection(id, Details::ConnectionTimeout, cause);
-    }
-
     /// A connection could not be made: everyone who waits for this endpoint fails with it.
     pub(super) fn fail_connection(
         &mut self,

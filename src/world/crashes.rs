@@ -19,6 +19,11 @@ pub(crate) struct InLoop {
 }
 
 impl World<'_> {
+    /// Whether a proxy with an agent is beside the app.
+    pub(super) fn has_agent(&self, index: u32) -> bool {
+        self.pods[index as usize].has_sidecar && !self.control.replicas.is_empty()
+    }
+
     /// Whether an event keeps a pod's app from running: all of the pod, the app, or whatever starts of it.
     pub(super) fn app_is_held(&self, index: u32) -> bool {
         let kubernetes = &self.kubernetes;

@@ -12,10 +12,22 @@ use super::World;
 use super::control::XDS;
 use super::state::{Life, NONE};
 use super::streams::XdsStream;
+use crate::kernel::queue::TimerId;
 use crate::plan::timeline::Action;
 use crate::vocabulary::cause::{CauseId, CauseKind};
+use crate::vocabulary::outcome::Details;
 
 impl World<'_> {
+    /// The connection was not up in time.
+    pub(super) fn connect_timeout(&mut self, slot: u32) {
+        let id = self.connections.id_at(slot).expect("the timer of an opening connection");
+        self.connections[id].timer = TimerId::NONE;
+        let (upstream, server) = (self.connections[id].upstream, self.connections[id].pod);
+        let client = self.upstreams[upstream as usize].pod;
+        let cause = self.nodes.cause.or_else(|| self.dead_end_cause(client, server));
+        self.fail_connection(id, Details::ConnectionTimeout, cause);
+    }
+
     /// Why a connection leads nowhere: what took the pod down; but if the pod is gone, and the caller's
     /// proxy would have been told if istiod were well, it is what ails istiod.
     #[cold]

@@ -228,11 +228,6 @@ impl World<'_> {
         !is_due && (self.pods[index as usize].proxy_is_up || !waits)
     }
 
-    /// Whether a proxy with an agent is beside the app.
-    fn has_agent(&self, index: u32) -> bool {
-        self.pods[index as usize].has_sidecar && !self.control.replicas.is_empty()
-    }
-
     /// The app's process is over: its container starts again after the back-off.
     pub(super) fn end_app(&mut self, index: u32, why: &'static str) {
         let cause = self.pods[index as usize].down_cause;

@@ -95,6 +95,7 @@ mod samplers;
 mod sampling;
 mod scopes;
 mod security;
+mod seen;
 mod seldom;
 mod sends;
 mod serving;

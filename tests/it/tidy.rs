@@ -37,7 +37,7 @@ const LINES_MAX: usize = 400;
 /// Files that are longer, with the lines that they may have. A number may only go down.
 const LONGER: [(&str, usize); 3] = [
     ("src/check/oracle/cases.rs", 423),
-    ("src/plan/parameter.rs", 523),
+    ("src/plan/parameter.rs", 484),
     ("src/report/summary.rs", 410),
 ];
 /// A number in `LONGER` is lowered when the file is so much shorter.

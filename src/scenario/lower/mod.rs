@@ -128,7 +128,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         name: heading.name,
         variant: heading.variant,
         claim: heading.claim,
-        seed: heading.seed.or_else(|| seed(scenario)).unwrap_or(1),
+        seed: heading.seed.or_else(|| sampling::seed(scenario)).unwrap_or(1),
         duration,
         warmup,
         interval,
@@ -212,13 +212,6 @@ fn start(scenario: &Node) -> Start {
     match scenario.text("start") {
         Some("cold") => Start::Cold,
         _ => Start::Stationary,
-    }
-}
-
-fn seed(scenario: &Node) -> Option<u64> {
-    match scenario.get("seed")?.value {
-        super::document::Value::Integer(seed) => u64::try_from(seed).ok(),
-        _ => None,
     }
 }
 

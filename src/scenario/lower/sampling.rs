@@ -10,6 +10,14 @@ use crate::kernel::time::Duration;
 use crate::plan::sampling::Sampling;
 use crate::plan::traffic::Arrivals;
 
+/// The seed that a scenario asks for.
+pub(super) fn seed(scenario: &Node) -> Option<u64> {
+    match scenario.get("seed")?.value {
+        super::super::document::Value::Integer(seed) => u64::try_from(seed).ok(),
+        _ => None,
+    }
+}
+
 impl Lower<'_, '_, '_> {
     /// The sampling, if the scenario asks for it.
     pub(super) fn sampling(&mut self, warmup: Duration) -> Option<Sampling> {
