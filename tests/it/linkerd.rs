@@ -86,7 +86,7 @@ fn a_slow_endpoint_gets_fewer_requests() {
 /// The bar of the outage: who calls once a minute on a new connection fails, who is busy does not.
 #[test]
 fn in_an_outage_those_fail_that_open_a_connection_for_a_rare_call() {
-    let down = event("down", "10m", "fail", "istiod", "for = \"2h\"");
+    let down = event("down", "10m", "fail", "linkerd", "for = \"2h\"");
     let client = "client = { timeout = \"10s\" }";
     let rare =
         format!("arrivals = {{ constant = \"60/h\" }}\napp_connection = \"per-request\"\n{client}");
@@ -104,13 +104,14 @@ fn in_an_outage_those_fail_that_open_a_connection_for_a_rare_call() {
         run(&mesh("3h", &format!("arrivals = {{ constant = \"60/h\" }}\n{client}"), "", &down));
     assert_eq!(kept.requests.total, kept.requests.ok, "{}", ledger(&kept, "front", "back"));
     let text = mesh("3h", "arrivals = { constant = \"60/h\" }", "", &down);
-    let istio = run_with(&text, &["mesh.profile=istio-sidecar"]);
+    let istio = ["mesh.profile=istio-sidecar", "event.down.target=istiod"];
+    let istio = run_with(&text, &istio);
     assert_eq!(istio.requests.total, istio.requests.ok);
 }
 
 #[test]
 fn an_unknown_destination_hangs_until_the_control_plane_is_back_or_is_reset_up_to_2_12() {
-    let down = event("down", "0s", "fail", "istiod", "for = \"10m\"");
+    let down = event("down", "0s", "fail", "linkerd", "for = \"10m\"");
     let text = mesh(
         "20m",
         "arrivals = { constant = \"1rps\" }\napp_connection = \"per-request\"",
@@ -355,7 +356,7 @@ fn random_traffic(pick: Pick<'_>) -> String {
         );
     }
     let actions = [
-        "do = \"fail\"\ntarget = \"istiod\"",
+        "do = \"fail\"\ntarget = \"linkerd\"",
         "do = \"fail\"\ntarget = \"service:s1\"",
         "do = \"fail\"\ntarget = \"pod:s1-v1-0\"",
         "do = \"fail\"\ntarget = \"node:n1\"",
