@@ -370,6 +370,9 @@ impl World<'_> {
         by: Option<CauseId>,
     ) {
         let connection = self.connections[id];
+        if self.linkerd.is_some() {
+            self.note_loss(connection.upstream, by);
+        }
         if !connection.timer.is_none() {
             self.queue.cancel(connection.timer);
             self.connections[id].timer = TimerId::NONE;

@@ -26,6 +26,7 @@ use crate::model::proxy::pool::Checkout;
 use crate::plan::linkerd::policy::FailureAccrual;
 use crate::plan::policy::Protocol;
 use crate::plan::universe::ServiceId;
+use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::Outcome;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -38,6 +39,8 @@ pub(crate) struct Balancer {
     /// Host slots of those that are ready, in the order of their pods.
     pub ready: Vec<u32>,
     pub accrual: Option<FailureAccrual>,
+    /// Why a connection could not be made last, until one is.
+    pub lost: Option<CauseId>,
 }
 
 impl World<'_> {
@@ -59,6 +62,7 @@ impl World<'_> {
             endpoints: BTreeMap::new(),
             ready: Vec::new(),
             accrual,
+            lost: None,
         };
         self.outbound().balancers.insert(index, balancer);
         self.follow_endpoints(index);

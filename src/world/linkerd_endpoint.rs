@@ -92,6 +92,10 @@ impl World<'_> {
         }
         endpoint.is_up = true;
         endpoint.reconnect.connected();
+        let own = self.linkerd.as_mut().expect("a mesh of Linkerd");
+        if let Some(balancer) = own.balancers.get_mut(&upstream).filter(|_| !is_rejected) {
+            balancer.lost = None;
+        }
         self.review_endpoint(upstream, host);
         self.serve_queue(upstream);
         if is_rejected && self.connections.get(id).is_some_and(|one| one.streams == 0) {

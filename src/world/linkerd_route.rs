@@ -20,6 +20,7 @@ use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::distribution::Distribution;
 use crate::plan::route::Destination;
 use crate::plan::universe::{ClusterId, ServiceId};
+use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
@@ -119,7 +120,25 @@ impl World<'_> {
     /// The proxy answers by itself.
     pub(super) fn give(&mut self, id: Id<Call>, answer: Answer) {
         let outcome = self.outcome_of(answer);
-        self.fail_try(id, outcome, None);
+        let is_alone = matches!(answer, Answer::FailFast | Answer::LoadShed);
+        let cause = if is_alone { self.lost_cause(id) } else { None };
+        self.fail_try(id, outcome, cause);
+    }
+
+    /// Why the backends of a call's destination are not ready, if a connection has failed.
+    fn lost_cause(&self, id: Id<Call>) -> Option<CauseId> {
+        let (call, own) = (&self.calls[id], self.linkerd.as_ref()?);
+        let known = own.proxies.get(&call.pod)?.destinations.get(&call.service)?;
+        known.backends.iter().find_map(|index| own.balancers.get(index)?.lost)
+    }
+
+    /// A connection of a balancer could not be made.
+    #[cold]
+    pub(super) fn note_loss(&mut self, index: u32, cause: Option<CauseId>) {
+        let own = self.linkerd.as_mut().expect("a mesh of Linkerd");
+        if let Some(balancer) = own.balancers.get_mut(&index) {
+            balancer.lost = cause.or(balancer.lost);
+        }
     }
 
     pub(super) fn outcome_of(&self, answer: Answer) -> Outcome {

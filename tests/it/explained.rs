@@ -85,11 +85,11 @@ fn the_failures_of_every_shipped_scenario_end_at_what_it_injects() {
 /// Where more than one event happens, what failures end at: (baseline, whom was called, flags, the ids of the
 /// events). A rollout takes pods; that they are called still is istiod's doing, if it could have told.
 const ROOTS: [(&str, &str, &str, &[&str]); 14] = [
-    ("pods/injector-down-fail/ambient", "web", "UF", &["istiod-down", "retry-web"]),
+    ("pods/injector-down-fail/ambient", "web", "UC", &["istiod-down", "retry-web"]),
     ("pods/injector-down-ignore", "web", "URX,UF", &["istiod-down"]),
     ("pods/injector-down-ignore", "web", "UC", &["roll-web"]),
     ("pods/injector-down-ignore", "api", "UC", &["istiod-down"]),
-    ("pods/injector-down-ignore/ambient", "web", "UF", &["istiod-down"]),
+    ("pods/injector-down-ignore/ambient", "web", "UC", &["istiod-down"]),
     ("control-plane/stale-endpoints", "web", "URX,UF", &["saturated"]),
     ("control-plane/one-stale-replica", "web", "URX,UF", &["blind", "rollout"]),
     ("control-plane/outage-30h", "details", "UC", &["istiod-down"]),
