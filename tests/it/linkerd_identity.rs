@@ -282,6 +282,9 @@ fn what_an_istio_mesh_says_means_nothing_here_and_the_other_way_about() {
         ("linkerd_identity.max_refresh = \"1s\"", "not below min_refresh"),
         ("linkerd_control.stream_idle = \"10ms\"", "at least 1s"),
         ("linkerd_control.backoff_min = \"2m\"", "not above the longest"),
+        ("linkerd_control.backoff_min = \"0s\"", "never waits"),
+        ("linkerd_outbound.backoff_min = \"0s\"", "never waits"),
+        ("linkerd_outbound.backoff_min = \"2m\"", "not above the longest"),
     ] {
         let problems = try_plan(&mesh(key, 1, ""), &[]).expect_err(key);
         assert!(problems.contains(what), "{key}: {problems}");

@@ -74,9 +74,17 @@ impl Lower<'_, '_, '_> {
                 format!("at most {} and at least {}", identity.max_refresh, identity.min_refresh);
             wrong.push(("linkerd_identity", "max_refresh", what, "not below min_refresh"));
         }
-        if let Some(what) = control.backoff().problem() {
-            let hint = "the first wait is above 0 and not above the longest";
-            wrong.push(("linkerd_control", "backoff_min", what.to_owned(), hint));
+        let backoffs = [
+            ("linkerd_control", control.backoff()),
+            ("linkerd_outbound", own.linkerd_outbound.backoff()),
+            ("linkerd_inbound", own.linkerd_inbound.backoff()),
+        ];
+        for (group, backoff) in backoffs {
+            let none = backoff.min.is_zero().then_some("a back-off that never waits");
+            if let Some(what) = none.or(backoff.problem()) {
+                let hint = "the first wait is above 0 and not above the longest";
+                wrong.push((group, "backoff_min", what.to_owned(), hint));
+            }
         }
         let life = control.stream_life();
         if !life.is_zero() && life < Duration::from_s(1) {
