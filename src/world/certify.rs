@@ -27,17 +27,6 @@ use crate::plan::linkerd::Linkerd;
 use crate::vocabulary::cause::{CauseId, CauseKind};
 use crate::vocabulary::fact::FactKind;
 
-/// What a proxy that opens a connection of the mesh finds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Handshake {
-    /// Both take each other, or one of them has no proxy.
-    Up,
-    /// The client refuses the server's leaf, or there is none: the connection fails.
-    Refused,
-    /// The server refuses the client's leaf. With TLS 1.3 the client hears that only after it is connected.
-    ClientRefused,
-}
-
 /// Why there is no leaf.
 enum NoLeaf {
     Refused,
@@ -47,23 +36,6 @@ enum NoLeaf {
 impl World<'_> {
     fn linkerd(&self) -> &Linkerd {
         self.plan.linkerd.as_deref().expect("a mesh of Linkerd")
-    }
-
-    /// How two proxies meet that open a connection now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the request path of Linkerd asks"))]
-    pub(crate) fn linkerd_handshake(&self, client: u32, server: u32) -> Handshake {
-        let (ours, theirs) = (&self.pods[client as usize], &self.pods[server as usize]);
-        if !ours.is_meshed || !theirs.is_meshed {
-            return Handshake::Up;
-        }
-        let has = |pod| self.leaf_of(pod).is_some();
-        if !has(server) || self.found(server, client, false, self.now).is_some() {
-            return Handshake::Refused;
-        }
-        if !has(client) || self.found(client, server, true, self.now).is_some() {
-            return Handshake::ClientRefused;
-        }
-        Handshake::Up
     }
 
     // === a try ===

@@ -131,7 +131,6 @@ pub(super) fn stream_law(plan: &Plan) -> Law {
 
 #[cfg(test)]
 mod tests {
-    use super::super::certify::Handshake;
     use super::super::options::{Go, Options};
     use super::*;
     use crate::scenario::{Files, load};
@@ -205,21 +204,5 @@ mod tests {
         let tries = late.as_s() / 3.1;
         assert!((tries - libm::floor(tries)) * 3.1 < 0.1, "{late}");
         assert_eq!(answer("", &stuck("100%")), None);
-    }
-
-    #[test]
-    fn the_client_hears_of_its_own_leaf_only_after_it_is_connected() {
-        let met = |more: &str, from: usize, to: usize| {
-            let plan = plan("", more);
-            at_end(&plan, |world, pods| world.linkerd_handshake(pods[from], pods[to]))
-        };
-        let over = event(
-            "do = \"secret\"\ntarget = \"service:web\"\ncertificate = { not_after = \"30m\" }",
-        );
-        assert_eq!(met("", 0, 1), Handshake::Up);
-        assert_eq!(met(&over, 0, 1), Handshake::ClientRefused);
-        assert_eq!(met(&over, 1, 0), Handshake::Refused);
-        assert_eq!(met(&over, 0, 2), Handshake::Up, "in the clear");
-        assert_eq!(met(&over, 2, 0), Handshake::Up, "in the clear");
     }
 }

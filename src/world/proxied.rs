@@ -18,6 +18,7 @@ use super::routing::rule;
 use super::state::{Attempt, Call, Held, NONE, Parent, Phase};
 use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
+use crate::model::linkerd::answer::Answer as LinkerdAnswer;
 use crate::plan::behaviour::{Behaviour, Reply};
 use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::universe::{ClassId, ServiceId};
@@ -257,7 +258,11 @@ impl World<'_> {
             }
             // The sidecar in front of it has an answer.
             Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].has_sidecar => {
-                self.answer(id, Outcome { status: 503, ..Outcome::failure(Details::AppError) });
+                let envoys = Outcome { status: 503, ..Outcome::failure(Details::AppError) };
+                let is_linkerd = self.linkerd.is_some();
+                let linkerds = || self.outcome_of(LinkerdAnswer::ConnectionError);
+                let outcome = if is_linkerd { linkerds() } else { envoys };
+                self.answer(id, outcome);
             }
             Reply::Resets if self.pool_policy(&attempt).protocol == Protocol::Http2 => {
                 self.answer(id, Outcome::failure(Details::RemoteReset));

@@ -104,6 +104,11 @@ fn linkerd_parameters() -> String {
         them. Each is a key of `[mesh]` where the profile is `linkerd`. Defaults are those of `edge-26.8`, as read in \
         August 2026.\n"
         .to_owned();
+    page += "\nNo part of a run goes by these yet, and to set one is a warning:\n\n";
+    for name in linkerd::shared::UNPLAYED {
+        assert!(linkerd::TABLE.iter().any(|row| row.name == *name), "{name} is no parameter");
+        let _ = writeln!(page, "- `{name}`");
+    }
     rows(&mut page, linkerd::TABLE);
     let names: Vec<_> = linkerd::RELEASES.iter().map(|one| format!("`linkerd@{one}`")).collect();
     let _ =

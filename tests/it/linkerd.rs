@@ -83,6 +83,53 @@ fn a_slow_endpoint_gets_fewer_requests() {
     assert!(to("v1") * 20 < to("v2"), "{} and {}", to("v1"), to("v2"));
 }
 
+/// A leaf ends at 31 s; at a minute the pods of `back` start again, and with them the connections.
+fn with_a_leaf_that_ends(whose: &str) -> Run {
+    let leaf = "certificate = { not_after = \"31s\" }";
+    let over = event("over", "30s", "secret", whose, leaf);
+    let again = event("again", "1m", "restart", "service:back", "");
+    run(&mesh("3m", STEADY, "", &format!("{over}{again}")))
+}
+
+/// TLS 1.3: the client is connected before it hears that its leaf is refused, a round trip later, and connects again
+/// 100 ms after: there is always an endpoint soon, and no fail-fast.
+#[test]
+fn a_client_whose_leaf_is_over_gets_502_and_no_fail_fast() {
+    let run = with_a_leaf_that_ends("service:front");
+    let shown = ledger(&run, "front", "back");
+    let refused = count(&run, "front", "back", "502 -");
+    assert!((2_000..=2_400).contains(&refused), "{shown}");
+    assert_eq!(count(&run, "front", "back", "504 -"), 0, "{shown}");
+    assert_eq!(count(&run, "front", "back", "503 -"), 0, "{shown}");
+    // Two clients, three endpoints, a try each 100 to 110 ms, of two minutes: the wait does not grow.
+    let tries = run.control_plane.handshakes_failed;
+    assert!((5_000..=7_200).contains(&tries), "{tries}");
+}
+
+/// The other way round connections fail at once, and the wait between them grows.
+#[test]
+fn a_server_whose_leaf_is_over_is_no_endpoint() {
+    let run = with_a_leaf_that_ends("service:back");
+    let shown = ledger(&run, "front", "back");
+    // Those of three seconds have waited, all others find fail-fast.
+    let waited = count(&run, "front", "back", "504 -");
+    assert!((40..=70).contains(&waited), "{shown}");
+    let shed = count(&run, "front", "back", "503 -");
+    assert!((2_200..=2_400).contains(&(shed + waited)), "{shown}");
+    let tries = run.control_plane.handshakes_failed;
+    assert!((30..=100).contains(&tries), "{tries}");
+}
+
+#[test]
+fn an_app_that_closes_is_a_broken_connection() {
+    let closes =
+        event("closes", "30s", "behave", "service:back", "behaviour = { reply = \"closes\" }");
+    let run = run(&mesh("1m", STEADY, "", &closes));
+    let shown = ledger(&run, "front", "back");
+    assert!((550..=600).contains(&count(&run, "front", "back", "502 -")), "{shown}");
+    assert_eq!(count(&run, "front", "back", "503 -"), 0, "{shown}");
+}
+
 /// The bar of the outage: who calls once a minute on a new connection fails, who is busy does not.
 #[test]
 fn in_an_outage_those_fail_that_open_a_connection_for_a_rare_call() {

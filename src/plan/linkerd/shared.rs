@@ -41,6 +41,42 @@ pub const FURNISHED: &[(&str, &str)] = &[
     ("webhook.matches_istiod", ""),
 ];
 
+/// Linkerd's own parameters by which no part of a run goes yet: to set one is told as a warning.
+pub const UNPLAYED: &[&str] = &[
+    "linkerd_identity.authority_lifetime",
+    "linkerd_identity.boot_warning",
+    "linkerd_identity.check_clock_skew",
+    "linkerd_outbound.tcp_queue",
+    "linkerd_outbound.policy_queue",
+    "linkerd_outbound.tcp_failfast",
+    "linkerd_outbound.detect_timeout",
+    "linkerd_inbound.discovery_idle",
+    "linkerd_inbound.http_queue",
+    "linkerd_inbound.http_failfast",
+    "linkerd_inbound.max_in_flight",
+    "linkerd_inbound.backoff_min",
+    "linkerd_inbound.backoff_max",
+    "linkerd_inbound.backoff_jitter",
+    "linkerd_inbound.detect_timeout",
+    "linkerd_connection.http1_max_idle",
+    "linkerd_connection.tcp_keepalive",
+    "linkerd_connection.tcp_user_timeout",
+    "linkerd_control.queue",
+    "linkerd_control.connect_timeout",
+    "linkerd_control.default_rtt",
+    "linkerd_control.decay",
+    "linkerd_control.stream_queue",
+    "linkerd_balancer.endpoint_weight",
+    "linkerd_balancer.penalize_failures",
+    "linkerd_balancer.penalty",
+    "linkerd_balancer.max_retry_after",
+    "linkerd_budget.max_body",
+    "linkerd_retry.max_body",
+    "linkerd_route.method_rank",
+    "linkerd_proxy.shutdown_grace",
+    "linkerd_proxy.metrics_idle",
+];
+
 /// What a parameter of the shared table follows in a mesh of Linkerd, if anything is made of it there.
 pub fn furnished(name: &str) -> Option<&'static str> {
     let is_of = |row: &str| {

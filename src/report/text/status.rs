@@ -8,6 +8,7 @@ use super::{Paint, wrap};
 use crate::kernel::time::Time;
 use crate::observe::mesh_status::{MeshStatus, ProxyStatus, Sync};
 use crate::observe::run::Run;
+use crate::plan::linkerd;
 use crate::report::number::{clock, length};
 use crate::report::words::{harmless, plural, short};
 
@@ -28,7 +29,7 @@ pub fn mesh_status(run: &Run, status: &MeshStatus, wanted: Option<&str>, color: 
     lines.extend(ended_early(run).iter().flat_map(|text| wrap(text, "  ", "  ")));
     lines.extend(wrap(&in_words(status), "  ", "  "));
     lines.push(String::new());
-    lines.extend(replicas(status));
+    lines.extend(replicas(run, status));
     let matches = |one: &&ProxyStatus| wanted.is_none_or(|wanted| one.name.contains(wanted));
     let mut told: Vec<&ProxyStatus> = status.proxies.iter().filter(matches).collect();
     let all = told.len();
@@ -40,7 +41,7 @@ pub fn mesh_status(run: &Run, status: &MeshStatus, wanted: Option<&str>, color: 
     if told.is_empty() {
         lines.push("  There is no such pod.".to_owned());
     } else {
-        lines.extend(proxies(&told, status.at));
+        lines.extend(proxies(run, &told, status.at));
     }
     if told.len() < all {
         lines.push(format!("  … and {}", plural((all - told.len()) as u64, "more pod")));
@@ -85,14 +86,23 @@ fn in_words(status: &MeshStatus) -> String {
     )
 }
 
-fn replicas(status: &MeshStatus) -> Vec<String> {
+/// Whether a run's mesh has controllers, and not istiod.
+fn is_linkerd(run: &Run) -> bool {
+    run.profile.split('@').next() == Some(linkerd::MESH)
+}
+
+fn replicas(run: &Run, status: &MeshStatus) -> Vec<String> {
     if status.replicas.is_empty() {
         return Vec::new();
     }
     let serves = |serves: bool| if serves { "up" } else { "down" };
-    let mut rows = vec![
-        ["ISTIOD", "NODE", "CA", "XDS", "INJECTOR", "PROXIES", "PUSH QUEUE"].map(str::to_owned),
-    ];
+    let [name, ca, xds] = if is_linkerd(run) {
+        ["CONTROLLERS", "IDENTITY", "DESTINATION"]
+    } else {
+        ["ISTIOD", "CA", "XDS"]
+    };
+    let head = [name, "NODE", ca, xds, "INJECTOR", "PROXIES", "PUSH QUEUE"];
+    let mut rows = vec![head.map(str::to_owned)];
     rows.extend(status.replicas.iter().map(|one| {
         let [ca, xds, injector] = one.serves.map(serves);
         [
@@ -110,9 +120,10 @@ fn replicas(status: &MeshStatus) -> Vec<String> {
     lines
 }
 
-fn proxies(told: &[&ProxyStatus], at: Time) -> Vec<String> {
+fn proxies(run: &Run, told: &[&ProxyStatus], at: Time) -> Vec<String> {
+    let stream = if is_linkerd(run) { "DESTINATION" } else { "ISTIOD" };
     let head =
-        ["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"];
+        ["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", stream, "CERTIFICATE"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(told.iter().map(|one| row(one, at)));
     aligned(&rows)

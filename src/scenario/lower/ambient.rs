@@ -102,10 +102,6 @@ impl Lower<'_, '_, '_> {
     }
 
     fn refuse(&mut self, table: &Node, keys: &[&str], hint: &str) {
-        for key in keys {
-            if let Some(entry) = table.entry(key) {
-                self.report(entry.at, format!("`{key}` does nothing in an ambient mesh"), hint);
-            }
-        }
+        self.refuse_keys(table, keys, "in an ambient mesh", hint);
     }
 }

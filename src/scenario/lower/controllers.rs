@@ -10,7 +10,7 @@ use super::Lower;
 use super::action::{Done, SLOW_WEBHOOK};
 use crate::kernel::time::Duration;
 use crate::plan::linkerd;
-use crate::plan::linkerd::shared::furnished;
+use crate::plan::linkerd::shared::{UNPLAYED, furnished};
 use crate::plan::parameter::TABLE;
 use crate::plan::timeline::ControlPart;
 
@@ -46,6 +46,13 @@ impl Lower<'_, '_, '_> {
                     "" => "its control plane has none of it".to_owned(),
                     own => format!("`{own}` is what it goes by"),
                 };
+                self.context.warn(Fault::new(at, what).hint(hint));
+            }
+        }
+        for name in UNPLAYED {
+            if let Some(at) = given(name) {
+                let what = format!("`{name}` does nothing yet");
+                let hint = "no part of a run goes by it: docs/linkerd-traffic.md, left out";
                 self.context.warn(Fault::new(at, what).hint(hint));
             }
         }
@@ -104,7 +111,9 @@ impl Lower<'_, '_, '_> {
         let text = table.text("target").unwrap_or_default();
         let is_linkerd = self.linkerd.is_some();
         let named = text == "linkerd" || text.starts_with("linkerd/");
-        if !matches!(target, Target::Control(_) | Target::Type(_)) || named == is_linkerd {
+        let is_control = matches!(target, Target::Control(_) | Target::Type(_));
+        // A profile that is not there has been told.
+        if !is_control || named == is_linkerd || self.profile.is_empty() {
             return false;
         }
         let part = match target {

@@ -127,7 +127,8 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    fn refuse_keys(&mut self, table: &Node, keys: &[&str], place: &str, hint: &str) {
+    /// Keys that do nothing in such a place are told.
+    pub(super) fn refuse_keys(&mut self, table: &Node, keys: &[&str], place: &str, hint: &str) {
         for key in keys {
             if let Some(entry) = table.entry(key) {
                 self.report(entry.at, format!("`{key}` does nothing {place}"), hint);
