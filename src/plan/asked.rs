@@ -200,6 +200,7 @@ pub fn no_retry() -> RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::linkerd::policy::Timeouts;
     use crate::plan::route::BUFFER_LIMIT;
     use std::collections::BTreeMap;
 
@@ -214,6 +215,7 @@ mod tests {
             idle_timeout: Duration::ZERO,
             max_stream_duration: Duration::ZERO,
             buffer_limit: BUFFER_LIMIT,
+            linkerd: Timeouts::default(),
             retry,
             mirrors: Vec::new(),
             changes: BTreeMap::new(),

@@ -5,6 +5,7 @@
 
 use super::matching::RouteMatch;
 use crate::kernel::time::Duration;
+use crate::plan::linkerd::policy::Timeouts;
 use crate::plan::policy::RetryPolicy;
 use crate::plan::universe::{ClassId, ClusterId, RouteId, ServiceId};
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub const BUFFER_LIMIT: u64 = 1 << 20;
 pub struct RouteRule {
     /// Any of these; empty matches everything.
     pub matches: Vec<RouteMatch>,
-    /// Destinations with relative weights; their sum is above 0.
+    /// Destinations with relative weights; their sum is above 0, but where Linkerd's proxy panics of it.
     pub split: Vec<(Destination, u32)>,
     /// The status that the proxy answers itself, without an upstream: a direct response, or a
     /// redirect.
@@ -59,6 +60,8 @@ pub struct RouteRule {
     pub buffer_limit: u64,
     /// Retries.
     pub retry: RetryPolicy,
+    /// Linkerd's limits on a response and on silence; that on the whole stands in `timeout`.
+    pub linkerd: Timeouts,
     /// Copies.
     pub mirrors: Vec<Mirror>,
     /// What becomes of classes of requests on their way up, of those that the rule changes.
@@ -101,6 +104,9 @@ impl fmt::Debug for RouteRule {
         }
         if let Some(status) = &self.missing_status {
             fields.field("missing_status", status);
+        }
+        if self.linkerd != Timeouts::default() {
+            fields.field("linkerd", &self.linkerd);
         }
         if !self.mirrors.is_empty() {
             fields.field("mirrors", &self.mirrors);

@@ -10,7 +10,9 @@ use super::context::{Context, Fault, known};
 use super::document::{At, Node, Value};
 use super::keys::PLANNED;
 use super::schema::{Default, Keys, Kind};
-use super::units::{bandwidth, count, duration, expected, number, parameter_text, rate, share};
+use super::units::{
+    bandwidth, count, duration, expected, number, parameter_text, quantity, rate, share,
+};
 use super::values::{arrivals, distribution};
 use std::collections::BTreeMap;
 
@@ -98,6 +100,11 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             let values = node.entries().iter().map(|entry| &entry.node);
             return each(context, node, values, kind, Kind::Count(0, 1_000_000), complete);
         }
+        Kind::Quantities => {
+            let values = node.entries().iter().map(|entry| &entry.node);
+            return each(context, node, values, kind, Kind::Quantity, complete);
+        }
+        Kind::Quantity => quantity(node).map(drop),
         Kind::Settings if node.is_table() => Ok(()),
         Kind::Table(_) | Kind::Switch(_) | Kind::Settings => Err(expected(node, kind)),
     };

@@ -6,6 +6,7 @@
 use super::keys::ROOT;
 use super::schema::{Default, Keys, Kind, parameter};
 use super::values::{ARRIVALS, FAMILIES};
+use crate::plan::linkerd::split::WEIGHT_MAX;
 use crate::plan::parameter::ValueKind;
 use crate::plan::policy::RetryOn;
 use serde_json::{Map, Value, json};
@@ -73,6 +74,17 @@ fn of(kind: Kind) -> Value {
         Kind::Weights => json!({
             "type": "object", "additionalProperties": {"type": "integer", "minimum": 0},
             "examples": [{"v1": 90, "v2": 10}]
+        }),
+        Kind::Quantity => json!({
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": WEIGHT_MAX},
+                {"type": "string", "pattern": "^[0-9]{1,6}(\\.[0-9]+)?$|^[0-9]{1,8}(\\.[0-9]+)?m$"}
+            ],
+            "examples": [1, "500m"]
+        }),
+        Kind::Quantities => json!({
+            "type": "object", "additionalProperties": of(Kind::Quantity),
+            "examples": [{"web-v1": 1, "web-v2": "500m"}]
         }),
         Kind::Distribution => json!({
             "anyOf": [duration(), one_of(&FAMILIES)], "examples": ["4ms", {"exponential": "2ms"}]

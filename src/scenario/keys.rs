@@ -16,6 +16,7 @@ mod matching;
 mod policy;
 mod retries;
 pub(crate) mod security;
+mod splits;
 pub(crate) mod traffic;
 
 use super::schema::Default::{Is, None, Parameter, Required};
@@ -164,6 +165,9 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     linkerd::PROFILE,
     linkerd::SERVER,
     linkerd::RATE_LIMIT,
+    splits::TRAFFIC_SPLIT,
+    splits::FAILOVER,
+    splits::TIMEOUTS,
     key("merge_window", Duration, Is("1s"), "changes of health within it are told together"),
     policy::HEALTH_CHECKS,
     policy::CONNECTIONS,
@@ -202,6 +206,7 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     ),
     key("cluster_header", Text, None, "the service, or service/version, that this header names"),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
+    splits::TIMEOUTS,
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("max_stream_duration", Duration, None, "in place of `timeout`; the service's if not given"),
     key(
@@ -306,6 +311,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "rollout",
     "scale",
     "route",
+    "split",
     "endpoints",
     "traffic",
     "behave",
@@ -358,6 +364,7 @@ const EVENT: Keys = Fixed(&[
     key("replicas", Count(0, PODS_MAX), None, "pods wanted from now on"),
     key("weights", Weights, None, "versions and their weights"),
     key("route", Text, None, "the name of the rule, where there are several"),
+    splits::OF_EVENT,
     key("weight", Count(1, ANY), None, "relative weight of endpoints"),
     key("priority", Count(0, PRIORITY_MAX), None, "priority of endpoints"),
     key("health", Word(HEALTH), None, "health of endpoints"),

@@ -62,6 +62,10 @@ pub(crate) enum Kind {
     Labels,
     /// A table of free names to whole numbers.
     Weights,
+    /// A weight as Kubernetes writes quantities: `1`, `"500m"`.
+    Quantity,
+    /// A table of free names to these.
+    Quantities,
     /// A distribution of times.
     Distribution,
     /// When requests come.
@@ -190,6 +194,10 @@ pub(crate) fn describe(kind: Kind) -> String {
         Kind::Names => "a list of names".to_owned(),
         Kind::Labels => "a table of texts".to_owned(),
         Kind::Weights => "a table of weights such as { v1 = 90, v2 = 10 }".to_owned(),
+        Kind::Quantity => "a weight such as 1 or \"500m\"".to_owned(),
+        Kind::Quantities => {
+            "a table of weights such as { web-v1 = 1, web-v2 = \"500m\" }".to_owned()
+        }
         Kind::Distribution => {
             "a distribution such as \"4ms\" or { exponential = \"2ms\" }".to_owned()
         }

@@ -8,6 +8,7 @@ use super::document::{Node, Value};
 use super::schema::{Kind, describe, parameter};
 use crate::kernel::time::{Duration, NS_PER_S};
 use crate::plan::linkerd::Linkerd;
+use crate::plan::linkerd::split::thousandths;
 use crate::plan::parameter::{Parameters, ValueKind};
 use crate::plan::profile::{read_duration, read_rate, read_share};
 use std::sync::LazyLock;
@@ -65,6 +66,15 @@ pub(crate) fn number(node: &Node) -> Result<f64, Fault> {
         Some(number) => Err(Fault::new(node.at, format!("{number} is not within 0 and 10^9"))),
         None => Err(expected(node, Kind::Number)),
     }
+}
+
+/// A weight as Kubernetes writes quantities, in thousandths.
+pub(crate) fn quantity(node: &Node) -> Result<u32, Fault> {
+    let text = match &node.value {
+        Value::Integer(_) | Value::Float(_) | Value::Text(_) => node.print(),
+        _ => return Err(expected(node, Kind::Quantity)),
+    };
+    thousandths(&text).map_err(|what| Fault::new(node.at, what))
 }
 
 /// A whole number within limits.

@@ -136,6 +136,12 @@ pub enum Details {
     LinkerdTimeout,
     /// Linkerd: the limit of a `ServiceProfile`'s route.
     LinkerdProfileTimeout,
+    /// Linkerd: the limit on an attempt's response.
+    LinkerdResponseTimeout,
+    /// Linkerd: the limit on the time without a byte.
+    LinkerdIdleTimeout,
+    /// Linkerd: the proxy panicked while it built the routes of the service.
+    LinkerdPanic,
     /// Linkerd: no route matches.
     LinkerdNoRoute,
     /// Linkerd: the backend does not exist.
@@ -176,6 +182,8 @@ impl Details {
                 | Self::StreamIdleTimeout
                 | Self::LinkerdTimeout
                 | Self::LinkerdProfileTimeout
+                | Self::LinkerdResponseTimeout
+                | Self::LinkerdIdleTimeout
         )
     }
 
@@ -284,7 +292,9 @@ impl Outcome {
             | Details::LinkerdFailFast
             | Details::LinkerdConnectTimeout
             | Details::LinkerdTimeout
-            | Details::LinkerdProfileTimeout => (504, Flags::NONE),
+            | Details::LinkerdProfileTimeout
+            | Details::LinkerdResponseTimeout
+            | Details::LinkerdIdleTimeout => (504, Flags::NONE),
             Details::FaultAbort => (503, Flags::of(F::FI)),
             Details::LocalRateLimited | Details::RequestRateLimited => (429, Flags::of(F::RL)),
             Details::RateLimiterError => (500, Flags::of(F::RLSE)),
@@ -301,7 +311,7 @@ impl Outcome {
             Details::LinkerdNoRoute => (404, Flags::NONE),
             Details::LinkerdRateLimited => (429, Flags::NONE),
             // The connection of the client is reset.
-            Details::LinkerdUnknown => (0, Flags::NONE),
+            Details::LinkerdUnknown | Details::LinkerdPanic => (0, Flags::NONE),
         };
         Self { status, flags, details }
     }

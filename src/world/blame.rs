@@ -75,6 +75,7 @@ const fn nature(details: Details) -> Nature {
         | Details::LinkerdNoRoute
         | Details::LinkerdInjected
         | Details::LinkerdUnknown
+        | Details::LinkerdPanic
         | Details::DropOverload => Nature::Configuration,
         Details::FaultAbort
         | Details::LocalRateLimited
@@ -336,6 +337,12 @@ fn configured(details: Details, service: &str) -> String {
         Details::AppOverflow => format!("`queue` and `workers` of `{service}` are too few"),
         Details::AppError | Details::AppGrpcError => format!("`errors` of `{service}` are set so"),
         Details::AppCallFailed => format!("a call that `{service}` needs fails"),
+        Details::LinkerdPanic => {
+            format!("a `route` of `{service}` has backends, and all of weight 0")
+        }
+        Details::LinkerdResponseTimeout | Details::LinkerdIdleTimeout => {
+            format!("`timeouts` of `{service}` are set so")
+        }
         Details::ResponseTimeout | Details::LinkerdTimeout => {
             format!("`timeout` of `{service}` is shorter than its work")
         }

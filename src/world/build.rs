@@ -125,6 +125,9 @@ impl<'p> World<'p> {
         self.begin_checks();
         // Events of one instant happen in this order: the timeline before traffic.
         self.start_timeline();
+        if self.linkerd.is_some() {
+            self.watch_failovers();
+        }
         self.start_recording();
         self.begin_traffic();
     }

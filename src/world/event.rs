@@ -215,6 +215,9 @@ events! {
     /// Linkerd: nobody may have used a destination for long.
     Forget = 79, "forget";
 
+    /// Linkerd: the failover extension's weights become those of a profile.
+    Failover = 82, "failover";
+
     /// A timeline event begins.
     Begin = 48, "begin";
     /// A timeline event ends.

@@ -11,18 +11,21 @@ use super::World;
 use super::compiled::Compiled;
 use super::event::Event;
 use super::linkerd_balancer::Balancer;
+use super::linkerd_failover::Failovers;
 use super::linkerd_inbound::Inbound;
 use super::state::{Call, Connection};
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::slab::{Id, Slab};
 use crate::kernel::time::Time;
 use crate::model::linkerd::cache::Entry;
+use crate::model::linkerd::distribution::Distribution;
 use crate::model::linkerd::lookup::Lookup;
 use crate::model::linkerd::queue::{InFlight, Limits};
 use crate::model::linkerd::retry_budget::Budget;
 use crate::plan::Plan;
 use crate::plan::linkerd::Linkerd;
-use crate::plan::universe::ServiceId;
+use crate::plan::route::{Destination, RouteRule};
+use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All of them.
@@ -36,6 +39,11 @@ pub(crate) struct Outbound {
     /// By the call's slot.
     pub ways: Vec<Way>,
     pub timers: Slab<Timer>,
+    pub failovers: Failovers,
+    /// Route tables of which the proxy panics: all backends of a rule have weight 0.
+    pub broken: BTreeSet<RouteId>,
+    /// Services with routes or splits, and their clusters, for clients without a proxy.
+    pub bypasses: BTreeMap<ServiceId, ClusterId>,
     /// Edges whose clients open a connection for each request.
     per_request: BTreeSet<u32>,
     /// Destinations that nobody can be asked for.
@@ -65,8 +73,9 @@ pub(crate) struct Known {
     pub looks: Id<Timer>,
     /// Calls that wait to know it.
     pub waiting: Vec<Id<Call>>,
-    /// The backends that it has.
+    /// The backends that it has, and the routes by which they were made.
     pub backends: BTreeSet<u32>,
+    pub route: Option<RouteId>,
     /// What is left for retries.
     pub budget: Option<Budget>,
 }
@@ -130,6 +139,9 @@ impl Outbound {
             balancers: BTreeMap::new(),
             ways: Vec::new(),
             timers: Slab::with_capacity(64),
+            failovers: Failovers::new(plan),
+            broken: broken(plan),
+            bypasses: bypasses(plan),
             per_request,
             asking: BTreeSet::new(),
         }))
@@ -147,6 +159,36 @@ impl Outbound {
     pub(crate) fn bytes(&self) -> usize {
         self.proxies.bytes() + self.balancers.bytes() + self.ways.bytes()
     }
+}
+
+/// Two backends or more, and none with a weight.
+fn broken(plan: &Plan) -> BTreeSet<RouteId> {
+    let is_broken = |rule: &RouteRule| {
+        let weights: Vec<u32> = rule.split.iter().map(|(_, weight)| *weight).collect();
+        Distribution::new(&weights) == Distribution::Invalid
+    };
+    let tables = plan.universe.routes.iter().zip(0..);
+    let found = tables.filter(|(table, _)| table.rules.iter().any(is_broken));
+    found.map(|(_, number)| RouteId(number)).collect()
+}
+
+/// Services of which some table is more than a way to all of their pods.
+fn bypasses(plan: &Plan) -> BTreeMap<ServiceId, ClusterId> {
+    let mut found = BTreeMap::new();
+    for table in &plan.universe.routes {
+        let name = &plan.universe.services[table.service.index()].name;
+        let whole = plan.universe.clusters.iter().zip(0..).find(|(one, _)| one.name == *name);
+        let Some((_, number)) = whole else { continue };
+        let whole = ClusterId(number);
+        let is_plain = |rule: &RouteRule| {
+            rule.direct.is_none()
+                && matches!(&rule.split[..], [(Destination::Cluster(one), _)] if *one == whole)
+        };
+        if !table.rules.iter().all(is_plain) {
+            found.insert(table.service, whole);
+        }
+    }
+    found
 }
 
 /// (source, destination, traffic).

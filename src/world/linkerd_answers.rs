@@ -2,20 +2,20 @@
 //! what the server's proxy answers for an app that takes no connection.
 //!
 //! Source: `model::linkerd::{answer, retry, retry_budget, timeouts}`.
-//! Left out: the bodies of requests, which are all short enough to be tried again; the queue with a fail-fast of 1 s
-//! before apps that speak HTTP/2, which are answered for as those of HTTP/1; limits on responses and on silence.
+//! Left out: the queue with a fail-fast of 1 s before apps that speak HTTP/2, which are answered for as those of
+//! HTTP/1.
 
 use super::World;
 use super::client::purpose;
 use super::event::Event;
 use super::state::{Attempt, Call};
-use crate::kernel::queue::LaneId;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
 use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::retry::{self, Attempted, Decision};
 use crate::model::linkerd::retry_budget::{self, Budget};
 use crate::plan::behaviour::Port;
+use crate::plan::linkerd::profile::Treatment;
 use crate::plan::linkerd::rules::ServiceRules;
 use crate::plan::universe::ServiceId;
 use crate::vocabulary::flag::Flags;
@@ -25,31 +25,6 @@ impl<'p> World<'p> {
     /// What a service asks of the proxies of its clients.
     pub(super) fn rules_of(&self, service: ServiceId) -> Option<&'p ServiceRules> {
         self.plan.linkerd_rules.services.get(&service)
-    }
-
-    /// The limit on a call with its retries: of the profile, where there is one, or of its rule.
-    pub(super) fn limit_lane(&mut self, call: &Call) -> Option<LaneId> {
-        match self.rules_of(call.service).and_then(|rules| rules.profile) {
-            Some(profile) if profile.timeout.is_zero() => None,
-            Some(profile) => Some(self.queue.lane(profile.timeout)),
-            None => self.compiled.rules[call.route.index()][call.rule as usize].timeout,
-        }
-    }
-
-    /// The limit on an attempt's header.
-    pub(super) fn header_lane(&mut self, id: Id<Call>) -> Option<LaneId> {
-        let rules = self.rules_of(self.calls[id].service)?;
-        let policy = rules.retry.as_ref().filter(|_| rules.profile.is_none())?;
-        let retries = self.outbound().way(id).retries;
-        retry::header_timeout(policy, retries).map(|limit| self.queue.lane(limit))
-    }
-
-    /// How a limit on a call is called.
-    pub(super) fn limit_of_linkerd(&self, id: Id<Call>) -> Details {
-        match self.rules_of(self.calls[id].service) {
-            Some(rules) if rules.profile.is_some() => Details::LinkerdProfileTimeout,
-            _ => Details::LinkerdTimeout,
-        }
     }
 
     /// In Linkerd's words.
@@ -84,19 +59,17 @@ impl<'p> World<'p> {
         if is_broken {
             self.judge_by(id, outcome.status);
         }
-        let service = self.calls[id].service;
-        let rules = self.rules_of(service);
-        let again = match rules {
-            Some(ServiceRules { profile: Some(profile), .. }) => match &profile.budget {
-                Some(policy) => self.pays_for(id, policy, outcome).then_some(Duration::ZERO),
-                None => None,
-            },
-            Some(ServiceRules { retry: Some(policy), .. }) => {
+        self.forget_response(id);
+        let call = self.calls[id];
+        let rules = self.rules_of(call.service);
+        let again = match (self.treatment(&call), rules) {
+            (Some(own), _) => self.pays_for(id, &own, outcome).then_some(Duration::ZERO),
+            (None, Some(ServiceRules { retry: Some(policy), .. })) => {
                 let number = self.outbound().way(id).retries;
                 let key = self.calls[id].key;
                 let draw = || key.draw(number, purpose::BACKOFF);
                 let attempted = attempted(ended.details, outcome);
-                match retry::decide(policy, number, attempted, Some(0), draw) {
+                match retry::decide(policy, number, attempted, Some(self.body_of(id)), draw) {
                     Decision::Retry(wait) => Some(wait),
                     Decision::Pass | Decision::BodyTooLong | Decision::LimitExceeded => None,
                 }
@@ -112,22 +85,20 @@ impl<'p> World<'p> {
     }
 
     /// Whether the budget of a `ServiceProfile` has a retry left for this outcome.
-    fn pays_for(
-        &mut self,
-        id: Id<Call>,
-        policy: &crate::plan::linkerd::policy::RetryBudget,
-        outcome: Outcome,
-    ) -> bool {
+    fn pays_for(&mut self, id: Id<Call>, own: &Treatment<'_>, outcome: Outcome) -> bool {
+        let Some(policy) = own.budget else { return false };
         let Call { pod, service, .. } = self.calls[id];
+        let fits = self.body_of(id) <= self.own().linkerd_budget.max_body.0;
         let now = self.now;
         let has_answer = !matches!(
             outcome.details,
             Details::LinkerdFailFast | Details::LinkerdLoadShed | Details::LinkerdNoRoute
         ) && outcome.status != 0;
-        let is_failure = 500 <= outcome.status || outcome.details == Details::AppGrpcError;
+        let is_grpc_error = outcome.details == Details::AppGrpcError;
+        let is_failure = own.is_failure(outcome.status, is_grpc_error);
         let Some(known) = self.outbound().known(pod, service) else { return false };
         let budget = known.budget.get_or_insert_with(|| Budget::new(policy, now));
-        budget.decide(now, has_answer, is_failure, true) == retry_budget::Decision::Retry
+        budget.decide(now, has_answer, is_failure, fits) == retry_budget::Decision::Retry
     }
 
     /// The back-off is over: backend and endpoint are drawn anew.

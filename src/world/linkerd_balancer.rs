@@ -32,6 +32,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A backend in one proxy.
 pub(crate) struct Balancer {
+    /// The service that it was made for, whose rules it follows.
+    service: ServiceId,
     pub queue: Queue,
     waiting: VecDeque<Id<Call>>,
     /// By host slot.
@@ -49,14 +51,9 @@ impl World<'_> {
         if self.outbound().balancers.contains_key(&index) {
             return;
         }
-        let rules = self.plan.linkerd_rules.services.get(&service);
-        let usual = || FailureAccrual::new(&self.own().linkerd_accrual);
-        let accrual = match rules {
-            Some(rules) if rules.profile.is_some() => None,
-            Some(rules) => rules.accrual.or_else(usual),
-            None => usual(),
-        };
+        let accrual = self.accrual_of(self.upstreams[index as usize].pod, service);
         let balancer = Balancer {
+            service,
             queue: Queue::default(),
             waiting: VecDeque::new(),
             endpoints: BTreeMap::new(),
@@ -76,6 +73,11 @@ impl World<'_> {
 
     /// A proxy has a new configuration: its balancers follow it.
     pub(super) fn tell_balancers(&mut self, pod: u32) {
+        let Some(own) = &self.linkerd else { return };
+        let known = own.proxies.get(&pod).into_iter().flat_map(|proxy| proxy.destinations.keys());
+        for service in known.copied().collect::<Vec<_>>() {
+            self.make_backends(pod, service);
+        }
         for (_, index) in self.pods[pod as usize].upstreams.clone() {
             if self.linkerd.as_ref().is_some_and(|own| own.balancers.contains_key(&index)) {
                 self.follow_endpoints(index);
@@ -86,6 +88,7 @@ impl World<'_> {
     /// Endpoints that are new are connected to, those that are gone are forgotten.
     fn follow_endpoints(&mut self, index: u32) {
         self.catch_up(index);
+        self.follow_accrual(index);
         let (now, default_rtt) = (self.now, self.own().linkerd_balancer.default_rtt);
         let mut new = Vec::new();
         for place in 0..self.upstreams[index as usize].members.len() {
@@ -128,6 +131,27 @@ impl World<'_> {
             self.begin_endpoint(index, slot);
         }
         self.serve_queue(index);
+    }
+
+    /// A profile has come to govern the service, or has gone: breakers begin anew.
+    fn follow_accrual(&mut self, index: u32) {
+        let pod = self.upstreams[index as usize].pod;
+        let Some(own) = &self.linkerd else { return };
+        let Some(balancer) = own.balancers.get(&index) else { return };
+        let (before, service) = (balancer.accrual, balancer.service);
+        let accrual = self.accrual_of(pod, service);
+        if accrual == before {
+            return;
+        }
+        let now = self.now;
+        let Some(balancer) = self.outbound().balancers.get_mut(&index) else { return };
+        balancer.accrual = accrual;
+        for endpoint in balancer.endpoints.values_mut() {
+            endpoint.breaker = accrual.map(|policy| Breaker::new(&policy, now));
+        }
+        for slot in balancer.endpoints.keys().copied().collect::<Vec<_>>() {
+            self.review_endpoint(index, slot);
+        }
     }
 
     // === the queue ===
@@ -238,6 +262,7 @@ impl World<'_> {
         let batch = self.calls[id].batch;
         self.recorder.attempt(now, batch, number != 0);
         let attempt = self.begin_attempt(id, slot, Key(draws.draw(purpose::VISIT)));
+        self.expect_response(id);
         if !speaks_h1 {
             return self.attach(attempt, connection);
         }

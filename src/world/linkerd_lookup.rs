@@ -39,6 +39,7 @@ impl Known {
             looks: Id::NONE,
             waiting: Vec::new(),
             backends: BTreeSet::new(),
+            route: None,
             budget: None,
         }
     }
@@ -163,8 +164,25 @@ impl World<'_> {
         known.has_answer = known.lookup.answered(Asked::Policy);
         (known.looks, known.gave_up) = (Id::NONE, false);
         let waiting = std::mem::take(&mut known.waiting);
+        self.make_backends(pod, service);
+        for id in waiting {
+            if self.is_waiting(id) {
+                self.calls[id].cause = None;
+                self.go_on_to(id);
+            }
+        }
+        true
+    }
+
+    /// A destination's routes are told, or told anew: all of their backends have balancers, which connect at once.
+    pub(super) fn make_backends(&mut self, pod: u32, service: ServiceId) {
         let version = self.seen(pod).rds;
         let route = self.config.route(service, version);
+        let Some(known) = self.outbound().known(pod, service) else { return };
+        if !known.has_answer || known.route == route {
+            return;
+        }
+        known.route = route;
         let rules = route.map_or(&[][..], |one| &self.plan.universe.routes[one.index()].rules);
         let clusters: BTreeSet<ClusterId> = (rules.iter())
             .flat_map(|rule| &rule.split)
@@ -176,13 +194,6 @@ impl World<'_> {
         for cluster in clusters {
             self.backend(pod, service, cluster);
         }
-        for id in waiting {
-            if self.is_waiting(id) {
-                self.calls[id].cause = None;
-                self.go_on_to(id);
-            }
-        }
-        true
     }
 
     fn is_waiting(&self, id: Id<Call>) -> bool {

@@ -30,7 +30,7 @@ impl World<'_> {
     pub(super) fn enter_linkerd(&mut self, id: Id<Call>) -> bool {
         let call = self.calls[id];
         if !self.pods[call.pod as usize].is_meshed {
-            return false;
+            return self.pass_by_routes(id);
         }
         let own = self.outbound();
         let slot = id.index() as usize;
@@ -39,6 +39,19 @@ impl World<'_> {
         }
         own.ways[slot] = Way { is_ours: true, is_judged: true, ..Way::default() };
         self.use_destination(id);
+        true
+    }
+
+    /// A client without a proxy knows no routes and no splits: it comes to the service itself, if that has any.
+    fn pass_by_routes(&mut self, id: Id<Call>) -> bool {
+        let Call { pod, service, .. } = self.calls[id];
+        let Some(cluster) = self.outbound().bypasses.get(&service).copied() else { return false };
+        let upstream = self.upstream(pod, cluster);
+        self.catch_up(upstream);
+        let route = self.plan.universe.services[service.index()].route;
+        let call = &mut self.calls[id];
+        (call.route, call.rule, call.upstream) = (route, 0, upstream);
+        self.try_endpoint(id);
         true
     }
 
@@ -68,6 +81,9 @@ impl World<'_> {
         let rule = &plan.universe.routes[route.index()].rules[number as usize];
         let record = &mut self.calls[id];
         (record.route, record.rule) = (route, number);
+        if self.outbound().broken.contains(&route) {
+            return self.end_early(id, Outcome::failure(Details::LinkerdPanic));
+        }
         let record = self.calls[id];
         if self.outbound().way(id).retries == 0
             && let Some(lane) = self.limit_lane(&record)
@@ -183,6 +199,7 @@ impl World<'_> {
             | Details::LinkerdConnectionError
             | Details::LinkerdProfileTimeout
             | Details::LinkerdUnknown
+            | Details::LinkerdPanic
             | Details::DownstreamDisconnect => true,
             _ => !self.keeps(call.edge),
         };

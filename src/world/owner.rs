@@ -97,6 +97,9 @@ impl World<'_> {
             | Event::Lookup(timer)
             | Event::Probation(timer)
             | Event::Forget(timer) => self.owner_of_timer(timer),
+            Event::Failover(index) => {
+                self.linkerd.as_ref().map_or(0, |own| own.failovers.hash(index))
+            }
             Event::RareCall(call) => self.rare_hash(call),
             Event::Reopen(demand) => self.demand_hash(demand),
             _ => 0,

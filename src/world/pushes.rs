@@ -23,6 +23,9 @@ impl World<'_> {
     /// The watchers know one change more.
     pub(super) fn watch(&mut self) {
         self.config.watch();
+        if self.linkerd.is_some() {
+            self.watch_failovers();
+        }
         if self.control.replicas.is_empty() {
             self.tell_definitions(None);
             self.tell_checks(None);

@@ -43,6 +43,8 @@ impl World<'_> {
             | Event::Probation(timer)
             | Event::Forget(timer) => self.linkerd_is_due(timer),
 
+            Event::Failover(index) => self.write_failover(index),
+
             Event::Renew(pod) => self.renew(pod, ticket),
             Event::Issued(pod) => self.issued(pod, ticket),
             Event::Expire(pod) => self.expire(pod, ticket),

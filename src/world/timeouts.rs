@@ -24,7 +24,7 @@ impl World<'_> {
         let id = self.calls.id_at(slot).expect("the timer of an open call");
         self.calls[id].timeout = TimerId::NONE;
         if self.is_linkerds(id) {
-            return self.give_up(id, self.limit_of_linkerd(id));
+            return self.cut_stream(id, self.limit_of_linkerd(id));
         }
         if self.calls[id].held == Held::RateLimit {
             return self.rate_limit_timeout(id);
@@ -41,6 +41,9 @@ impl World<'_> {
     pub(super) fn stream_idle(&mut self, slot: u32) {
         let id = self.calls.id_at(slot).expect("the timer of an open call");
         self.calls[id].idle = TimerId::NONE;
+        if self.is_linkerds(id) {
+            return self.response_is_late(id);
+        }
         self.give_up(id, Details::StreamIdleTimeout);
     }
 
@@ -69,6 +72,9 @@ impl World<'_> {
         let id = self.attempts.id_at(slot).expect("the timer of an open attempt");
         self.attempts[id].per_try = TimerId::NONE;
         let attempt = self.attempts[id];
+        if attempt.phase == Phase::Streaming && self.is_linkerds(attempt.call) {
+            return self.cut_stream(attempt.call, Details::LinkerdIdleTimeout);
+        }
         let mut outcome = Outcome::failure(self.limit_of(&attempt));
         if attempt.phase == Phase::Streaming {
             outcome.status = attempt.outcome.status;
@@ -111,6 +117,9 @@ impl World<'_> {
     /// its headers is over.
     pub(super) fn heard(&mut self, id: Id<Attempt>) {
         let attempt = self.attempts[id];
+        if self.is_linkerds(attempt.call) {
+            return self.header_by_linkerd(id);
+        }
         let is_lasting = self.limit_of(&attempt) == Details::MaxStreamDuration;
         if !attempt.per_try.is_none() && !is_lasting {
             self.queue.cancel(attempt.per_try);

@@ -80,6 +80,9 @@ mod linkerd_control;
 /// Linkerd's certificates.
 #[cfg(feature = "native")]
 mod linkerd_identity;
+/// Splits, profiles, routes and limits of Linkerd.
+#[cfg(feature = "native")]
+mod linkerd_splits;
 /// Random meshes of Linkerd.
 #[cfg(feature = "native")]
 mod linkerd_swarm;

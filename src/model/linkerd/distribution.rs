@@ -7,12 +7,9 @@
 //! So what a backend without endpoints would have got goes to the others in proportion, once its queue is in
 //! fail-fast. With one backend its weight does not matter, not even 0. Two or more of which all have 0 are no
 //! distribution: the proxy panics where it builds the routes of that service, and the service's connections
-//! break. In a `ServiceProfile` or `TrafficSplit` weights of 0 are dropped; if none is left, the requests go to the
-//! service itself.
+//! break. In a `TrafficSplit` weights of 0 are dropped beforehand (`plan::linkerd::split`).
 //!
-//! Source: linkerd2-proxy linkerd/distribute/src/{params,service}.rs, linkerd/service-profiles/src/proto.rs:58,
-//! linkerd/app/outbound/src/http/logical/{profile.rs:124,policy/router.rs:208}; linkerd2
-//! controller/api/destination/profile_translator.go:224-244.
+//! Source: linkerd2-proxy linkerd/distribute/src/{params,service}.rs, linkerd/app/outbound/src/http/logical/policy/router.rs:208.
 //! Left out: what becomes of the process after the panic.
 
 use crate::kernel::stream::{Key, below};
@@ -82,24 +79,6 @@ fn place(weights: impl Iterator<Item = u32> + Clone, draw: u64) -> Option<usize>
     })
 }
 
-/// Who takes the requests of a service with a `ServiceProfile`'s `dstOverrides` or a `TrafficSplit`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Split {
-    /// The service itself: it says nothing, or all weights are 0.
-    Apex,
-    /// The backends of these places, with their weights.
-    Over(Vec<(usize, u32)>),
-}
-
-impl Split {
-    /// Of weights in thousandths, as `dstOverrides` have them: `1` is 1000, `500m` is 500.
-    pub fn of_thousandths(weights: &[u32]) -> Self {
-        let scaled = weights.iter().map(|weight| weight.saturating_mul(10)).enumerate();
-        let kept: Vec<_> = scaled.filter(|(_, weight)| *weight != 0).collect();
-        if kept.is_empty() { Self::Apex } else { Self::Over(kept) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,15 +134,5 @@ mod tests {
     fn weights_may_be_as_large_as_they_can() {
         let (counts, _) = counts(&[u32::MAX, u32::MAX], &[true; 2]);
         is_about(counts[0], 0.5);
-    }
-
-    #[test]
-    fn a_split_drops_zeros_and_without_any_it_is_none() {
-        assert_eq!(
-            Split::of_thousandths(&[1000, 0, 500]),
-            Split::Over(vec![(0, 10_000), (2, 5_000)])
-        );
-        assert_eq!(Split::of_thousandths(&[0, 0]), Split::Apex);
-        assert_eq!(Split::of_thousandths(&[]), Split::Apex);
     }
 }

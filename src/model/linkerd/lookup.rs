@@ -2,8 +2,7 @@
 //!
 //! Profile and policy are asked for at the same time, and the connection waits for both: without a limit
 //! today, 3 s up to 2.12. A controller that says "not found" to the policy has answered: the proxy goes
-//! by the profile. Of both, a profile with routes or `dstOverrides` wins: then `HTTPRoute`s, failure accrual
-//! and the annotations of retries and timeouts do not count.
+//! by the profile. Which of both governs stands in `plan::linkerd::split`.
 //!
 //! Source: linkerd2-proxy linkerd/app/outbound/src/discover.rs:84-96, `linkerd/app/core/src/disco_cache.rs:64`,
 //! linkerd/app/src/dst.rs, linkerd/app/outbound/src/policy/api.rs:120; linkerd2#7868, linkerd2#8274.
@@ -86,20 +85,6 @@ pub const fn on_status(asked: Asked, code: u8) -> Next {
     }
 }
 
-/// By what the requests to a service go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Governs {
-    /// Its `ServiceProfile` or `TrafficSplit`.
-    Profile,
-    /// Its `HTTPRoute`s and annotations, or nothing of either.
-    Policy,
-}
-
-/// Which of both governs.
-pub const fn governs(profile_has_routes: bool, profile_has_overrides: bool) -> Governs {
-    if profile_has_routes || profile_has_overrides { Governs::Profile } else { Governs::Policy }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,11 +118,5 @@ mod tests {
             assert_eq!([3, 9].map(|code| on_status(asked, code)), [Next::Terminal; 2]);
             assert_eq!([0, 2, 13, 14].map(|code| on_status(asked, code)), [Next::Retry; 4]);
         }
-    }
-
-    #[test]
-    fn a_profile_that_says_anything_wins() {
-        assert_eq!(governs(false, false), Governs::Policy);
-        assert_eq!([governs(true, false), governs(false, true)], [Governs::Profile; 2]);
     }
 }

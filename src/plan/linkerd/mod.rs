@@ -11,8 +11,11 @@
 
 pub mod authorization;
 pub mod policy;
+pub mod precedence;
+pub mod profile;
 pub mod rules;
 pub mod shared;
+pub mod split;
 pub mod words;
 
 use crate::kernel::time::Duration;

@@ -70,9 +70,6 @@ pub const UNPLAYED: &[&str] = &[
     "linkerd_balancer.penalize_failures",
     "linkerd_balancer.penalty",
     "linkerd_balancer.max_retry_after",
-    "linkerd_budget.max_body",
-    "linkerd_retry.max_body",
-    "linkerd_route.method_rank",
     "linkerd_proxy.shutdown_grace",
     "linkerd_proxy.metrics_idle",
 ];

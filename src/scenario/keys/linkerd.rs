@@ -1,13 +1,13 @@
 //! Keys that only Linkerd heeds: connections of apps, and what services ask of their clients' proxies.
 //!
 //! Source: as in [`super`]; Linkerd's annotations and `ServiceProfile`.
-//! Left out: overrides of a rate limit; limits on responses and on silence; routes of a profile of their own.
+//! Left out: nothing; splits and routes of profiles stand in `splits`.
 
-use super::super::schema::Default::{Is, None};
+use super::super::schema::Default::{Is, None, Required};
 use super::super::schema::Keys::Fixed;
-use super::super::schema::Kind::{Bool, Count, Duration, Names, Table, Text, Word};
+use super::super::schema::Kind::{Bool, Count, Duration, Names, Table, Tables, Text, Word};
 use super::super::schema::{Key, Keys};
-use super::{key, like};
+use super::{key, like, splits};
 
 /// Whose connections.
 pub(super) const APP_CONNECTION: Key = key(
@@ -55,6 +55,12 @@ const SERVER_KEYS: Keys = Fixed(&[
 const LIMIT_KEYS: Keys = Fixed(&[
     key("total", Count(0, RPS_MAX), Is("0"), "requests a second of all clients; 0: no limit"),
     key("identity", Count(0, RPS_MAX), Is("0"), "of each client identity; 0: no limit"),
+    key("overrides", Tables(OVERRIDE, ""), None, "limits of some clients, instead of each one's"),
+]);
+
+const OVERRIDE: Keys = Fixed(&[
+    key("rps", Count(1, RPS_MAX), Required, "requests a second of all of them together"),
+    key("clients", Names, Required, "services, or workloads, whose pods these are"),
 ]);
 const RPS_MAX: i64 = 1_000_000;
 
@@ -81,4 +87,5 @@ const PROFILE_KEYS: Keys = Fixed(&[
     like("retry_ratio", "linkerd_budget.ratio", "retries for each request"),
     like("min_retries_per_s", "linkerd_budget.min_per_s", "retries in any second besides"),
     like("ttl", "linkerd_budget.ttl", "requests count for so long"),
+    splits::ROUTES,
 ]);

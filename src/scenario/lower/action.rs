@@ -9,11 +9,11 @@ use super::super::target::{FORMS, Target, target};
 use super::{Lower, id};
 use crate::kernel::time::Duration;
 use crate::plan::route::RouteTable;
-use crate::plan::timeline::{Action, ControlPart, Resource};
+use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 29] = [
     (
         "fail",
         &["share", "part"],
@@ -37,6 +37,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     ("rollout", &[], &[], "service:NAME or ingress"),
     ("scale", &["replicas"], &["replicas"], "service:NAME"),
     ("route", &["weights", "route", "rejected"], &["weights"], "service:NAME"),
+    ("split", &["traffic_split", "removed"], &[], "service:NAME"),
     ("endpoints", &["weight", "priority", "health", "list"], &[], "service:NAME"),
     ("cluster", &["removed", "cluster", "rejected"], &[], "service:NAME"),
     ("listener", &["removed", "rejected", "drain_time", "strategy"], &[], "ingress"),
@@ -65,7 +66,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
 ];
 /// `slow` has other arguments where it acts on the webhook.
 pub(super) const SLOW_WEBHOOK: &str = "slow istiod/injector";
-const ARGUMENTS: [&str; 29] = [
+const ARGUMENTS: [&str; 30] = [
     "share",
     "part",
     "factor",
@@ -77,6 +78,7 @@ const ARGUMENTS: [&str; 29] = [
     "replicas",
     "weights",
     "route",
+    "traffic_split",
     "weight",
     "priority",
     "health",
@@ -152,13 +154,7 @@ impl Lower<'_, '_, '_> {
             ("fail" | "cut" | "degrade", Target::Link { .. })
             | ("cut" | "degrade", Target::Zone(_)) => self.links_fail(table, node.at, does, target),
             ("ca", Target::Control(ControlPart::All)) => self.authority_event(table, node.at),
-            (
-                "clock",
-                Target::Control(ControlPart::All)
-                | Target::Node(_)
-                | Target::Zone(_)
-                | Target::Service(_),
-            ) => self.clock_event(table, node.at, target),
+            ("clock", _) if has_clocks(target) => self.clock_event(table, node.at, target),
             ("suspend", Target::Node(_) | Target::Zone(_)) => self.suspend_event(node.at, target),
             ("secret", Target::Service(name)) => self.secret_event(table, node.at, name),
             ("cluster", Target::Service(name)) => self.define_cluster(table, node.at, name),
@@ -178,7 +174,9 @@ impl Lower<'_, '_, '_> {
             ("peer_authentication", Target::Service(name)) => {
                 self.peer_authentication(table, Some((node.at, name)))
             }
-            ("route", Target::Service(name)) => self.reroute(table, node.at, name, route, tables),
+            ("route" | "split", Target::Service(to)) => {
+                self.reroute(table, node.at, to, route, tables)
+            }
             ("traffic", Target::Traffic(name)) => self.scale_traffic(table, Some((node.at, name))),
             _ => {
                 let what = format!("`{does}` does not act on {}", target.kind());
@@ -298,61 +296,6 @@ impl Lower<'_, '_, '_> {
         Some((Action::DegradeLinks { from, to, both, delay, loss }, label))
     }
 
-    fn reroute(
-        &mut self,
-        table: &Node,
-        at: At,
-        name: &str,
-        route: RouteId,
-        tables: &mut Vec<(String, RouteTable)>,
-    ) -> Done {
-        let Some(&service) = self.services.get(name) else {
-            let names: Vec<&str> = self.services.keys().copied().collect();
-            self.missing(at, "service", name, names);
-            return None;
-        };
-        let weights = table.get("weights")?;
-        let split = self.split(service, weights);
-        let mut rules = self.universe.routes.get(service.index())?.rules.clone();
-        let given = self.service_nodes[service.index()].list("route");
-        let index = match table.get("route") {
-            Some(wanted) => {
-                let text = wanted.as_text()?;
-                let found = given.iter().position(|route| route.text("name") == Some(text));
-                if found.is_none() {
-                    let names = given.iter().filter_map(|route| route.text("name"));
-                    let hint = known(text, names, "its named routes");
-                    self.report(wanted.at, format!("`{name}` has no route `{text}`"), hint);
-                }
-                found?
-            }
-            None if given.len() <= 1 => 0,
-            None => {
-                let what = format!("`{name}` has {} routes", given.len());
-                self.report(table.at, what, "say which: route = \"NAME\"");
-                return None;
-            }
-        };
-        let rule = rules.get_mut(index)?;
-        (rule.split, rule.cluster_header) = (split, None);
-        let id = table.text("id")?.to_owned();
-        let revision = self.route_table(service, id.clone(), rules);
-        tables.push((id, revision));
-        let total: f64 = weights.entries().iter().filter_map(|entry| entry.node.number()).sum();
-        let part = |(version, weight): (&str, f64)| {
-            format!("{version} serves {}", percent(weight / total))
-        };
-        let parts: Vec<String> = weights
-            .entries()
-            .iter()
-            .filter_map(|entry| Some((entry.key.as_str(), entry.node.number()?)))
-            .map(part)
-            .collect();
-        let label = format!("{} of {name}", parts.join(", "));
-        let action = Action::SetRoutes { service, route };
-        Some(self.unless_rejected(table, action, &[Resource::Routes(service)], label))
-    }
-
     fn scale_traffic(&mut self, table: &Node, target: Option<(At, &str)>) -> Done {
         let factor = table.get("factor").and_then(Node::number)?;
         let (chosen, what): (Vec<u32>, _) = match target {
@@ -378,6 +321,14 @@ impl Lower<'_, '_, '_> {
         };
         Some((Action::ScaleTraffic { traffic: chosen, factor }, format!("{what} times {factor}")))
     }
+}
+
+/// Whether a target has clocks that events set.
+const fn has_clocks(target: Target<'_>) -> bool {
+    matches!(
+        target,
+        Target::Control(ControlPart::All) | Target::Node(_) | Target::Zone(_) | Target::Service(_)
+    )
 }
 
 /// `reviews/v2` as people say it.

@@ -55,6 +55,10 @@ impl<'d> Lower<'_, '_, 'd> {
             let what = format!("`{}` means nothing without a mesh", INTERNAL.name);
             self.report(given.at, what, "the profile `none` has no proxies");
         }
+        if self.linkerd.is_some() {
+            // These headers are Envoy's.
+            return;
+        }
         self.bodies();
         for table in &mut self.universe.routes {
             asked::add_rules(table, &self.universe.classes);

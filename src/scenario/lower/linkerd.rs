@@ -10,12 +10,14 @@ use crate::kernel::time::Duration;
 use crate::plan::linkerd::Linkerd;
 use crate::plan::linkerd::authorization::DefaultPolicy;
 use crate::plan::linkerd::policy::{
-    Accrual, FailureAccrual, LocalRateLimit, RetryBudget, RetryPolicy, read_http_statuses,
+    Accrual, FailureAccrual, LocalRateLimit, RateOverride, RetryBudget, RetryPolicy,
+    read_http_statuses,
 };
-use crate::plan::linkerd::rules::{Profile, Rules, Server, ServiceRules};
+use crate::plan::linkerd::rules::{Rules, Server, ServiceRules};
 use crate::plan::parameter::Value as _;
 use crate::plan::policy::Protocol;
 use crate::plan::universe::WorkloadId;
+use std::collections::BTreeSet;
 
 /// Keys of a service that are Envoy's or Istio's.
 const OF_ENVOY: &[&str] = &[
@@ -53,8 +55,16 @@ const OF_ROUTE: &[&str] = &[
     "retries",
 ];
 /// Keys of a service that are Linkerd's.
-const OF_LINKERD: &[&str] =
-    &["failure_accrual", "local_rate_limit", "retry", "server", "service_profile"];
+const OF_LINKERD: &[&str] = &[
+    "failover",
+    "failure_accrual",
+    "local_rate_limit",
+    "retry",
+    "server",
+    "service_profile",
+    "timeouts",
+    "traffic_split",
+];
 /// Actions of events that are Envoy's.
 const ACTIONS: &[&str] = &["cluster", "fail_health_check"];
 const HINT: &str = "Linkerd's proxy has: timeout, route, failure_accrual, retry, service_profile";
@@ -67,6 +77,9 @@ impl<'d> Lower<'_, '_, 'd> {
         let Some(own) = self.linkerd.clone() else {
             for table in self.service_nodes.clone() {
                 self.refuse_keys(table, OF_LINKERD, "without Linkerd", ELSEWHERE);
+                for route in table.list("route") {
+                    self.refuse_keys(route, &["timeouts"], "without Linkerd", ELSEWHERE);
+                }
             }
             return Rules::default();
         };
@@ -88,11 +101,14 @@ impl<'d> Lower<'_, '_, 'd> {
             }
         }
         for (index, table) in self.service_nodes.clone().into_iter().enumerate() {
-            let said = self.service_rules(&own, table);
+            let mut said = self.service_rules(&own, table);
+            let service = crate::plan::universe::ServiceId(id(index));
+            said.failover = self.profiles.failovers.remove(&service);
             if said != ServiceRules::default() {
-                rules.services.insert(crate::plan::universe::ServiceId(id(index)), said);
+                rules.services.insert(service, said);
             }
         }
+        rules.profiles = std::mem::take(&mut self.profiles.tables);
         rules
     }
 
@@ -106,8 +122,10 @@ impl<'d> Lower<'_, '_, 'd> {
             if table.get("service_profile").is_some() {
                 let with = "beside a `service_profile`";
                 let hint = "a ServiceProfile wins over annotations and routes";
-                let others = ["failure_accrual", "retry", "route", "timeout"];
+                let others = ["failure_accrual", "retry", "route", "timeout", "timeouts"];
                 self.refuse_keys(table, &others, with, hint);
+            } else {
+                self.warn_of_overrides(table);
             }
         }
         for filter in root.list("filter") {
@@ -187,18 +205,44 @@ impl<'d> Lower<'_, '_, 'd> {
             set(&mut own, node, "ttl", "linkerd_budget.ttl");
             let budget = RetryBudget::new(&own.linkerd_budget);
             self.told(node, budget.problem());
-            Profile {
-                budget: node.flag("is_retryable").unwrap_or(false).then_some(budget),
-                timeout: node.duration("timeout").unwrap_or(Duration::ZERO),
-            }
+            self.service_profile(node, budget)
         });
         let server = table.get("server").map(|node| self.server(node));
         let rate_limit = table.get("local_rate_limit").map(|node| LocalRateLimit {
             total_rps: node.count("total").unwrap_or(0),
             identity_rps: node.count("identity").unwrap_or(0),
-            overrides: Vec::new(),
+            overrides: node.list("overrides").iter().map(|one| self.rate_override(one)).collect(),
         });
-        ServiceRules { accrual, retry, profile, server, rate_limit }
+        ServiceRules { accrual, retry, profile, server, rate_limit, failover: None }
+    }
+
+    /// A limit of some clients: services or workloads, each of which has an account.
+    fn rate_override(&mut self, node: &Node) -> RateOverride {
+        let mut clients = BTreeSet::new();
+        for client in node.get("clients").map_or(&[][..], Node::items) {
+            let name = client.as_text().unwrap_or_default();
+            let of_service = self.services.get(name).map(|one| one.index());
+            let own: Vec<WorkloadId> = match of_service {
+                Some(service) => self.universe.services[service].workloads.clone(),
+                None => self.workloads.get(name).copied().into_iter().collect(),
+            };
+            if own.is_empty() {
+                let workloads: Vec<String> = self.workloads.keys().cloned().collect();
+                let names = workloads.iter().map(String::as_str);
+                let names: BTreeSet<&str> = names.chain(self.services.keys().copied()).collect();
+                self.missing(client.at, "client", name, names);
+            } else if own.iter().all(|one| !self.universe.workloads[one.index()].meshed) {
+                let hint = "who has no identity shares the limit `identity`";
+                self.warn(
+                    client.at,
+                    format!("`{name}` is not meshed: this is not its limit"),
+                    hint,
+                );
+            }
+            clients.extend(own.iter().map(|one| one.0));
+        }
+        let rps = node.count("rps").unwrap_or(0);
+        RateOverride { rps, clients: clients.into_iter().collect() }
     }
 
     fn server(&mut self, node: &Node) -> Server {

@@ -28,6 +28,7 @@ mod linkerd;
 mod places;
 mod pods;
 mod policy;
+mod profiles;
 mod program;
 mod replies;
 mod retries;
@@ -36,6 +37,7 @@ mod sampling;
 mod scopes;
 mod security;
 mod services;
+mod splits;
 mod subsets;
 mod timeline;
 mod traffic;
@@ -87,6 +89,7 @@ pub(crate) struct Lower<'c, 'f, 'd> {
     /// Services by name, and their tables by id.
     services: BTreeMap<&'d str, ServiceId>,
     service_nodes: Vec<&'d Node>,
+    profiles: profiles::Profiles,
     /// Clusters that services make, in the order of their names.
     declared_clusters: usize,
     /// Workloads by name, and by id the service that declares each with its table; the gateway
@@ -173,6 +176,7 @@ impl<'c, 'f, 'd> Lower<'c, 'f, 'd> {
             identity: Identity::default(),
             services: BTreeMap::new(),
             service_nodes: Vec::new(),
+            profiles: profiles::Profiles::default(),
             declared_clusters: 0,
             workloads: BTreeMap::new(),
             drafts: Vec::new(),

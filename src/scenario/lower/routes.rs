@@ -2,13 +2,14 @@
 //! start, one more for each event that changes routes.
 //!
 //! Source: Istio's `VirtualService`, the first match wins; a version that is not there is a cluster that is not there.
-//! Left out: nothing; faults stand with the filters.
+//! Left out: nothing; faults stand with the filters, weights in `splits`, Linkerd's order of rules in `profiles`.
 
 use super::super::document::{At, Node};
 use super::super::keys::{ROUTE, SERVICE};
 use super::policy::overridden;
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
+use crate::plan::linkerd::policy::Timeouts;
 use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
 use crate::plan::parameter::Parameters;
 use crate::plan::pattern::Pattern;
@@ -73,6 +74,7 @@ impl Lower<'_, '_, '_> {
                 };
                 let retry = self.retry_policy(&of_route, [table, route]);
                 let matches = self.matches(route);
+                let limits = self.stream_limits(timeout(&of_route, [table, route]), [table, route]);
                 changes.push(self.change(route, &matches));
                 let rule = RouteRule {
                     matches,
@@ -80,10 +82,11 @@ impl Lower<'_, '_, '_> {
                     direct: direct(route),
                     cluster_header: route.text("cluster_header").map(str::to_lowercase),
                     missing_status: None,
-                    timeout: timeout(&of_route, [table, route]),
+                    timeout: limits.request,
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
                     max_stream_duration: max_stream_duration([table, route]),
                     buffer_limit: buffer_limit([table, route]),
+                    linkerd: Timeouts { request: Duration::ZERO, ..limits },
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
@@ -99,27 +102,31 @@ impl Lower<'_, '_, '_> {
             }
             if rules.is_empty() {
                 let retry = self.retry_policy(&own, [table, table]);
+                let limits = self.stream_limits(timeout(&own, [table, table]), [table, table]);
                 rules.push(RouteRule {
                     matches: Vec::new(),
                     split: vec![(self.whole(service), 1)],
                     direct: None,
                     cluster_header: None,
                     missing_status: None,
-                    timeout: timeout(&own, [table, table]),
+                    timeout: limits.request,
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
                     max_stream_duration: max_stream_duration([table, table]),
                     buffer_limit: buffer_limit([table, table]),
+                    linkerd: Timeouts { request: Duration::ZERO, ..limits },
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
                 });
             }
             let name = format!("routes of {}", self.universe.services[index].name);
-            let mut table = self.route_table(service, name, rules);
-            self.apply_changes(&mut table, &changes);
-            self.universe.routes.push(table);
+            let mut plain = self.route_table(service, name, rules);
+            self.apply_changes(&mut plain, &changes);
+            let governing = self.governing(table, plain);
+            self.universe.routes.push(governing);
         }
         self.mirrors();
+        self.failovers();
     }
 
     /// Copies of requests: the tables that they follow stand behind those of the services.
@@ -156,6 +163,7 @@ impl Lower<'_, '_, '_> {
             idle_timeout: Duration::ZERO,
             max_stream_duration: rule.max_stream_duration,
             buffer_limit: rule.buffer_limit,
+            linkerd: Timeouts::default(),
             retry: RetryPolicy {
                 retries: 0,
                 on: RetryOn::default(),
@@ -199,6 +207,10 @@ impl Lower<'_, '_, '_> {
         rules: Vec<RouteRule>,
     ) -> RouteTable {
         let authority = &self.universe.services[service.index()].name;
+        if let Some(own) = &self.linkerd {
+            let rule_of_class = self.rules_by_precedence(own, authority, &rules);
+            return RouteTable { service, name, rules, rule_of_class };
+        }
         let rule_of = |class: &RequestClass| {
             let fits_rule = |rule: &RouteRule| {
                 let fits = |one: &RouteMatch| fits(one, class, authority);
@@ -250,41 +262,6 @@ impl Lower<'_, '_, '_> {
             (HeaderMatch { name: name.clone(), value, invert: false }, to)
         });
         Some(named.collect())
-    }
-
-    /// Weighted versions; a version that the service does not have leads nowhere, as in a mesh.
-    pub(super) fn split(&mut self, service: ServiceId, node: &Node) -> Vec<(Destination, u32)> {
-        let name = self.universe.services[service.index()].name.clone();
-        let mut split = Vec::new();
-        for entry in node.entries() {
-            let Some(weight) = node.count(&entry.key).filter(|weight| 0 < *weight) else {
-                continue;
-            };
-            let cluster = format!("{name}/{}", entry.key);
-            let destination = match self.cluster(&cluster) {
-                Some(cluster) => Destination::Cluster(cluster),
-                None => Destination::Missing(cluster),
-            };
-            split.push((destination, weight));
-        }
-        if split.is_empty() {
-            let what = "no weight is above 0";
-            self.report(node.at, what, "weights are relative: { v1 = 90, v2 = 10 }");
-        }
-        split
-    }
-
-    /// The cluster of all of a service.
-    fn whole(&self, service: ServiceId) -> Destination {
-        let name = &self.universe.services[service.index()].name;
-        self.cluster(name).map_or_else(|| Destination::Missing(name.clone()), Destination::Cluster)
-    }
-
-    fn cluster(&self, name: &str) -> Option<ClusterId> {
-        // Behind them stand those that events change, in no order.
-        let clusters = &self.universe.clusters[..self.declared_clusters];
-        let found = clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(name));
-        found.ok().map(|index| ClusterId(id(index)))
     }
 
     fn matches(&mut self, route: &Node) -> Vec<RouteMatch> {

@@ -21,7 +21,7 @@ impl<'d> Lower<'_, '_, 'd> {
         let mut routed: Vec<&str> = root
             .list("event")
             .iter()
-            .filter(|event| event.text("do") == Some("route"))
+            .filter(|event| matches!(event.text("do"), Some("route" | "split")))
             .filter_map(|event| event.text("id"))
             .collect();
         routed.sort_unstable();

@@ -92,7 +92,11 @@ impl Lower<'_, '_, '_> {
             let name = cluster.rsplit('/').next().unwrap_or_default();
             if let Some(entry) = weights.entry(name) {
                 let what = format!("there is no version or subset `{name}`");
-                self.warn(entry.at, what, "requests to it are 503 NC");
+                let hint = match self.linkerd {
+                    Some(_) => "requests to it are 500",
+                    None => "requests to it are 503 NC",
+                };
+                self.warn(entry.at, what, hint);
             }
         }
     }

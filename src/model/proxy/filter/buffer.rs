@@ -16,15 +16,19 @@ use crate::plan::universe::RequestClass;
 /// Whether the body of a request is longer than that; `draw` are 64 random bits of the request.
 #[must_use]
 pub fn is_too_long(max_bytes: u32, class: &RequestClass, draw: u64) -> bool {
-    let found = class.headers.iter().find(|(name, _)| name == "content-length");
-    let Some((_, value)) = found else { return false };
-    let bytes = match range(value) {
+    body_bytes(class, draw).is_some_and(|bytes| u64::from(max_bytes) < bytes)
+}
+
+/// How long the body of a request is, if it says so.
+#[must_use]
+pub fn body_bytes(class: &RequestClass, draw: u64) -> Option<u64> {
+    let (_, value) = class.headers.iter().find(|(name, _)| name == "content-length")?;
+    Some(match range(value) {
         Some(("", first, last, "")) => {
             u64::from(first) + below(draw, (last - first) as usize + 1) as u64
         }
         _ => value.parse().unwrap_or(0),
-    };
-    u64::from(max_bytes) < bytes
+    })
 }
 
 #[cfg(test)]

@@ -7,19 +7,25 @@
 //! This is not the Gateway API's order: there an exact path comes before a prefix of the same length, and the
 //! method before headers. The first of two that tie wins: routes stand in the order of their creation, then of their
 //! names; those without a time of creation last. Within a route the best rule counts, within a rule its best
-//! match. A `ServiceProfile`'s first route that matches wins, in the order in which they are written.
+//! match. A `ServiceProfile`'s first route that matches wins, in the order in which they are written. A prefix
+//! ends at a slash or at the end of the path. What a rule does not say of the path is the prefix `/`, as in the
+//! resource's schema. Classes of requests are known beforehand, so all this is settled before a run.
 //!
 //! Source: linkerd2-proxy linkerd/http/route/src/{lib.rs,http/match.rs,http/match/path.rs,http/match/host.rs};
 //! linkerd2 policy-controller/grpc/src/outbound.rs:677.
-//! Left out: matching itself, which the plan's matchers do.
+//! Left out: times of creation: routes of a scenario stand in the order of the file, which is their age; hosts by
+//! suffix.
 
 use crate::plan::linkerd::words::MethodRank;
+use crate::plan::matching::{PathMatch, RouteMatch, fits};
+use crate::plan::universe::RequestClass;
 use std::cmp::Ordering;
 
 /// How a host matched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Host {
     /// The route names none.
+    #[default]
     Any,
     /// By `*.…`, with the length of the rest.
     Suffix(u32),
@@ -28,12 +34,12 @@ pub enum Host {
 }
 
 /// How a request matched a rule.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Match {
     /// Its host.
     pub host: Host,
     /// Bytes of the path that matched: of a prefix without slashes at its end, of a regular expression the
-    /// whole path; 1 where the rule names none.
+    /// whole path; 0 where the rule names none.
     pub path: u32,
     /// Headers that were asked for.
     pub headers: u32,
@@ -71,23 +77,49 @@ pub fn best(rank: MethodRank, matches: impl IntoIterator<Item = Option<Match>>) 
     found.reduce(better).map(|(place, _)| place)
 }
 
-/// What two routes of a service are put in order by: the time of creation, then the name.
-pub fn order(created_ns: Option<u64>, name: &str) -> (bool, u64, &str) {
-    (created_ns.is_none(), created_ns.unwrap_or(0), name)
-}
-
-/// The place of the route that a `ServiceProfile` gives a request: the first that matches.
+/// How a request matches a rule that takes any of these, or everything if there are none: its best match.
 #[must_use]
-pub fn first_of_profile(matches: impl IntoIterator<Item = bool>) -> Option<usize> {
-    matches.into_iter().position(|one| one)
+pub fn matched(
+    rank: MethodRank,
+    rules: &[RouteMatch],
+    class: &RequestClass,
+    authority: &str,
+) -> Option<Match> {
+    if rules.is_empty() {
+        return Some(Match::default());
+    }
+    let found = rules.iter().filter_map(|rule| one(rule, class, authority));
+    found.reduce(|best, next| match compare(rank, &best, &next) {
+        Ordering::Less => next,
+        Ordering::Equal | Ordering::Greater => best,
+    })
 }
 
-/// The places of routes, given by creation and name, in their order.
-pub fn sorted(routes: &[(Option<u64>, &str)]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..routes.len()).collect();
-    let key = |place: &usize| order(routes[*place].0, routes[*place].1);
-    places.sort_by(|one, other| key(one).cmp(&key(other)));
-    places
+fn one(rule: &RouteMatch, class: &RequestClass, authority: &str) -> Option<Match> {
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let path = class.path.split_once('?').map_or(class.path.as_str(), |(path, _)| path);
+    let bytes = match &rule.path {
+        None => 0,
+        Some(PathMatch::Exact(wanted)) => wanted.len(),
+        Some(PathMatch::Prefix(wanted)) => {
+            let wanted = wanted.trim_end_matches('/');
+            let rest = path.strip_prefix(wanted)?;
+            if !(rest.is_empty() || rest.starts_with('/')) {
+                return None;
+            }
+            wanted.len()
+        }
+        Some(PathMatch::Pattern(_)) => path.len(),
+    };
+    let is_prefix = matches!(rule.path, Some(PathMatch::Prefix(_)));
+    let rest = RouteMatch { path: rule.path.clone().filter(|_| !is_prefix), ..rule.clone() };
+    fits(&rest, class, authority).then(|| Match {
+        host: rule.authority.as_ref().map_or(Host::Any, |host| Host::Exact(count(host.len()))),
+        path: count(bytes),
+        headers: count(rule.headers.len()),
+        query: count(rule.query.len() + rule.parameters.len()),
+        method: rule.method.is_some(),
+    })
 }
 
 #[cfg(test)]
@@ -133,10 +165,40 @@ mod tests {
         assert_eq!(best(MethodRank::Last, [None, None]), None);
     }
 
+    fn class(method: &str, path: &str) -> RequestClass {
+        let headers = vec![("x-user".to_owned(), "anna".to_owned())];
+        RequestClass { method: method.into(), path: path.into(), headers, defect: None }
+    }
+
+    fn by_prefix(prefix: &str) -> RouteMatch {
+        RouteMatch { path: Some(PathMatch::Prefix(prefix.into())), ..RouteMatch::default() }
+    }
+
     #[test]
-    fn routes_stand_by_age_then_name_and_without_an_age_last() {
-        let routes = [(None, "a"), (Some(7), "b"), (Some(5), "z"), (Some(7), "a")];
-        assert_eq!(sorted(&routes), [2, 3, 1, 0]);
-        assert_eq!(first_of_profile([false, true, true]), Some(1));
+    fn a_prefix_ends_at_a_slash() {
+        let of = |prefix: &str, path: &str| {
+            let found = matched(MethodRank::Last, &[by_prefix(prefix)], &class("GET", path), "web");
+            found.map(|one| one.path)
+        };
+        assert_eq!(of("/v2", "/v2"), Some(3));
+        assert_eq!(of("/v2/", "/v2/x?page=1"), Some(3));
+        assert_eq!(of("/v2", "/v2example"), None);
+        assert_eq!(of("/", "/v2example"), Some(0));
+    }
+
+    #[test]
+    fn within_a_rule_the_best_match_counts() {
+        let method = RouteMatch { method: Some("GET".into()), ..RouteMatch::default() };
+        let rules = [method.clone(), by_prefix("/a"), by_prefix("/a/b")];
+        let found = |rules: &[RouteMatch], path: &str| {
+            matched(MethodRank::Last, rules, &class("GET", path), "web")
+        };
+        assert_eq!(found(&rules, "/a/b/c"), Some(Match { path: 4, ..Match::default() }));
+        assert_eq!(found(&rules, "/x"), Some(Match { method: true, ..Match::default() }));
+        assert_eq!(found(&rules[1..], "/x"), None);
+        assert_eq!(found(&[], "/x"), Some(Match::default()));
+        let host = RouteMatch { authority: Some("web".into()), ..method };
+        let of_host = found(&[host], "/x").map(|one| one.host);
+        assert_eq!(of_host, Some(Host::Exact(3)), "without a host header it is the service");
     }
 }
