@@ -182,7 +182,7 @@ impl Lower<'_, '_, '_> {
         if let Some(not) = node.get("not") {
             all.push(Condition::Not(Box::new(self.condition_of(not)?)));
         }
-        if all.is_empty() {
+        if all.is_empty() && node.get("path_regex").is_none() {
             let hint = "one of method, path_regex, all, any and not";
             self.report(node.at, "a condition that says nothing", hint);
         }
