@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart, Resource};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 29] = [
     (
         "fail",
         &["share", "part"],
@@ -50,6 +50,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
+    ("server", &["server", "local_rate_limit", "removed"], &[], "service:NAME"),
     ("ca", &["ca", "share", "restart", "dropped_by"], &["ca"], "istiod or linkerd/identity"),
     ("trust", &["trust"], &["trust"], "no target: on the mesh"),
     (
@@ -65,7 +66,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 28] = [
 ];
 /// `slow` has other arguments where it acts on the webhook.
 pub(super) const SLOW_WEBHOOK: &str = "slow istiod/injector";
-const ARGUMENTS: [&str; 29] = [
+const ARGUMENTS: [&str; 31] = [
     "share",
     "part",
     "factor",
@@ -95,6 +96,8 @@ const ARGUMENTS: [&str; 29] = [
     "behind",
     "certificate",
     "policy",
+    "server",
+    "local_rate_limit",
 ];
 
 /// An action and its label; none if something is wrong with it.
