@@ -8,9 +8,10 @@
 //! Left out: runs that were ended early, which are not judged at all.
 
 use crate::check::judgement::{Judgement, Verdict};
+use crate::kernel::time::Time;
 use crate::observe::run::{ProbeWindow, Run};
 use crate::plan::Plan;
-use crate::plan::assertion::{Assertion, Comparison, Expectation};
+use crate::plan::assertion::{Assertion, Comparison, Expectation, Metric};
 
 /// The verdicts on a run, in the plan's order; none on a run that was ended early.
 pub fn judge(plan: &Plan, run: &Run) -> Vec<Judgement> {
@@ -19,7 +20,24 @@ pub fn judge(plan: &Plan, run: &Run) -> Vec<Judgement> {
     }
     assert_eq!(plan.assertions.len(), run.probes.len(), "each assertion has its probe");
     let pairs = plan.assertions.iter().zip(&run.probes);
-    pairs.map(|(assertion, probe)| judge_one(assertion, &probe.windows)).collect()
+    let judged = pairs.map(|(assertion, probe)| match counted(assertion, run) {
+        Some(window) => judge_one(assertion, &[window]),
+        None => judge_one(assertion, &probe.windows),
+    });
+    judged.collect()
+}
+
+/// What a counter of Linkerd's shows at the end of a run.
+fn counted(assertion: &Assertion, run: &Run) -> Option<ProbeWindow> {
+    let Metric::Counter(counter) = assertion.expect.metric else { return None };
+    let value = run.linkerd.map(|own| own.counted(run, counter) as f64);
+    Some(ProbeWindow {
+        from: Time::ZERO + run.warmup,
+        to: Time::ZERO + run.duration,
+        samples: u64::from(value.is_some()),
+        value,
+        first_violation: None,
+    })
 }
 
 /// How many runs the plan's assertions need, seeds counted up from the first; at least 1.
@@ -125,8 +143,7 @@ fn passes(verdict: Verdict, assertion: &Assertion) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::time::Time;
-    use crate::plan::assertion::{Filter, Metric, Window, WindowBase};
+    use crate::plan::assertion::{Filter, Window, WindowBase};
 
     fn assertion(comparison: Comparison, threshold: f64) -> Assertion {
         Assertion {

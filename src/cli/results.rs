@@ -19,7 +19,7 @@ fn files(judged: &Judged) -> Vec<(&'static str, Vec<u8>)> {
         ("latency.hgrm", (hgrm::hgrm(&run.latency) + &sampled::comment(run)).into_bytes()),
         ("latency.hlog", hlog::hlog(run)),
         ("series.csv", csv::series(run).into_bytes()),
-        ("istiod.csv", csv::istiod(run).into_bytes()),
+        (csv::istiod_name(run), csv::istiod(run).into_bytes()),
         ("outcomes.csv", csv::outcomes(run).into_bytes()),
         ("events.jsonl", events::events(run).into_bytes()),
         ("latency.svg", spectrum.svg.into_bytes()),

@@ -206,8 +206,8 @@ impl Totals {
                 Aggregate::Mean => self.gauge.sum / self.weight,
                 Aggregate::Last => self.gauge.last,
             }),
-            // Of `Seconds`.
-            Metric::RecoveryTime(_) => None,
+            // Of `Seconds`, and of the run.
+            Metric::RecoveryTime(_) | Metric::Counter(_) => None,
         }
     }
 
@@ -244,7 +244,7 @@ pub(super) fn speaks_against(expect: &Expectation, matched: bool, sample: &Sampl
             }
             _ => speaks_against(inner, matched, sample),
         },
-        Metric::Rate | Metric::Gauge(..) => false,
+        Metric::Rate | Metric::Gauge(..) | Metric::Counter(_) => false,
     }
 }
 

@@ -64,8 +64,32 @@ pub struct ProxyStatus {
     pub stream_age: Option<Duration>,
     /// Its certificate, if it has one.
     pub certificate: Option<CertificateStatus>,
+    /// What it knows in a mesh of Linkerd.
+    pub linkerd: Option<LinkerdStatus>,
     /// Why something about it is not as it should be.
     pub cause: Option<CauseId>,
+}
+
+/// What a proxy of Linkerd's knows besides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkerdStatus {
+    /// In the order of the services.
+    pub destinations: Vec<DestinationStatus>,
+    /// Who may call: the number of the revision that it was told, from 1; none if it goes by what it was injected with.
+    pub policy: Option<usize>,
+}
+
+/// A destination that a proxy has asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DestinationStatus {
+    /// Its service.
+    pub name: String,
+    /// Endpoints of its backends, and those of them that are connected; none while nobody has answered.
+    pub endpoints: Option<(u32, u32)>,
+    /// Since when it is known, or was asked for.
+    pub since: Time,
+    /// When it is forgotten, if nobody uses it now.
+    pub until: Option<Time>,
 }
 
 /// A replica of istiod.
@@ -75,8 +99,8 @@ pub struct ReplicaStatus {
     pub name: String,
     /// Its node.
     pub node: String,
-    /// Whether its certificate authority, xDS and injector serve.
-    pub serves: [bool; 3],
+    /// Whether its certificate authority, xDS, injector and Linkerd's policy controller serve.
+    pub serves: [bool; 4],
     /// Proxies connected to it.
     pub connected: u32,
     /// Proxies that wait for a push of it.

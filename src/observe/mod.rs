@@ -6,6 +6,7 @@ pub mod batch;
 pub mod control_plane;
 pub mod estimate;
 pub mod journal;
+pub mod linkerd;
 pub mod mesh_cost;
 pub mod mesh_status;
 pub mod phase;

@@ -6,12 +6,14 @@
 use super::access_log::AccessLog;
 use super::control_plane::{ControlPlaneCounts, ReplicaRow};
 use super::estimate::Estimates;
+use super::linkerd::LinkerdCounts;
 pub use super::mesh_cost::{MeshCost, ProxyCpu};
 use super::mesh_status::MeshStatus;
 pub use super::topology::{Topology, TopologyEdge, TopologyNode};
 use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::{Duration, Time};
+use crate::plan::linkerd;
 use crate::plan::sampling::Sampling;
 use crate::vocabulary::cause::Causes;
 use crate::vocabulary::fact::FactKind;
@@ -89,12 +91,21 @@ pub struct Run {
     pub stations: Vec<StationRow>,
     /// What its proxies cost; none without a mesh.
     pub mesh_cost: Option<MeshCost>,
+    /// What Linkerd's proxies counted; none in another mesh.
+    pub linkerd: Option<LinkerdCounts>,
     /// Why things failed.
     pub causes: Causes,
     /// Every call, if the run was asked for it.
     pub access_log: Option<AccessLog>,
     /// The mesh at the instant that the run was asked for.
     pub status: Option<MeshStatus>,
+}
+
+impl Run {
+    /// Whether its mesh has controllers, and not istiod.
+    pub fn is_linkerd(&self) -> bool {
+        self.profile.split('@').next() == Some(linkerd::MESH)
+    }
 }
 
 /// A run that was ended early.

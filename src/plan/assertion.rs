@@ -4,6 +4,7 @@
 //! Left out: arithmetic between metrics.
 
 use crate::kernel::time::{Duration, Time};
+use crate::vocabulary::counter::Counter;
 use crate::vocabulary::flag::Flags;
 use crate::vocabulary::metric::Gauge;
 use std::fmt;
@@ -109,6 +110,8 @@ pub enum Metric {
     Rate,
     /// Attempts per request.
     RetryRatio,
+    /// A counter of Linkerd's proxies, over the whole run.
+    Counter(Counter),
     /// An aggregate of a gauge over the window.
     Gauge(Aggregate, Gauge),
     /// Time in seconds from the window's begin until the expectation holds for good.

@@ -12,6 +12,8 @@ use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::XdsType;
 use crate::plan::identity::IdentityChange;
+use crate::plan::linkerd::policy::LocalRateLimit;
+use crate::plan::linkerd::rules::Server;
 use crate::plan::pods::ClusterAction;
 use crate::plan::reply::ErrorStatus;
 use crate::plan::tls::{Secret, ServerTls};
@@ -280,6 +282,15 @@ pub enum Action {
         workloads: Vec<WorkloadId>,
         /// What they accept.
         mode: ServerTls,
+    },
+    /// Linkerd: another `Server`, another `HTTPLocalRateLimitPolicy`, or neither any more. What is not given stays.
+    SetServer {
+        /// The service whose pods they are for.
+        service: ServiceId,
+        /// Who may call; none for the default policy.
+        server: Option<Option<Server>>,
+        /// How often; none for no limit.
+        rate_limit: Option<Option<LocalRateLimit>>,
     },
     /// Proxies get another secret by SDS.
     RotateSecret {

@@ -1,4 +1,4 @@
-//! `series.csv`, `istiod.csv` and `outcomes.csv`: the run over time, istiod's replicas over time, and
+//! `series.csv`, `istiod.csv` (`destination.csv`) and `outcomes.csv`: the run over time, replicas over time, and
 //! how hops ended.
 //!
 //! Source: RFC 4180 for quoting; the columns are those of docs/results.md, others follow.
@@ -28,16 +28,17 @@ pub fn series(run: &Run) -> String {
     let counts = ["time_s", "requests", "ok", "failed", "p50_ms", "p90_ms", "p99_ms"];
     let more = ["attempts", "retries"];
     let head = counts.into_iter().chain(LEADING.map(|(_, name)| name)).chain(more);
-    let head = head.chain(others().map(Gauge::name)).chain(["recorded_s"]);
+    let head =
+        head.chain(others(run).map(|gauge| gauge.name_in(run.is_linkerd()))).chain(["recorded_s"]);
     let how = sampled::how(run);
     let mut text = line(head.chain(how.as_ref().map(|_| SAMPLING)));
     for row in &run.series {
-        text += &line(series_row(row).chain(how.clone()));
+        text += &line(series_row(run, row).chain(how.clone()));
     }
     text
 }
 
-fn series_row(row: &SeriesRow) -> impl Iterator<Item = String> {
+fn series_row(run: &Run, row: &SeriesRow) -> impl Iterator<Item = String> {
     let quantile = |ns: Option<u64>| ns.map_or(String::new(), |ns| ms(ns).to_string());
     let gauge = |gauge: Gauge| row.gauges[gauge as usize].to_string();
     let counts = [row.requests.total, row.requests.ok, row.requests.failed()];
@@ -47,25 +48,33 @@ fn series_row(row: &SeriesRow) -> impl Iterator<Item = String> {
         .chain([row.p50_ns, row.p90_ns, row.p99_ns].map(quantile))
         .chain(LEADING.map(|(one, _)| gauge(one)))
         .chain([row.attempts, row.retries].map(|count| count.to_string()))
-        .chain(others().map(gauge))
+        .chain(others(run).map(gauge))
         .chain([row.recorded.as_s().to_string()])
 }
 
-fn others() -> impl Iterator<Item = Gauge> {
+fn others(run: &Run) -> impl Iterator<Item = Gauge> + use<> {
+    let is_linkerd = run.is_linkerd();
     let all = Gauge::ALL.into_iter().map(|(gauge, ..)| gauge);
-    all.filter(|gauge| LEADING.iter().all(|(leading, _)| leading != gauge))
+    let own = all.filter(move |gauge| is_linkerd || !gauge.is_of_linkerd());
+    own.filter(|gauge| LEADING.iter().all(|(leading, _)| leading != gauge))
 }
 
-/// A row for each replica of istiod that is wanted, an interval; only the head without istiod.
+/// The file of [`istiod`].
+pub fn istiod_name(run: &Run) -> &'static str {
+    if run.is_linkerd() { "destination.csv" } else { "istiod.csv" }
+}
+
+/// A row for each replica of istiod, or of Linkerd's destination, that is wanted, an interval; only the head without.
 pub fn istiod(run: &Run) -> String {
     let head =
         ["time_s", "replica", "ready", "streams", "push_queue", "cpu", "memory_bytes", "version"];
     let how = sampled::how(run);
     let mut text = line(head.into_iter().chain(how.as_ref().map(|_| SAMPLING)));
+    let name = if run.is_linkerd() { "linkerd-destination" } else { "istiod" };
     for row in &run.replicas {
         let fields = [
             row.time.as_s().to_string(),
-            format!("istiod-{}", row.replica),
+            format!("{name}-{}", row.replica),
             u8::from(row.is_ready).to_string(),
             row.streams.to_string(),
             row.push_queue.to_string(),
@@ -153,7 +162,7 @@ mod tests {
     fn every_row_has_every_column() {
         let text = series(&sample_run());
         let columns: Vec<_> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, vec![7 + 2 + Gauge::ALL.len() + 1; columns.len()]);
+        assert_eq!(columns, vec![7 + 2 + Gauge::of_mesh(false).count() + 1; columns.len()]);
     }
 
     #[test]

@@ -13,10 +13,12 @@ use crate::kernel::digest::Rung;
 use crate::kernel::histogram::Histogram;
 use crate::kernel::time::Time;
 use crate::observe::control_plane::ControlPlaneCounts;
+use crate::observe::linkerd::LinkerdCounts;
 use crate::observe::run::{self, Run};
 use crate::report::json::write_value;
 use crate::report::number::{ms, quantile_ns, round6};
 use crate::report::sampled::{Intervals, Sampling};
+use crate::vocabulary::counter::Counter;
 use mesh_cost::MeshCost;
 use outcomes::{Outcome, outcomes};
 use serde::Serialize;
@@ -56,6 +58,8 @@ struct Summary<'a> {
     stations: Vec<Station<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mesh_cost: Option<MeshCost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linkerd: Option<Map<String, Value>>,
     parameters: Map<String, Value>,
     events_by_kind: Map<String, Value>,
 }
@@ -202,10 +206,17 @@ pub fn summary(run: &Run, judgements: &[Judgement]) -> Value {
         asserts: judgements.iter().map(Assert::from).collect(),
         stations: run.stations.iter().map(Station::from).collect(),
         mesh_cost: run.mesh_cost.map(MeshCost::from),
+        linkerd: run.linkerd.map(|own| linkerd(run, &own)),
         parameters: parameters(run),
         events_by_kind: kinds(run, run.ladder.iter().flat_map(|rung| &rung.events)),
     };
     serde_json::to_value(summary).expect("names and numbers are JSON")
+}
+
+/// Counters of Linkerd's proxies, by their names.
+fn linkerd(run: &Run, counts: &LinkerdCounts) -> Map<String, Value> {
+    let all = Counter::ALL.into_iter().map(|(counter, ..)| counter);
+    all.map(|counter| (counter.text(), counts.counted(run, counter).into())).collect()
 }
 
 /// The value as `summary.json` holds it: a field a line, and within lists and sections a row a

@@ -88,6 +88,7 @@ pub(crate) fn sample_run() -> Run {
         topology: Topology::default(),
         stations: vec![station()],
         mesh_cost: None,
+        linkerd: None,
         causes: causes(),
         access_log: None,
         status: None,

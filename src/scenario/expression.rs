@@ -12,6 +12,7 @@ use super::context::known;
 use crate::kernel::time::Duration;
 use crate::plan::assertion::{Aggregate, Comparison, Expectation, Filter, Metric};
 use crate::plan::profile::{read_duration, read_rate, read_share};
+use crate::vocabulary::counter::Counter;
 use crate::vocabulary::flag::Flags;
 use crate::vocabulary::metric::Gauge;
 
@@ -30,6 +31,8 @@ pub(crate) struct Names {
     pub(crate) services: Vec<String>,
     pub(crate) versions: Vec<String>,
     pub(crate) traffic: Vec<String>,
+    /// Which gauges there are.
+    pub(crate) is_linkerd: bool,
 }
 
 /// In which unit the value stands.
@@ -117,6 +120,12 @@ pub(crate) fn condition(text: &str, names: &Names) -> Result<(Expectation, Durat
             .bad("the condition has no hold time", "write it like \"error_rate > 5% for 1m\"");
     };
     let expectation = expect(whole.part(0, at), names, 0)?;
+    if matches!(expectation.metric, Metric::Counter(_)) {
+        return whole.part(0, at).bad(
+            "a counter is of the whole run",
+            "a condition looks at requests and at gauges, as in \"error_rate > 5% for 1m\"",
+        );
+    }
     let gauge = |inner: &Expectation| inner.metric.gauge().is_some();
     if matches!(&expectation.metric, Metric::RecoveryTime(inner) if gauge(inner)) {
         return whole.part(0, at).bad(
@@ -180,7 +189,7 @@ fn metric(piece: Piece<'_>, names: &Names, depth: u32) -> Result<(Metric, Unit),
         return Ok((Metric::Quantile(quantile), Unit::Time));
     }
     let filter = || arguments.map_or(Ok(Filter::default()), |piece| filter(piece, names));
-    let of_gauge = |aggregate, piece| gauge(aggregate, piece);
+    let of_gauge = |aggregate, piece| gauge(aggregate, piece, names);
     match (word.text, arguments) {
         ("success_rate", _) => Ok((Metric::SuccessRate(filter()?), Unit::Share)),
         ("error_rate", _) => Ok((Metric::ErrorRate(filter()?), Unit::Share)),
@@ -209,13 +218,22 @@ fn metric(piece: Piece<'_>, names: &Names, depth: u32) -> Result<(Metric, Unit),
         ("recovery_time", _) => {
             word.bad("recovery of what?", "write it like recovery_time(success_rate >= 99.9%)")
         }
-        (name, None) if Gauge::by_name(name).is_some() => gauge(Aggregate::Max, word),
-        (name, Some(of)) if all_words().any(|one| one == name) => {
+        (name, _) if names.is_linkerd && Counter::is_named(name) => {
+            match Counter::read(name, arguments.map(|piece| piece.text)) {
+                Ok(counter) => Ok((Metric::Counter(counter), Unit::Number)),
+                Err(hint) => {
+                    arguments.unwrap_or(word).bad(format!("`{name}` is not told by that"), hint)
+                }
+            }
+        }
+        (name, None) if gauges(names).any(|row| row.1 == name) => {
+            gauge(Aggregate::Max, word, names)
+        }
+        (name, Some(of)) if all_words(names).any(|one| one == name) => {
             of.bad(format!("`{name}` takes no arguments"), "`where` says which requests are meant")
         }
-        (name, _) => {
-            word.bad(format!("there is no metric `{name}`"), known(name, all_words(), "metrics"))
-        }
+        (name, _) => word
+            .bad(format!("there is no metric `{name}`"), known(name, all_words(names), "metrics")),
     }
 }
 
@@ -224,21 +242,33 @@ fn can_recover(expect: &Expectation) -> bool {
     let is_exact = matches!(expect.comparison, Comparison::Equal | Comparison::NotEqual);
     match expect.metric {
         Metric::Quantile(_) | Metric::MaxLatency => !is_exact,
-        Metric::MeanLatency | Metric::Rate | Metric::RetryRatio | Metric::RecoveryTime(_) => false,
+        Metric::MeanLatency
+        | Metric::Rate
+        | Metric::RetryRatio
+        | Metric::Counter(_)
+        | Metric::RecoveryTime(_) => false,
         // What a gauge was over a time says nothing of when it came to be so.
         Metric::Gauge(aggregate, _) => matches!(aggregate, Aggregate::Max | Aggregate::Last),
         _ => true,
     }
 }
 
-fn all_words() -> impl Iterator<Item = &'static str> + Clone {
+fn all_words(names: &Names) -> impl Iterator<Item = &'static str> + Clone + use<> {
     let quantiles = QUANTILES.iter().map(|row| row.0);
-    WORDS.iter().copied().chain(quantiles).chain(Gauge::ALL.iter().map(|row| row.1))
+    let is_linkerd = names.is_linkerd;
+    let counters = Counter::ALL.iter().map(|row| row.1).filter(move |_| is_linkerd);
+    WORDS.iter().copied().chain(quantiles).chain(gauges(names).map(|row| row.1)).chain(counters)
 }
 
-fn gauge(aggregate: Aggregate, piece: Piece<'_>) -> Result<(Metric, Unit), Bad> {
-    let Some(&(gauge, _, unit)) = Gauge::ALL.iter().find(|row| row.1 == piece.text) else {
-        let names = Gauge::ALL.iter().map(|row| row.1);
+fn gauges(
+    names: &Names,
+) -> impl Iterator<Item = (Gauge, &'static str, &'static str)> + Clone + use<> {
+    Gauge::of_mesh(names.is_linkerd)
+}
+
+fn gauge(aggregate: Aggregate, piece: Piece<'_>, names: &Names) -> Result<(Metric, Unit), Bad> {
+    let Some((gauge, _, unit)) = gauges(names).find(|row| row.1 == piece.text) else {
+        let names = gauges(names).map(|row| row.1);
         return piece.bad(
             format!("there is no gauge `{}`", piece.text),
             known(piece.text, names, "gauges"),
@@ -375,6 +405,7 @@ mod tests {
             services: list(&["reviews", "productpage"]),
             versions: list(&["v1", "v2"]),
             traffic: list(&["users"]),
+            is_linkerd: false,
         }
     }
 
@@ -400,6 +431,32 @@ mod tests {
         }
         let (_, hold) = condition("success_rate(v2) < 99% for 1m", &names()).expect("a condition");
         assert_eq!(hold, Duration::from_s(60));
+    }
+
+    #[test]
+    fn gauges_of_linkerd_are_known_in_its_meshes_alone() {
+        let linkerd = Names { is_linkerd: true, ..names() };
+        for text in ["linkerd_check == 0", "min(destination_ready) > 0", "max(istiod_ready) < 2"] {
+            expression(text, &linkerd).expect(text);
+        }
+        for text in ["linkerd_check == 0", "min(destination_ready) > 0"] {
+            expression(text, &names()).expect_err(text);
+        }
+        for text in ["request_total > 5", "outbound_http_errors_total(error=response timeout) == 0"]
+        {
+            expression(text, &linkerd).expect(text);
+            expression(text, &names()).expect_err(text);
+        }
+        for (text, part) in [
+            ("response_total > 5", "response_total"),
+            ("response_total(error=failfast) > 5", "error=failfast"),
+            ("request_total(v1) > 5", "v1"),
+            ("recovery_time(request_total > 5) < 1s", "request_total > 5"),
+        ] {
+            let bad = expression(text, &linkerd).expect_err(text);
+            assert_eq!(&text[bad.start..bad.end], part);
+        }
+        condition("request_total > 5 for 1m", &linkerd).expect_err("of the whole run");
     }
 
     #[test]

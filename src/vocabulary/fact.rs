@@ -81,11 +81,13 @@ pub enum FactKind {
     IssuerUpdated,
     /// `linkerd check` has something to say of a certificate.
     CheckFound,
+    /// A proxy of Linkerd's has waited for its first certificate for long.
+    WaitsForCertificate,
 }
 
 impl FactKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::EventBegan,
         Self::EventEnded,
         Self::ConditionMet,
@@ -121,5 +123,6 @@ impl FactKind {
         Self::TokenRenewed,
         Self::IssuerUpdated,
         Self::CheckFound,
+        Self::WaitsForCertificate,
     ];
 }

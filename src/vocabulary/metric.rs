@@ -53,11 +53,19 @@ pub enum Gauge {
     PodsCrashLooping,
     /// Live proxies whose service-account token is past its end.
     TokensExpired,
+    /// What `linkerd check` would say of certificates and clocks: 0 nothing, 1 a warning, 2 an error.
+    LinkerdCheck,
+    /// Replicas of Linkerd's identity that sign.
+    IdentityReady,
+    /// Replicas of Linkerd's policy controller that answer.
+    PolicyReady,
+    /// Replicas of Linkerd's injector that answer.
+    InjectorReady,
 }
 
 impl Gauge {
     /// Every gauge with its name and unit.
-    pub const ALL: [(Self, &'static str, &'static str); 23] = [
+    pub const ALL: [(Self, &'static str, &'static str); 27] = [
         (Self::Proxies, "proxies", "count"),
         (Self::ProxiesConnected, "proxies_connected", "count"),
         (Self::CertificatesValid, "certificates_valid", "count"),
@@ -81,6 +89,20 @@ impl Gauge {
         (Self::PodsNotReady, "pods_not_ready", "count"),
         (Self::PodsCrashLooping, "pods_crash_looping", "count"),
         (Self::TokensExpired, "tokens_expired", "count"),
+        (Self::LinkerdCheck, "linkerd_check", "level"),
+        (Self::IdentityReady, "identity_ready", "count"),
+        (Self::PolicyReady, "policy_ready", "count"),
+        (Self::InjectorReady, "proxy_injector_ready", "count"),
+    ];
+
+    /// How some are called in a mesh of Linkerd, whose destination does what istiod does.
+    pub const OF_DESTINATION: [(Self, &'static str); 6] = [
+        (Self::IstiodReady, "destination_ready"),
+        (Self::IstiodPushQueue, "destination_push_queue"),
+        (Self::IstiodCpu, "destination_cpu"),
+        (Self::IstiodMemory, "destination_memory"),
+        (Self::IstiodStreamsMax, "destination_streams_max"),
+        (Self::IstiodStreamsMin, "destination_streams_min"),
     ];
 
     /// The name of the gauge in expressions and in `series.csv`.
@@ -88,13 +110,51 @@ impl Gauge {
         Self::ALL[self as usize].1
     }
 
+    /// Its name in a mesh of Linkerd, or in another.
+    pub fn name_in(self, is_linkerd: bool) -> &'static str {
+        let own = Self::OF_DESTINATION.iter().find(|row| is_linkerd && row.0 == self);
+        own.map_or(self.name(), |row| row.1)
+    }
+
+    /// Whether only a mesh of Linkerd has it.
+    pub fn is_of_linkerd(self) -> bool {
+        matches!(
+            self,
+            Self::LinkerdCheck | Self::IdentityReady | Self::PolicyReady | Self::InjectorReady
+        )
+    }
+
+    /// Every gauge that a mesh has, with the names by which expressions know it and its unit. Linkerd's has those of
+    /// istiod, too, for destination.
+    pub fn of_mesh(
+        is_linkerd: bool,
+    ) -> impl Iterator<Item = (Self, &'static str, &'static str)> + Clone {
+        let own = Self::ALL.into_iter().filter(move |row| is_linkerd || !row.0.is_of_linkerd());
+        let aliases = Self::OF_DESTINATION.into_iter().filter(move |_| is_linkerd);
+        own.chain(aliases.map(|(gauge, name)| (gauge, name, Self::ALL[gauge as usize].2)))
+    }
+
     /// Whether it is one of requests, and so means nothing while none are simulated.
     pub fn is_of_traffic(self) -> bool {
         matches!(self, Self::RequestsInFlight | Self::Queued)
     }
+}
 
-    /// The gauge of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|row| row.1 == name).map(|row| row.0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stands_in_its_place_and_has_one_name() {
+        for (place, (gauge, name, _)) in Gauge::ALL.into_iter().enumerate() {
+            assert_eq!((gauge as usize, gauge.name()), (place, name));
+        }
+        for is_linkerd in [false, true] {
+            let mut names: Vec<_> = Gauge::of_mesh(is_linkerd).map(|row| row.1).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|two| two[0] != two[1]), "{names:?}");
+        }
+        assert_eq!(Gauge::IstiodReady.name_in(true), "destination_ready");
+        assert_eq!(Gauge::IstiodReady.name_in(false), "istiod_ready");
     }
 }

@@ -18,9 +18,7 @@ use super::World;
 use super::authorities::Authorities;
 use super::event::Event;
 use crate::kernel::stream::{draw_at, uniform};
-use crate::kernel::time::{Duration, Time};
 use crate::model::identity::chain::Wall;
-use crate::model::linkerd::check::{Finding, certificate};
 use crate::model::linkerd::renewal::Issuer;
 use crate::plan::Plan;
 use crate::plan::identity::{AuthorityId, IdentityChange};
@@ -51,6 +49,11 @@ impl Anchors {
 
     fn newest(&self) -> usize {
         self.bundles.len() - 1
+    }
+
+    /// The anchors that whoever starts now is given.
+    pub(super) fn given(&self) -> &[u32] {
+        &self.bundles[self.newest()]
     }
 }
 
@@ -115,6 +118,7 @@ impl World<'_> {
         let Some(anchors) = &mut self.authorities.anchors else { return };
         anchors.bundles.push(roots);
         self.authorities.trust_cause = cause;
+        self.check();
     }
 
     /// Another issuer was written into the secret, or the old one again: replicas read it one by one.
@@ -135,6 +139,7 @@ impl World<'_> {
                 self.queue.after(every.scale(draw(1)), Event::IssuerReload(replica).pack());
             }
         }
+        self.check();
     }
 
     /// A replica of identity has another secret before it, or starts: what it reads.
@@ -182,7 +187,7 @@ impl World<'_> {
     }
 
     /// What a replica of identity finds in its secret: of those events that it follows, the last.
-    fn issuer_in_force(&self, replica: u32, starts: bool) -> (usize, Option<CauseId>) {
+    pub(super) fn issuer_in_force(&self, replica: u32, starts: bool) -> (usize, Option<CauseId>) {
         let last = self.in_force().rev().find_map(|(action, cause)| match action {
             Action::Identity(IdentityChange::Authority { authority, share, .. })
                 if starts || (replica as usize) < self.control.affected(*share) =>
@@ -195,55 +200,9 @@ impl World<'_> {
     }
 
     /// Replicas of identity that start read what there is.
-    pub(super) fn restart_identity(&mut self, replicas: usize) {
-        for replica in 0..u32::try_from(replicas).expect("few replicas") {
+    pub(super) fn restart_identity(&mut self, replicas: impl Iterator<Item = u32>) {
+        for replica in replicas {
             self.load_issuer(replica, true);
-        }
-    }
-
-    // === linkerd check ===
-
-    /// What `linkerd check` says of the certificates that sign, now and when that changes.
-    pub(super) fn start_check(&mut self) {
-        if self.authorities.anchors.is_some() {
-            self.check(0);
-        }
-    }
-
-    /// Somebody runs `linkerd check`.
-    pub(super) fn check(&mut self, _slot: u32) {
-        let Some(linkerd) = self.plan.linkerd.as_deref() else { return };
-        let rules = &linkerd.linkerd_identity;
-        let clock = Wall::of(self.now, 0);
-        let (issuer, mut next) = (self.authorities.signer(0), Time::MAX);
-        let root = self.authorities.chains.root(issuer);
-        for (what, one) in [("trust anchor", root), ("issuer", issuer)] {
-            let validity = self.authorities.chains.0[one as usize].validity;
-            let found = certificate(rules, validity, clock);
-            let until = match found {
-                Finding::Good => validity.not_after.minus(rules.check_warning),
-                _ => validity.not_after,
-            };
-            let at = until.plus(Duration::from_ns(1)).time();
-            if self.now < at {
-                next = next.min(at);
-            }
-            let key = (one, found.fails());
-            if found == Finding::Good || !self.authorities.checked.insert(key) {
-                continue;
-            }
-            let left = validity.not_after.since(clock);
-            self.fact(FactKind::CheckFound, || {
-                let text = match found {
-                    Finding::EndsSoon => format!("ends in {left}: a warning, the exit status is 0"),
-                    Finding::NotYetValid => "is not valid yet: the exit status is 1".to_owned(),
-                    _ => "is past its end: the exit status is 1".to_owned(),
-                };
-                ("linkerd check".to_owned(), format!("the {what} {text}"))
-            });
-        }
-        if next < self.end {
-            self.queue.at(next, Event::Check(0).pack());
         }
     }
 

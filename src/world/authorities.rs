@@ -13,6 +13,7 @@
 use super::World;
 use super::anchors::Anchors;
 use super::event::Event;
+use super::linkerd_check;
 use super::verification::Shown;
 use crate::kernel::bytes::Bytes as _;
 use crate::kernel::queue::Ticket;
@@ -51,7 +52,7 @@ pub(crate) struct Authorities {
     /// Linkerd's bundles of anchors.
     pub(super) anchors: Option<Anchors>,
     /// What `linkerd check` has said of certificates already.
-    pub(super) checked: BTreeSet<(u32, bool)>,
+    pub(super) checked: linkerd_check::Told,
 }
 
 /// What a replica signs with.
@@ -109,7 +110,7 @@ impl Authorities {
             awaited: BTreeSet::new(),
             shown: Shown::new(plan),
             anchors,
-            checked: BTreeSet::new(),
+            checked: linkerd_check::Told::default(),
         }
     }
 
@@ -178,7 +179,7 @@ impl World<'_> {
         (0..self.control.replicas.len()).any(|index| {
             let replica = u32::try_from(index).unwrap_or(0);
             self.control.serves(index, part)
-                && self.is_connected(node, self.control.replicas[index].node)
+                && self.is_connected(node, self.control.node_of(index, part))
                 && self.trusts_istiod(pod, replica)
         })
     }

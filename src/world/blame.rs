@@ -204,6 +204,7 @@ impl World<'_> {
             | Action::Rollout(workloads)
             | Action::DescribeEndpoints { workloads, .. }
             | Action::PeerAuthentication { workloads, .. } => some(workloads),
+            Action::SetServer { service: of, .. } => *of == service,
             Action::Scale { workload, .. } => below.contains(workload),
             Action::SetRoutes { service: of, .. } => *of == service || Some(*of) == behind,
             Action::SetEndpoints { cluster, .. }

@@ -137,7 +137,7 @@ impl<'p> World<'p> {
         self.start_kubernetes();
         self.start_tokens();
         self.start_serving();
-        self.start_check();
+        self.check();
     }
 
     fn create_first_pods(&mut self) {

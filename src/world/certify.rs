@@ -60,7 +60,7 @@ impl World<'_> {
         let node = self.pods[pod as usize].node;
         let all = 0..u32::try_from(self.control.replicas.len()).unwrap_or(0);
         let is_good = |replica: &u32| {
-            let to = self.control.replicas[*replica as usize].node;
+            let to = self.control.node_of(*replica as usize, part);
             self.control.serves(*replica as usize, part)
                 && self.is_connected(node, to)
                 && self.trusts_controller(pod, *replica, part)
@@ -90,7 +90,7 @@ impl World<'_> {
         let node = self.pods[pod as usize].node;
         let all = 0..u32::try_from(self.control.replicas.len()).unwrap_or(0);
         let shown = all.into_iter().find(|replica| {
-            let to = self.control.replicas[*replica as usize].node;
+            let to = self.control.node_of(*replica as usize, CA);
             self.control.serves(*replica as usize, CA) && self.is_connected(node, to)
         })?;
         Some(self.blame_controller(pod, shown))
@@ -124,8 +124,12 @@ impl World<'_> {
     /// Identity has answered: the leaf, or none if the try failed.
     pub(super) fn take_leaf(&mut self, index: u32, replica: u32) -> Option<Leaf> {
         match self.leaf_from(index, replica) {
-            Ok(leaf) => return Some(leaf),
+            Ok(leaf) => {
+                self.count_linkerd(|counts| counts.refreshes += 1);
+                return Some(leaf);
+            }
             Err(NoLeaf::Rejected(why)) => {
+                self.count_linkerd(|counts| counts.failed_refreshes += 1);
                 let cause = self.clock_cause(index).or_else(|| self.control.clocks.istiod_cause());
                 self.fail_certify(index, Duration::ZERO, cause, why);
             }
@@ -142,7 +146,7 @@ impl World<'_> {
     pub(super) fn would_certify(&self, index: u32, replica: u32) -> bool {
         let node = self.pods[index as usize].node;
         self.control.serves(replica as usize, CA)
-            && self.is_connected(node, self.control.replicas[replica as usize].node)
+            && self.is_connected(node, self.control.node_of(replica as usize, CA))
             && self.trusts_controller(index, replica, CA)
             && !matches!(self.leaf_from(index, replica), Err(NoLeaf::Refused))
     }
@@ -193,6 +197,7 @@ impl World<'_> {
         if !self.pods[index as usize].csr_is_parked {
             self.fact_of(FactKind::CertificateRequestFailed, index, |_| why.to_owned());
         }
+        self.expect_boot_warning(index);
         let parks = !(0..u32::try_from(self.control.replicas.len()).unwrap_or(0))
             .any(|replica| self.would_certify(index, replica))
             || !self.is_authenticated(index);
@@ -213,6 +218,35 @@ impl World<'_> {
             pod.renewal = self.queue.at(next.max(self.now), Event::Renew(index).pack());
         }
         self.expect_leaf_end(index);
+    }
+
+    /// A proxy without any certificate says that it waits, once for each of its starts: those that follow every 15 s say
+    /// the same.
+    fn expect_boot_warning(&mut self, index: u32) {
+        let wait = self.linkerd().linkerd_identity.boot_warning;
+        if self.pods[index as usize].leaf.is_some()
+            || wait.is_zero()
+            || self.outbound().booting.contains_key(&index)
+        {
+            return;
+        }
+        let ticket = self.queue.after(wait, Event::BootWarning(index).pack());
+        self.outbound().booting.insert(index, ticket);
+    }
+
+    /// It has waited for so long.
+    pub(super) fn boot_warning(&mut self, index: u32, ticket: Ticket) {
+        if self.outbound().booting.get(&index) != Some(&ticket) {
+            return self.stale();
+        }
+        if self.pods[index as usize].leaf.is_some() {
+            self.outbound().booting.remove(&index);
+            return self.stale();
+        }
+        let every = self.linkerd().linkerd_identity.boot_warning;
+        self.fact_of(FactKind::WaitsForCertificate, index, |_| {
+            format!("waiting for identity to be initialized, said every {every}")
+        });
     }
 
     /// When the next try is made after one that failed at `at`.

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 /// Differences from the true time, in nanoseconds, with what made them.
 #[derive(Default)]
 pub(crate) struct Clocks {
-    nodes: BTreeMap<NodeId, (i64, Option<CauseId>)>,
+    pub(super) nodes: BTreeMap<NodeId, (i64, Option<CauseId>)>,
     workloads: BTreeMap<WorkloadId, (i64, Option<CauseId>)>,
     istiod: Vec<(i64, Option<CauseId>)>,
     /// Pods that sleep.
@@ -124,6 +124,7 @@ impl World<'_> {
         }
         let clocks = &mut self.control.clocks;
         (clocks.nodes, clocks.workloads, clocks.istiod) = (nodes_now, workloads_now, istiod);
+        self.check();
         self.conditions_changed();
     }
 

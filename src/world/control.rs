@@ -81,10 +81,12 @@ pub(crate) struct ControlPlane {
 pub(crate) struct Replica {
     pub hash: u64,
     pub node: NodeId,
+    /// Where the n-th replicas of CA and injector stand, which in a mesh of Linkerd are pods of their own.
+    pub(super) apart: [NodeId; 2],
     /// Events that have the whole replica down.
     pub down: u8,
     /// Events that have a part down.
-    parts_down: [u8; PARTS],
+    pub(super) parts_down: [u8; PARTS],
     /// The autoscaler wants it.
     pub is_wanted: bool,
     /// Events that keep it from following the API server.
@@ -144,12 +146,14 @@ impl ControlPlane {
     pub(crate) fn new(plan: &Plan) -> Self {
         let parameters = &plan.parameters;
         let (istiod, xds) = (&parameters.istiod, &parameters.xds);
-        let nodes = plan.universe.nodes.len();
+        let nodes = u32::try_from(plan.universe.nodes.len()).expect("few nodes").max(1);
         let most = istiod.replicas.max(istiod.replicas_max);
         let count = if istiod.present && 0 < istiod.replicas { most } else { 0 };
+        let of_own = u32::from(plan.linkerd.is_some());
         let replica = |index: u32| Replica {
             hash: name_hash(&format!("istiod-{index}")),
-            node: NodeId(index % u32::try_from(nodes).expect("few nodes").max(1)),
+            node: NodeId(index % nodes),
+            apart: [1, 2].map(|ahead| NodeId((index + of_own * ahead) % nodes)),
             down: 0,
             parts_down: [0; PARTS],
             is_wanted: index < istiod.replicas,
@@ -228,7 +232,7 @@ impl World<'_> {
     pub(super) fn find(&self, node: NodeId, part: usize, draw: u64) -> Found {
         let serving = |index: &usize| self.control.serves(*index, part);
         let all = 0..self.control.replicas.len();
-        let is_near = |index: &usize| self.is_connected(node, self.control.replicas[*index].node);
+        let is_near = |index: &usize| self.is_connected(node, self.control.node_of(*index, part));
         let near = all.clone().filter(serving).filter(is_near).count();
         if near == 0 {
             let any = all.clone().any(|index| serving(&index));
@@ -254,9 +258,7 @@ impl World<'_> {
     /// A share of the replicas (rounded up) loses or regains a part.
     pub(super) fn set_control_part(&mut self, part: ControlPart, share: f64, fails: bool) {
         let affected = self.control.affected_by(Taken::Part(part, share.to_bits()), fails);
-        if !fails && matches!(part, ControlPart::All | ControlPart::Ca) {
-            self.restart_identity(affected);
-        }
+        let was_away = self.without_identity(affected);
         let change = |level: &mut u8| {
             *level = if fails { *level + 1 } else { level.saturating_sub(1) };
         };
@@ -283,6 +285,8 @@ impl World<'_> {
                 ControlPart::Injector => change(&mut replica.parts_down[INJECTOR]),
             }
         }
+        let is_away = self.without_identity(affected);
+        self.restart_identity(was_away.into_iter().filter(|one| !is_away.contains(one)));
         self.conditions_changed();
     }
 

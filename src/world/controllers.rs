@@ -6,24 +6,46 @@
 //!
 //! Source: `model::linkerd::control`; linkerd2 controller/api/destination; linkerd2#11480 for a replica that sends nothing
 //! more.
-//! Left out: that the replicas of each controller stand on nodes of their own (the n-th of all stand on one); what a
+//! The n-th replica of destination and policy, which are one pod, stands on the n-th node, that of identity on the one
+//! after it and that of the injector on the next: a node that is lost takes replicas of other numbers with it.
+//! Left out: a third replica that waits for a third node, as the anti-affinity of `values-ha.yaml` would have it; what a
 //! proxy's several streams have apart: it has one, which stands for them all.
 
 use super::World;
-use super::control::{CA, INJECTOR, POLICY, XDS};
+use super::control::{CA, ControlPlane, INJECTOR, POLICY, Replica, XDS};
 use super::event::Event;
 use crate::kernel::stream::below;
 use crate::kernel::time::{Duration, Time};
 use crate::model::identity::retry::Law;
 use crate::plan::Plan;
 use crate::plan::linkerd::LinkerdControl;
+use crate::plan::universe::NodeId;
 
 /// The draws of a pod's lookups.
 const DOMAIN: u32 = 12;
 /// So many replicas in a row that are stuck are asked.
 const TRIES_MAX: u32 = 32;
 
+impl ControlPlane {
+    /// Where a replica of a part stands. Destination and policy are one pod.
+    pub(super) fn node_of(&self, replica: usize, part: usize) -> NodeId {
+        let replica = &self.replicas[replica];
+        match part {
+            CA => replica.apart[0],
+            INJECTOR => replica.apart[1],
+            _ => replica.node,
+        }
+    }
+}
+
 impl World<'_> {
+    /// Of the first replicas those whose CA does not run, whether of itself or with the rest.
+    pub(super) fn without_identity(&self, count: usize) -> Vec<u32> {
+        let is_away = |one: &Replica| one.down != 0 || one.parts_down[CA] != 0;
+        let replicas = self.control.replicas[..count].iter().zip(0..);
+        replicas.filter(|(one, _)| is_away(one)).map(|(_, index)| index).collect()
+    }
+
     /// Linkerd's rules for streams; none in another mesh.
     fn stream_rules(&self) -> Option<&LinkerdControl> {
         self.plan.linkerd.as_deref().map(|own| &own.linkerd_control)

@@ -204,6 +204,14 @@ events! {
     /// A connection has waited long enough for a pod of which its ztunnel does not know.
     WorkloadWait = 58, "workload-wait";
 
+    /// Linkerd: a proxy has waited long enough for its first certificate to say so.
+    BootWarning = 93, "boot-warning";
+
+    /// Linkerd: the policy controller has another policy of a workload's port.
+    PolicyWatch = 94, "policy-watch";
+    /// Linkerd: a proxy is told who may call.
+    PolicyTold = 95, "policy-told";
+
     /// Linkerd: who waits for an endpoint has waited for long.
     FailFast = 75, "fail-fast";
     /// Linkerd: an endpoint is connected to again, or has refused to be.

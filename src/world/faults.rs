@@ -84,6 +84,7 @@ impl World<'_> {
                 self.tell_peer_authentication(workloads);
             }
             Action::RotateSecret { .. } => self.tell_security(),
+            Action::SetServer { service, .. } => self.tell_server(*service),
             Action::Identity(change) => self.change_identity(change, begins, cause, until),
             Action::Cluster(action) => self.apply_to_cluster(action, begins, cause, until),
             Action::ScaleTraffic { traffic, .. } => self.scale_all_traffic(traffic),

@@ -88,6 +88,7 @@ impl World<'_> {
             topology,
             stations,
             mesh_cost,
+            linkerd: self.linkerd.as_ref().map(|own| own.counts),
             causes: self.causes,
             access_log: self.access.map(|log| *log),
             status: self.status,

@@ -38,6 +38,9 @@ impl World<'_> {
         set(Gauge::PodsCrashLooping, f64::from(counts.crash_looping));
         set(Gauge::TokensExpired, f64::from(self.tokens_expired()));
         self.read_istiod(&mut readings);
+        if self.plan.linkerd.is_some() {
+            self.read_linkerd(&mut readings);
+        }
         readings
     }
 

@@ -82,6 +82,7 @@ impl World<'_> {
         pod.csr = None;
         let draws = pod.stream_loop.draws();
         pod.stream_loop = RetryLoop::restart(now, draws);
+        self.start_linkerd(index);
         self.request_certificate(index);
         self.try_stream(index);
     }

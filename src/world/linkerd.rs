@@ -11,10 +11,12 @@ use super::World;
 use super::compiled::Compiled;
 use super::event::Event;
 use super::linkerd_balancer::Balancer;
+use super::linkerd_client::Away;
 use super::linkerd_failover::Failovers;
 use super::linkerd_inbound::Inbound;
 use super::state::{Call, Connection};
 use crate::kernel::bytes::Bytes as _;
+use crate::kernel::queue::Ticket;
 use crate::kernel::slab::{Id, Slab};
 use crate::kernel::time::Time;
 use crate::model::linkerd::cache::Entry;
@@ -22,6 +24,7 @@ use crate::model::linkerd::distribution::Distribution;
 use crate::model::linkerd::lookup::Lookup;
 use crate::model::linkerd::queue::{InFlight, Limits};
 use crate::model::linkerd::retry_budget::Budget;
+use crate::observe::linkerd::LinkerdCounts;
 use crate::plan::Plan;
 use crate::plan::linkerd::Linkerd;
 use crate::plan::route::{Destination, RouteRule};
@@ -48,6 +51,10 @@ pub(crate) struct Outbound {
     per_request: BTreeSet<u32>,
     /// Destinations that nobody can be asked for.
     pub asking: BTreeSet<(u32, ServiceId)>,
+    pub away: Away,
+    pub counts: LinkerdCounts,
+    /// Proxies that wait for their first certificate, with the event at which they say so.
+    pub booting: BTreeMap<u32, Ticket>,
 }
 
 /// A pod's proxy.
@@ -71,6 +78,9 @@ pub(crate) struct Known {
     pub until: Time,
     pub forgets: Id<Timer>,
     pub looks: Id<Timer>,
+    pub gives_up: Id<Timer>,
+    /// Its answer waits for a client that is not connected again yet.
+    pub is_late: bool,
     /// Calls that wait to know it.
     pub waiting: Vec<Id<Call>>,
     /// The backends that it has, and the routes by which they were made.
@@ -112,6 +122,7 @@ pub(crate) enum Due {
     Answered(ServiceId),
     GivesUp(ServiceId),
     Forget(ServiceId),
+    Policy,
     Probation { upstream: u32, host: u32, until: Time },
 }
 
@@ -144,6 +155,9 @@ impl Outbound {
             bypasses: bypasses(plan),
             per_request,
             asking: BTreeSet::new(),
+            away: Away::default(),
+            counts: LinkerdCounts::default(),
+            booting: BTreeMap::new(),
         }))
     }
 
@@ -215,6 +229,13 @@ impl<'p> World<'p> {
         self.linkerd.as_ref().is_some_and(|own| !own.per_request.contains(&edge))
     }
 
+    /// Counts, if the warm-up is over.
+    pub(super) fn count_linkerd(&mut self, count: impl FnOnce(&mut LinkerdCounts)) {
+        if Time::ZERO + self.plan.warmup <= self.now {
+            count(&mut self.outbound().counts);
+        }
+    }
+
     // === timers ===
 
     pub(super) fn set_timer(&mut self, pod: u32, at: Time, due: Due) -> Id<Timer> {
@@ -226,6 +247,7 @@ impl<'p> World<'p> {
             Due::Answered(_) | Due::GivesUp(_) => Event::Lookup(slot),
             Due::Probation { .. } => Event::Probation(slot),
             Due::Forget(_) => Event::Forget(slot),
+            Due::Policy => Event::PolicyTold(slot),
         };
         self.queue.at(at.max(self.now), event.pack());
         id
@@ -243,6 +265,7 @@ impl<'p> World<'p> {
             Due::Answered(service) => self.destination_told(pod, service, id),
             Due::GivesUp(service) => self.lookup_gives_up(pod, service, id),
             Due::Forget(service) => self.forget_destination(pod, service, id),
+            Due::Policy => self.policy_told(pod, id),
             Due::Probation { upstream, host, until } => self.begin_probation(upstream, host, until),
         };
         if !has_done {
@@ -256,11 +279,20 @@ impl<'p> World<'p> {
         timer.map_or(0, |(_, timer)| self.pods[timer.pod as usize].hash)
     }
 
+    /// A pod's proxy starts.
+    pub(super) fn start_linkerd(&mut self, pod: u32) {
+        if let Some(own) = &mut self.linkerd {
+            own.booting.remove(&pod);
+            self.begin_policy(pod);
+        }
+    }
+
     /// A pod's proxy is gone, and all that it knew.
     pub(super) fn forget_linkerd(&mut self, pod: u32) {
         let upstreams = self.pods[pod as usize].upstreams.clone();
         let Some(own) = &mut self.linkerd else { return };
         own.proxies.remove(&pod);
+        own.booting.remove(&pod);
         own.inbound.forget(pod);
         own.asking.retain(|(one, _)| *one != pod);
         for (_, index) in upstreams {

@@ -71,13 +71,24 @@ impl<'p> World<'p> {
                 let attempted = attempted(ended.details, outcome);
                 match retry::decide(policy, number, attempted, Some(self.body_of(id)), draw) {
                     Decision::Retry(wait) => Some(wait),
-                    Decision::Pass | Decision::BodyTooLong | Decision::LimitExceeded => None,
+                    Decision::LimitExceeded => {
+                        self.count_linkerd(|counts| counts.retry_limit_exceeded += 1);
+                        None
+                    }
+                    Decision::Pass | Decision::BodyTooLong => None,
                 }
             }
             _ => None,
         };
-        let Some(wait) = again else { return Some(outcome) };
+        let Some(wait) = again else {
+            let is_saved = (100..500).contains(&outcome.status);
+            if is_saved && self.outbound().way(id).retries != 0 {
+                self.count_linkerd(|counts| counts.retry_successes += 1);
+            }
+            return Some(outcome);
+        };
         self.outbound().way(id).retries += 1;
+        self.count_linkerd(|counts| counts.retries += 1);
         self.calls[id].pending += 1;
         self.queue.after(wait, Event::BackedOff(id.index()).pack());
         self.log_try(id);

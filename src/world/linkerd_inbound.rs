@@ -4,10 +4,11 @@
 //! Nobody is asked again for an answer that is known, so that all this goes on without a control plane.
 //!
 //! Source: `model::linkerd::{authorization, rate_limit}`.
-//! Left out: ports and routes of their own; what a proxy does before the first answer of the policy controller;
-//! networks: all clients are in the cluster's; policies that change while a mesh runs.
+//! Which of several policies a proxy has, and what it does before it has any, stands in `linkerd_policy`.
+//! Left out: ports and routes of their own; networks: all clients are in the cluster's.
 
 use super::World;
+use super::linkerd_policy::Told;
 use super::state::{Attempt, Link};
 use crate::kernel::slab::Id;
 use crate::model::linkerd::answer::Answer;
@@ -19,22 +20,78 @@ use crate::plan::linkerd::authorization::{
     Authentication, Authorization, DefaultPolicy, IdentityMatch, Networks, PortProtocol,
 };
 use crate::plan::linkerd::policy::LocalRateLimit;
+use crate::plan::linkerd::rules::Server;
 use crate::plan::universe::WorkloadId;
+use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
 
 /// Who may call, and how often.
-#[derive(Default)]
 pub(crate) struct Inbound {
     /// By workload; everybody may call those not here.
-    ports: BTreeMap<WorkloadId, Port>,
+    pub(super) ports: BTreeMap<WorkloadId, Ports>,
     /// By pod.
     limiters: BTreeMap<u32, Limiter>,
+    /// Who has been told what.
+    pub(super) told: Told,
+    /// What every port has that nobody has told of yet.
+    at_boot: Port,
+}
+
+/// The port of a workload's pods as it was, is and is to be.
+pub(crate) struct Ports {
+    /// The first is that of the plan.
+    pub revisions: Vec<Port>,
+    /// The one that the policy controller knows.
+    pub watched: usize,
 }
 
 /// The port of a workload's pods.
-struct Port {
+#[derive(Clone, PartialEq)]
+pub(crate) struct Port {
     rules: Option<Rules>,
     limit: Option<LocalRateLimit>,
+}
+
+impl Port {
+    /// Without a `Server` the default policy counts.
+    pub(super) fn new(
+        usual: DefaultPolicy,
+        server: Option<&Server>,
+        limit: Option<&LocalRateLimit>,
+    ) -> Self {
+        let policy = server.map_or(usual, |server| server.access_policy);
+        let mut rules = Rules::of_default(policy, PortProtocol::Http);
+        let clients = server.map_or(&[][..], |server| &server.clients);
+        if !clients.is_empty() {
+            let identities = clients.iter().cloned().map(IdentityMatch::Exact).collect();
+            rules.authorizations.push(Authorization {
+                name: "clients".to_owned(),
+                networks: Networks::All,
+                authentication: Authentication::Identities(identities),
+                is_audit: false,
+            });
+        }
+        Self { rules: (!is_open(policy)).then_some(rules), limit: limit.cloned() }
+    }
+
+    fn at_boot(usual: DefaultPolicy) -> Self {
+        let rules = Rules::at_boot(usual, PortProtocol::Http);
+        Self { rules: (!is_open(usual)).then_some(rules), limit: None }
+    }
+
+    /// Whether it asks nothing of anybody.
+    pub(super) fn is_open(&self) -> bool {
+        self.rules.is_none() && self.limit.is_none()
+    }
+}
+
+fn is_open(policy: DefaultPolicy) -> bool {
+    matches!(
+        policy,
+        DefaultPolicy::AllUnauthenticated
+            | DefaultPolicy::ClusterUnauthenticated
+            | DefaultPolicy::Audit
+    )
 }
 
 impl Inbound {
@@ -44,39 +101,22 @@ impl Inbound {
         for (service, id) in plan.universe.services.iter().zip(0..) {
             let said = plan.linkerd_rules.services.get(&crate::plan::universe::ServiceId(id));
             let server = said.and_then(|said| said.server.as_ref());
-            let policy = server.map_or(usual, |server| server.access_policy);
-            let mut rules = Rules::of_default(policy, PortProtocol::Http);
-            let clients = server.map_or(&[][..], |server| &server.clients);
-            if !clients.is_empty() {
-                let identities = clients.iter().cloned().map(IdentityMatch::Exact).collect();
-                rules.authorizations.push(Authorization {
-                    name: "clients".to_owned(),
-                    networks: Networks::All,
-                    authentication: Authentication::Identities(identities),
-                    is_audit: false,
-                });
-            }
-            let is_open = matches!(
-                policy,
-                DefaultPolicy::AllUnauthenticated
-                    | DefaultPolicy::ClusterUnauthenticated
-                    | DefaultPolicy::Audit
-            );
-            let rules = (!is_open).then_some(rules);
-            let limit = said.and_then(|said| said.rate_limit.clone());
-            if rules.is_some() || limit.is_some() {
+            let port = Port::new(usual, server, said.and_then(|said| said.rate_limit.as_ref()));
+            if !port.is_open() {
                 for workload in &service.workloads {
-                    let (rules, limit) = (rules.clone(), limit.clone());
-                    ports.entry(*workload).or_insert(Port { rules, limit });
+                    let revisions = vec![port.clone()];
+                    ports.entry(*workload).or_insert(Ports { revisions, watched: 0 });
                 }
             }
         }
-        Self { ports, limiters: BTreeMap::new() }
+        let at_boot = Port::at_boot(usual);
+        Self { ports, limiters: BTreeMap::new(), told: Told::default(), at_boot }
     }
 
     /// A pod's proxy is gone, and what it counted.
     pub(super) fn forget(&mut self, pod: u32) {
         self.limiters.remove(&pod);
+        self.told.forget(pod);
     }
 }
 
@@ -88,7 +128,15 @@ impl World<'_> {
         let Attempt { workload, connection, client, pod, .. } = self.attempts[id];
         let now = self.now;
         let Some(own) = &mut self.linkerd else { return true };
-        let Some(port) = own.inbound.ports.get(&workload) else { return true };
+        let inbound = &mut own.inbound;
+        let Some(ports) = inbound.ports.get(&workload) else {
+            self.count_linkerd(|counts| counts.allowed += 1);
+            return true;
+        };
+        let port = match inbound.told.has(pod) {
+            Some(revision) => &ports.revisions[revision],
+            None => &inbound.at_boot,
+        };
         let Some(connection) = self.connections.get(connection) else { return true };
         let is_mutual = connection.link == Link::Open && connection.is_encrypted;
         let account = self.pods[client as usize].workload;
@@ -98,14 +146,24 @@ impl World<'_> {
         let verdict = port.rules.as_ref().map(|rules| rules.decide(&shown, true));
         let mut answer = match verdict {
             Some(Verdict::Denied(answer)) => Some(answer),
-            Some(Verdict::Closed) => Some(Answer::Unauthorized),
+            Some(Verdict::Closed) => {
+                // Its client's proxy answers for it.
+                self.count_linkerd(|counts| counts.denied += 1);
+                self.answer(id, Outcome::failure(Details::ConnectionTermination));
+                return false;
+            }
             Some(Verdict::Allowed | Verdict::Audited) | None => None,
         };
         if let (None, Some(limit)) = (answer, &port.limit) {
-            let limiter = own.inbound.limiters.entry(pod).or_default();
+            let limiter = inbound.limiters.entry(pod).or_default();
             let whose = is_mutual.then_some(account.0);
             answer = limiter.check(limit, now, whose).err().map(Answer::RateLimited);
         }
+        let is_denied = answer == Some(Answer::Unauthorized);
+        self.count_linkerd(|counts| {
+            counts.denied += u64::from(is_denied);
+            counts.allowed += u64::from(!is_denied);
+        });
         let Some(answer) = answer else { return true };
         let outcome = self.outcome_of(answer);
         self.answer(id, outcome);

@@ -4,9 +4,9 @@
 //! asked for; while no control plane answers, whoever connects hangs until it is back (2.13 and later), or is reset
 //! after 3 s (before).
 //!
-//! Source: `model::linkerd::{cache, lookup}`; linkerd2#7868, #8274.
-//! Left out: the queue of the control plane's client with its fail-fast of 30 s: tries follow the back-off of streams.
-//! An app that keeps its connections has as many as it ever had requests at once, and closes none by itself.
+//! Source: `model::linkerd::{cache, lookup}`; linkerd2#7868, #8274. When who asked in an outage is answered stands in
+//! `linkerd_client`.
+//! Left out: an app that keeps its connections has as many as it ever had requests at once, and closes none by itself.
 
 use super::World;
 use super::control::XDS;
@@ -15,7 +15,6 @@ use super::state::{Call, NONE};
 use crate::kernel::slab::Id;
 use crate::kernel::stream::{Key, name_hash};
 use crate::kernel::time::Time;
-use crate::model::linkerd::backoff::wait;
 use crate::model::linkerd::cache::Entry;
 use crate::model::linkerd::lookup::{Asked, Lookup};
 use crate::plan::route::Destination;
@@ -37,6 +36,8 @@ impl Known {
             until: Time::MAX,
             forgets: Id::NONE,
             looks: Id::NONE,
+            gives_up: Id::NONE,
+            is_late: false,
             waiting: Vec::new(),
             backends: BTreeSet::new(),
             route: None,
@@ -62,7 +63,7 @@ impl World<'_> {
         if is_alone { Some(self.now) } else { self.linkerd_can_discover(pod) }
     }
 
-    fn lookup_key(&self, pod: u32, service: ServiceId) -> Key {
+    pub(super) fn lookup_key(&self, pod: u32, service: ServiceId) -> Key {
         let name = &self.plan.universe.services[service.index()].name;
         Key(self.loop_key(pod, 8).0 ^ name_hash(name))
     }
@@ -99,7 +100,7 @@ impl World<'_> {
     /// Why a call waits, if nobody can be asked.
     fn blame_lookup(&mut self, id: Id<Call>) {
         let Call { pod, service, .. } = self.calls[id];
-        if self.outbound().asking.contains(&(pod, service)) {
+        if self.outbound().known(pod, service).is_some_and(|one| one.is_late) {
             let because = self.control.causes[XDS];
             let cause = self.caused(CauseKind::StaleConfiguration, because, || {
                 "proxies cannot ask for destinations that they do not know".to_owned()
@@ -110,42 +111,53 @@ impl World<'_> {
 
     /// Asks for a destination; parked while nobody is there to answer.
     fn look_up(&mut self, pod: u32, service: ServiceId) {
-        if let Some(at) = self.told_at(pod) {
-            return self.expect_told(pod, service, at);
-        }
+        let at = self.expect_lookup(pod, service);
         let rules = &self.own().linkerd_outbound;
-        let own = self.outbound();
-        own.asking.insert((pod, service));
-        let gives_up = own.known(pod, service).and_then(|one| one.lookup.gives_up(rules));
-        if let Some(at) = gives_up {
-            let timer = self.set_timer(pod, at, Due::GivesUp(service));
-            self.outbound().known(pod, service).expect("it is asked for").looks = timer;
+        let known = self.outbound().known(pod, service).expect("it is asked for");
+        let gives_up = known.lookup.gives_up(rules);
+        if let Some(limit) = gives_up.filter(|limit| at.is_none_or(|at| *limit < at)) {
+            let timer = self.set_timer(pod, limit, Due::GivesUp(service));
+            self.outbound().known(pod, service).expect("it is asked for").gives_up = timer;
         }
     }
 
-    fn expect_told(&mut self, pod: u32, service: ServiceId, at: Time) {
+    /// Sets the time at which a destination is told; parked if nobody can say.
+    fn expect_lookup(&mut self, pod: u32, service: ServiceId) -> Option<Time> {
+        let told = self.told_at(pod);
+        let own = self.outbound();
+        let known = own.known(pod, service).expect("it is asked for");
+        let (since, Some(told)) = (known.lookup.since(), told) else {
+            known.is_late = true;
+            own.asking.insert((pod, service));
+            return None;
+        };
+        own.asking.remove(&(pod, service));
+        let through = self.lookup_goes_through(pod, service, since);
+        let at = through.saturating_add(told.since(self.now));
         let timer = self.set_timer(pod, at, Due::Answered(service));
-        self.outbound().known(pod, service).expect("it is asked for").looks = timer;
+        let is_late = self.now < through;
+        let known = self.outbound().known(pod, service).expect("it is asked for");
+        (known.looks, known.is_late) = (timer, is_late);
+        Some(at)
     }
 
     /// The control plane or the network changed: whoever could not ask does at its next try.
     pub(super) fn ask_again(&mut self) {
-        let Some(own) = &self.linkerd else { return };
-        let backoff = self.own().linkerd_control.backoff();
-        let all: Vec<(u32, ServiceId)> = own.asking.iter().copied().collect();
+        if self.linkerd.is_none() {
+            return;
+        }
+        self.note_away();
+        self.ask_policy_again();
+        let all: Vec<(u32, ServiceId)> = self.outbound().asking.iter().copied().collect();
         for (pod, service) in all {
-            let Some(told) = self.told_at(pod) else { continue };
-            let (now, key) = (self.now, self.lookup_key(pod, service));
-            let own = self.outbound();
-            own.asking.remove(&(pod, service));
-            let Some(known) = own.known(pod, service) else { continue };
-            let (mut next, mut number) = (known.lookup.since(), 0);
-            while next < now {
-                next = next.saturating_add(wait(&backoff, number, key.draw(number, 3)));
-                number += 1;
+            if self.told_at(pod).is_none() {
+                continue;
             }
-            let at = next.saturating_add(told.since(now));
-            self.expect_told(pod, service, at);
+            if self.outbound().known(pod, service).is_some() {
+                let _when = self.expect_lookup(pod, service);
+            } else {
+                self.outbound().asking.remove(&(pod, service));
+            }
         }
     }
 
@@ -160,9 +172,22 @@ impl World<'_> {
         if known.looks != timer {
             return false;
         }
+        known.looks = Id::NONE;
+        // Whoever would answer has gone meanwhile.
+        if self.told_at(pod).is_none() {
+            let _nobody = self.expect_lookup(pod, service);
+            let known = self.outbound().known(pod, service).expect("it is asked for");
+            for id in known.waiting.clone() {
+                if self.is_waiting(id) {
+                    self.blame_lookup(id);
+                }
+            }
+            return true;
+        }
+        let known = self.outbound().known(pod, service).expect("it is asked for");
         let _first = known.lookup.answered(Asked::Profile);
         known.has_answer = known.lookup.answered(Asked::Policy);
-        (known.looks, known.gave_up) = (Id::NONE, false);
+        (known.gives_up, known.gave_up, known.is_late) = (Id::NONE, false, false);
         let waiting = std::mem::take(&mut known.waiting);
         self.make_backends(pod, service);
         for id in waiting {
@@ -208,10 +233,10 @@ impl World<'_> {
         timer: Id<Timer>,
     ) -> bool {
         let Some(known) = self.outbound().known(pod, service) else { return false };
-        if known.looks != timer {
+        if known.gives_up != timer {
             return false;
         }
-        (known.looks, known.gave_up) = (Id::NONE, true);
+        (known.gives_up, known.gave_up) = (Id::NONE, true);
         for id in std::mem::take(&mut known.waiting) {
             if self.is_waiting(id) {
                 self.end_early(id, Outcome::failure(Details::LinkerdUnknown));

@@ -114,7 +114,10 @@ impl World<'_> {
         };
         match Distribution::new(&weights).pick(draw, is_ready).map(|place| backends[place]) {
             // A retry that no backend takes: what was before it counts.
-            None if self.outbound().way(id).retries != 0 => self.end_early(id, call.outcome),
+            None if self.outbound().way(id).retries != 0 => {
+                self.count_linkerd(|counts| counts.retry_overflow += 1);
+                self.end_early(id, call.outcome);
+            }
             None => self.give(id, Answer::LoadShed),
             Some(None) => self.give(id, Answer::Injected(500)),
             Some(Some(index)) => self.enter_queue(id, index),

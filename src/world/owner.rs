@@ -69,6 +69,7 @@ impl World<'_> {
             | Event::AppStart(index)
             | Event::TokenOver(index)
             | Event::TokenRotated(index)
+            | Event::BootWarning(index)
             | Event::Sigkill(index) => pod(index),
             Event::Probe(slot) | Event::ProbeTimeout(slot) => pod(slot / 2),
             event => self.place_hash(event),
@@ -86,6 +87,7 @@ impl World<'_> {
             | Event::RootCheck(replica) => self.control.replicas[replica as usize].hash,
             Event::CreatePod(workload)
             | Event::ScaleWorkload(workload)
+            | Event::PolicyWatch(workload)
             | Event::Reviewed(workload) => self.workloads[workload as usize].hash,
             Event::NodeLost(node) | Event::Evict(node) | Event::EvictAgain(node) => {
                 self.nodes.hash(node)
@@ -96,6 +98,7 @@ impl World<'_> {
             | Event::Reconnect(timer)
             | Event::Lookup(timer)
             | Event::Probation(timer)
+            | Event::PolicyTold(timer)
             | Event::Forget(timer) => self.owner_of_timer(timer),
             Event::Failover(index) => {
                 self.linkerd.as_ref().map_or(0, |own| own.failovers.hash(index))

@@ -73,7 +73,7 @@ impl World<'_> {
         let epoch = self.control.replicas[replica as usize].epoch;
         let pod = &mut self.pods[index as usize];
         (pod.csr_replica, pod.csr_epoch) = (replica, epoch);
-        let (node, to) = (pod.node, self.control.replicas[replica as usize].node);
+        let (node, to) = (pod.node, self.control.node_of(replica as usize, CA));
         let round_trip = self.one_way(node, to, draw) + self.one_way(to, node, draw);
         let done = self.compute(replica, self.plan.parameters.istiod.csr_time);
         let done = done + reviewed.since(self.now);

@@ -41,6 +41,7 @@ impl World<'_> {
             | Event::Reconnect(timer)
             | Event::Lookup(timer)
             | Event::Probation(timer)
+            | Event::PolicyTold(timer)
             | Event::Forget(timer) => self.linkerd_is_due(timer),
 
             Event::Failover(index) => self.write_failover(index),
@@ -95,7 +96,9 @@ impl World<'_> {
             Event::TokenRotated(pod) => self.token_rotated(pod, ticket),
             Event::ServingOver(replica) => self.serving_over(replica),
             Event::IssuerReload(replica) => self.load_issuer(replica, false),
-            Event::Check(slot) => self.check(slot),
+            Event::Check(_) => self.check_again(),
+            Event::PolicyWatch(workload) => self.policy_watched(workload),
+            Event::BootWarning(pod) => self.boot_warning(pod, ticket),
             Event::NodeLost(node) => self.node_lost(node, ticket),
             Event::Evict(node) => self.evict(node, ticket),
             _ => unreachable!("a step of a request"),

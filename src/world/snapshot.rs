@@ -6,7 +6,7 @@
 
 use super::World;
 use super::ages::DOMAIN;
-use super::control::{CA, INJECTOR, XDS};
+use super::control::{CA, INJECTOR, POLICY, XDS};
 use super::pod::Kind;
 use super::state::Life;
 use super::streams::XdsStream;
@@ -58,7 +58,7 @@ impl World<'_> {
         ReplicaStatus {
             name: self.controller(XDS, u32::try_from(index).unwrap_or(0)),
             node: self.plan.universe.nodes[replica.node.index()].name.clone(),
-            serves: [CA, XDS, INJECTOR].map(|part| self.control.serves(index, part)),
+            serves: [CA, XDS, INJECTOR, POLICY].map(|part| self.control.serves(index, part)),
             connected: u32::try_from(replica.connected.len()).unwrap_or(u32::MAX),
             push_queue: u32::try_from(replica.push.len()).unwrap_or(u32::MAX),
         }
@@ -98,6 +98,7 @@ impl World<'_> {
                 not_after: leaf.not_after,
                 renew_at: leaf.renew_at,
             }),
+            linkerd: self.linkerd_status(index).filter(|_| pod.is_meshed),
             cause: of_leaf.or(self.holder(index).renewal_cause).or(pod.down_cause).or_else(|| {
                 let is_alone = !matches!(self.stream_of(index), XdsStream::Connected(_));
                 self.control.causes[XDS].filter(|_| has_control && is_alone)

@@ -166,7 +166,7 @@ fn the_mesh_is_shown_as_it_is_then_and_looking_changes_nothing() {
     assert!(status.proxies.iter().all(|one| one.istiod.is_some() && one.cause.is_none()));
     assert!(status.proxies.iter().all(|one| one.types == [Sync::Synced; 4]));
     let status = late.status.clone().expect("it was asked for");
-    assert_eq!(status.replicas[0].serves, [false; 3]);
+    assert_eq!(status.replicas[0].serves, [false; 4]);
     assert!(status.proxies.iter().all(|one| one.istiod.is_none() && one.cause.is_some()));
     // By then eight elevenths of the certificates are past their ends, in the mean.
     let text = mesh_status(&late, &status, None, false);

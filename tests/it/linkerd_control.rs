@@ -4,6 +4,8 @@
 //! Source: linkerd2-proxy tonic-stream, proxy/resolve; linkerd2 values.yaml; issues as each test says.
 
 use crate::support::{plan_with, play, run_with};
+use meshsim::check::assert::judge;
+use meshsim::check::judgement::Verdict;
 use meshsim::kernel::time::{Duration, Time};
 use meshsim::observe::run::{LogLine, Run};
 use meshsim::vocabulary::fact::FactKind;
@@ -201,4 +203,139 @@ fn nobody_speaks_of_istiod() {
     for one in &run.occurrences {
         assert!(!one.label.contains("istio"), "{}", one.label);
     }
+}
+
+/// The n-th replica of identity stands beside the (n + 1)-th of destination: a node takes different numbers.
+#[test]
+fn a_node_takes_different_replicas_of_each_controller() {
+    // Nodes are numbered in the order of their names: destination stands on `one`, identity on `three`.
+    let lost = |node: &str| {
+        let down = event("lost", "30m", "", "fail", &format!("target = \"node:{node}\""));
+        let keys = "linkerd_control.replicas = 1\nlinkerd_identity.lifetime = \"30m\"";
+        let mesh = mesh(keys, &down).replace("linkerd_control.replicas = 3\n", "");
+        let run = run_with(&mesh, &[]);
+        (
+            run.control_plane.certificate_requests_failed != 0,
+            most(&gauge(&run, Gauge::ProxiesConnected, 1900, 2100)) < 0.5,
+        )
+    };
+    let all = ["one", "three", "two"].map(lost);
+    assert_eq!(all, [(false, true), (true, false), (false, false)]);
+}
+
+/// Identity fails twice at once, and with all the rest: it reads its secret when the last of these is over.
+#[test]
+fn identity_reads_its_secret_when_the_last_of_its_failures_ends() {
+    let authorities = "[[ca]]\nname = \"anchor\"\n[[ca]]\nname = \"issuer\"\nissuer = \"anchor\"\n\
+                       [[ca]]\nname = \"next\"\nissuer = \"anchor\"\n";
+    let more = authorities.to_owned()
+        + &event("one", "20m", "10m", "fail", "target = \"linkerd/identity\"")
+        + &event("two", "25m", "15m", "fail", "target = \"linkerd/identity\"")
+        + &event(
+            "rotate",
+            "26m",
+            "",
+            "ca",
+            "target = \"linkerd/identity\"\nca = \"next\"\ndropped_by = 3",
+        );
+    let run = run_with(&mesh("ca = \"issuer\"", &more), &[]);
+    let read: Vec<f64> =
+        lines(&run, FactKind::IssuerUpdated).iter().map(|line| line.time.as_s()).collect();
+    assert_eq!(read, [2400.0; 3]);
+}
+
+/// `web` opens a connection for each call, so that its destination is forgotten between two of them.
+fn rare(release: &str, more: &str) -> String {
+    mesh("", more)
+        .replace("linkerd@edge-26.8", &format!("linkerd@{release}"))
+        .replace(
+            "calls = [{ to = \"api\" }]",
+            "calls = [{ to = \"api\", app_connection = \"per-request\" }]",
+        )
+        .replace("1rps", "1/m")
+}
+
+/// A lookup of the outage waits for two back-offs: that of the client's connection, and its own.
+#[test]
+fn lookups_are_answered_when_their_client_has_come_back() {
+    // Over within the client's patience: whoever waits goes through as soon as it has connected.
+    let short = event("down", "30m", "20s", "fail", "target = \"linkerd\"");
+    let run = run_with(&rare("edge-26.8", &short), &[]);
+    let within =
+        |run: &Run, limit: f64| run.latency.quantile(1.0).expect("requests") as f64 / 1e9 < limit;
+    assert!(within(&run, 27.0), "{:?}", run.latency.quantile(1.0));
+    // Ten minutes: its lookups fail after 30 s and again and again, at most a minute apart.
+    let long = event("down", "30m", "10m", "fail", "target = \"linkerd\"");
+    let run = run_with(&rare("edge-26.8", &long), &[]);
+    let longest = run.latency.quantile(1.0).expect("requests") as f64 / 1e9;
+    assert!((600.0..725.0).contains(&longest), "{longest}");
+    assert_eq!(run.requests.failed(), 0, "nobody gives up today");
+    // Who asks within a minute of the return waits, too: its client is not back yet.
+    let after = (run.series.iter())
+        .find(|row| row.time == Time::ZERO + Duration::from_s(2410))
+        .expect("a row");
+    assert!(after.gauges[Gauge::RequestsInFlight as usize] > 0.5, "nobody is back at once");
+}
+
+/// Away again before a lookup was answered: it waits on, and is not answered by nobody.
+#[test]
+fn a_lookup_whose_controller_goes_again_waits_on() {
+    let more = event("one", "30m", "10m", "fail", "target = \"linkerd\"")
+        + &event("two", "40m1ms", "10m", "fail", "target = \"linkerd\"");
+    let run = run_with(&rare("edge-26.8", &more), &[]);
+    let flying = gauge(&run, Gauge::RequestsInFlight, 2500, 2990);
+    assert!(flying.iter().all(|one| *one > 8.5), "{flying:?}");
+    assert_eq!(run.requests.failed(), 0);
+    // Before 2.13 they are reset after 3 s, whatever comes then.
+    let old = run_with(&rare("2.12", &more), &[]);
+    assert!(old.requests.failed() >= 15, "{}", old.requests.failed());
+    let longest = old.latency.quantile(1.0).expect("requests") as f64 / 1e9;
+    assert!(longest < 3.1, "{longest}");
+}
+
+/// What went while a stream was lost is gone with the first update of the next one, which replaces all.
+#[test]
+fn the_first_update_of_a_new_stream_takes_away_what_went_meanwhile() {
+    let more = event("down", "30m", "10m", "fail", "target = \"linkerd/destination\"")
+        + &event("shrink", "35m", "", "scale", "target = \"service:api\"\nreplicas = 1");
+    let text = mesh("", &more).replace("1rps", "20rps");
+    let plan = plan_with(&text, &[]);
+    // What proxies of `web` know of `api`: endpoints, and such as are ready.
+    let known = |second: u64| -> Vec<(u32, u32)> {
+        let status_at = Some(Time::ZERO + Duration::from_s(second));
+        let run = play(&plan, Options { status_at, ..Options::default() });
+        let proxies = run.status.expect("a look").proxies;
+        let all = proxies.iter().filter_map(|one| one.linkerd.as_ref());
+        let destinations = all.flat_map(|own| &own.destinations);
+        destinations.filter(|one| one.name == "api").filter_map(|one| one.endpoints).collect()
+    };
+    let before = known(1790);
+    assert!(before.len() > 20 && before.iter().all(|one| *one == (6, 6)), "{before:?}");
+    let meanwhile = known(2390);
+    assert!(meanwhile.iter().all(|one| *one == (6, 1)), "{meanwhile:?}");
+    let after = known(2470);
+    assert!(after.iter().all(|one| *one == (1, 1)), "{after:?}");
+}
+
+/// Gauges are called as their controllers are, and say what `linkerd check` would.
+#[test]
+fn gauges_and_tables_are_called_as_the_controllers_are() {
+    let more = event("down", "30m", "10m", "fail", "target = \"linkerd/identity\"")
+        + "[[assert]]\nname = \"identity is away\"\nduring = \"down\"\nexpect = \"max(identity_ready) == 0\"\n\
+           [[assert]]\nname = \"destination is not\"\nexpect = \"min(destination_ready) == 3\"\n\
+           [[assert]]\nname = \"check is content\"\nexpect = \"linkerd_check == 0\"\n";
+    let plan = plan_with(&mesh("", &more), &[]);
+    let run = play(&plan, Options::default());
+    let verdicts = judge(&plan, &run);
+    assert!(verdicts.iter().all(|one| one.verdict == Verdict::Pass), "{verdicts:?}");
+    let files = crate::support::files(&run);
+    let text = |name: &str| {
+        let found = files.iter().find(|(one, _)| *one == name).expect(name);
+        String::from_utf8(found.1.clone()).expect("text")
+    };
+    assert!(text("destination.csv").contains("linkerd-destination-2,1,"));
+    let head = text("series.csv");
+    let head = head.lines().next().expect("a head").to_owned();
+    assert!(head.contains("destination_streams_max") && head.contains("linkerd_check"), "{head}");
+    assert!(!head.contains("istiod"), "{head}");
 }

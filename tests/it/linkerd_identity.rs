@@ -293,3 +293,95 @@ fn what_an_istio_mesh_says_means_nothing_here_and_the_other_way_about() {
     let plan = plan_with(&mesh("cert.ttl = \"1h\"", 1, ""), &[]);
     assert_eq!(plan.parameters.cert.ttl, Duration::from_s(86_400));
 }
+
+fn gauge_at(run: &Run, gauge: Gauge, second: u64) -> f64 {
+    let at = Time::ZERO + Duration::from_s(second);
+    let row = run.series.iter().rfind(|row| row.time <= at).expect("a row");
+    row.gauges[gauge as usize]
+}
+
+/// What `linkerd check` says at a second: 0 nothing, 1 a warning, 2 an error.
+fn level_at(run: &Run, second: u64) -> u8 {
+    let level = gauge_at(run, Gauge::LinkerdCheck, second);
+    (0..3).find(|one| (f64::from(*one) - level).abs() < 0.5).expect("a level")
+}
+
+/// What `linkerd check` says is a gauge: it reads the secret and the bundle, not what replicas have read.
+#[test]
+fn linkerd_check_is_content_again_after_a_rotation() {
+    let more = authorities("9000h", "20h")
+        + "[[ca]]\nname = \"next\"\nissuer = \"anchor\"\nremaining = \"8000h\"\n"
+        + "[[event]]\nid = \"rotate\"\nat = \"10h\"\ndo = \"ca\"\ntarget = \"linkerd/identity\"\nca = \"next\"\n";
+    let text = mesh(CA, 1, &more);
+    let level = |run: &Run, hour: u64| level_at(run, hour * 3600);
+    let rotated = run(&text);
+    assert_eq!([9, 11, 21].map(|hour| level(&rotated, hour)), [1, 0, 0]);
+    // All replicas miss it, and nobody hears of that from here.
+    let missed = run_with(&text, &["event.rotate.dropped_by=1"]);
+    assert_eq!([9, 11, 21].map(|hour| level(&missed, hour)), [1, 0, 0]);
+    assert!(missed.control_plane.certificates_expired > 0);
+    let never = run_with(&text, &["event.rotate.at=\"29h\""]);
+    assert_eq!([9, 19, 21].map(|hour| level(&never, hour)), [1, 1, 2]);
+    assert_eq!(lines(&never, FactKind::CheckFound).len(), 2);
+    // An issuer of an anchor that is not in the bundle.
+    let other = more.replace("name = \"next\"\nissuer = \"anchor\"", "name = \"next\"");
+    let other = run(&mesh(CA, 1, &other));
+    assert_eq!([9, 11].map(|hour| level(&other, hour)), [1, 2]);
+    let said = lines(&other, FactKind::CheckFound);
+    assert!(said.iter().any(|line| line.detail.contains("not issued by a trust anchor")));
+}
+
+/// A warning, whose exit status is 0, for clocks that differ by more than 310 s.
+#[test]
+fn linkerd_check_warns_of_clocks() {
+    let text = |behind: &str| {
+        let event = "id = \"c\"\nat = \"1h\"\nfor = \"1h\"\ndo = \"clock\"\ntarget = \"node:one\"";
+        mesh("", 1, &format!("[[event]]\n{event}\nbehind = \"{behind}\"\n"))
+    };
+    let levels = |behind: &str| {
+        let run = run(&text(behind));
+        let said = lines(&run, FactKind::CheckFound).len();
+        (said, [3000, 5400, 8000].map(|at| level_at(&run, at)))
+    };
+    assert_eq!(levels("310s"), (0, [0, 0, 0]));
+    assert_eq!(levels("311s"), (1, [0, 1, 0]));
+}
+
+/// A proxy that waits for its first certificate says so after 15 s, and so does the next one in its place.
+#[test]
+fn a_proxy_without_a_certificate_says_that_it_waits() {
+    let more = "[[event]]\nid = \"down\"\nat = \"1h\"\nfor = \"10m\"\ndo = \"fail\"\ntarget = \"linkerd/identity\"\n\
+                [[event]]\nid = \"grow\"\nat = \"1h1m\"\ndo = \"scale\"\ntarget = \"service:api\"\nreplicas = 2\n";
+    let text = mesh("", 1, more);
+    let waits = |sets: &[&str]| -> Vec<f64> {
+        let run = run_with(&text, &[&["scenario.duration=\"2h\""], sets].concat());
+        let said = lines(&run, FactKind::WaitsForCertificate);
+        said.iter().map(|line| line.time.as_s()).collect()
+    };
+    let usual = waits(&[]);
+    assert!(usual.len() >= 4 && (3675.0..3690.0).contains(&usual[0]), "{usual:?}");
+    assert!(
+        (usual[1] - usual[0] - 120.0).abs() < 5.0,
+        "after the startup probe's 120 s: {usual:?}"
+    );
+    assert!(waits(&["mesh.linkerd_identity.boot_warning=\"200s\""]).is_empty());
+    // Nobody waits so long where identity is there.
+    assert!(waits(&["event.down.at=\"1h30m\""]).is_empty());
+}
+
+/// The CLI makes anchors and issuers of a year.
+#[test]
+fn anchors_and_issuers_live_a_year_if_nothing_is_said() {
+    let authorities = "[[ca]]\nname = \"anchor\"\n[[ca]]\nname = \"issuer\"\nissuer = \"anchor\"\n";
+    let plan = plan_with(&mesh(CA, 1, authorities), &[]);
+    let day = Duration::from_s(86_400);
+    assert!(plan.identity.authorities.iter().all(|one| one.remaining == day * 365));
+    let short = plan_with(
+        &mesh("linkerd_identity.authority_lifetime = \"30d\"", 1, ""),
+        &["scenario.duration=\"31d\"", "scenario.interval=\"1h\""],
+    );
+    assert_eq!(short.parameters.cert.signer_remaining, day * 30);
+    let run = crate::support::play(&short, meshsim::world::options::Options::default());
+    assert!(gauge_at(&run, Gauge::LinkerdCheck, 86_400) > 0.5, "a warning of sixty days");
+    assert!(gauge_at(&run, Gauge::CertificatesExpired, 30 * 86_400 + 7200) > 0.5);
+}

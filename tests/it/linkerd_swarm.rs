@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Each is there or not.
-const KEYS: [(&str, &[&str]); 16] = [
+const KEYS: [(&str, &[&str]); 20] = [
     ("linkerd_control.replicas", &["1", "2", "3"]),
     ("linkerd_control.failfast", &["\"0s\"", "\"1s\"", "\"30s\""]),
     ("linkerd_control.stream_idle", &["\"0s\"", "\"5s\"", "\"30s\""]),
@@ -19,6 +19,10 @@ const KEYS: [(&str, &[&str]); 16] = [
     ("linkerd_identity.clock_skew", &["\"0s\"", "\"20s\""]),
     ("linkerd_identity.min_refresh", &["\"100ms\"", "\"10s\""]),
     ("linkerd_identity.clamp_to_issuer", &["false"]),
+    ("linkerd_identity.boot_warning", &["\"0s\"", "\"1s\""]),
+    ("linkerd_identity.check_clock_skew", &["\"10s\""]),
+    ("linkerd_identity.authority_lifetime", &["\"40s\"", "\"365d\""]),
+    ("linkerd_inbound.default_policy", &["\"deny\"", "\"all-authenticated\""]),
     ("linkerd_proxy.native_sidecar", &["false"]),
     ("linkerd_proxy.await_ready", &["false"]),
     ("linkerd_connection.ping_interval", &["\"0s\"", "\"1s\""]),
@@ -27,7 +31,7 @@ const KEYS: [(&str, &[&str]); 16] = [
     ("pod.startup_failures", &["5"]),
 ];
 
-const EVENTS: [&str; 26] = [
+const EVENTS: [&str; 30] = [
     "do = \"fail\"\ntarget = \"linkerd\"",
     "do = \"fail\"\ntarget = \"linkerd\"\nshare = \"34%\"",
     "do = \"fail\"\ntarget = \"linkerd/destination\"",
@@ -45,6 +49,10 @@ const EVENTS: [&str; 26] = [
     "do = \"ca\"\ntarget = \"linkerd/identity\"\nca = \"stranger\"\nrestart = true",
     "do = \"trust\"\ntrust = [\"anchor\", \"other\"]",
     "do = \"trust\"\ntrust = [\"other\"]",
+    "do = \"server\"\ntarget = \"service:api\"\nserver = { access_policy = \"deny\" }",
+    "do = \"server\"\ntarget = \"service:api\"\nserver = { clients = [\"web\"] }\nlocal_rate_limit = { total = 2 }",
+    "do = \"server\"\ntarget = \"service:web\"\nremoved = true",
+    "do = \"server\"\ntarget = \"service:web\"\nserver = { access_policy = \"all-authenticated\" }",
     "do = \"clock\"\ntarget = \"linkerd\"\nshare = \"50%\"\nahead = \"30s\"",
     "do = \"clock\"\ntarget = \"node:one\"\nbehind = \"30s\"",
     "do = \"suspend\"\ntarget = \"node:two\"",
@@ -85,10 +93,11 @@ fn scenario(seed: u64) -> String {
     text.push_str(
         "[[node]]\nname = \"one\"\n[[node]]\nname = \"two\"\n[[node]]\nname = \"three\"\n\
          [[service]]\nname = \"web\"\n[[service.workload]]\nreplicas = 3\ntime = \"2ms\"\n\
-         calls = [{ to = \"api\" }]\n[[service]]\nname = \"api\"\n[[service.workload]]\nreplicas = 2\n\
+         calls = [{ to = \"api\", app_connection = \"APP\" }]\n[[service]]\nname = \"api\"\n[[service.workload]]\nreplicas = 2\n\
          time = \"1ms\"\n[[traffic]]\nid = \"users\"\nfrom = \"ingress\"\nto = \"web\"\n\
          arrivals = { poisson = \"3rps\" }\n",
     );
+    text = text.replace("\"APP\"", ["\"keep\"", "\"per-request\""][of(2)]);
     for number in 0..of(7) {
         let event = EVENTS[of(EVENTS.len())];
         let is_of_authorities = event.contains("do = \"ca\"") || event.contains("do = \"trust\"");

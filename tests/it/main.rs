@@ -80,6 +80,9 @@ mod linkerd_control;
 /// Linkerd's certificates.
 #[cfg(feature = "native")]
 mod linkerd_identity;
+/// Linkerd: who may call changes, and who has not been told.
+#[cfg(feature = "native")]
+mod linkerd_policy;
 /// Splits, profiles, routes and limits of Linkerd.
 #[cfg(feature = "native")]
 mod linkerd_splits;

@@ -52,7 +52,7 @@ pub(crate) fn files(run: &Run) -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("summary.json", summary::render(&summary::summary(run, &[])).into_bytes()),
         ("series.csv", csv::series(run).into_bytes()),
-        ("istiod.csv", csv::istiod(run).into_bytes()),
+        (csv::istiod_name(run), csv::istiod(run).into_bytes()),
         ("outcomes.csv", csv::outcomes(run).into_bytes()),
         ("events.jsonl", events::events(run).into_bytes()),
         ("latency.hgrm", hgrm::hgrm(&run.latency).into_bytes()),

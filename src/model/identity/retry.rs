@@ -17,6 +17,7 @@
 //! Stream  ×   U[0, i)   ×
 //! Warmup  ×  i ± 50 %   ×                        i = 0.5 s · 1.5^n, at most 60 s
 //! Create  ×      i      ×                        i = 5 ms · 2^n, at most 1000 s; no chance in it
+//! Linkerd ×   i + 10 %  ×                        i = 100 ms · 2^n; never more than 60 s
 //! ```
 //!
 //! Source: istio pkg/security/retry.go:31-44 and security/pkg/nodeagent/sds/sdsservice.go:88-140;
@@ -27,6 +28,7 @@
 use super::residual::{Cycle, Gap, Residual};
 use crate::kernel::stream::uniform;
 use crate::kernel::time::{Duration, Time};
+use crate::model::linkerd::backoff::wait;
 use crate::plan::linkerd::policy::Backoff;
 use crate::plan::parameter::{CsrInnerRetry, Kubernetes, StreamBackoff, WarmupBackoff, Ztunnel};
 
@@ -78,6 +80,8 @@ pub enum Law {
         /// The longest.
         max: Duration,
     },
+    /// Linkerd's: a wait doubles, and up to a share of it comes on top, but none is longer than the longest.
+    Linkerd(Backoff),
 }
 
 /// Where a loop stands.
@@ -124,15 +128,9 @@ impl Law {
         Self::Stream(StreamBackoffLaw::new(backoff))
     }
 
-    /// The same of Linkerd's proxies: a wait is its base and up to a share of it; the longest is that long on average.
+    /// The same of Linkerd's proxies.
     pub fn linkerd_stream(backoff: &Backoff) -> Self {
-        let middle = 1.0 + backoff.jitter / 2.0;
-        Self::Warmup {
-            base: backoff.min.scale(middle),
-            factor: 2.0,
-            jitter: backoff.jitter / 2.0 / middle,
-            max: backoff.max,
-        }
+        Self::Linkerd(*backoff)
     }
 
     /// The first certificate of a pod.
@@ -171,6 +169,7 @@ impl Law {
             Self::Warmup { base, factor, max, .. } => {
                 grown(base, factor, growth, max) == grown(base, factor, u32::MAX, max)
             }
+            Self::Linkerd(backoff) => linkerd(&backoff, growth, 0) == backoff.max.max(INTERVAL_MIN),
         }
     }
 
@@ -199,6 +198,11 @@ impl Law {
             }
             Self::Create { base, max } => {
                 Cycle::new(std::iter::once(Gap::fixed(held + doubled(*base, u32::MAX, *max))))
+            }
+            // Its jitter has no room when it is grown.
+            Self::Linkerd(backoff) => {
+                let wait = held + backoff.max.max(INTERVAL_MIN);
+                Cycle::new(std::iter::once(Gap::fixed(wait)))
             }
         }
     }
@@ -252,6 +256,11 @@ impl RetryLoop {
             }
             Law::Create { base, max } => {
                 let wait = doubled(base, self.growth, max);
+                self.grow();
+                wait
+            }
+            Law::Linkerd(backoff) => {
+                let wait = linkerd(&backoff, self.growth, self.drawn(draw));
                 self.grow();
                 wait
             }
@@ -337,6 +346,10 @@ fn doubled(base: Duration, growth: u32, max: Duration) -> Duration {
     Duration::from_ns(ns.min(Duration::MAX.ns())).max(INTERVAL_MIN)
 }
 
+fn linkerd(backoff: &Backoff, growth: u32, draw: u64) -> Duration {
+    wait(backoff, growth, draw).max(INTERVAL_MIN)
+}
+
 /// `base` · `factor`^`growth`, at most `max`.
 fn grown(base: Duration, factor: f64, growth: u32, max: Duration) -> Duration {
     base.scale(libm::pow(factor, f64::from(growth))).min(max)
@@ -385,6 +398,29 @@ mod tests {
         }
         csr.hasten(at_ms(5));
         assert_eq!(csr.next_try(), at_ms(5));
+    }
+
+    /// The longest wait of Linkerd's streams has no jitter: it would be longer than the longest.
+    #[test]
+    fn linkerds_stream_never_waits_longer_than_a_minute() {
+        let backoff =
+            Backoff { min: Duration::from_ms(100), max: Duration::from_s(60), jitter: 0.1 };
+        let (law, mut stream) = (Law::linkerd_stream(&backoff), RetryLoop::start(Time::ZERO));
+        let mut last = Time::ZERO;
+        for n in 0..20 {
+            stream.fail(&law, Duration::ZERO, |n| Key(7).draw(0, n));
+            let waited = stream.next_try().since(last);
+            let base = Duration::from_ms(100 << n.min(20)).min(backoff.max);
+            assert!(base <= waited && waited <= base.scale(1.1).min(backoff.max), "{waited}");
+            last = stream.next_try();
+        }
+        let mut stepped = stream;
+        let skipped = stream.skip_to(at_ms(40_000_000), &law, Duration::ZERO, |_| 0);
+        for _ in 0..skipped {
+            stepped.fail(&law, Duration::ZERO, |_| 0);
+        }
+        assert_eq!(stepped.next_try(), stream.next_try());
+        assert!(skipped > 600 && at_ms(40_000_000) <= stream.next_try());
     }
 
     fn laws() -> [Law; 4] {

@@ -1,7 +1,8 @@
 //! `linkerd check`: what an operator would have been told of certificates and clocks.
 //!
 //! A warning does not fail the command: whoever looks only at its exit status hears of a certificate
-//! when it is over.
+//! when it is over. It looks at what is in the configuration and in the secret, not at what each replica has read: an
+//! issuer that a replica has missed is none of its findings.
 //!
 //! Source: linkerd2 pkg/issuercerts/issuercerts.go:22,120-135; pkg/healthcheck/healthcheck.go:176-182; linkerd2#9612.
 //! Left out: all other checks; kinds of keys.
@@ -22,12 +23,23 @@ pub enum Finding {
     NotYetValid,
     /// An error: it is over.
     Expired,
+    /// An error: the issuer is of no anchor in the bundle.
+    OfNoAnchor,
 }
 
 impl Finding {
     /// Whether the command's exit status shows it.
     pub fn fails(self) -> bool {
         Self::EndsSoon < self
+    }
+
+    /// 0 for nothing, 1 for a warning, 2 for an error.
+    pub fn level(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::EndsSoon => 1,
+            Self::NotYetValid | Self::Expired | Self::OfNoAnchor => 2,
+        }
     }
 }
 
@@ -44,7 +56,7 @@ pub fn certificate(rules: &LinkerdIdentity, validity: Validity, clock: Wall) -> 
     }
 }
 
-/// Whether a node's clock that is so many nanoseconds ahead, or behind, passes `check --pre`.
+/// Whether a node's clock that is so many nanoseconds ahead, or behind, passes `check --pre`. If not, that is a warning.
 pub fn clock_passes(rules: &LinkerdIdentity, ahead: i64) -> bool {
     Duration::from_ns(ahead.unsigned_abs()) <= rules.check_clock_skew
 }

@@ -4,7 +4,8 @@
 //! [`cache`], draw a backend by its [`distribution`], wait in the [`queue`], choose
 //! an endpoint by [`p2c`] over [`peak_ewma`], leave out those that [`accrual`] shut; [`retry`] and
 //! [`retry_budget`], [`timeouts`]; on the other side [`authorization`] and [`rate_limit`]. Each failure is
-//! an [`answer`]. Besides: [`failover`] of a split, [`renewal`] of leaves, [`check`], [`control`] streams, [`connection`] lives.
+//! an [`answer`]. Besides: [`failover`] of a split, [`renewal`] of leaves, [`check`], [`control`] streams and their [`client`],
+//! [`connection`] lives.
 
 pub mod accrual;
 pub mod answer;
@@ -12,6 +13,7 @@ pub mod authorization;
 pub mod backoff;
 pub mod cache;
 pub mod check;
+pub mod client;
 pub mod connection;
 pub mod control;
 pub mod detect;

@@ -51,7 +51,7 @@ parameters! {
         boot_warning: Duration = "15s", "linkerd2-proxy linkerd/app/src/lib.rs:433-450";
         /// `linkerd check` warns of an anchor, issuer or webhook certificate that ends sooner than this.
         check_warning: Duration = "60d", "linkerd2 pkg/issuercerts/issuercerts.go:22";
-        /// `linkerd check --pre` fails where a node's clock differs by more.
+        /// `linkerd check --pre` warns where a node's clock differs by more.
         check_clock_skew: Duration = "310s", "linkerd2 pkg/healthcheck/healthcheck.go:176-182, since 2020-03";
     }
     /// Requests from an app: discovery, queues, connections.

@@ -18,6 +18,7 @@ pub const FURNISHED: &[(&str, &str)] = &[
     ("cert.max_ttl", "linkerd_identity.lifetime"),
     ("cert.not_before_skew", "linkerd_identity.clock_skew"),
     ("cert.clamp_to_signer", "linkerd_identity.clamp_to_issuer"),
+    ("cert.signer_remaining", "linkerd_identity.authority_lifetime"),
     ("cert.grace_ratio", "linkerd_identity.refresh_ratio"),
     ("cert.grace_jitter", ""),
     ("cert.session_resumption", ""),
@@ -43,9 +44,6 @@ pub const FURNISHED: &[(&str, &str)] = &[
 
 /// Linkerd's own parameters by which no part of a run goes yet: to set one is told as a warning.
 pub const UNPLAYED: &[&str] = &[
-    "linkerd_identity.authority_lifetime",
-    "linkerd_identity.boot_warning",
-    "linkerd_identity.check_clock_skew",
     "linkerd_outbound.tcp_queue",
     "linkerd_outbound.policy_queue",
     "linkerd_outbound.tcp_failfast",
@@ -62,7 +60,6 @@ pub const UNPLAYED: &[&str] = &[
     "linkerd_connection.tcp_keepalive",
     "linkerd_connection.tcp_user_timeout",
     "linkerd_control.queue",
-    "linkerd_control.connect_timeout",
     "linkerd_control.default_rtt",
     "linkerd_control.decay",
     "linkerd_control.stream_queue",
@@ -91,6 +88,7 @@ impl Linkerd {
         (cert.ttl, cert.max_ttl) = (identity.lifetime, identity.lifetime);
         cert.not_before_skew = identity.clock_skew;
         cert.clamp_to_signer = identity.clamp_to_issuer;
+        cert.signer_remaining = identity.authority_lifetime;
         (cert.grace_ratio, cert.grace_jitter) = (1.0 - identity.refresh_ratio, 0.0);
         cert.session_resumption = false;
         // An issuer is never renewed by the controller itself.

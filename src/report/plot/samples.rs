@@ -63,6 +63,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         topology: Topology::default(),
         stations: Vec::new(),
         mesh_cost: None,
+        linkerd: None,
         causes: Causes::default(),
         access_log: None,
         status: None,

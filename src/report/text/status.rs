@@ -6,9 +6,8 @@
 use super::explain::{chain_lines, ended_early};
 use super::{Paint, wrap};
 use crate::kernel::time::Time;
-use crate::observe::mesh_status::{MeshStatus, ProxyStatus, Sync};
+use crate::observe::mesh_status::{DestinationStatus, MeshStatus, ProxyStatus, Sync};
 use crate::observe::run::Run;
-use crate::plan::linkerd;
 use crate::report::number::{clock, length};
 use crate::report::words::{harmless, plural, short};
 
@@ -86,60 +85,107 @@ fn in_words(status: &MeshStatus) -> String {
     )
 }
 
-/// Whether a run's mesh has controllers, and not istiod.
-fn is_linkerd(run: &Run) -> bool {
-    run.profile.split('@').next() == Some(linkerd::MESH)
-}
-
 fn replicas(run: &Run, status: &MeshStatus) -> Vec<String> {
     if status.replicas.is_empty() {
         return Vec::new();
     }
-    let serves = |serves: bool| if serves { "up" } else { "down" };
-    let [name, ca, xds] = if is_linkerd(run) {
-        ["CONTROLLERS", "IDENTITY", "DESTINATION"]
+    let serves = |serves: bool| if serves { "up" } else { "down" }.to_owned();
+    let is_linkerd = run.is_linkerd();
+    let head: &[&str] = if is_linkerd {
+        &["CONTROLLERS", "NODE", "IDENTITY", "DESTINATION", "INJECTOR", "POLICY", "PROXIES"]
     } else {
-        ["ISTIOD", "CA", "XDS"]
+        &["ISTIOD", "NODE", "CA", "XDS", "INJECTOR", "PROXIES", "PUSH QUEUE"]
     };
-    let head = [name, "NODE", ca, xds, "INJECTOR", "PROXIES", "PUSH QUEUE"];
-    let mut rows = vec![head.map(str::to_owned)];
+    let mut rows = vec![head.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()];
     rows.extend(status.replicas.iter().map(|one| {
-        let [ca, xds, injector] = one.serves.map(serves);
-        [
-            one.name.clone(),
-            short(&one.node, 20),
-            ca.to_owned(),
-            xds.to_owned(),
-            injector.to_owned(),
-            one.connected.to_string(),
-            one.push_queue.to_string(),
-        ]
+        let parts = &one.serves[..if is_linkerd { 4 } else { 3 }];
+        let mut row = vec![one.name.clone(), short(&one.node, 20)];
+        row.extend(parts.iter().map(|part| serves(*part)));
+        row.push(one.connected.to_string());
+        row.extend((!is_linkerd).then(|| one.push_queue.to_string()));
+        row
     }));
     let mut lines = aligned(&rows);
     lines.push(String::new());
     lines
 }
 
+/// Proxies of Linkerd whose destinations are told one by one.
+const KNOWN_MAX: usize = 12;
+
 fn proxies(run: &Run, told: &[&ProxyStatus], at: Time) -> Vec<String> {
-    let stream = if is_linkerd(run) { "DESTINATION" } else { "ISTIOD" };
-    let head =
-        ["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", stream, "CERTIFICATE"];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(told.iter().map(|one| row(one, at)));
-    aligned(&rows)
+    let head: &[&str] = if run.is_linkerd() {
+        &[
+            "NAME",
+            "READY",
+            "STATUS",
+            "ENDPOINTS",
+            "STALE",
+            "KNOWS",
+            "POLICY",
+            "DESTINATION",
+            "CERTIFICATE",
+        ]
+    } else {
+        &["NAME", "READY", "STATUS", "CDS", "LDS", "EDS", "RDS", "STALE", "ISTIOD", "CERTIFICATE"]
+    };
+    let mut rows = vec![head.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()];
+    rows.extend(told.iter().map(|one| row(one, at, head.len())));
+    let mut lines = aligned(&rows);
+    let known: Vec<String> = told.iter().flat_map(|one| known(one, at)).collect();
+    if !known.is_empty() {
+        lines.push(String::new());
+        lines.extend(known.iter().take(KNOWN_MAX).flat_map(|line| wrap(line, "  ", "    ")));
+        if KNOWN_MAX < known.len() {
+            let more = plural((known.len() - KNOWN_MAX) as u64, "more destination");
+            lines.push(format!("  … and {more}"));
+        }
+    }
+    lines
 }
 
-fn row(one: &ProxyStatus, at: Time) -> [String; 10] {
-    let name = short(&one.name, NAME_MAX);
-    let ready = format!("{}/{}", one.containers.0, one.containers.1);
+/// The destinations of a proxy of Linkerd's, each in a sentence.
+fn known(one: &ProxyStatus, at: Time) -> Vec<String> {
+    let all = one.linkerd.iter().flat_map(|own| &own.destinations);
+    let sentence = |to: &DestinationStatus| {
+        let age = length(at.saturating_since(to.since).ns());
+        let what = match to.endpoints {
+            None => format!("asked for {age} ago, nobody has answered"),
+            Some((all, ready)) => {
+                let use_of = match to.until {
+                    None => "in use".to_owned(),
+                    Some(until) if until <= at => "forgotten".to_owned(),
+                    Some(until) => {
+                        format!("forgotten in {}", length(until.since(at).ns()))
+                    }
+                };
+                let all = plural(u64::from(all), "endpoint");
+                format!("{all}, {ready} of them ready, known for {age}, {use_of}")
+            }
+        };
+        format!("{} -> {}: {what}", short(&one.name, NAME_MAX), short(&to.name, NAME_MAX))
+    };
+    all.map(sentence).collect()
+}
+
+fn row(one: &ProxyStatus, at: Time, columns: usize) -> Vec<String> {
+    let mut row =
+        vec![short(&one.name, NAME_MAX), format!("{}/{}", one.containers.0, one.containers.1)];
+    row.push(one.pod.to_owned());
     if !one.is_meshed {
-        let none = || "-".to_owned();
-        let (pod, what) = (one.pod.to_owned(), "no sidecar".to_owned());
-        return [name, ready, pod, none(), none(), none(), none(), none(), none(), what];
+        row.resize(columns - 1, "-".to_owned());
+        row.push("no sidecar".to_owned());
+        return row;
     }
-    let [cds, lds, eds, rds] = one.types.map(|sync| sync.word().to_owned());
     let stale =
         one.stale_since.map_or("-".to_owned(), |since| length(at.saturating_since(since).ns()));
+    let [cds, lds, eds, rds] = one.types.map(|sync| sync.word().to_owned());
+    if let Some(own) = &one.linkerd {
+        let policy = own.policy.map_or("as injected".to_owned(), |number| format!("rev {number}"));
+        row.extend([eds, stale, own.destinations.len().to_string(), policy]);
+    } else {
+        row.extend([cds, lds, eds, rds, stale]);
+    }
     let certificate = match one.certificate {
         None => "none".to_owned(),
         Some(one) if one.not_after <= at => {
@@ -151,8 +197,8 @@ fn row(one: &ProxyStatus, at: Time) -> [String; 10] {
             format!("{left}{}", if overdue { ", overdue" } else { " left" })
         }
     };
-    let istiod = one.istiod.clone().unwrap_or_else(|| "-".to_owned());
-    [name, ready, one.pod.to_owned(), cds, lds, eds, rds, stale, istiod, certificate]
+    row.extend([one.istiod.clone().unwrap_or_else(|| "-".to_owned()), certificate]);
+    row
 }
 
 /// Each cause once, with the first pod that it is about.
@@ -175,16 +221,16 @@ fn causes(run: &Run, told: &[&ProxyStatus], paint: Paint) -> Vec<String> {
 }
 
 /// Rows as columns.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let mut widths = [0; N];
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |row: &[String; N]| {
+    let line = |row: &Vec<String>| {
         let mut text = String::from("  ");
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, width) in row.iter().zip(&widths) {
             text += cell;
             text += &" ".repeat(width + GAP - cell.chars().count());
         }
@@ -197,7 +243,7 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::kernel::time::Duration;
-    use crate::observe::mesh_status::{CertificateStatus, ReplicaStatus};
+    use crate::observe::mesh_status::{CertificateStatus, LinkerdStatus, ReplicaStatus};
     use crate::report::testing::{hours, sample_run};
 
     fn status(name: &str) -> MeshStatus {
@@ -215,12 +261,13 @@ mod tests {
             istiod: Some("istiod-10".to_owned()),
             stream_age: None,
             certificate: Some(certificate),
+            linkerd: None,
             cause: None,
         };
         let replica = ReplicaStatus {
             name: "istiod-0".to_owned(),
             node: name.to_owned(),
-            serves: [true, false, true],
+            serves: [true, false, true, true],
             connected: 3,
             push_queue: 0,
         };
@@ -234,6 +281,40 @@ mod tests {
         assert!(!text.contains('\u{1b}'));
         assert!(text.contains("… and 20 more pods"), "{text}");
         assert!(text.contains("16h, overdue"), "{text}");
+    }
+
+    #[test]
+    fn a_proxy_of_linkerds_is_told_with_what_it_knows() {
+        let mut run = sample_run();
+        run.profile = "linkerd@edge-26.8".to_owned();
+        let mut status = status("web-0");
+        let to = |name: &str, endpoints, until| DestinationStatus {
+            name: name.to_owned(),
+            endpoints,
+            since: hours(13),
+            until,
+        };
+        status.proxies.truncate(1);
+        status.proxies[0].linkerd = Some(LinkerdStatus {
+            destinations: vec![
+                to("api", Some((3, 2)), None),
+                to("db", Some((1, 1)), Some(hours(14) + Duration::from_s(4))),
+                to("new", None, None),
+            ],
+            policy: None,
+        });
+        let text = mesh_status(&run, &status, None, false);
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        for part in [
+            "POLICY",
+            "as injected",
+            "web-0 -> api: 3 endpoints, 2 of them ready, known for 1h, in use",
+            "web-0 -> db: 1 endpoint, 1 of them ready, known for 1h, forgotten in 4.00 s",
+            "web-0 -> new: asked for 1h ago, nobody has answered",
+        ] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+        assert!(!text.contains("CDS") && !text.contains("PUSH QUEUE"), "{text}");
     }
 
     #[test]

@@ -40,8 +40,12 @@ pub(crate) const CLUSTER: Keys = Keys::Fixed(&[
 pub(super) const DROP_OVERLOAD: Key =
     key("drop_overload", Share, Is("0"), "this share of requests is dropped, as EDS asks (503 DO)");
 
-pub(super) const REMOVED: Key =
-    key("removed", Bool, Is("false"), "the cluster or listener is gone, not changed");
+pub(super) const REMOVED: Key = key(
+    "removed",
+    Bool,
+    Is("false"),
+    "the cluster, the listener or what is said of who may call is gone, not changed",
+);
 pub(super) const OF_CLUSTER: Key =
     key("cluster", Table(CLUSTER), None, "what the cluster has of its own from now on");
 pub(super) const LIST: Key =

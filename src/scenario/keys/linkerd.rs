@@ -37,6 +37,15 @@ pub(super) const RATE_LIMIT: Key = key(
     "Linkerd: how often each of its pods is called",
 );
 
+pub(super) const SERVER_OF_EVENT: Key =
+    key("server", Table(SERVER_KEYS), None, "Linkerd: who may call its pods from now on");
+pub(super) const RATE_LIMIT_OF_EVENT: Key = key(
+    "local_rate_limit",
+    Table(LIMIT_KEYS),
+    None,
+    "Linkerd: how often each of its pods is called from now on",
+);
+
 /// Who may call a port.
 const POLICIES: &[&str] = &[
     "all-unauthenticated",

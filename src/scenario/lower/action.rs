@@ -51,6 +51,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 29] = [
     ("traffic", &["factor"], &["factor"], "traffic:ID"),
     ("behave", &["behaviour"], &["behaviour"], "service:NAME"),
     ("peer_authentication", &["mode"], &["mode"], "service:NAME, or without a target on the mesh"),
+    ("server", &["server", "local_rate_limit", "removed"], &[], "service:NAME"),
     ("ca", &["ca", "share", "restart", "dropped_by"], &["ca"], "istiod or linkerd/identity"),
     ("trust", &["trust"], &["trust"], "no target: on the mesh"),
     (
@@ -66,7 +67,7 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 29] = [
 ];
 /// `slow` has other arguments where it acts on the webhook.
 pub(super) const SLOW_WEBHOOK: &str = "slow istiod/injector";
-const ARGUMENTS: [&str; 30] = [
+const ARGUMENTS: [&str; 32] = [
     "share",
     "part",
     "factor",
@@ -97,6 +98,8 @@ const ARGUMENTS: [&str; 30] = [
     "behind",
     "certificate",
     "policy",
+    "server",
+    "local_rate_limit",
 ];
 
 /// An action and its label; none if something is wrong with it.

@@ -8,7 +8,7 @@ use super::super::document::Node;
 use super::super::expression::{Bad, expression, flag_hint, missing_name, no_flag};
 use super::Lower;
 use crate::kernel::time::{Duration, Time};
-use crate::plan::assertion::{Assertion, Filter, Window, WindowBase};
+use crate::plan::assertion::{Assertion, Filter, Metric, Window, WindowBase};
 use crate::vocabulary::flag::Flags;
 
 impl<'d> Lower<'_, '_, 'd> {
@@ -25,6 +25,14 @@ impl<'d> Lower<'_, '_, 'd> {
         let text = expect.as_text()?;
         let expectation = expression(text, &self.names).map_err(|bad| self.bad(expect, bad)).ok();
         let at = |key: &str| table.get(key).map_or(table.at, |node| node.at);
+        if matches!(&expectation, Some(one) if matches!(one.metric, Metric::Counter(_))) {
+            for key in ["during", "before", "after", "from", "to", "every", "where"] {
+                if let Some(node) = table.get(key) {
+                    let what = format!("`{key}` does nothing to a counter");
+                    self.report(node.at, what, "a counter is of all proxies over the whole run");
+                }
+            }
+        }
         let every = table.duration("every");
         if every.is_some_and(Duration::is_zero) {
             self.report(at("every"), "a window of no length", "such as \"10s\"");

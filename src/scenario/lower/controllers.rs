@@ -24,6 +24,12 @@ const PARTS: [(ControlPart, &str, Option<&str>); 5] = [
 ];
 
 impl Lower<'_, '_, '_> {
+    /// How long an authority lives of which nothing is said.
+    pub(super) fn usual_life(&self) -> Duration {
+        let own = self.linkerd.as_ref().map(|own| own.linkerd_identity.authority_lifetime);
+        own.unwrap_or(Duration::from_s(87_600 * 3600))
+    }
+
     /// Sets what follows from Linkerd's own parameters, and says which keys do nothing in this mesh.
     pub(super) fn furnish(&mut self, mesh: Option<&Node>) {
         let given = |name: &str| {
@@ -141,6 +147,9 @@ impl Lower<'_, '_, '_> {
     ) -> Option<Done> {
         if self.is_of_other_mesh(table, at, target) {
             return Some(None);
+        }
+        if let ("server", Target::Service(name)) = (does, target) {
+            return Some(self.server_event(table, at, name));
         }
         self.linkerd.as_ref()?;
         let Target::Control(part) = target else { return None };

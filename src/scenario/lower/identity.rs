@@ -8,7 +8,7 @@ use super::super::document::{At, Node};
 use super::super::target::Target;
 use super::action::{Done, of, words};
 use super::{Lower, id};
-use crate::kernel::time::{Duration, Time};
+use crate::kernel::time::Time;
 use crate::plan::identity::{Authority, AuthorityId, IdentityChange, Presented, Skew, Versions};
 use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::tls::{KeyType, TlsVersion};
@@ -73,6 +73,7 @@ impl<'d> Lower<'_, '_, 'd> {
     }
 
     fn authorities(&mut self, tables: &[&'d Node]) {
+        let usual = self.usual_life();
         let mut order: Vec<&'d Node> = tables.to_vec();
         order.sort_by_key(|table| table.text("name"));
         let mut keys: BTreeMap<&str, u32> = BTreeMap::new();
@@ -103,7 +104,7 @@ impl<'d> Lower<'_, '_, 'd> {
             self.identity.authorities.push(Authority {
                 name: own.to_owned(),
                 issuer,
-                remaining: table.duration("remaining").unwrap_or(Duration::from_s(87_600 * 3600)),
+                remaining: table.duration("remaining").unwrap_or(usual),
                 key,
                 plugged_in,
             });

@@ -3,8 +3,9 @@
 //! Source: `plan::linkerd`; between meshed pods requests travel over HTTP/2, whatever apps speak.
 //! Left out: gRPC statuses of retries.
 
-use super::super::document::Node;
+use super::super::document::{At, Node};
 use super::super::units::parameter_text;
+use super::action::Done;
 use super::{Lower, id};
 use crate::kernel::time::Duration;
 use crate::plan::linkerd::Linkerd;
@@ -16,6 +17,7 @@ use crate::plan::linkerd::policy::{
 use crate::plan::linkerd::rules::{Rules, Server, ServiceRules};
 use crate::plan::parameter::Value as _;
 use crate::plan::policy::Protocol;
+use crate::plan::timeline::Action;
 use crate::plan::universe::WorkloadId;
 use std::collections::BTreeSet;
 
@@ -208,12 +210,16 @@ impl<'d> Lower<'_, '_, 'd> {
             self.service_profile(node, budget)
         });
         let server = table.get("server").map(|node| self.server(node));
-        let rate_limit = table.get("local_rate_limit").map(|node| LocalRateLimit {
+        let rate_limit = table.get("local_rate_limit").map(|node| self.rate_limit(node));
+        ServiceRules { accrual, retry, profile, server, rate_limit, failover: None }
+    }
+
+    fn rate_limit(&mut self, node: &Node) -> LocalRateLimit {
+        LocalRateLimit {
             total_rps: node.count("total").unwrap_or(0),
             identity_rps: node.count("identity").unwrap_or(0),
             overrides: node.list("overrides").iter().map(|one| self.rate_override(one)).collect(),
-        });
-        ServiceRules { accrual, retry, profile, server, rate_limit, failover: None }
+        }
     }
 
     /// A limit of some clients: services or workloads, each of which has an account.
@@ -243,6 +249,40 @@ impl<'d> Lower<'_, '_, 'd> {
         }
         let rps = node.count("rps").unwrap_or(0);
         RateOverride { rps, clients: clients.into_iter().collect() }
+    }
+
+    /// Another `Server`, or another limit, while the mesh runs.
+    pub(super) fn server_event(&mut self, table: &Node, at: At, name: &str) -> Done {
+        let Some(&service) = self.services.get(name) else {
+            let names: Vec<&str> = self.services.keys().copied().collect();
+            self.missing(at, "service", name, names);
+            return None;
+        };
+        if self.linkerd.is_none() {
+            self.report(at, "an event that does `server` does nothing without Linkerd", ELSEWHERE);
+            return None;
+        }
+        let (server, limit) = (table.get("server"), table.get("local_rate_limit"));
+        let is_removed = table.flag("removed") == Some(true);
+        if is_removed == (server.is_some() || limit.is_some()) {
+            let hint = "give server = { … }, local_rate_limit = { … }, or removed = true";
+            self.report(table.at, "it is not clear who may call from now on", hint);
+            return None;
+        }
+        let what = match (server, limit) {
+            (Some(_), Some(_)) => "who may call, and how often, changes",
+            (Some(_), None) => "who may call changes",
+            (None, Some(_)) => "how often it may be called changes",
+            (None, None) => "all may call again whom the default policy lets",
+        };
+        let action = if is_removed {
+            Action::SetServer { service, server: Some(None), rate_limit: Some(None) }
+        } else {
+            let server = server.map(|node| Some(self.server(node)));
+            let rate_limit = limit.map(|node| Some(self.rate_limit(node)));
+            Action::SetServer { service, server, rate_limit }
+        };
+        Some((action, format!("{name}: {what}")))
     }
 
     fn server(&mut self, node: &Node) -> Server {

@@ -329,6 +329,7 @@ impl Lower<'_, '_, '_> {
             services: self.services.keys().map(|name| (*name).to_owned()).collect(),
             versions,
             traffic: self.traffic.iter().map(|traffic| traffic.id.clone()).collect(),
+            is_linkerd: self.linkerd.is_some(),
         };
     }
 
