@@ -27,8 +27,9 @@ const KEYS: [(&str, &[&str]); 16] = [
     ("pod.startup_failures", &["5"]),
 ];
 
-const EVENTS: [&str; 26] = [
+const EVENTS: [&str; 27] = [
     "do = \"fail\"\ntarget = \"linkerd\"",
+    "do = \"fail\"\ntarget = \"control_plane\"",
     "do = \"fail\"\ntarget = \"linkerd\"\nshare = \"34%\"",
     "do = \"fail\"\ntarget = \"linkerd/destination\"",
     "do = \"fail\"\ntarget = \"linkerd/destination\"\nshare = \"34%\"",
