@@ -202,7 +202,7 @@ fn traffic_rows(edges: &[Edge]) -> Vec<TrafficRow> {
     let mut rows: Vec<TrafficRow> = Vec::new();
     for edge in edges {
         let Some(id) = &edge.traffic else { continue };
-        let (requests, first_failure) = (edge.requests(), edge.first_failure);
+        let (requests, first_failure) = (edge.requests(), edge.first_failure.as_deref().copied());
         let row = TrafficRow { id: id.clone(), requests, first_failure };
         debug_assert!(rows.iter().all(|other| other.id != row.id), "an edge a traffic");
         rows.push(row);
