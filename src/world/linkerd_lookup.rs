@@ -99,7 +99,10 @@ impl World<'_> {
     fn blame_lookup(&mut self, id: Id<Call>) {
         let Call { pod, service, .. } = self.calls[id];
         if self.outbound().asking.contains(&(pod, service)) {
-            let because = self.control.causes[XDS];
+            let because = match self.control.causes[XDS] {
+                Some(known) => Some(known),
+                None => self.blame_unreachable(pod),
+            };
             let cause = self.caused(CauseKind::StaleConfiguration, because, || {
                 "proxies cannot ask for destinations that they do not know".to_owned()
             });
