@@ -53,7 +53,7 @@ pub(super) struct Typed {
 
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
-    let settings = Settings { sets: typed.sets.clone(), seed: typed.seed, seeds: None };
+    let settings = Settings { sets: typed.sets.clone(), seed: typed.seed, ..Settings::default() };
     let mut jobs = job::jobs(std::slice::from_ref(&typed.file), &settings)?;
     output.warn(&job::warnings(&jobs));
     typed.choose(&mut jobs)?;

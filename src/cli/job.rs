@@ -37,12 +37,18 @@ pub(super) struct Settings {
     pub(super) seed: Option<u64>,
     /// So many seeds, counted up.
     pub(super) seeds: Option<u32>,
+    /// Only these variants.
+    pub(super) variants: Option<Vec<String>>,
 }
 
 /// The jobs of all files: each scenario as written, then its variants, seed by seed.
 pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Vec<Problem>> {
     let mut jobs = Vec::new();
-    for (file, loaded) in load(files, &settings.sets, settings.seed)? {
+    let mut all = load(files, &settings.sets, settings.seed)?;
+    if let Some(names) = &settings.variants {
+        choose(&mut all, names)?;
+    }
+    for (file, loaded) in all {
         let first = settings.seed.unwrap_or(loaded.plan.seed);
         let count = u64::from(settings.seeds.unwrap_or(1));
         let Some(end) = first.checked_add(count) else {
@@ -69,6 +75,27 @@ pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Ve
     }
     let problems = clashes(&jobs);
     if problems.is_empty() { Ok(jobs) } else { Err(problems) }
+}
+
+/// Keeps the variants of these names; each must be one of some file.
+fn choose(all: &mut [(String, Loaded)], names: &[String]) -> Result<(), Vec<Problem>> {
+    let known: BTreeSet<String> = all
+        .iter()
+        .flat_map(|(_, loaded)| &loaded.variants)
+        .filter_map(|plan| plan.variant.clone())
+        .collect();
+    let hint = match known.iter().map(String::as_str).collect::<Vec<_>>().join(", ") {
+        list if list.is_empty() => "there are no variants".to_owned(),
+        list => format!("there are {list}"),
+    };
+    let unknown = names.iter().filter(|name| !known.contains(*name));
+    let problems: Vec<_> = unknown
+        .map(|name| Problem::new(format!("--variants: there is no `{name}`")).hint(hint.as_str()))
+        .collect();
+    for (_, loaded) in all {
+        loaded.variants.retain(|plan| plan.variant.as_ref().is_some_and(|one| names.contains(one)));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The warnings of all jobs: each once, also where files share a base.

@@ -23,6 +23,7 @@ mod progress;
 mod results;
 mod run;
 mod schema;
+mod side_by_side;
 mod simulate;
 mod test;
 mod verdict;

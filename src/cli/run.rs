@@ -8,8 +8,8 @@ use super::job::{self, Job, Settings};
 use super::memory::{self, Room, bytes};
 use super::output::{Output, Trouble};
 use super::progress::Progress;
-use super::simulate::{self, Limits};
-use super::{ExitStatus, Format, results};
+use super::simulate::{self, Judged, Limits};
+use super::{ExitStatus, Format, results, side_by_side};
 use crate::kernel::time::Duration;
 use crate::plan::problem::Problem;
 use crate::plan::profile::read_duration;
@@ -36,6 +36,12 @@ pub(super) struct Typed {
     /// Change a value of the scenario, such as service.reviews.v2.replicas=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Only these variants, besides the scenario as written; all if not given
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
+    variants: Option<Vec<String>>,
+    /// Tell the scenario and its variants in one table, and draw them in one picture
+    #[arg(long)]
+    side_by_side: bool,
     /// Write the results below this folder
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
@@ -61,11 +67,16 @@ struct Told {
     status: ExitStatus,
     text: String,
     talk: String,
+    /// To be set beside others, if that was asked for.
+    judged: Option<Judged>,
 }
 
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let jobs = typed.jobs()?;
+    if typed.side_by_side {
+        side_by_side::check(&jobs)?;
+    }
     output.warn(&job::warnings(&jobs));
     if typed.dry_run {
         return typed.estimate(&jobs, output);
@@ -74,9 +85,15 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     jobs.iter().try_for_each(|job| results::check(&typed.out.join(&job.folder)))?;
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
     let one = |job| one(job, typed, room, &progress, output);
-    let told: Vec<_> = room.work(|| jobs.par_iter().map(one).collect())?;
+    let mut told: Vec<Result<Told, Trouble>> = room.work(|| jobs.par_iter().map(one).collect())?;
     progress.end();
-    tell(told, output)
+    let judged = |told: &mut Result<Told, Trouble>| told.as_mut().ok()?.judged.take();
+    let kept: Vec<Option<Judged>> = told.iter_mut().map(judged).collect();
+    let status = tell(told, output)?;
+    if typed.side_by_side {
+        side_by_side::tell(&jobs, &kept, (&typed.out, typed.format), output)?;
+    }
+    Ok(status)
 }
 
 /// One job, from its plan to its files and what is to be told of it.
@@ -94,6 +111,8 @@ fn one(
     let folder = typed.out.join(&job.folder);
     results::write(&folder, &judged)?;
     let text = match typed.format {
+        // One table says it all.
+        Format::Human if typed.side_by_side => String::new(),
         Format::Human => story(&judged.run, &judged.judgements, output.has_color()),
         Format::Json => crate::report::json::line(&judged.summary()),
     };
@@ -102,7 +121,8 @@ fn one(
     let origin = room.origin().filter(|_| is_out);
     let origin = origin.map_or(String::new(), |origin| format!("{}: {origin}\n", job.folder));
     let talk = format!("{origin}{}: results in {}\n", job.folder, folder.display());
-    Ok(Told { status: judged.status(), text, talk })
+    let status = judged.status();
+    Ok(Told { status, text, talk, judged: typed.side_by_side.then_some(judged) })
 }
 
 /// Everything in the order of the jobs; the first trouble after all that went well.
@@ -124,7 +144,8 @@ fn tell(told: Vec<Result<Told, Trouble>>, output: Output) -> Result<ExitStatus, 
 
 impl Typed {
     fn jobs(&self) -> Result<Vec<Job>, Vec<Problem>> {
-        let settings = Settings { sets: self.sets.clone(), seed: self.seed, seeds: self.seeds };
+        let (sets, variants) = (self.sets.clone(), self.variants.clone());
+        let settings = Settings { sets, seed: self.seed, seeds: self.seeds, variants };
         let jobs = job::jobs(&self.files, &settings)?;
         let committed =
             jobs.iter().filter(|job| results::is_committed(&self.out.join(&job.folder)));
@@ -189,7 +210,7 @@ impl Typed {
 impl Told {
     fn not_begun(job: &Job) -> Self {
         let talk = format!("{}: not run\n", job.folder);
-        Self { status: ExitStatus::Environment, text: String::new(), talk }
+        Self { status: ExitStatus::Environment, text: String::new(), talk, judged: None }
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Edge {
     pub rows: Vec<EdgeRow>,
     /// In a sampled run, for each row its requests by batch.
     pub batches: Vec<Vec<(u32, u64)>>,
+    /// The first that failed: when it ended, and how. Boxed, for edges lie in the way of every request.
+    pub first_failure: Option<Box<(Time, Outcome)>>,
     /// Assertions and conditions that want them.
     probes: Vec<u32>,
     watches: Vec<u32>,
@@ -142,6 +144,10 @@ impl Edge {
         self.rows.iter().position(|row| row.counts(&ended)).unwrap_or_else(|| {
             let Ended { sample, cause, .. } = ended;
             let (workload, outcome) = (sample.workload, sample.outcome);
+            // The first that fails is the first of its row.
+            if !sample.is_ok && self.first_failure.is_none() {
+                self.first_failure = Some(Box::new((sample.began + sample.latency, outcome)));
+            }
             self.rows.push(EdgeRow { workload, outcome, cause, count: 0 });
             self.rows.len() - 1
         })
@@ -200,6 +206,7 @@ impl Recorder {
                 watches: watching.map(|(_, index)| index).collect(),
                 rows: Vec::with_capacity(8),
                 batches: Vec::new(),
+                first_failure: None,
                 source,
                 destination,
                 traffic,

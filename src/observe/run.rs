@@ -67,6 +67,8 @@ pub struct Run {
     pub latency_ok: Histogram,
     /// The run cut at each event's begin and end.
     pub phases: Vec<Phase>,
+    /// Root requests of each `[[traffic]]`, in the plan's order.
+    pub traffic: Vec<TrafficRow>,
     /// Attempts as the server proxies counted them.
     pub services: Vec<ServiceRow>,
     /// Hops as the client proxies logged them, most frequent first within a source and destination.
@@ -194,6 +196,17 @@ pub struct Phase {
     pub latency: Histogram,
     /// In a sampled run, what they stand for.
     pub estimates: Option<Estimates>,
+}
+
+/// The root requests of one `[[traffic]]`, begun after warm-up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrafficRow {
+    /// Its id.
+    pub id: String,
+    /// Its requests.
+    pub requests: Tally,
+    /// The first that failed: when it ended, and how.
+    pub first_failure: Option<(Time, Outcome)>,
 }
 
 /// One version of a service, as its server proxies (or apps without) saw it; attempts included.

@@ -119,7 +119,8 @@ fn outcome_row(run: &Run, row: &OutcomeRow) -> [String; 9] {
     ]
 }
 
-fn line(fields: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+/// Fields, quoted where they must be, with a newline.
+pub(super) fn line(fields: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut text = String::new();
     for (index, field) in fields.into_iter().enumerate() {
         if index != 0 {

@@ -8,6 +8,7 @@ pub mod json;
 pub mod number;
 pub mod plot;
 pub mod sampled;
+pub mod side_by_side;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -70,6 +70,11 @@ pub(crate) fn sample_run() -> Run {
         latency_ok: latency.clone(),
         latency,
         phases,
+        traffic: vec![TrafficRow {
+            id: "users".to_owned(),
+            requests,
+            first_failure: Some((hours(11), Outcome::failure(Details::AppCallFailed))),
+        }],
         services: vec![service("productpage", "", 3_000), service("reviews", "v2", 2_000)],
         outcomes: outcomes(),
         attempts: Attempts { calls: 6_000, total: 6_300, retries: 300 },

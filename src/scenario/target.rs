@@ -1,6 +1,6 @@
 //! Targets: what an event acts on.
 //!
-//! `istiod`, `istiod/ca`, `istiod/eds`, `linkerd`, `linkerd/identity`, `ingress`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
+//! `control_plane`, `istiod`, `istiod/ca`, `istiod/eds`, `linkerd`, `linkerd/identity`, `ingress`, `pod:NAME`, `service:NAME`, `service:NAME/VERSION`, `node:NAME`,
 //! `zone:NAME`, `api_server`, `kubelet:NODE`, `link:A->B`, `link:A<->B`, `traffic:ID`.
 //!
 //! Source: docs/scenarios.md.
@@ -45,8 +45,12 @@ const CONTROL: [(&str, ControlPart); 9] = [
     ("linkerd/proxy-injector", ControlPart::Injector),
 ];
 
+/// The whole control plane of whatever mesh it is, so that variants differ in their profile alone.
+pub(crate) const CONTROL_PLANE: &str = "control_plane";
+
 /// How targets are written.
-pub(crate) const FORMS: [&str; 21] = [
+pub(crate) const FORMS: [&str; 22] = [
+    CONTROL_PLANE,
     "istiod",
     "istiod/ca",
     "istiod/xds",

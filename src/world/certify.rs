@@ -86,7 +86,8 @@ impl World<'_> {
         (0..u32::try_from(self.control.replicas.len()).unwrap_or(0)).any(takes)
     }
 
-    fn blame_unreachable(&mut self, pod: u32) -> Option<CauseId> {
+    /// Why a proxy comes to no controller although one serves: it does not take what that shows.
+    pub(super) fn blame_unreachable(&mut self, pod: u32) -> Option<CauseId> {
         let node = self.pods[pod as usize].node;
         let all = 0..u32::try_from(self.control.replicas.len()).unwrap_or(0);
         let shown = all.into_iter().find(|replica| {

@@ -8,10 +8,10 @@ use super::event::KIND_NAMES;
 use crate::kernel::time::Time;
 use crate::observe::batch::Standing;
 use crate::observe::estimate::{Unit, estimates};
-use crate::observe::recorder::Recorder;
+use crate::observe::recorder::{Edge, Recorder};
 use crate::observe::run::{
     OutcomeRow, Partial, Phase, Run, Sampled, SamplingNote, ServiceRow, StationRow, Topology,
-    TopologyEdge, TopologyNode,
+    TopologyEdge, TopologyNode, TrafficRow,
 };
 use crate::plan::Plan;
 use crate::plan::linkerd;
@@ -72,6 +72,7 @@ impl World<'_> {
             latency,
             latency_ok: recorder.latency_ok,
             phases,
+            traffic: traffic_rows(&recorder.edges),
             services,
             outcomes,
             attempts: recorder.attempts,
@@ -195,6 +196,19 @@ impl World<'_> {
         }
         Topology { nodes, edges }
     }
+}
+
+/// Root requests by the id of their traffic, in the order of the plan.
+fn traffic_rows(edges: &[Edge]) -> Vec<TrafficRow> {
+    let mut rows: Vec<TrafficRow> = Vec::new();
+    for edge in edges {
+        let Some(id) = &edge.traffic else { continue };
+        let (requests, first_failure) = (edge.requests(), edge.first_failure.as_deref().copied());
+        let row = TrafficRow { id: id.clone(), requests, first_failure };
+        debug_assert!(rows.iter().all(|other| other.id != row.id), "an edge a traffic");
+        rows.push(row);
+    }
+    rows
 }
 
 /// Fewer requests a window than this are told.

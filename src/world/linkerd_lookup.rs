@@ -45,9 +45,9 @@ impl Known {
         }
     }
 
-    /// One more request: on a connection that is idle, or on a new one.
-    fn take(&mut self, now: Time) {
-        if self.idle == 0 {
+    /// One more request: on a connection that is idle, or on a new one. Who opens one for each leaves idle ones alone.
+    fn take(&mut self, now: Time, keeps: bool) {
+        if self.idle == 0 || !keeps {
             self.entry.hold(now);
         } else {
             self.idle -= 1;
@@ -70,8 +70,8 @@ impl World<'_> {
 
     /// An app's connection with a request comes.
     pub(super) fn use_destination(&mut self, id: Id<Call>) {
-        let Call { pod, service, .. } = self.calls[id];
-        let now = self.now;
+        let Call { pod, service, edge, .. } = self.calls[id];
+        let (now, keeps) = (self.now, self.keeps(edge));
         if self.outbound().known(pod, service).is_some_and(|one| one.entry.is_dropped(now)) {
             self.drop_destination(pod, service);
         }
@@ -85,7 +85,7 @@ impl World<'_> {
             self.look_up(pod, service);
             return self.blame_lookup(id);
         };
-        known.take(now);
+        known.take(now, keeps);
         if known.has_answer {
             self.go_on_to(id);
         } else if known.gave_up {
@@ -101,7 +101,10 @@ impl World<'_> {
     fn blame_lookup(&mut self, id: Id<Call>) {
         let Call { pod, service, .. } = self.calls[id];
         if self.outbound().known(pod, service).is_some_and(|one| one.is_late) {
-            let because = self.control.causes[XDS];
+            let because = match self.control.causes[XDS] {
+                Some(known) => Some(known),
+                None => self.blame_unreachable(pod),
+            };
             let cause = self.caused(CauseKind::StaleConfiguration, because, || {
                 "proxies cannot ask for destinations that they do not know".to_owned()
             });

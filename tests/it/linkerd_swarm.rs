@@ -31,8 +31,9 @@ const KEYS: [(&str, &[&str]); 20] = [
     ("pod.startup_failures", &["5"]),
 ];
 
-const EVENTS: [&str; 30] = [
+const EVENTS: [&str; 31] = [
     "do = \"fail\"\ntarget = \"linkerd\"",
+    "do = \"fail\"\ntarget = \"control_plane\"",
     "do = \"fail\"\ntarget = \"linkerd\"\nshare = \"34%\"",
     "do = \"fail\"\ntarget = \"linkerd/destination\"",
     "do = \"fail\"\ntarget = \"linkerd/destination\"\nshare = \"34%\"",

@@ -95,6 +95,9 @@ mod meetings;
 /// What a mesh costs: published tables and proxies that take their app's cores.
 #[cfg(feature = "native")]
 mod mesh_overhead;
+/// One scenario under several meshes, side by side.
+#[cfg(feature = "native")]
+mod meshes;
 /// Relations between runs.
 #[cfg(feature = "native")]
 mod metamorphic;

@@ -404,7 +404,9 @@ const CALLS: f64 = 3.0;
 /// here, since nobody has published any.
 fn mesh_of(year: u32, name: &str) -> (&'static str, Vec<String>) {
     match (year, name) {
-        (_, "linkerd") => ("istio-sidecar@1.20", cpu(0.0)),
+        // 2.11.1, and edge-25.3.1: of each the release before it that is a profile.
+        (2021, "linkerd") => ("linkerd@2.10", cpu(0.0)),
+        (_, "linkerd") => ("linkerd@2.14", cpu(0.0)),
         (2021, _) => ("istio-sidecar@1.20", cpu(350.0)),
         (_, "istio-ambient") => ("istio-ambient@1.24", Vec::new()),
         _ => ("istio-sidecar@1.24", Vec::new()),
@@ -472,6 +474,31 @@ fn ratios_of_linkerds_benchmarks_hold_where_nothing_is_full() {
             _ => assert_near(&what, simulated, published, 0.05),
         }
     }
+}
+
+/// The same page asked by wrk2 over 100 connections: each of them is a queue of its own, which begins a page every 50 ms.
+fn by_wrk2(profile: &str, pass: &str, duration_s: u32) -> Given {
+    let text = emojivoto(profile, [46.84, 63.9], 2000)
+        .replace("duration = \"40s\"", &format!("duration = \"{duration_s}s\""))
+        .replace("from = \"ingress\"\nto = \"web\"", "from = \"load\"\nto = \"wrk\"");
+    let text = text
+        + "[[service]]\nname = \"load\"\nmeshed = false\n[[service.workload]]\nworkers = 4096\ntime = \"1us\"\n\
+           [[service]]\nname = \"wrk\"\nmeshed = false\nbalancer = \"round_robin\"\n[[service.workload]]\n\
+           replicas = 100\nworkers = 1\nqueue = 100000\ntime = \"1us\"\ncalls = [{ to = \"web\" }]\n";
+    let run = run_with(&text, &[&format!("mesh.proxy.loopback={pass}")]);
+    Given::of(&run, 0)
+}
+
+/// 100 connections with a page of 47.5 ms each come to 2,105 pages a second: full by 95 % without a mesh, by 103 % with
+/// four milliseconds more. Then the median is half of what the test's length makes it.
+#[test]
+fn a_hundred_connections_are_what_is_full_at_2000_rps() {
+    let none = by_wrk2("none", "0s", 40);
+    let ratio = none.p99 / 0.0639;
+    assert!(1.2 < ratio && ratio < 1.5, "p99 without a mesh is {ratio:.2} times that at 200 rps");
+    let [short, long] = [40, 70].map(|s| by_wrk2("istio-sidecar@1.24", "261us", s).p50);
+    assert!(5.0 * none.p50 < short, "with a mesh the queues grow: {short:.3} s");
+    assert!(1.3 * short < long, "as long as the test goes: {short:.3} s, {long:.3} s");
 }
 
 // === the page ===

@@ -280,6 +280,7 @@ pub const SHARED: &[(&str, &str, &str)] = &[
     ("retry.attempts", "0", "linkerd2: retries only by annotation or profile"),
     ("retry.inbound_attempts", "0", "linkerd2-proxy has none"),
     ("proxy.workers", "1", "linkerd2 charts: one worker thread by default"),
+    ("proxy.memory", "26MiB", "linkerd/website 2021/1129: 26.3 MB at most, of 2.11.1"),
     ("pod.startup_period", "1s", "linkerd2 values.yaml, proxy.startupProbe"),
     ("pod.startup_failures", "120", "linkerd2 values.yaml, proxy.startupProbe"),
     ("pod.hold_app", "true", "linkerd2 values.yaml, proxy.await"),

@@ -5,12 +5,13 @@
 //! SVG written by hand. All calls to plotters are in this folder, most of them in `canvas`.
 //!
 //! Source: the percentile axis of `HdrHistogram`; the colours of Okabe and Ito (2008), viridis.
-//! Left out: interaction (the page has it), dark mode, pictures of several runs but for comparisons.
+//! Left out: interaction (the page has it), dark mode.
 
 use crate::observe::run::Run;
 use crate::report::sampled;
 pub use comparison::{Comparison, Point, Quantity};
 
+mod beside;
 mod canvas;
 mod comparison;
 mod heatmap;
@@ -54,6 +55,22 @@ pub fn heatmap(run: &Run) -> Vec<u8> {
 /// Who called whom, how much and with what success: an SVG document (`topology.svg`).
 pub fn topology(run: &Run) -> String {
     topology::draw(run)
+}
+
+/// Runs of one scenario by percentile, a curve each (`side-by-side-latency.svg`, `.png`).
+pub fn beside_by_percentile(runs: &[&Run]) -> Picture {
+    of_several(runs, &beside::spectrum(runs))
+}
+
+/// Runs of one scenario over time, a curve each (`side-by-side.svg`, `.png`).
+pub fn beside_over_time(runs: &[&Run]) -> Picture {
+    of_several(runs, &beside::OverTime::new(runs))
+}
+
+fn of_several(runs: &[&Run], drawing: &impl canvas::Drawing) -> Picture {
+    let note = runs.iter().find_map(|run| sampled::how(run));
+    let note = note.as_deref();
+    Picture { svg: canvas::svg(drawing, note), png: canvas::png(drawing, note) }
 }
 
 /// What was published beside what is simulated: an SVG document.
@@ -151,6 +168,29 @@ mod tests {
         let svg = comparison(&Comparison { title, note, x: "users".to_owned(), quantities });
         check_svg("comparison", &svg);
         assert!(svg.contains("#0072B2"), "the first system has its colour");
+    }
+
+    /// Written below the folder that `MESHSIM_PLOTS` names, too.
+    #[test]
+    fn runs_side_by_side_are_well_formed_however_many_there_are() {
+        let mut runs: Vec<Run> = samples::all().into_iter().map(|(_, run)| run).collect();
+        for (index, run) in runs.iter_mut().enumerate().skip(1) {
+            run.variant = Some(format!("a < b & \"{index}\""));
+        }
+        for count in [1, 2, runs.len(), 3 * runs.len()] {
+            let some: Vec<&Run> = runs.iter().cycle().take(count).collect();
+            let pictures = [beside_by_percentile(&some), beside_over_time(&some)];
+            for (picture, name) in pictures.iter().zip(["side-by-side-latency", "side-by-side"]) {
+                check_svg(name, &picture.svg);
+                assert!(picture.png.starts_with(b"\x89PNG\r\n\x1a\n"));
+                assert!(picture.svg.contains("#0072B2"), "the scenario as written has its colour");
+                if let Some(folder) = std::env::var_os("MESHSIM_PLOTS") {
+                    let file = std::path::Path::new(&folder).join(format!("{count}-{name}.png"));
+                    std::fs::write(file, &picture.png).unwrap();
+                }
+            }
+            assert!(pictures == [beside_by_percentile(&some), beside_over_time(&some)]);
+        }
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl Head {
         Self { title, figures, claim }
     }
 
+    /// The head of a picture of several runs.
+    pub(super) fn of(title: &str, figures: String, claim: &str) -> Self {
+        let room = WIDTH - 40.0 - LEFT - text_width(&figures, SMALL);
+        Self { title: fit(title, TITLE, room), figures, claim: wrap(claim, TEXT, RIGHT - LEFT, 2) }
+    }
+
     /// Its height.
     pub(super) fn height(&self) -> f64 {
         44.0 + 17.0 * self.claim.len() as f64

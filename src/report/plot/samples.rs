@@ -51,6 +51,7 @@ fn bare(scenario: &str, claim: &str, duration_s: u64, interval_s: u64) -> Run {
         latency: Histogram::new(),
         latency_ok: Histogram::new(),
         phases: Vec::new(),
+        traffic: Vec::new(),
         services: Vec::new(),
         outcomes: Vec::new(),
         attempts: Attempts::default(),

@@ -32,6 +32,8 @@ const SHAPES: [Shape; 4] = [Shape::Disc, Shape::Square, Shape::Triangle, Shape::
 /// One curve.
 struct Curve {
     name: String,
+    /// Of which mesh it is, where several are beside each other.
+    mesh: Option<String>,
     requests: Tally,
     latency: Histogram,
     /// Of its phase, if it is one alone.
@@ -45,6 +47,8 @@ pub(super) struct Spectrum {
     curves: Vec<Curve>,
     /// Requests were sampled: curves are of those that were recorded.
     is_sampled: bool,
+    /// By how much each curve is wider than the next, which may lie on it.
+    wider: f64,
 }
 
 impl Spectrum {
@@ -52,7 +56,42 @@ impl Spectrum {
     pub(super) fn new(run: &Run) -> Self {
         let title = format!("{}: latency by percentile", name(run));
         let is_sampled = run.sampled.is_some();
-        Self { title, head: Head::new(run), curves: merged(curves(run)), is_sampled }
+        let (head, curves) = (Head::new(run), merged(curves(run)));
+        Self { title, head, curves, is_sampled, wider: 0.0 }
+    }
+
+    /// Of several runs, a curve each: at most as many as there are colours.
+    pub(super) fn beside(title: String, head: Head, runs: &[(String, &Run)]) -> Self {
+        debug_assert!(runs.len() <= CURVES.len(), "a colour a run");
+        let curve = |(name, run): &(String, &Run)| Curve {
+            name: name.clone(),
+            mesh: Some(run.profile.clone()),
+            requests: run.requests,
+            latency: run.latency.clone(),
+            estimates: run.sampled.as_ref().and_then(|sampled| sampled.estimates),
+        };
+        let is_sampled = runs.iter().any(|(_, run)| run.sampled.is_some());
+        Self {
+            title,
+            head,
+            curves: runs.iter().map(curve).collect(),
+            is_sampled,
+            wider: wider(runs.len()),
+        }
+    }
+
+    /// Those with something to draw; the others are in the legend.
+    fn drawn(&self) -> impl Iterator<Item = (usize, &Curve)> {
+        self.curves.iter().enumerate().filter(|(_, curve)| !curve.latency.is_empty())
+    }
+
+    /// Of an entry of the legend.
+    fn key_height(&self) -> f64 {
+        if self.curves.iter().any(|curve| curve.mesh.is_some()) { 60.0 } else { 46.0 }
+    }
+
+    fn width(&self, index: usize) -> f64 {
+        1.8 + self.wider * (self.curves.len() - 1 - index) as f64
     }
 
     fn frame(&self) -> Frame {
@@ -60,8 +99,8 @@ impl Spectrum {
         let requests = counts.max().unwrap_or(1_000).max(10) as f64;
         // The fastest hundredth is within a pixel of the axis: it has no right to decades of it.
         let fast = |curve: &Curve| curve.latency.quantile(0.01).unwrap_or_default();
-        let low = self.curves.iter().map(fast).min().unwrap_or(1_000_000);
-        let high = self.curves.iter().map(|curve| curve.latency.max_ns()).max();
+        let low = self.drawn().map(|(_, curve)| fast(curve)).min().unwrap_or(1_000_000);
+        let high = self.drawn().map(|(_, curve)| curve.latency.max_ns()).max();
         let high = high.unwrap_or(1_000_000_000);
         let top = self.head.height() + 14.0;
         let y = Scale::log(scale::log_range(low as f64, high as f64), (top + PANEL, top));
@@ -77,7 +116,7 @@ impl Drawing for Spectrum {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred")]
     fn size(&self) -> (u32, u32) {
-        let legend = 46.0 * self.curves.len() as f64;
+        let legend = self.key_height() * self.curves.len() as f64;
         (WIDTH as u32, (self.head.height() + 14.0 + PANEL.max(legend) + 58.0) as u32)
     }
 
@@ -97,18 +136,19 @@ impl Drawing for Spectrum {
         draw_x_labels(canvas, &frame.x, bottom, &ticks, &format!("percentile of {of}"));
         let middle = f64::midpoint(frame.extent().0, bottom);
         canvas.text_upwards((20.0, middle), TEXT, BLACK, "latency (log scale)");
-        if self.curves.is_empty() {
+        if self.drawn().next().is_none() {
             frame.draw_absence(canvas, "no request was counted");
         }
-        for (index, curve) in self.curves.iter().enumerate() {
-            canvas.line(&points(&curve.latency, &frame), 1.8, CURVES[index]);
+        for (index, curve) in self.drawn() {
+            canvas.line(&points(&curve.latency, &frame), self.width(index), CURVES[index]);
         }
         for (index, curve) in self.curves.iter().enumerate() {
-            for (at, _) in markers(&curve.latency, &frame) {
-                canvas.marker(SHAPES[index % SHAPES.len()], at, CURVES[index]);
+            let has_points = !curve.latency.is_empty();
+            for (at, _) in has_points.then(|| markers(&curve.latency, &frame)).iter().flatten() {
+                canvas.marker(SHAPES[index % SHAPES.len()], *at, CURVES[index]);
             }
-            let y = frame.extent().0 + 46.0 * index as f64;
-            draw_key(canvas, index, y, curve, self.is_sampled);
+            let y = frame.extent().0 + self.key_height() * index as f64;
+            draw_key(canvas, (index, self.width(index)), y, curve, self.is_sampled);
         }
     }
 }
@@ -116,18 +156,19 @@ impl Drawing for Spectrum {
 /// One entry of the legend.
 fn draw_key<DB: DrawingBackend>(
     canvas: &mut Canvas<'_, DB>,
-    index: usize,
+    (index, width): (usize, f64),
     y: f64,
     curve: &Curve,
     is_sampled: bool,
 ) {
     let (x, colour): (f64, RGBColor) = (WIDTH - LEGEND, CURVES[index]);
-    canvas.line(&[(x, y + 8.0), (x + 26.0, y + 8.0)], 1.8, colour);
+    canvas.line(&[(x, y + 8.0), (x + 26.0, y + 8.0)], width, colour);
     canvas.marker(SHAPES[index % SHAPES.len()], (x + 13.0, y + 8.0), colour);
     let room = LEGEND - 34.0 - 12.0;
     let name = fit(&curve.name, TEXT, room);
     canvas.text((x + 34.0, y + 12.0), Anchor::Left, TEXT, BLACK, &name);
-    let lines = if is_sampled { curve.estimated() } else { curve.counted() };
+    let mut lines: Vec<String> = curve.mesh.iter().cloned().collect();
+    lines.extend(if is_sampled { curve.estimated() } else { curve.counted() });
     for (line, text) in lines.iter().enumerate() {
         let at = (x + 34.0, y + 26.0 + 13.0 * line as f64);
         canvas.text(at, Anchor::Left, SMALL - 1.0, GREY, &fit(text, SMALL - 1.0, room));
@@ -142,13 +183,19 @@ fn curves(run: &Run) -> Vec<Curve> {
         let (name, estimates) = (phase.name.clone(), phase.estimates);
         match curves.iter_mut().find(|curve| curve.name == phase.name) {
             Some(curve) => curve.add(requests, &latency),
-            None => curves.push(Curve { name, requests, latency, estimates }),
+            None => curves.push(Curve { name, mesh: None, requests, latency, estimates }),
         }
     }
     if curves.is_empty() && !run.latency.is_empty() {
         let (requests, latency) = (run.requests, run.latency.clone());
         let estimates = run.sampled.as_ref().and_then(|sampled| sampled.estimates);
-        curves.push(Curve { name: "whole run".to_owned(), requests, latency, estimates });
+        curves.push(Curve {
+            name: "whole run".to_owned(),
+            mesh: None,
+            requests,
+            latency,
+            estimates,
+        });
     }
     curves
 }
@@ -164,6 +211,7 @@ fn merged(mut curves: Vec<Curve>) -> Vec<Curve> {
     let mut room = CURVES.len() - 1 - counts.iter().filter(|count| least < **count).count();
     let mut others = Curve {
         name: String::new(),
+        mesh: None,
         requests: Tally::default(),
         latency: Histogram::new(),
         estimates: None,
@@ -203,6 +251,9 @@ impl Curve {
             Some(rate) => format!("{requests} · {} ok", scale::percent(rate)),
             None => requests,
         };
+        if self.latency.is_empty() {
+            return vec![success];
+        }
         let quantile = |q| self.latency.quantile(q).map_or(0.0, |ns| ns as f64);
         vec![success, quantiles(quantile(0.5), quantile(0.99))]
     }
@@ -215,6 +266,11 @@ impl Curve {
         let success = scale::percent(all.success_rate.value);
         vec![format!("{recorded} · about {success} ok"), format!("about {}", quantiles(p50, p99))]
     }
+}
+
+/// By how much each of so many lines is wider than the one that lies on it: no line is wider than a few pixels.
+pub(super) fn wider(lines: usize) -> f64 {
+    (4.4 / lines.saturating_sub(1).max(1) as f64).min(1.1)
 }
 
 fn quantiles(p50_ns: f64, p99_ns: f64) -> String {
@@ -304,7 +360,7 @@ mod tests {
         latency.record_n(79_500_000, 1000);
         let requests = Tally { total: 1000, ok: 952 };
         let (name, estimates) = ("after".to_owned(), Some(estimates));
-        let mut curve = Curve { name, requests, latency: latency.clone(), estimates };
+        let mut curve = Curve { name, mesh: None, requests, latency: latency.clone(), estimates };
         let lines = ["1,000 recorded · about 63.8 % ok", "about p50 8 ms · p99 21.7 ms"];
         assert_eq!(curve.estimated(), lines);
         // A phase of that name more: what both stand for together is not known.
@@ -319,6 +375,7 @@ mod tests {
             latency.record_n(1_000_000, n % 11 + 1);
             Curve {
                 name: format!("phase {n}"),
+                mesh: None,
                 requests: Tally { total: n % 11 + 1, ok: 1 },
                 latency,
                 estimates: None,

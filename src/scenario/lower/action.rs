@@ -128,7 +128,7 @@ impl Lower<'_, '_, '_> {
             (Some(node), does) if does != "note" => node,
             (target, _) => return self.without_target(table, does, target, targets),
         };
-        let text = node.as_text()?;
+        let text = self.own_control_plane(node.as_text()?);
         let Some(target) = target(text) else {
             let hint = known(text, FORMS, "a target is one of");
             self.report(node.at, format!("`{text}` is no target"), hint);

@@ -5,6 +5,7 @@
 
 use super::super::document::{At, Node};
 use super::super::merge::BEGIN;
+use super::super::target::CONTROL_PLANE;
 use super::Lower;
 use super::action::{Done, of};
 use crate::kernel::time::Duration;
@@ -19,12 +20,17 @@ type Odd<'k> = ([(&'k str, &'k str); 2], String, &'k str);
 
 impl Lower<'_, '_, '_> {
     pub(super) fn fail_control(&mut self, table: &Node, at: At, part: ControlPart) -> Done {
+        let share = self.share_above_zero(table)?;
         if !self.parameters.istiod.present {
+            if table.text("target") == Some(CONTROL_PLANE) {
+                // A scenario of several meshes, of which one is none.
+                let label = "there is no control plane that could fail".to_owned();
+                return Some((Action::FailControlPlane { part, share }, label));
+            }
             let what = format!("the profile `{}` has no istiod", self.profile);
-            self.report(at, what, "an event on it would do nothing");
+            self.report(at, what, "`control_plane` is that of any mesh, or nothing without one");
             return None;
         }
-        let share = self.share_above_zero(table)?;
         let what = self.part_words(part);
         let label = format!("{}{what} fails", of(share));
         Some((Action::FailControlPlane { part, share }, label))

@@ -5,7 +5,7 @@
 
 use super::super::context::Fault;
 use super::super::document::{At, Node};
-use super::super::target::Target;
+use super::super::target::{CONTROL_PLANE, Target};
 use super::Lower;
 use super::action::{Done, SLOW_WEBHOOK};
 use crate::kernel::time::Duration;
@@ -112,9 +112,18 @@ impl Lower<'_, '_, '_> {
         }
     }
 
+    /// A target, with the name of this mesh's control plane for `control_plane`.
+    pub(super) fn own_control_plane<'t>(&self, text: &'t str) -> &'t str {
+        match text {
+            CONTROL_PLANE if self.linkerd.is_some() => "linkerd",
+            CONTROL_PLANE => "istiod",
+            other => other,
+        }
+    }
+
     /// Whether a target is a part of the control plane of another mesh than this.
     fn is_of_other_mesh(&mut self, table: &Node, at: At, target: Target<'_>) -> bool {
-        let text = table.text("target").unwrap_or_default();
+        let text = self.own_control_plane(table.text("target").unwrap_or_default());
         let is_linkerd = self.linkerd.is_some();
         let named = text == "linkerd" || text.starts_with("linkerd/");
         let is_control = matches!(target, Target::Control(_) | Target::Type(_));
