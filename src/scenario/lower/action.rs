@@ -13,7 +13,7 @@ use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 29] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 30] = [
     (
         "fail",
         &["share", "part"],
