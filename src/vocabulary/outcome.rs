@@ -104,6 +104,20 @@ pub enum Details {
     AppGrpcError,
     /// The route's limit on the duration of a stream passed.
     MaxDuration,
+    /// Linkerd: it waited for an endpoint when fail-fast began.
+    LinkerdFailFast,
+    /// Linkerd: it came during fail-fast, to a full queue, or as one too many.
+    LinkerdLoadShed,
+    /// Linkerd: no connection within its limit.
+    LinkerdConnectTimeout,
+    /// Linkerd: refused, reset, closed, or TLS failed, before there was an answer.
+    LinkerdConnectionError,
+    /// Linkerd: a limit on the request.
+    LinkerdTimeout,
+    /// Linkerd: the limit of a `ServiceProfile`'s route.
+    LinkerdProfileTimeout,
+    /// Linkerd: the backend does not exist.
+    LinkerdInjected,
     /// A call below failed and the app passed that on.
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
@@ -124,22 +138,8 @@ pub enum Details {
     LocalDisconnect,
     /// The peer closed the connection before the handshake was done.
     HandshakeClosed,
-    /// Linkerd: it waited for an endpoint when fail-fast began.
-    LinkerdFailFast,
-    /// Linkerd: it came during fail-fast, to a full queue, or as one too many.
-    LinkerdLoadShed,
-    /// Linkerd: no connection within its limit.
-    LinkerdConnectTimeout,
-    /// Linkerd: refused, reset, closed, or TLS failed, before there was an answer.
-    LinkerdConnectionError,
-    /// Linkerd: a limit on the request.
-    LinkerdTimeout,
-    /// Linkerd: the limit of a `ServiceProfile`'s route.
-    LinkerdProfileTimeout,
     /// Linkerd: no route matches.
     LinkerdNoRoute,
-    /// Linkerd: the backend does not exist.
-    LinkerdInjected,
     /// Linkerd up to 2.12: the control plane did not tell of the destination in time.
     LinkerdUnknown,
     /// Linkerd: no authorization applies.
@@ -317,7 +317,19 @@ impl Outcome {
     pub const fn is_ok(self) -> bool {
         self.has_good_status()
             && !self.flags.has_any(TRUNCATED)
-            && !matches!(self.details, Details::AppGrpcError | Details::MaxDuration)
+            && !matches!(
+                self.details,
+                // One comparison, too: they stand side by side.
+                Details::AppGrpcError
+                    | Details::MaxDuration
+                    | Details::LinkerdFailFast
+                    | Details::LinkerdLoadShed
+                    | Details::LinkerdConnectTimeout
+                    | Details::LinkerdConnectionError
+                    | Details::LinkerdTimeout
+                    | Details::LinkerdProfileTimeout
+                    | Details::LinkerdInjected
+            )
     }
 
     /// Whether there is a status, and it is below 500.

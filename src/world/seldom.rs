@@ -41,6 +41,9 @@ impl World<'_> {
             | Event::Reconnect(timer)
             | Event::Lookup(timer)
             | Event::Probation(timer)
+            | Event::AppFailFast(timer)
+            | Event::AppConnect(timer)
+            | Event::Detected(timer)
             | Event::Forget(timer) => self.linkerd_is_due(timer),
 
             Event::Renew(pod) => self.renew(pod, ticket),

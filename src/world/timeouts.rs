@@ -31,17 +31,15 @@ impl World<'_> {
         }
         let limits = rule(self.plan, &self.calls[id]);
         let is_of_stream = shorter(limits.timeout, limits.max_stream_duration) != limits.timeout;
-        self.give_up(
-            id,
-            if is_of_stream { Details::MaxDuration } else { Details::ResponseTimeout },
-        );
+        let details = if is_of_stream { Details::MaxDuration } else { Details::ResponseTimeout };
+        self.give_up(id, Outcome::failure(details));
     }
 
     /// The client has heard nothing for long: 504 SI, never retried.
     pub(super) fn stream_idle(&mut self, slot: u32) {
         let id = self.calls.id_at(slot).expect("the timer of an open call");
         self.calls[id].idle = TimerId::NONE;
-        self.give_up(id, Details::StreamIdleTimeout);
+        self.give_up(id, Outcome::failure(Details::StreamIdleTimeout));
     }
 
     /// A call's client is to hear something within the lane's delay.
@@ -51,8 +49,7 @@ impl World<'_> {
         self.calls[id].idle = timer;
     }
 
-    fn give_up(&mut self, id: Id<Call>, details: Details) {
-        let mut outcome = Outcome::failure(details);
+    fn give_up(&mut self, id: Id<Call>, mut outcome: Outcome) {
         let attempt_id = self.calls[id].attempt;
         if let Some(attempt) = self.attempts.get(attempt_id).copied() {
             self.calls[id].cause = attempt.cause.or(self.calls[id].cause);

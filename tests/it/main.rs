@@ -83,6 +83,9 @@ mod linkerd_identity;
 /// Random meshes of Linkerd.
 #[cfg(feature = "native")]
 mod linkerd_swarm;
+/// What apps speak, in a mesh of Linkerd.
+#[cfg(feature = "native")]
+mod linkerd_wire;
 /// Where features meet.
 #[cfg(feature = "native")]
 mod meetings;

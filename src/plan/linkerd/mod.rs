@@ -13,6 +13,7 @@ pub mod authorization;
 pub mod policy;
 pub mod rules;
 pub mod shared;
+pub mod wire;
 pub mod words;
 
 use crate::kernel::time::Duration;

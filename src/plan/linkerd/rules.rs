@@ -7,12 +7,14 @@
 
 use super::authorization::DefaultPolicy;
 use super::policy::{FailureAccrual, LocalRateLimit, RetryBudget, RetryPolicy};
+use super::wire::{AppProtocol, Wire};
 use crate::kernel::time::Duration;
 use crate::plan::universe::{ServiceId, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Beside the parameters.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Rules {
     /// Sources of traffic, by place, whose clients open a connection for each request. The others keep theirs.
     pub per_request: BTreeSet<u32>,
@@ -20,9 +22,31 @@ pub struct Rules {
     pub per_request_calls: BTreeSet<(WorkloadId, ServiceId)>,
     /// What services ask of the proxies of their clients; nothing of those not here.
     pub services: BTreeMap<ServiceId, ServiceRules>,
+    /// How services are spoken to; as HTTP/1 those not here.
+    pub wires: BTreeMap<ServiceId, Wire>,
+}
+
+impl fmt::Debug for Rules {
+    /// The plan's digest is made from this: what is not asked for does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Rules");
+        fields
+            .field("per_request", &self.per_request)
+            .field("per_request_calls", &self.per_request_calls)
+            .field("services", &self.services);
+        if !self.wires.is_empty() {
+            fields.field("wires", &self.wires);
+        }
+        fields.finish()
+    }
 }
 
 impl Rules {
+    /// What the app of a service speaks.
+    pub fn protocol(&self, service: ServiceId) -> AppProtocol {
+        self.wires.get(&service).map_or(AppProtocol::Http1, |wire| wire.protocol)
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
