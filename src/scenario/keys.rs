@@ -160,6 +160,8 @@ pub(crate) const SERVICE: Keys = Fixed(&[
     key("overprovisioning", Number, Is("1.4"), "a priority takes all while this × healthy is 1"),
     policy::CIRCUIT_BREAKER,
     policy::OUTLIER_DETECTION,
+    linkerd::APP_PROTOCOL,
+    linkerd::PENALIZE,
     linkerd::ACCRUAL,
     linkerd::RETRY,
     linkerd::PROFILE,

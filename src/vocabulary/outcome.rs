@@ -104,6 +104,24 @@ pub enum Details {
     AppGrpcError,
     /// The route's limit on the duration of a stream passed.
     MaxDuration,
+    /// Linkerd: it waited for an endpoint when fail-fast began.
+    LinkerdFailFast,
+    /// Linkerd: it came during fail-fast, to a full queue, or as one too many.
+    LinkerdLoadShed,
+    /// Linkerd: no connection within its limit.
+    LinkerdConnectTimeout,
+    /// Linkerd: refused, reset, closed, or TLS failed, before there was an answer.
+    LinkerdConnectionError,
+    /// Linkerd: a limit on the request.
+    LinkerdTimeout,
+    /// Linkerd: the limit of a `ServiceProfile`'s route.
+    LinkerdProfileTimeout,
+    /// Linkerd: the limit on an attempt's response.
+    LinkerdResponseTimeout,
+    /// Linkerd: the limit on the time without a byte.
+    LinkerdIdleTimeout,
+    /// Linkerd: the backend does not exist.
+    LinkerdInjected,
     /// A call below failed and the app passed that on.
     AppCallFailed,
     /// Of the share of requests to the cluster that are dropped.
@@ -124,28 +142,10 @@ pub enum Details {
     LocalDisconnect,
     /// The peer closed the connection before the handshake was done.
     HandshakeClosed,
-    /// Linkerd: it waited for an endpoint when fail-fast began.
-    LinkerdFailFast,
-    /// Linkerd: it came during fail-fast, to a full queue, or as one too many.
-    LinkerdLoadShed,
-    /// Linkerd: no connection within its limit.
-    LinkerdConnectTimeout,
-    /// Linkerd: refused, reset, closed, or TLS failed, before there was an answer.
-    LinkerdConnectionError,
-    /// Linkerd: a limit on the request.
-    LinkerdTimeout,
-    /// Linkerd: the limit of a `ServiceProfile`'s route.
-    LinkerdProfileTimeout,
-    /// Linkerd: the limit on an attempt's response.
-    LinkerdResponseTimeout,
-    /// Linkerd: the limit on the time without a byte.
-    LinkerdIdleTimeout,
     /// Linkerd: the proxy panicked while it built the routes of the service.
     LinkerdPanic,
     /// Linkerd: no route matches.
     LinkerdNoRoute,
-    /// Linkerd: the backend does not exist.
-    LinkerdInjected,
     /// Linkerd up to 2.12: the control plane did not tell of the destination in time.
     LinkerdUnknown,
     /// Linkerd: no authorization applies.
@@ -327,7 +327,19 @@ impl Outcome {
     pub const fn is_ok(self) -> bool {
         self.has_good_status()
             && !self.flags.has_any(TRUNCATED)
-            && !matches!(self.details, Details::AppGrpcError | Details::MaxDuration)
+            && !matches!(
+                self.details,
+                // One comparison, too: they stand side by side.
+                Details::AppGrpcError
+                    | Details::MaxDuration
+                    | Details::LinkerdFailFast
+                    | Details::LinkerdLoadShed
+                    | Details::LinkerdConnectTimeout
+                    | Details::LinkerdConnectionError
+                    | Details::LinkerdTimeout
+                    | Details::LinkerdProfileTimeout
+                    | Details::LinkerdInjected
+            )
     }
 
     /// Whether there is a status, and it is below 500.

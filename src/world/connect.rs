@@ -77,6 +77,7 @@ impl World<'_> {
         let pod = endpoint.pod;
         let ends = Ends { client: upstream.pod, cluster: upstream.cluster, server: pod };
         let parties = self.parties(ends);
+        let is_multiplexed = self.carries_many(index, host);
         let upstream = &mut self.upstreams[index as usize];
         let session = &mut upstream.session;
         let resumed = parties.and_then(|parties| SessionTicket::redeem(session, self.now, parties));
@@ -93,6 +94,7 @@ impl World<'_> {
             is_draining: false,
             is_rejected: false,
             is_encrypted: false,
+            is_multiplexed,
             pod,
             birth: server.birth,
             place: super::state::NONE,

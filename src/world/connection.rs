@@ -15,7 +15,7 @@ use crate::kernel::queue::{Queue, Ticket, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
 use crate::model::identity::handshake::HandshakeResult;
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::ConnectionPool;
 use crate::vocabulary::outcome::Details;
 
 impl Connection {
@@ -26,10 +26,7 @@ impl Connection {
         self.requests += 1;
         let is_last = policy.max_requests != 0 && policy.max_requests <= self.requests;
         self.is_draining |= is_last;
-        let is_full = match policy.protocol {
-            Protocol::Http1 => true,
-            Protocol::Http2 => policy.max_streams.max(1) <= self.streams,
-        };
+        let is_full = !self.is_multiplexed || policy.max_streams.max(1) <= self.streams;
         !is_full && !self.is_draining
     }
 }
@@ -61,7 +58,7 @@ impl World<'_> {
         let host = &mut upstream.hosts[connection.host as usize];
         // An endpoint that left the list gets no more requests, but those who wait for it.
         connection.is_draining |= !host.is_member && host.waiting() == 0;
-        let is_h1 = policy.protocol == Protocol::Http1;
+        let is_h1 = !connection.is_multiplexed;
         if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
             return self.close_connection(id);
         }
@@ -75,6 +72,7 @@ impl World<'_> {
         if pool.waiting() != 0 || !host.is_member {
             self.serve_waiting(id);
         } else if connection.streams == 0
+            && (is_h1 || self.linkerd.is_none())
             && let Some(timer) = upstream.idle_timeout.set(&mut self.queue, id)
         {
             connection.timer = timer;
@@ -114,6 +112,10 @@ impl World<'_> {
         let upstream = &self.upstreams[connection.upstream as usize];
         if !upstream.hosts[connection.host as usize].is_member {
             return self.close_connection(id);
+        }
+        // Linkerd's connections of HTTP/2 stay.
+        if connection.is_multiplexed && self.linkerd.is_some() {
+            return;
         }
         if let Some(timer) = upstream.idle_timeout.set(&mut self.queue, id) {
             self.connections[id].timer = timer;

@@ -287,13 +287,14 @@ impl World<'_> {
     pub(super) fn send_later(&mut self, id: Id<Attempt>, event: Event) {
         self.ledger.lost += 1;
         let network = &self.plan.parameters.network;
+        let patience = self.gives_up_after(&self.attempts[id]);
         let attempt = &mut self.attempts[id];
         attempt.pending += 1;
         attempt.resent += 1;
         attempt.is_held = true;
         attempt.cause = self.nodes.cause;
         let wait = network.rto * (1 << (attempt.resent - 1).min(20));
-        let give_up = attempt.sent_at + network.give_up;
+        let give_up = attempt.sent_at + patience;
         if give_up <= self.now + wait {
             attempt.phase = Phase::Broken;
             self.queue.at(give_up.max(self.now), Event::Reset(id.index()).pack());
@@ -333,6 +334,7 @@ impl World<'_> {
     /// Nobody will ever answer: TCP gives up in the end.
     pub(super) fn swallow(&mut self, id: Id<Attempt>) {
         let cause = self.nodes.cause;
+        let patience = self.gives_up_after(&self.attempts[id]);
         let attempt = &mut self.attempts[id];
         if attempt.call.is_none() {
             return self.close_left(id);
@@ -340,7 +342,7 @@ impl World<'_> {
         attempt.phase = Phase::Broken;
         attempt.cause = attempt.cause.or(cause);
         attempt.pending += 1;
-        let give_up = (attempt.sent_at + self.plan.parameters.network.give_up).max(self.now);
+        let give_up = (attempt.sent_at + patience).max(self.now);
         self.queue.at(give_up, Event::Reset(id.index()).pack());
     }
 }

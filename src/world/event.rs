@@ -222,6 +222,12 @@ events! {
     Probation = 78, "probation";
     /// Linkerd: nobody may have used a destination for long.
     Forget = 79, "forget";
+    /// Linkerd: who waits for an app that speaks HTTP/2 has waited for long.
+    AppFailFast = 87, "app-fail-fast";
+    /// Linkerd: a proxy connects to its app again.
+    AppConnect = 88, "app-connect";
+    /// Linkerd: a client has said nothing for so long that its connection is one of bytes.
+    Detected = 89, "detected";
 
     /// Linkerd: the failover extension's weights become those of a profile.
     Failover = 82, "failover";

@@ -93,6 +93,7 @@ impl Has {
             flags: gates || hedging,
             inbound_retries: plan.parameters.retry.inbound_attempts != 0,
             reply_headers: !plan.replies.is_empty()
+                || !plan.linkerd_rules.wires.is_empty()
                 || universe.workloads.iter().any(|one| limits_rates(&one.inbound)),
             turns: plan.traffic.iter().any(|one| !one.turns.is_empty()),
         }

@@ -203,8 +203,7 @@ impl World<'_> {
     }
 
     fn is_multiplexed(&self, attempt: &Attempt) -> bool {
-        let upstream = &self.upstreams[attempt.upstream as usize];
-        upstream.policy.pool.protocol == Protocol::Http2
+        self.protocol_of(attempt) == Protocol::Http2
     }
 
     /// A connection is gone.
@@ -250,8 +249,7 @@ impl World<'_> {
             }
             return false;
         }
-        let pool = &self.upstreams[attempt.upstream as usize].policy.pool;
-        match pool.protocol {
+        match self.protocol_of(&attempt) {
             Protocol::Http2 if !attempt.call.is_none() => {
                 self.answer(id, Outcome::failure(Details::RemoteRefusedStream));
             }

@@ -4,7 +4,7 @@
 //! `linkerd_balancer` has these with their queues, `linkerd_endpoint` what is ready, `linkerd_answers` outcomes.
 //!
 //! Source: linkerd2-proxy at 29637b64, as `model::linkerd` says part by part; docs/linkerd-traffic.md.
-//! Left out: protocol detection; TCP that is no HTTP; destinations by IP; clients without a proxy, which go Envoy's
+//! Left out: destinations by IP; clients without a proxy, which go Envoy's
 //! way; the time that the proxy's CPU takes for answers of its own.
 
 use super::World;
@@ -22,7 +22,7 @@ use crate::kernel::time::Time;
 use crate::model::linkerd::cache::Entry;
 use crate::model::linkerd::distribution::Distribution;
 use crate::model::linkerd::lookup::Lookup;
-use crate::model::linkerd::queue::{InFlight, Limits};
+use crate::model::linkerd::queue::InFlight;
 use crate::model::linkerd::retry_budget::Budget;
 use crate::observe::linkerd::LinkerdCounts;
 use crate::plan::Plan;
@@ -33,7 +33,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// All of them.
 pub(crate) struct Outbound {
-    pub limits: Limits,
     pub inbound: Inbound,
     /// By pod.
     pub proxies: BTreeMap<u32, Proxy>,
@@ -97,13 +96,17 @@ pub(crate) struct Way {
     pub is_ours: bool,
     /// It has a connection of its app.
     pub holds: bool,
+    /// It opened that connection.
+    pub is_new: bool,
     pub in_flight: bool,
     /// It stands in the queue of its upstream.
     pub queued: bool,
-    /// Its last attempt: the endpoint, when it was sent, whether the endpoint was judged by it.
+    /// Its last attempt: the endpoint, when it was sent, whether the endpoint was judged by it, and whether
+    /// the server's side has answered it.
     pub host: u32,
     pub sent: Time,
     pub is_judged: bool,
+    pub is_answered: bool,
     pub retries: u32,
 }
 
@@ -116,14 +119,31 @@ pub(crate) struct Timer {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Due {
-    FailFast { upstream: u32, until: Time },
-    Connect { upstream: u32, host: u32 },
+    FailFast {
+        upstream: u32,
+        until: Time,
+    },
+    Connect {
+        upstream: u32,
+        host: u32,
+    },
     Refused(Id<Connection>),
     Answered(ServiceId),
     GivesUp(ServiceId),
     Forget(ServiceId),
     Policy,
-    Probation { upstream: u32, host: u32, until: Time },
+    Probation {
+        upstream: u32,
+        host: u32,
+        until: Time,
+    },
+    /// Of the queue before the app.
+    AppFailFast {
+        until: Time,
+    },
+    AppConnect,
+    /// The client has said nothing for long: its connection is one of bytes.
+    Detected(Id<Call>),
 }
 
 impl Outbound {
@@ -144,7 +164,6 @@ impl Outbound {
             per_request.extend(found.map(|(_, number)| number));
         }
         Some(Box::new(Self {
-            limits: Limits::outbound_http(linkerd),
             inbound: Inbound::new(plan, linkerd),
             proxies: BTreeMap::new(),
             balancers: BTreeMap::new(),
@@ -171,7 +190,10 @@ impl Outbound {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.proxies.bytes() + self.balancers.bytes() + self.ways.bytes()
+        self.proxies.bytes()
+            + self.balancers.bytes()
+            + self.ways.bytes()
+            + self.inbound.apps.bytes()
     }
 }
 
@@ -248,6 +270,9 @@ impl<'p> World<'p> {
             Due::Probation { .. } => Event::Probation(slot),
             Due::Forget(_) => Event::Forget(slot),
             Due::Policy => Event::PolicyTold(slot),
+            Due::AppFailFast { .. } => Event::AppFailFast(slot),
+            Due::AppConnect => Event::AppConnect(slot),
+            Due::Detected(_) => Event::Detected(slot),
         };
         self.queue.at(at.max(self.now), event.pack());
         id
@@ -267,6 +292,9 @@ impl<'p> World<'p> {
             Due::Forget(service) => self.forget_destination(pod, service, id),
             Due::Policy => self.policy_told(pod, id),
             Due::Probation { upstream, host, until } => self.begin_probation(upstream, host, until),
+            Due::AppFailFast { until } => self.app_fails_fast(pod, until),
+            Due::AppConnect => self.app_is_tried(pod, id),
+            Due::Detected(call) => self.client_is_silent(call),
         };
         if !has_done {
             self.stale();

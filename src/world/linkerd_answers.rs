@@ -2,8 +2,7 @@
 //! what the server's proxy answers for an app that takes no connection.
 //!
 //! Source: `model::linkerd::{answer, retry, retry_budget, timeouts}`.
-//! Left out: the queue with a fail-fast of 1 s before apps that speak HTTP/2, which are answered for as those of
-//! HTTP/1.
+//! Left out: nothing.
 
 use super::World;
 use super::client::purpose;
@@ -11,6 +10,7 @@ use super::event::Event;
 use super::state::{Attempt, Call};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
+use crate::model::linkerd::accrual::Class;
 use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::retry::{self, Attempted, Decision};
 use crate::model::linkerd::retry_budget::{self, Budget};
@@ -28,11 +28,12 @@ impl<'p> World<'p> {
     }
 
     /// In Linkerd's words.
-    fn translated(&self, outcome: Outcome) -> Outcome {
+    fn translated(&self, service: ServiceId, outcome: Outcome) -> Outcome {
+        let of = |answer| self.outcome_of(answer, self.app_protocol(service));
         match outcome.details {
-            Details::ConnectionTimeout => self.outcome_of(Answer::ConnectTimeout(Duration::ZERO)),
+            Details::ConnectionTimeout => of(Answer::ConnectTimeout(Duration::ZERO)),
             Details::PerTryTimeout | Details::PerTryIdleTimeout | Details::MaxStreamDuration => {
-                self.outcome_of(Answer::RequestTimeout(Duration::ZERO))
+                of(Answer::RequestTimeout(Duration::ZERO))
             }
             // A reset stream is passed on as one.
             Details::RemoteReset | Details::RemoteRefusedStream => {
@@ -41,7 +42,7 @@ impl<'p> World<'p> {
             details
                 if details == Details::ConnectionTermination || details.is_connect_failure() =>
             {
-                self.outcome_of(Answer::ConnectionError)
+                of(Answer::ConnectionError)
             }
             _ => outcome,
         }
@@ -50,14 +51,18 @@ impl<'p> World<'p> {
     /// An attempt has ended, or there was none: another one follows, or that is the end.
     pub(super) fn retry_by_linkerd(&mut self, id: Id<Call>) -> Option<Outcome> {
         let ended = self.calls[id].outcome;
-        let outcome = self.translated(ended);
+        let service = self.calls[id].service;
+        let outcome = self.translated(service, ended);
         self.calls[id].outcome = outcome;
         let is_broken = matches!(
             outcome.details,
             Details::LinkerdConnectionError | Details::LinkerdConnectTimeout
         );
         if is_broken {
-            self.judge_by(id, outcome.status);
+            if !self.outbound().way(id).is_judged {
+                self.penalize(id, outcome);
+            }
+            self.judge_by(id, outcome);
         }
         self.forget_response(id);
         let call = self.calls[id];
@@ -68,7 +73,7 @@ impl<'p> World<'p> {
                 let number = self.outbound().way(id).retries;
                 let key = self.calls[id].key;
                 let draw = || key.draw(number, purpose::BACKOFF);
-                let attempted = attempted(ended.details, outcome);
+                let attempted = self.attempted(id, ended.details, outcome);
                 match retry::decide(policy, number, attempted, Some(self.body_of(id)), draw) {
                     Decision::Retry(wait) => Some(wait),
                     Decision::LimitExceeded => {
@@ -101,11 +106,13 @@ impl<'p> World<'p> {
         let Call { pod, service, .. } = self.calls[id];
         let fits = self.body_of(id) <= self.own().linkerd_budget.max_body.0;
         let now = self.now;
-        let has_answer = !matches!(
+        let is_own = matches!(
             outcome.details,
             Details::LinkerdFailFast | Details::LinkerdLoadShed | Details::LinkerdNoRoute
-        ) && outcome.status != 0;
-        let is_grpc_error = outcome.details == Details::AppGrpcError;
+        );
+        let is_answered = self.outbound().way(id).is_answered;
+        let has_answer = (is_answered || !is_own) && outcome.status != 0;
+        let is_grpc_error = self.meaning_of(id, outcome) == Class::Failure;
         let is_failure = own.is_failure(outcome.status, is_grpc_error);
         let Some(known) = self.outbound().known(pod, service) else { return false };
         let budget = known.budget.get_or_insert_with(|| Budget::new(policy, now));
@@ -124,26 +131,33 @@ impl<'p> World<'p> {
         if !self.pods[attempt.pod as usize].is_meshed {
             return self.answer(id, Outcome::answer(503));
         }
+        let protocol = self.app_protocol_at(attempt.workload);
         let port = self.workloads[attempt.workload.index()].behaviour.port;
         if port == Port::Swallows && self.pods[attempt.pod as usize].app_is_up {
             let limit = self.own().linkerd_inbound.connect_timeout;
-            return self.answer_late(id, self.outcome_of(Answer::ConnectTimeout(limit)), limit);
+            let outcome = self.outcome_of(Answer::ConnectTimeout(limit), protocol);
+            return self.answer_late(id, outcome, limit);
         }
-        let outcome = self.outcome_of(Answer::ConnectionError);
+        let outcome = self.outcome_of(Answer::ConnectionError, protocol);
         self.answer(id, outcome);
     }
-}
 
-/// An outcome as annotations of retries see it; `ended` is what it was before Linkerd's words.
-fn attempted(ended: Details, outcome: Outcome) -> Attempted {
-    match ended {
-        Details::LinkerdFailFast => Attempted::FailFast,
-        Details::LinkerdLoadShed => Attempted::LoadShed,
-        Details::RemoteRefusedStream => Attempted::RefusedStream,
-        Details::PerTryTimeout | Details::PerTryIdleTimeout | Details::MaxStreamDuration => {
-            Attempted::HeaderTimeout
+    /// An outcome as annotations of retries see it; `ended` is what it was before Linkerd's words.
+    fn attempted(&mut self, id: Id<Call>, ended: Details, outcome: Outcome) -> Attempted {
+        let is_answered = self.outbound().way(id).is_answered;
+        match ended {
+            // Those of the server's proxy are answers.
+            Details::LinkerdFailFast if !is_answered => Attempted::FailFast,
+            Details::LinkerdLoadShed if !is_answered => Attempted::LoadShed,
+            Details::RemoteRefusedStream => Attempted::RefusedStream,
+            Details::PerTryTimeout | Details::PerTryIdleTimeout | Details::MaxStreamDuration => {
+                Attempted::HeaderTimeout
+            }
+            _ if outcome.status == 0 => Attempted::Other,
+            _ => {
+                let (status, grpc) = self.statuses(id, outcome);
+                Attempted::Answer { status, grpc }
+            }
         }
-        _ if outcome.status == 0 => Attempted::Other,
-        _ => Attempted::Answer { status: outcome.status, grpc: None },
     }
 }

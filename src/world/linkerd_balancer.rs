@@ -21,10 +21,12 @@ use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::backoff::Reconnect;
 use crate::model::linkerd::p2c;
 use crate::model::linkerd::peak_ewma::PeakEwma;
-use crate::model::linkerd::queue::{Arrival, Queue};
+use crate::model::linkerd::queue::{Arrival, Limits, Queue};
 use crate::model::proxy::pool::Checkout;
+use crate::plan::linkerd::LinkerdBalancer;
 use crate::plan::linkerd::policy::FailureAccrual;
-use crate::plan::policy::Protocol;
+use crate::plan::linkerd::wire::AppProtocol;
+use crate::plan::policy::{ConnectionPool, Protocol};
 use crate::plan::universe::ServiceId;
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::Outcome;
@@ -43,6 +45,11 @@ pub(crate) struct Balancer {
     pub accrual: Option<FailureAccrual>,
     /// Why a connection could not be made last, until one is.
     pub lost: Option<CauseId>,
+    /// By what failed answers count as slow ones, if they do.
+    pub biaser: Option<LinkerdBalancer>,
+    /// What is spoken to its endpoints: HTTP/2 to those with a proxy in place of HTTP/1.
+    pub protocol: AppProtocol,
+    pub limits: Limits,
 }
 
 impl World<'_> {
@@ -51,9 +58,21 @@ impl World<'_> {
         if self.outbound().balancers.contains_key(&index) {
             return;
         }
-        let accrual = self.accrual_of(self.upstreams[index as usize].pod, service);
+        let wire = self.plan.linkerd_rules.wires.get(&service);
+        let biaser = wire.and_then(|wire| wire.biaser.as_ref());
+        let biaser = biaser.unwrap_or(&self.own().linkerd_balancer);
+        let protocol = self.app_protocol(service);
+        let is_tcp = protocol.is_tcp();
+        let biaser = (biaser.penalize_failures && !is_tcp).then(|| biaser.clone());
+        let limits = if is_tcp { Limits::outbound_tcp } else { Limits::outbound_http };
+        let limits = limits(self.own());
+        let pod = self.upstreams[index as usize].pod;
+        let accrual = if is_tcp { None } else { self.accrual_of(pod, service) };
         let balancer = Balancer {
             service,
+            biaser,
+            protocol,
+            limits,
             queue: Queue::default(),
             waiting: VecDeque::new(),
             endpoints: BTreeMap::new(),
@@ -98,8 +117,10 @@ impl World<'_> {
                 slot => slot,
             };
             let pod = self.upstreams[index as usize].hosts[slot as usize].pod;
-            let speaks_h1 = self.upstreams[index as usize].policy.pool.protocol == Protocol::Http1;
+            let is_meshed = self.pods[pod as usize].is_meshed;
             let balancer = self.outbound().balancers.get_mut(&index).expect("it is there");
+            let speaks_h1 =
+                balancer.protocol.is_tcp() || (!is_meshed && !balancer.protocol.is_h2());
             if balancer.endpoints.get(&slot).is_some_and(|one| one.pod == pod) {
                 continue;
             }
@@ -163,7 +184,7 @@ impl World<'_> {
         self.calls[id].upstream = index;
         let own = self.linkerd.as_mut().expect("a mesh of Linkerd");
         let balancer = own.balancers.get_mut(&index).expect("it was made");
-        match balancer.queue.arrive(&own.limits, now, !balancer.ready.is_empty()) {
+        match balancer.queue.arrive(&balancer.limits, now, !balancer.ready.is_empty()) {
             Arrival::Go => self.dispatch(id, index),
             Arrival::Wait(until) => {
                 balancer.waiting.push_back(id);
@@ -195,7 +216,7 @@ impl World<'_> {
             let Some(own) = &mut self.linkerd else { return };
             let Some(balancer) = own.balancers.get_mut(&index) else { return };
             if balancer.ready.is_empty() {
-                let until = balancer.queue.lost_all(&own.limits, now);
+                let until = balancer.queue.lost_all(&balancer.limits, now);
                 return self.expect_fail_fast(index, until);
             }
             if !balancer.queue.ready() {
@@ -256,7 +277,7 @@ impl World<'_> {
         let connection = endpoint.connection;
         let speaks_h1 = endpoint.speaks_h1;
         let way = own.way(id);
-        (way.host, way.sent, way.is_judged) = (slot, now, false);
+        (way.host, way.sent, way.is_judged, way.is_answered) = (slot, now, false, false);
         self.review_endpoint(index, slot);
         self.ledger.attempts += 1;
         let batch = self.calls[id].batch;
@@ -266,15 +287,18 @@ impl World<'_> {
         if !speaks_h1 {
             return self.attach(attempt, connection);
         }
+        if self.is_of_bytes(id) {
+            return self.wait_for_connection(attempt, true);
+        }
         let upstream = &mut self.upstreams[index as usize];
-        let policy = upstream.policy;
-        match upstream.hosts[slot as usize].pools[0].checkout(&policy.pool) {
+        let policy = ConnectionPool { protocol: Protocol::Http1, ..upstream.policy.pool };
+        match upstream.hosts[slot as usize].pools[0].checkout(&policy) {
             Checkout::Ready(connection) => self.attach(attempt, connection),
             Checkout::Wait { open } => self.wait_for_connection(attempt, open),
         }
     }
 
-    fn begin_attempt(&mut self, id: Id<Call>, host: u32, key: Key) -> Id<Attempt> {
+    pub(super) fn begin_attempt(&mut self, id: Id<Call>, host: u32, key: Key) -> Id<Attempt> {
         let call = &mut self.calls[id];
         let upstream = call.upstream;
         let index = self.upstreams[upstream as usize].hosts[host as usize].pod;

@@ -2,23 +2,25 @@
 //!
 //! An endpoint is ready while its connection is up and its breaker lets requests through. The proxy opens the one
 //! HTTP/2 connection to a meshed endpoint by itself, as soon as it hears of it, and again after a back-off whenever it
-//! is lost: a dead endpoint costs the requests that are on its connection, and no others. Endpoints that speak HTTP/1
-//! are always ready; their connections are opened for requests.
+//! is lost: a dead endpoint costs the requests that are on its connection, and no others. Endpoints that speak HTTP/1,
+//! those without a proxy, are always ready, and so are those of bytes; their connections are opened for requests.
 //!
 //! Source: linkerd2-proxy linkerd/reconnect/src/service.rs; `model::linkerd::{backoff, accrual}`.
-//! Left out: an endpoint without a proxy in a service whose other pods have one, to which one HTTP/2 connection
-//! is opened as well.
+//! Left out: pings on connections without a request, and that one that fails ends all requests at once; the end of idle connections to endpoints that lack a proxy only because there was no injector.
 
 use super::World;
 use super::client::purpose;
 use super::linkerd::{Due, Timer};
 use super::linkerd_balancer::Balancer;
-use super::state::{Call, Connection, Link};
+use super::state::{Attempt, Call, Connection, Link};
 use crate::kernel::slab::Id;
-use crate::kernel::time::Time;
-use crate::model::linkerd::accrual::{Breaker, Change, Class};
+use crate::kernel::time::{Duration, Time};
+use crate::model::linkerd::accrual::{Breaker, Change};
 use crate::model::linkerd::backoff::Reconnect;
+use crate::model::linkerd::connection::{Carries, given_up_after};
 use crate::model::linkerd::peak_ewma::PeakEwma;
+use crate::plan::policy::Protocol;
+use crate::vocabulary::outcome::Outcome;
 
 /// An endpoint in one proxy.
 pub(crate) struct Endpoint {
@@ -52,6 +54,16 @@ impl World<'_> {
 
     fn endpoint(&mut self, index: u32, slot: u32) -> Option<&mut Endpoint> {
         self.linkerd.as_mut()?.balancers.get_mut(&index)?.endpoints.get_mut(&slot)
+    }
+
+    /// Whether a connection to an endpoint carries many requests at once.
+    pub(super) fn carries_many(&self, index: u32, slot: u32) -> bool {
+        let balancers = self.linkerd.as_ref().map(|own| &own.balancers);
+        let balancer = balancers.and_then(|all| all.get(&index));
+        match balancer.and_then(|one| one.endpoints.get(&slot)) {
+            Some(endpoint) => !endpoint.speaks_h1,
+            None => self.upstreams[index as usize].policy.pool.protocol == Protocol::Http2,
+        }
     }
 
     fn connect_to(&mut self, index: u32, slot: u32) {
@@ -153,11 +165,41 @@ impl World<'_> {
         true
     }
 
+    /// After how long without a sign of the peer a request's connection is given up: by the kernel, in Linkerd's proxies by the
+    /// user timeout of their sockets, and on HTTP/2 by the first ping that is not answered.
+    #[cold]
+    pub(super) fn gives_up_after(&self, attempt: &Attempt) -> Duration {
+        let kernel = self.plan.parameters.network.give_up;
+        let is_ours = self.pods.get(attempt.client as usize).is_some_and(|pod| pod.is_meshed);
+        if self.linkerd.is_none() || !is_ours {
+            return kernel;
+        }
+        let connection = self.connections.get(attempt.connection);
+        let is_shared = connection.is_some_and(|one| one.is_multiplexed);
+        let carries = if is_shared { Carries::Http2 } else { Carries::Http1 };
+        let own = given_up_after(&self.own().linkerd_connection, carries, true);
+        own.map_or(kernel, |own| own.min(kernel))
+    }
+
+    /// An answer is there: its connection is one too many to be kept without a request.
+    #[cold]
+    pub(super) fn is_idle_in_excess(&self, attempt: &Attempt) -> bool {
+        let connection = self.connections.get(attempt.connection);
+        if connection.is_none_or(|one| one.is_multiplexed) || self.is_of_bytes(attempt.call) {
+            return false;
+        }
+        let host = &self.upstreams[attempt.upstream as usize].hosts[attempt.host as usize];
+        let idle = host.pools[attempt.worker as usize].ready().len();
+        let most = self.own().linkerd_connection.http1_max_idle;
+        usize::try_from(most).is_ok_and(|most| most <= idle)
+    }
+
     // === failure accrual ===
 
     /// The endpoint of a call's last attempt is judged by an answer.
-    pub(super) fn judge_by(&mut self, id: Id<Call>, status: u16) {
+    pub(super) fn judge_by(&mut self, id: Id<Call>, outcome: Outcome) {
         let now = self.now;
+        let class = self.meaning_of(id, outcome);
         let call = &self.calls[id];
         let (index, number, key) = (call.upstream, u32::from(call.tries), call.key);
         let own = self.linkerd.as_mut().expect("a mesh of Linkerd");
@@ -171,7 +213,7 @@ impl World<'_> {
         let Some(endpoint) = balancer.endpoints.get_mut(&slot) else { return };
         let Some(breaker) = &mut endpoint.breaker else { return };
         let draw = || key.draw(number, purpose::PENALTY);
-        let change = breaker.record(&policy, now, Class::of(status, None), draw);
+        let change = breaker.record(&policy, now, class, draw);
         self.review_endpoint(index, slot);
         match change {
             Change::None => {}

@@ -8,11 +8,13 @@
 //! Left out: ports and routes of their own; networks: all clients are in the cluster's.
 
 use super::World;
+use super::linkerd_app::AppLink;
 use super::linkerd_policy::Told;
 use super::state::{Attempt, Link};
 use crate::kernel::slab::Id;
 use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::authorization::{Client, Rules, Verdict};
+use crate::model::linkerd::queue::Limits;
 use crate::model::linkerd::rate_limit::Limiter;
 use crate::plan::Plan;
 use crate::plan::linkerd::Linkerd;
@@ -21,11 +23,12 @@ use crate::plan::linkerd::authorization::{
 };
 use crate::plan::linkerd::policy::LocalRateLimit;
 use crate::plan::linkerd::rules::Server;
+use crate::plan::linkerd::wire::AppProtocol;
 use crate::plan::universe::WorkloadId;
 use crate::vocabulary::outcome::{Details, Outcome};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Who may call, and how often.
+/// Who may call, and how often; and the connections to apps.
 pub(crate) struct Inbound {
     /// By workload; everybody may call those not here.
     pub(super) ports: BTreeMap<WorkloadId, Ports>,
@@ -35,6 +38,15 @@ pub(crate) struct Inbound {
     pub(super) told: Told,
     /// What every port has that nobody has told of yet.
     at_boot: Port,
+    /// First bytes that wait for the detection of a protocol, by pod.
+    pub detecting: BTreeMap<u32, BTreeSet<Id<Attempt>>>,
+    /// What apps speak that do not speak HTTP/1.
+    protocols: BTreeMap<WorkloadId, AppProtocol>,
+    /// Connections to such apps, by pod.
+    pub apps: BTreeMap<u32, AppLink>,
+    pub limits: Limits,
+    /// Requests at once in a pod.
+    max_in_flight: u32,
 }
 
 /// The port of a workload's pods as it was, is and is to be.
@@ -109,22 +121,66 @@ impl Inbound {
                 }
             }
         }
-        let at_boot = Port::at_boot(usual);
-        Self { ports, limiters: BTreeMap::new(), told: Told::default(), at_boot }
+        let mut protocols = BTreeMap::new();
+        for (service, wire) in &plan.linkerd_rules.wires {
+            for workload in &plan.universe.services[service.index()].workloads {
+                protocols.entry(*workload).or_insert(wire.protocol);
+            }
+        }
+        protocols.retain(|_, protocol| *protocol != AppProtocol::Http1);
+        Self {
+            ports,
+            limiters: BTreeMap::new(),
+            told: Told::default(),
+            at_boot: Port::at_boot(usual),
+            detecting: BTreeMap::new(),
+            protocols,
+            apps: BTreeMap::new(),
+            limits: Limits::inbound_http(linkerd),
+            max_in_flight: linkerd.linkerd_inbound.max_in_flight,
+        }
+    }
+
+    /// What the apps of a workload speak.
+    pub(super) fn protocol(&self, workload: WorkloadId) -> AppProtocol {
+        self.protocols.get(&workload).copied().unwrap_or_default()
     }
 
     /// A pod's proxy is gone, and what it counted.
     pub(super) fn forget(&mut self, pod: u32) {
         self.limiters.remove(&pod);
         self.told.forget(pod);
+        self.detecting.remove(&pod);
+        self.apps.remove(&pod);
     }
 }
 
 impl World<'_> {
-    /// Whether the server's proxy lets a request to its app; if not, it answers.
+    /// Whether the server's proxy lets a request to its app now; if not, it answers, or has it wait.
     #[cold]
     #[inline(never)]
     pub(super) fn let_in_by_linkerd(&mut self, id: Id<Attempt>) -> bool {
+        if self.app_protocol_at(self.attempts[id].workload).is_tcp() {
+            return !self.is_detecting(id) && self.is_authorized(id);
+        }
+        !self.is_one_too_many(id) && self.is_authorized(id) && !self.waits_for_app(id)
+    }
+
+    /// More are under way than a proxy takes at once; who has left counts until its app is done with it.
+    fn is_one_too_many(&mut self, id: Id<Attempt>) -> bool {
+        let Attempt { pod, workload, .. } = self.attempts[id];
+        let Some(own) = &self.linkerd else { return false };
+        let record = &self.pods[pod as usize];
+        let in_flight = record.visits.saturating_add(record.inbound);
+        if in_flight < own.inbound.max_in_flight || !record.is_meshed {
+            return false;
+        }
+        let outcome = self.outcome_of(Answer::LoadShed, self.app_protocol_at(workload));
+        self.answer(id, outcome);
+        true
+    }
+
+    fn is_authorized(&mut self, id: Id<Attempt>) -> bool {
         let Attempt { workload, connection, client, pod, .. } = self.attempts[id];
         let now = self.now;
         let Some(own) = &mut self.linkerd else { return true };
@@ -165,7 +221,7 @@ impl World<'_> {
             counts.allowed += u64::from(!is_denied);
         });
         let Some(answer) = answer else { return true };
-        let outcome = self.outcome_of(answer);
+        let outcome = self.outcome_of(answer, self.app_protocol_at(workload));
         self.answer(id, outcome);
         false
     }

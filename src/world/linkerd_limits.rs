@@ -18,12 +18,13 @@ use super::routing::rule;
 use super::state::{Attempt, Call, Phase};
 use crate::kernel::queue::{LaneId, TimerId};
 use crate::kernel::slab::Id;
+use crate::kernel::time::Duration;
+use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::retry;
 use crate::model::proxy::filter::buffer::body_bytes;
 use crate::plan::linkerd::policy::{FailureAccrual, Timeouts};
 use crate::plan::linkerd::profile::Treatment;
 use crate::plan::universe::{RouteId, ServiceId};
-use crate::vocabulary::outcome::{Details, Outcome};
 
 impl<'p> World<'p> {
     // === what governs ===
@@ -65,11 +66,11 @@ impl<'p> World<'p> {
     }
 
     /// How that limit is called.
-    pub(super) fn limit_of_linkerd(&self, id: Id<Call>) -> Details {
+    pub(super) fn limit_of_linkerd(&self, id: Id<Call>) -> Answer {
         if self.is_of_profile(self.calls[id].route) {
-            Details::LinkerdProfileTimeout
+            Answer::ProfileTimeout(Duration::ZERO)
         } else {
-            Details::LinkerdTimeout
+            Answer::RequestTimeout(Duration::ZERO)
         }
     }
 
@@ -114,7 +115,7 @@ impl<'p> World<'p> {
         let waits =
             attempt.is_some_and(|one| one.phase != Phase::Streaming && !one.per_try.is_none());
         if !waits {
-            self.cut_stream(id, Details::LinkerdResponseTimeout);
+            self.cut_stream(id, Answer::ResponseTimeout(Duration::ZERO));
         }
     }
 
@@ -135,14 +136,14 @@ impl<'p> World<'p> {
         // It went by while there was a limit on the header.
         let is_over = !response.is_zero() && sent_at.saturating_add(response) <= self.now;
         if is_over && self.calls[call].idle.is_none() {
-            let lane = self.queue.lane(crate::kernel::time::Duration::ZERO);
+            let lane = self.queue.lane(Duration::ZERO);
             self.expect_idle(call, lane);
         }
     }
 
     /// A limit has passed: 504, or a reset of what has a header.
-    pub(super) fn cut_stream(&mut self, id: Id<Call>, details: Details) {
-        let mut outcome = Outcome::failure(details);
+    pub(super) fn cut_stream(&mut self, id: Id<Call>, limit: Answer) {
+        let mut outcome = self.outcome_of(limit, self.app_protocol(self.calls[id].service));
         let attempt_id = self.calls[id].attempt;
         if let Some(attempt) = self.attempts.get(attempt_id).copied() {
             self.calls[id].cause = attempt.cause.or(self.calls[id].cause);

@@ -45,14 +45,17 @@ impl Known {
         }
     }
 
-    /// One more request: on a connection that is idle, or on a new one. Who opens one for each leaves idle ones alone.
-    fn take(&mut self, now: Time, keeps: bool) {
-        if self.idle == 0 || !keeps {
+    /// One more request: on a connection that is idle, or on a new one; whether it is that. Who opens one for each leaves
+    /// idle ones alone.
+    fn take(&mut self, now: Time, keeps: bool) -> bool {
+        let is_new = self.idle == 0 || !keeps;
+        if is_new {
             self.entry.hold(now);
         } else {
             self.idle -= 1;
         }
         self.busy += 1;
+        is_new
     }
 }
 
@@ -76,7 +79,7 @@ impl World<'_> {
             self.drop_destination(pod, service);
         }
         let own = self.outbound();
-        own.way(id).holds = true;
+        (own.way(id).holds, own.way(id).is_new) = (true, true);
         let destinations = &mut own.proxies.entry(pod).or_default().destinations;
         let Some(known) = destinations.get_mut(&service) else {
             let mut known = Known::new(now);
@@ -85,13 +88,16 @@ impl World<'_> {
             self.look_up(pod, service);
             return self.blame_lookup(id);
         };
-        known.take(now, keeps);
-        if known.has_answer {
+        let is_new = known.take(now, keeps);
+        let (has_answer, gave_up) = (known.has_answer, known.gave_up);
+        own.way(id).is_new = is_new;
+        if has_answer {
             self.go_on_to(id);
-        } else if known.gave_up {
+        } else if gave_up {
             self.blame_lookup(id);
             self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
         } else {
+            let known = own.known(pod, service).expect("it is asked for");
             known.waiting.push(id);
             self.blame_lookup(id);
         }
@@ -224,7 +230,7 @@ impl World<'_> {
         }
     }
 
-    fn is_waiting(&self, id: Id<Call>) -> bool {
+    pub(super) fn is_waiting(&self, id: Id<Call>) -> bool {
         self.calls.get(id).is_some_and(|call| !call.is_over && call.upstream == NONE)
     }
 
@@ -269,6 +275,28 @@ impl World<'_> {
             self.outbound().known(pod, service).expect("it is there").forgets = timer;
         }
         true
+    }
+
+    /// A pod's app has ended before a proxy that lives on: its connections end, and its calls with them.
+    #[cold]
+    pub(super) fn app_leaves_linkerd(&mut self, pod: u32) {
+        self.drop_calls(pod);
+        let (now, idle) = (self.now, self.own().linkerd_outbound.discovery_idle);
+        let Some(proxy) = self.outbound().proxies.get_mut(&pod) else { return };
+        let mut left = Vec::new();
+        for (service, known) in &mut proxy.destinations {
+            for _ in 0..std::mem::take(&mut known.idle) {
+                if let Some(until) = known.entry.leave(now, idle) {
+                    known.until = until;
+                    left.extend(known.forgets.is_none().then_some((*service, until)));
+                }
+            }
+        }
+        for (service, until) in left {
+            let timer = self.set_timer(pod, until, Due::Forget(service));
+            self.outbound().known(pod, service).expect("it is there").forgets = timer;
+        }
+        self.close_ways_of_bytes(pod);
     }
 
     /// A destination is dropped, with the balancers that no other one has.

@@ -18,8 +18,9 @@ use super::state::{Attempt, Call};
 use crate::kernel::slab::Id;
 use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::distribution::Distribution;
+use crate::plan::linkerd::wire::AppProtocol;
 use crate::plan::route::Destination;
-use crate::plan::universe::{ClusterId, ServiceId};
+use crate::plan::universe::{ClusterId, RouteId, ServiceId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome};
 
@@ -57,6 +58,9 @@ impl World<'_> {
 
     /// The destination of a call is known.
     pub(super) fn go_on_to(&mut self, id: Id<Call>) {
+        if self.is_of_bytes(id) {
+            return self.carry_bytes(id);
+        }
         let pod = self.calls[id].pod;
         let max = self.own().linkerd_outbound.max_in_flight;
         let own = self.outbound();
@@ -68,16 +72,21 @@ impl World<'_> {
         }
     }
 
+    /// The route of a call's service, and the rule of its that the call goes by.
+    pub(super) fn rule_of(&self, id: Id<Call>) -> Option<(RouteId, u16)> {
+        let call = &self.calls[id];
+        let route = self.config.route(call.service, self.seen(call.pod).rds)?;
+        let table = &self.plan.universe.routes[route.index()];
+        Some((route, table.rule_of_class[call.class.index()]?))
+    }
+
     /// By the service's route to a backend that does not fail fast.
     pub(super) fn seek_backend(&mut self, id: Id<Call>) {
         let plan = self.plan;
         let call = self.calls[id];
-        let version = self.seen(call.pod).rds;
-        let rule = self.config.route(call.service, version).and_then(|route| {
-            let table = &plan.universe.routes[route.index()];
-            Some((route, table.rule_of_class[call.class.index()]?))
-        });
-        let Some((route, number)) = rule else { return self.give(id, Answer::NoRoute) };
+        let Some((route, number)) = self.rule_of(id) else {
+            return self.give(id, Answer::NoRoute);
+        };
         let rule = &plan.universe.routes[route.index()].rules[number as usize];
         let record = &mut self.calls[id];
         (record.route, record.rule) = (route, number);
@@ -138,7 +147,7 @@ impl World<'_> {
 
     /// The proxy answers by itself.
     pub(super) fn give(&mut self, id: Id<Call>, answer: Answer) {
-        let outcome = self.outcome_of(answer);
+        let outcome = self.outcome_of(answer, self.app_protocol(self.calls[id].service));
         let is_alone = matches!(answer, Answer::FailFast | Answer::LoadShed);
         let cause = if is_alone { self.lost_cause(id) } else { None };
         self.fail_try(id, outcome, cause);
@@ -160,12 +169,15 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn outcome_of(&self, answer: Answer) -> Outcome {
+    /// As the client sees an answer of a proxy: over gRPC in an HTTP 200, without HTTP as the end of its connection.
+    pub(super) fn outcome_of(&self, answer: Answer, protocol: AppProtocol) -> Outcome {
         let details = match answer {
             Answer::FailFast => Details::LinkerdFailFast,
             Answer::ConnectTimeout(_) => Details::LinkerdConnectTimeout,
             Answer::RequestTimeout(_) => Details::LinkerdTimeout,
             Answer::ProfileTimeout(_) => Details::LinkerdProfileTimeout,
+            Answer::ResponseTimeout(_) => Details::LinkerdResponseTimeout,
+            Answer::IdleTimeout(_) => Details::LinkerdIdleTimeout,
             Answer::NoRoute => Details::LinkerdNoRoute,
             Answer::Injected(_) => Details::LinkerdInjected,
             Answer::Unauthorized => Details::LinkerdUnauthorized,
@@ -175,6 +187,12 @@ impl World<'_> {
         };
         let failfast = self.own().linkerd_outbound.failfast_status;
         let status = answer.status(u16::try_from(failfast).unwrap_or(504));
+        let status = match protocol {
+            AppProtocol::Grpc => 200,
+            // The connection is closed.
+            _ if protocol.is_tcp() => 0,
+            _ => status,
+        };
         Outcome { status, ..Outcome::failure(details) }
     }
 
@@ -206,6 +224,9 @@ impl World<'_> {
             | Details::DownstreamDisconnect => true,
             _ => !self.keeps(call.edge),
         };
+        // Without HTTP an end that is no answer is that of the connection.
+        let is_tcp = self.app_protocol(call.service).is_tcp();
+        let closes = closes || (is_tcp && !details.is_of_upstream());
         let idle = self.own().linkerd_outbound.discovery_idle;
         let Some(known) = self.outbound().known(call.pod, call.service) else { return };
         known.busy -= 1;
@@ -229,16 +250,24 @@ impl World<'_> {
         if !self.is_linkerds(id) {
             return;
         }
-        let (now, decay) = (self.now, self.own().linkerd_balancer.decay);
-        let own = self.outbound();
-        let way = *own.way(id);
-        let endpoint = own.balancers.get_mut(&attempt.upstream);
-        let endpoint = endpoint.and_then(|one| one.endpoints.get_mut(&attempt.host));
-        if let Some(endpoint) = endpoint {
-            endpoint.ewma.observe(now, now.since(way.sent), decay);
+        if is_answer && self.is_of_bytes(id) {
+            self.bytes_are_back(attempt);
+        } else if is_answer && self.is_idle_in_excess(attempt) {
+            self.retire_connection(attempt.connection);
+        }
+        if !(is_answer && self.penalize(id, attempt.outcome)) {
+            let (now, decay) = (self.now, self.own().linkerd_balancer.decay);
+            let own = self.outbound();
+            let way = *own.way(id);
+            let endpoint = own.balancers.get_mut(&attempt.upstream);
+            let endpoint = endpoint.and_then(|one| one.endpoints.get_mut(&attempt.host));
+            if let Some(endpoint) = endpoint {
+                endpoint.ewma.observe(now, now.since(way.sent), decay);
+            }
         }
         if is_answer {
-            self.judge_by(id, attempt.outcome.status);
+            self.outbound().way(id).is_answered = true;
+            self.judge_by(id, attempt.outcome);
         }
     }
 }

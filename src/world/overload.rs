@@ -30,7 +30,6 @@ use crate::model::identity::handshake::Client;
 use crate::model::proxy::filter::overload::reduced;
 use crate::plan::Plan;
 use crate::plan::filter::{Filter, Monitor, Overload, OverloadAction};
-use crate::plan::policy::Protocol;
 use crate::vocabulary::outcome::{Details, Outcome};
 use std::collections::BTreeMap;
 
@@ -206,8 +205,7 @@ impl World<'_> {
         let mut next = outside;
         let all: Vec<_> = idle.iter().map(|(id, (_, since))| (*id, *since)).collect();
         for (id, since) in all {
-            let upstream = &self.upstreams[self.connections[id].upstream as usize];
-            let is_h2 = upstream.policy.pool.protocol == Protocol::Http2;
+            let is_h2 = self.connections[id].is_multiplexed;
             let wait = if is_h2 { timeout } else { timeout + DRAIN_TIMEOUT };
             let due = since.saturating_add(wait);
             if now < due {

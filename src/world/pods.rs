@@ -362,6 +362,8 @@ impl World<'_> {
                 self.cut_bodies(index);
             }
             self.close_connections_to(index);
+        } else if self.linkerd.is_some() {
+            self.app_leaves_linkerd(index);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::kernel::slab::Id;
 use crate::kernel::time::{Duration, Time};
 use crate::model::linkerd::answer::Answer as LinkerdAnswer;
 use crate::plan::behaviour::{Behaviour, Reply};
-use crate::plan::policy::{ConnectionPool, Protocol};
+use crate::plan::policy::Protocol;
 use crate::plan::universe::{ClassId, ServiceId};
 use crate::vocabulary::cause::CauseId;
 use crate::vocabulary::outcome::{Details, Outcome, TRUNCATED};
@@ -92,7 +92,7 @@ impl World<'_> {
             };
             // What breaks off in the middle of a body breaks off for its client, too: its connection closes,
             // or its stream is reset.
-            let broken = match self.pool_policy(&attempt).protocol {
+            let broken = match self.protocol_of(&attempt) {
                 Protocol::Http1 => Details::ResetAfterResponse,
                 Protocol::Http2 => Details::RemoteResetAfterResponse,
             };
@@ -168,7 +168,7 @@ impl World<'_> {
         let Some(call) = self.proxied.get(&id).copied() else { return };
         let protocol = {
             let attempt = &self.attempts[id];
-            self.upstreams[attempt.upstream as usize].policy.pool.protocol
+            self.protocol_of(attempt)
         };
         // A request is read before its reset, and goes on its way: if a connection is free it gets there.
         if let Some(Call { pod, service, class, key, .. }) = self.calls.get(call).copied()
@@ -260,11 +260,12 @@ impl World<'_> {
             Reply::Closes | Reply::Resets if self.pods[attempt.pod as usize].has_sidecar => {
                 let envoys = Outcome { status: 503, ..Outcome::failure(Details::AppError) };
                 let is_linkerd = self.linkerd.is_some();
-                let linkerds = || self.outcome_of(LinkerdAnswer::ConnectionError);
+                let protocol = self.app_protocol_at(attempt.workload);
+                let linkerds = || self.outcome_of(LinkerdAnswer::ConnectionError, protocol);
                 let outcome = if is_linkerd { linkerds() } else { envoys };
                 self.answer(id, outcome);
             }
-            Reply::Resets if self.pool_policy(&attempt).protocol == Protocol::Http2 => {
+            Reply::Resets if self.protocol_of(&attempt) == Protocol::Http2 => {
                 self.answer(id, Outcome::failure(Details::RemoteReset));
             }
             Reply::Closes | Reply::Resets | Reply::Never => self.break_attempt(id),
@@ -272,8 +273,13 @@ impl World<'_> {
         self.check_shutdown(attempt.pod);
     }
 
-    fn pool_policy(&self, attempt: &Attempt) -> &ConnectionPool {
-        &self.upstreams[attempt.upstream as usize].policy.pool
+    /// What the connection of an attempt speaks.
+    pub(super) fn protocol_of(&self, attempt: &Attempt) -> Protocol {
+        match self.connections.get(attempt.connection) {
+            Some(connection) if connection.is_multiplexed => Protocol::Http2,
+            Some(_) => Protocol::Http1,
+            None => self.upstreams[attempt.upstream as usize].policy.pool.protocol,
+        }
     }
 
     /// The client of an attempt that will never be answered has left: the app lets it go.
@@ -326,7 +332,7 @@ impl World<'_> {
         if is_retried {
             self.reserve_retry(&attempt);
         }
-        let is_h1 = self.pool_policy(&attempt).protocol == Protocol::Http1;
+        let is_h1 = self.protocol_of(&attempt) == Protocol::Http1;
         if behaviour.closes && is_h1 {
             self.retire_connection(attempt.connection);
         }

@@ -65,6 +65,10 @@ impl<'p> World<'p> {
         if outcome.status == 200 && headers.is_some_and(is_error) {
             return Outcome { details: Details::AppGrpcError, ..outcome };
         }
+        let is_told = headers.is_some_and(|one| one.grpc_status().is_some());
+        if 500 <= outcome.status && !is_told && self.serves_grpc(workload) {
+            return Outcome { status: 200, details: Details::AppGrpcError, ..outcome };
+        }
         outcome
     }
 

@@ -42,6 +42,9 @@ impl World<'_> {
             | Event::Lookup(timer)
             | Event::Probation(timer)
             | Event::PolicyTold(timer)
+            | Event::AppFailFast(timer)
+            | Event::AppConnect(timer)
+            | Event::Detected(timer)
             | Event::Forget(timer) => self.linkerd_is_due(timer),
 
             Event::Failover(index) => self.write_failover(index),

@@ -228,6 +228,7 @@ pub(crate) enum Link {
 
 /// A connection between a proxy worker and an endpoint.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each seen alone")]
 pub(crate) struct Connection {
     pub link: Link,
     pub pending: u8,
@@ -241,6 +242,8 @@ pub(crate) struct Connection {
     pub is_rejected: bool,
     /// It speaks TLS.
     pub is_encrypted: bool,
+    /// It speaks HTTP/2.
+    pub is_multiplexed: bool,
     /// The server's pod and its incarnation.
     pub pod: u32,
     pub birth: u32,

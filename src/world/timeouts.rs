@@ -16,6 +16,7 @@ use super::state::{Attempt, Call, Held, Phase};
 use crate::kernel::queue::{LaneId, TimerId};
 use crate::kernel::slab::Id;
 use crate::kernel::time::Duration;
+use crate::model::linkerd::answer::Answer;
 use crate::vocabulary::outcome::{Details, Outcome};
 
 impl World<'_> {
@@ -31,10 +32,8 @@ impl World<'_> {
         }
         let limits = rule(self.plan, &self.calls[id]);
         let is_of_stream = shorter(limits.timeout, limits.max_stream_duration) != limits.timeout;
-        self.give_up(
-            id,
-            if is_of_stream { Details::MaxDuration } else { Details::ResponseTimeout },
-        );
+        let details = if is_of_stream { Details::MaxDuration } else { Details::ResponseTimeout };
+        self.give_up(id, Outcome::failure(details));
     }
 
     /// The client has heard nothing for long: 504 SI, never retried.
@@ -44,7 +43,7 @@ impl World<'_> {
         if self.is_linkerds(id) {
             return self.response_is_late(id);
         }
-        self.give_up(id, Details::StreamIdleTimeout);
+        self.give_up(id, Outcome::failure(Details::StreamIdleTimeout));
     }
 
     /// A call's client is to hear something within the lane's delay.
@@ -54,8 +53,7 @@ impl World<'_> {
         self.calls[id].idle = timer;
     }
 
-    fn give_up(&mut self, id: Id<Call>, details: Details) {
-        let mut outcome = Outcome::failure(details);
+    fn give_up(&mut self, id: Id<Call>, mut outcome: Outcome) {
         let attempt_id = self.calls[id].attempt;
         if let Some(attempt) = self.attempts.get(attempt_id).copied() {
             self.calls[id].cause = attempt.cause.or(self.calls[id].cause);
@@ -73,7 +71,7 @@ impl World<'_> {
         self.attempts[id].per_try = TimerId::NONE;
         let attempt = self.attempts[id];
         if attempt.phase == Phase::Streaming && self.is_linkerds(attempt.call) {
-            return self.cut_stream(attempt.call, Details::LinkerdIdleTimeout);
+            return self.cut_stream(attempt.call, Answer::IdleTimeout(Duration::ZERO));
         }
         let mut outcome = Outcome::failure(self.limit_of(&attempt));
         if attempt.phase == Phase::Streaming {

@@ -87,7 +87,7 @@ impl World<'_> {
     }
 
     #[inline(always)]
-    fn enter_app(&mut self, id: Id<Attempt>) {
+    pub(super) fn enter_app(&mut self, id: Id<Attempt>) {
         let attempt = &mut self.attempts[id];
         attempt.entered = self.now;
         let pod = &mut self.pods[attempt.pod as usize];

@@ -322,7 +322,11 @@ fn random_heading(pick: Pick<'_>) -> String {
         pick(&releases),
         pick(&["", "linkerd_outbound.http_failfast = \"200ms\""]),
         pick(&["", "linkerd_outbound.http_queue = 1", "linkerd_outbound.max_in_flight = 3"]),
-        pick(&["", "linkerd_outbound.discovery_idle = \"300ms\""]),
+        pick(&[
+            "",
+            "linkerd_outbound.discovery_idle = \"300ms\"",
+            "linkerd_inbound.max_in_flight = 2"
+        ]),
         pick(&["", "linkerd_outbound.unknown_timeout = \"100ms\""]),
         pick(&["", "linkerd_accrual.mode = \"consecutive\"", "linkerd_accrual.mode = \"unified\""]),
         pick(&["", "linkerd_accrual.max_failures = 1", "linkerd_accrual.min_penalty = \"50ms\""]),
@@ -330,7 +334,8 @@ fn random_heading(pick: Pick<'_>) -> String {
         pick(&[
             "",
             "connections.churn = \"5rps\"",
-            "linkerd_inbound.default_policy = \"all-authenticated\""
+            "linkerd_inbound.default_policy = \"all-authenticated\"",
+            "linkerd_outbound.detect_timeout = \"100ms\"\nlinkerd_inbound.detect_timeout = \"50ms\""
         ]),
     );
     text + "kubernetes.node_grace = \"1s\"\nkubernetes.eviction_after = \"200ms\"\n"
@@ -346,10 +351,19 @@ fn random_service(pick: Pick<'_>, service: usize) -> String {
             "service_profile = { is_retryable = true, timeout = \"20ms\" }",
         ],
         ["", "local_rate_limit = { total = 5, identity = 2 }", "server = { clients = [\"s0\"] }"],
+        ["", "", "penalize_failures = { penalty = \"40ms\" }"],
     ] {
         let _ = writeln!(text, "{}", pick(&keys));
     }
-    if pick(&["yes", "no"]) == "yes" && !text.contains("service_profile") {
+    let protocols = ["http1", "http1", "http1", "http2", "grpc", "tcp", "server-first", "opaque"];
+    let protocol = pick(&protocols);
+    let is_tcp = !["http1", "http2", "grpc"].contains(&protocol.as_str());
+    if is_tcp {
+        // No more than that: what is about requests is a mistake there.
+        text = format!("[[service]]\nname = \"s{service}\"\n");
+    }
+    let _ = writeln!(text, "app_protocol = \"{protocol}\"");
+    if pick(&["yes", "no"]) == "yes" && !is_tcp && !text.contains("service_profile") {
         let _ = writeln!(
             text,
             "{}",
@@ -371,11 +385,14 @@ fn random_service(pick: Pick<'_>, service: usize) -> String {
         };
         let _ = write!(
             text,
-            "[[service.workload]]\nversion = \"v{version}\"\nreplicas = {}\ntime = \"2ms\"\n{calls}\n{}\n",
+            "[[service.workload]]\nversion = \"v{version}\"\nreplicas = {}\ntime = \"2ms\"\n{calls}\n{}\n{}\n",
             pick(&["0", "1", "3"]),
+            pick(&["", "", "inject = false"]),
             pick(&[
                 "",
                 "errors = { share = 0.5 }",
+                "errors = { share = 0.5, status = 200, response_headers = { grpc-status = \"14\" } }",
+                "errors = { share = 0.3, status = 429, response_headers = { retry-after = \"2\" } }",
                 "behaviour = { port = \"refuses\" }",
                 "behaviour = { reply = \"closes\" }",
                 "behaviour = { reply = \"resets\" }",
@@ -415,6 +432,9 @@ fn random_traffic(pick: Pick<'_>) -> String {
         "do = \"slow\"\ntarget = \"service:s2\"\nfactor = 20",
         "do = \"cut\"\ntarget = \"link:n0->n1\"",
         "do = \"behave\"\ntarget = \"service:s2\"\nbehaviour = { port = \"refuses\" }",
+        "do = \"behave\"\ntarget = \"service:s1\"\nbehaviour = { port = \"swallows\" }",
+        "do = \"fail\"\ntarget = \"service:s0\"\npart = \"app\"",
+        "do = \"fail\"\ntarget = \"service:s1\"\npart = \"app\"",
     ];
     for number in 0..5 {
         let _ = write!(

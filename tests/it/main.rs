@@ -89,6 +89,9 @@ mod linkerd_splits;
 /// Random meshes of Linkerd.
 #[cfg(feature = "native")]
 mod linkerd_swarm;
+/// What apps speak, in a mesh of Linkerd.
+#[cfg(feature = "native")]
+mod linkerd_wire;
 /// Where features meet.
 #[cfg(feature = "native")]
 mod meetings;

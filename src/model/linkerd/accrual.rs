@@ -10,9 +10,14 @@
 //! first answer decides, be it of the one request or of one from before. The back-off starts anew with each
 //! opening. All endpoints shut are as no endpoints: 504 after 3 s, then 503.
 //!
+//! The permit of the one request is gone when it is sent, and one that is dropped before its header is not classified: if its
+//! client leaves, or a limit ends it, the probation goes on until another answer comes, which may be never. A
+//! connection that breaks is an answer, 502.
+//!
 //! Source: linkerd2-proxy `linkerd/app/outbound/src/http/breaker/{consecutive_failures,unified}.rs`;
-//! linkerd/proxy/client-policy/src/grpc.rs for gRPC's failures.
-//! Left out: `Retry-After` as the least back-off; an end of probations whose request never ends.
+//! linkerd/proxy/client-policy/src/grpc.rs for gRPC's failures; linkerd/stack/src/gate.rs (`permit.forget()` in `call`) and
+//! linkerd/http/classify/src/channel.rs (no class of a dropped response future) for probes that are given up.
+//! Left out: `Retry-After` as the least back-off.
 
 use super::backoff::wait;
 use super::success_rate::Window;
@@ -250,6 +255,18 @@ mod tests {
         assert!(breaker.time_is_up(at(2.0)));
         // The probe is not sent yet: this is an answer to a request from before.
         assert_eq!(breaker.record(&policy, at(2.1), Class::Success, || 0), Change::Opened);
+    }
+
+    /// Nothing tells of a probe that is dropped: only an answer ends a probation.
+    #[test]
+    fn a_probe_that_is_never_answered_keeps_the_endpoint_out() {
+        let policy = policy(Accrual::Consecutive);
+        let mut breaker = Breaker::new(&policy, at(0.0));
+        let _ = shut_at(&mut breaker, &policy, &[Class::Failure; 7]);
+        assert!(breaker.time_is_up(at(2.0)));
+        breaker.send();
+        assert!(!breaker.is_ready() && !breaker.time_is_up(at(1e6)));
+        assert_eq!(breaker.record(&policy, at(1e6), Class::Success, || 0), Change::Opened);
     }
 
     #[test]

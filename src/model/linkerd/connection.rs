@@ -38,20 +38,18 @@ pub fn closes(
 }
 
 /// How long after its last sign of life a peer that vanished without a word is given up at the latest: by
-/// ping, or by data that nobody acknowledges.
+/// ping, or by data that nobody acknowledges; none for never. Intervals of zero are none.
 #[must_use]
 pub fn given_up_after(
     rules: &LinkerdConnection,
     carries: Carries,
     has_sent: bool,
 ) -> Option<Duration> {
-    let ping = rules.ping_interval + rules.ping_timeout;
-    match (carries, has_sent) {
-        (Carries::Http2, true) => Some(ping.min(rules.tcp_user_timeout)),
-        (Carries::Http2, false) => Some(ping),
-        (Carries::Http1, true) => Some(rules.tcp_user_timeout),
-        (Carries::Http1, false) => None,
-    }
+    let pings = carries == Carries::Http2 && !rules.ping_interval.is_zero();
+    let ping = pings.then(|| rules.ping_interval + rules.ping_timeout);
+    let waits = has_sent && !rules.tcp_user_timeout.is_zero();
+    let unread = waits.then_some(rules.tcp_user_timeout);
+    ping.into_iter().chain(unread).min()
 }
 
 #[cfg(test)]
@@ -70,6 +68,11 @@ mod tests {
 
     #[test]
     fn a_peer_that_vanished_is_found_by_ping_in_13_seconds() {
+        let mut rules = Linkerd::default().linkerd_connection;
+        rules.ping_interval = Duration::ZERO;
+        assert_eq!(given_up_after(&rules, Carries::Http2, true), Some(Duration::from_s(30)));
+        rules.tcp_user_timeout = Duration::ZERO;
+        assert_eq!(given_up_after(&rules, Carries::Http2, true), None);
         let rules = Linkerd::default().linkerd_connection;
         let after = |carries, sent| given_up_after(&rules, carries, sent).map(Duration::as_s);
         assert_eq!([true, false].map(|sent| after(Carries::Http2, sent)), [Some(13.0); 2]);

@@ -16,6 +16,7 @@ pub mod profile;
 pub mod rules;
 pub mod shared;
 pub mod split;
+pub mod wire;
 pub mod words;
 
 use crate::kernel::time::Duration;

@@ -8,6 +8,7 @@
 use super::authorization::DefaultPolicy;
 use super::policy::{FailureAccrual, LocalRateLimit, RetryPolicy};
 use super::profile::Profile;
+use super::wire::{AppProtocol, Wire};
 use crate::plan::universe::{ClusterId, RouteId, ServiceId, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,9 +25,16 @@ pub struct Rules {
     /// Route tables that are of a `ServiceProfile` with its `dstOverrides`: where one of them is in force, the
     /// service's accrual, retries and timeouts by annotation do not count.
     pub profiles: BTreeSet<RouteId>,
+    /// How services are spoken to; as HTTP/1 those not here.
+    pub wires: BTreeMap<ServiceId, Wire>,
 }
 
 impl Rules {
+    /// What the app of a service speaks.
+    pub fn protocol(&self, service: ServiceId) -> AppProtocol {
+        self.wires.get(&service).map_or(AppProtocol::Http1, |wire| wire.protocol)
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -48,6 +56,9 @@ impl fmt::Debug for Rules {
         };
         if !self.profiles.iter().all(is_plain) {
             fields.field("profiles", &self.profiles);
+        }
+        if !self.wires.is_empty() {
+            fields.field("wires", &self.wires);
         }
         fields.finish()
     }

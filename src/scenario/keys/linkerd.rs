@@ -46,6 +46,25 @@ pub(super) const RATE_LIMIT_OF_EVENT: Key = key(
     "Linkerd: how often each of its pods is called from now on",
 );
 
+pub(super) const APP_PROTOCOL: Key = key(
+    "app_protocol",
+    Word(&["http1", "http2", "grpc", "tcp", "server-first", "opaque"]),
+    Is("http1"),
+    "Linkerd: what its app speaks, and its clients",
+);
+pub(super) const PENALIZE: Key = key(
+    "penalize_failures",
+    Table(PENALIZE_KEYS),
+    None,
+    "Linkerd: failed answers count as slow ones (load biaser)",
+);
+
+const PENALIZE_KEYS: Keys = Fixed(&[
+    key("is_on", Bool, Is("true"), "whether they do"),
+    like("penalty", "linkerd_balancer.penalty", "as slow as this"),
+    like("max_retry_after", "linkerd_balancer.max_retry_after", "of a Retry-After counts so much"),
+]);
+
 /// Who may call a port.
 const POLICIES: &[&str] = &[
     "all-unauthenticated",
@@ -85,7 +104,8 @@ const ACCRUAL_KEYS: Keys = Fixed(&[
 ]);
 
 const RETRY_KEYS: Keys = Fixed(&[
-    key("http", Text, Is("5xx"), "statuses: 503, 500-504, 5xx, gateway-error"),
+    key("http", Text, None, "statuses: 503, 500-504, 5xx, gateway-error; 5xx without `grpc`"),
+    key("grpc", Text, None, "of gRPC: cancelled, deadline-exceeded, internal, unavailable, …"),
     like("limit", "linkerd_retry.limit", "retries of a request"),
     key("timeout", Duration, None, "limit on an attempt's header, but the last one's"),
 ]);

@@ -63,6 +63,7 @@ impl Lower<'_, '_, '_> {
             }
         }
         self.linkerd_can_be(mesh);
+        self.policies_can_be(mesh);
     }
 
     /// What Linkerd's parameters may not be.

@@ -1,7 +1,7 @@
 //! Linkerd: what its scenarios may say, and how its proxies connect.
 //!
 //! Source: `plan::linkerd`; between meshed pods requests travel over HTTP/2, whatever apps speak.
-//! Left out: gRPC statuses of retries.
+//! Left out: nothing.
 
 use super::super::document::{At, Node};
 use super::super::units::parameter_text;
@@ -12,9 +12,9 @@ use crate::plan::linkerd::Linkerd;
 use crate::plan::linkerd::authorization::DefaultPolicy;
 use crate::plan::linkerd::policy::{
     Accrual, FailureAccrual, LocalRateLimit, RateOverride, RetryBudget, RetryPolicy,
-    read_http_statuses,
 };
 use crate::plan::linkerd::rules::{Rules, Server, ServiceRules};
+use crate::plan::linkerd::wire::AppProtocol;
 use crate::plan::parameter::Value as _;
 use crate::plan::policy::Protocol;
 use crate::plan::timeline::Action;
@@ -58,9 +58,11 @@ const OF_ROUTE: &[&str] = &[
 ];
 /// Keys of a service that are Linkerd's.
 const OF_LINKERD: &[&str] = &[
+    "app_protocol",
     "failover",
     "failure_accrual",
     "local_rate_limit",
+    "penalize_failures",
     "retry",
     "server",
     "service_profile",
@@ -86,8 +88,8 @@ impl<'d> Lower<'_, '_, 'd> {
             return Rules::default();
         };
         self.refuse_envoys(root);
-        self.connect_as_linkerd(&own);
-        let mut rules = Rules::default();
+        let mut rules = Rules { wires: self.wires(&own), ..Rules::default() };
+        self.connect_as_linkerd(&own, &rules);
         let is_per_request = |node: &Node| node.text("app_connection") == Some("per-request");
         for (traffic, place) in self.traffic.iter().zip(0..) {
             let mut tables = root.list("traffic").iter();
@@ -156,19 +158,28 @@ impl<'d> Lower<'_, '_, 'd> {
         }
     }
 
-    /// One HTTP/2 connection to each meshed endpoint, which stays; connections of HTTP/1 to the others.
-    fn connect_as_linkerd(&mut self, own: &Linkerd) {
+    /// One HTTP/2 connection to each meshed endpoint, which stays; to the others what their apps speak.
+    fn connect_as_linkerd(&mut self, own: &Linkerd, rules: &Rules) {
+        let of = |speaks: fn(AppProtocol) -> bool| -> Vec<WorkloadId> {
+            let wires = rules.wires.iter().filter(|(_, wire)| speaks(wire.protocol));
+            let services = &self.universe.services;
+            wires.flat_map(|(id, _)| &services[id.index()].workloads).copied().collect()
+        };
+        let (h2, tcp) = (of(AppProtocol::is_h2), of(AppProtocol::is_tcp));
         let workloads = &self.universe.workloads;
         for cluster in &mut self.universe.clusters {
             let pool = &mut cluster.policy.pool;
             pool.connect_timeout = own.linkerd_outbound.connect_timeout;
             pool.max_streams = u32::MAX;
-            if cluster.workloads.iter().all(|one| workloads[one.index()].meshed) {
+            let is_tcp = cluster.workloads.iter().any(|one| tcp.contains(one));
+            let shares = |one: &WorkloadId| workloads[one.index()].meshed || h2.contains(one);
+            if !is_tcp && cluster.workloads.iter().all(shares) {
                 pool.protocol = Protocol::Http2;
             }
             pool.idle_timeout = match pool.protocol {
-                Protocol::Http1 => own.linkerd_connection.http1_idle,
-                Protocol::Http2 => Duration::ZERO,
+                Protocol::Http1 if !is_tcp => own.linkerd_connection.http1_idle,
+                // Those of bytes end with the app's.
+                _ => Duration::ZERO,
             };
         }
     }
@@ -192,12 +203,8 @@ impl<'d> Lower<'_, '_, 'd> {
         let retry = table.get("retry").and_then(|node| {
             let mut own = own.clone();
             set(&mut own, node, "limit", "linkerd_retry.limit");
-            let text = node.text("http").unwrap_or("5xx");
-            let http = read_http_statuses(text).map_err(|what| {
-                let at = node.get("http").map_or(node.at, |one| one.at);
-                self.report(at, what, "http = \"5xx\"");
-            });
-            let policy = RetryPolicy::new(&own.linkerd_retry, http.ok()?, Vec::new());
+            let (http, grpc) = self.retried(node)?;
+            let policy = RetryPolicy::new(&own.linkerd_retry, http, grpc);
             Some(RetryPolicy { timeout: node.duration("timeout"), ..policy })
         });
         let profile = table.get("service_profile").map(|node| {
@@ -301,7 +308,7 @@ impl<'d> Lower<'_, '_, 'd> {
         Server { access_policy, clients }
     }
 
-    fn told(&mut self, node: &Node, problem: Option<&'static str>) {
+    pub(super) fn told(&mut self, node: &Node, problem: Option<&'static str>) {
         if let Some(what) = problem {
             self.report(node.at, what, "Linkerd's controller refuses it");
         }
@@ -309,7 +316,7 @@ impl<'d> Lower<'_, '_, 'd> {
 }
 
 /// Sets a parameter to a key's value, if the key is there.
-fn set(own: &mut Linkerd, node: &Node, key: &str, parameter: &str) {
+pub(super) fn set(own: &mut Linkerd, node: &Node, key: &str, parameter: &str) {
     let text = node.get(key).and_then(|one| parameter_text(one, parameter).ok());
     if let Some(text) = text {
         let _read_by_the_check = own.set(parameter, &text);

@@ -25,6 +25,7 @@ mod identity;
 mod kubernetes;
 mod limits;
 mod linkerd;
+mod linkerd_wire;
 mod places;
 mod pods;
 mod policy;
