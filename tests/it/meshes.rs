@@ -22,7 +22,7 @@ fn outage(target: &str) -> String {
          [[service]]\nname = \"back\"\n[[service.workload]]\nreplicas = 3\nworkers = 8\ntime = \"5ms\"\n\
          [[traffic]]\nid = \"rare\"\nfrom = \"front\"\nto = \"back\"\narrivals = {{ constant = \"60/h\" }}\n\
          app_connection = \"per-request\"\nclient = {{ timeout = \"30s\" }}\n\
-         [[traffic]]\nid = \"kept\"\nfrom = \"front\"\nto = \"back\"\narrivals = {{ constant = \"1rps\" }}\n\
+         [[traffic]]\nid = \"kept\"\nfrom = \"front\"\nto = \"back\"\narrivals = {{ constant = \"20/h\" }}\n\
          [[event]]\nid = \"down\"\nat = \"1h\"\nfor = \"1h\"\ndo = \"fail\"\ntarget = \"{target}\"\n"
     )
 }
@@ -60,14 +60,14 @@ fn a_kept_connection_holds_its_destination_whoever_else_dials() {
     let held = run(&outage("control_plane"));
     let failed = |run: &Run, id: &str| row(run, id).requests.failed();
     assert_eq!((failed(&held, "kept"), failed(&held, "rare")), (0, 0));
-    let alone = outage("control_plane").replace("constant = \"1rps\"", "constant = \"1/h\"");
+    let alone = outage("control_plane").replace("constant = \"20/h\"", "constant = \"1/h\"");
     let alone = alone.replace("[[event]]", "app_connection = \"per-request\"\n[[event]]");
     assert!(58 <= failed(&run(&alone), "rare"), "forgotten between two calls");
 }
 
 #[test]
 fn the_first_failure_of_each_traffic_has_its_time_and_its_answer() {
-    let text = outage("control_plane").replace("constant = \"1rps\"", "constant = \"1/h\"");
+    let text = outage("control_plane").replace("constant = \"20/h\"", "constant = \"1/h\"");
     let text = text.replace("[[event]]", "app_connection = \"per-request\"\n[[event]]");
     let run = run(&text);
     let rare = row(&run, "rare");
