@@ -5,6 +5,7 @@
 //! - [`kernel`]: time, the queue of events, named random streams, distributions, the digest.
 //! - [`vocabulary`]: the closed words: outcomes, response flags, facts, causes, gauges.
 //! - [`plan`]: what is simulated, as data: universe, policies, timeline, assertions, parameters.
+//! - [`manifest`]: Kubernetes, Istio, Linkerd and Gateway API manifests in, where requests go out.
 //! - [`scenario`]: TOML files in, plans out; every mistake with its place.
 //! - [`model`]: the decisions of proxies, control plane and Kubernetes, told `now`, without a clock.
 //! - [`observe`]: what is counted while a run goes on, and the run as a result.
@@ -19,6 +20,7 @@ pub mod check;
 #[cfg(feature = "native")]
 pub mod cli;
 pub mod kernel;
+pub mod manifest;
 pub mod model;
 pub mod observe;
 pub mod plan;

@@ -4,6 +4,7 @@
 //! Left out: finding the errors; a `Problem` comes complete.
 
 use super::output::clean;
+use crate::manifest::lint::{self, Finding};
 use crate::plan::problem::{Place, Problem};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt::Write as _;
@@ -57,6 +58,32 @@ fn render_one(problem: &Problem, severity: Severity, renderer: &Renderer) -> Str
     if let Some(hint) = &hint {
         group = group.element(Level::HELP.with_name("hint").message(&**hint));
     }
+    renderer.render(&[group])
+}
+
+/// What was found in manifests: the object, the place, why it matters, what helps.
+pub(super) fn findings(found: &[Finding], colors: bool) -> String {
+    let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
+    found.iter().map(|finding| render_finding(finding, &renderer) + "\n\n").collect()
+}
+
+fn render_finding(finding: &Finding, renderer: &Renderer) -> String {
+    let level = match finding.severity {
+        lint::Severity::Error => Level::ERROR,
+        lint::Severity::Warning => Level::WARNING,
+        lint::Severity::Info => Level::INFO,
+    };
+    let what = format!("{}: {}", finding.object, finding.what);
+    let (what, place) = (clean(&what), &finding.place);
+    let (line, path) = (clean(&place.text), clean(&place.file));
+    let snippet = Snippet::source(&*line)
+        .line_start(place.line as usize)
+        .path(&*path)
+        .annotation(AnnotationKind::Primary.span(span(place, &line)));
+    let group = Group::with_title(level.primary_title(&*what).id(finding.code))
+        .element(snippet)
+        .element(Level::NOTE.with_name("why").message(finding.why))
+        .element(Level::HELP.with_name("fix").message(finding.fix));
     renderer.render(&[group])
 }
 

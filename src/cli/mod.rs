@@ -12,7 +12,9 @@ mod find;
 mod interrupt;
 mod job;
 mod label;
+mod lint;
 mod man;
+mod manifests;
 mod memory;
 mod new;
 mod oracle;
@@ -21,7 +23,9 @@ mod panic;
 mod plan;
 mod progress;
 mod results;
+mod route;
 mod run;
+mod sarif;
 mod schema;
 mod side_by_side;
 mod simulate;
@@ -75,6 +79,10 @@ enum Command {
     Explain(explain::Typed),
     /// Show every value that a scenario uses, and where it comes from
     Plan(plan::Typed),
+    /// Tell where a request goes by real manifests, and why
+    Route(route::Typed),
+    /// Find what is wrong, risky or not simulated in real manifests
+    Lint(lint::Typed),
     /// Compare the simulator with cases whose exact answer is known
     Oracle(oracle::Typed),
     /// Print or write a scenario to start from
@@ -126,6 +134,8 @@ impl Command {
             Self::Bless(typed) => bless::run(typed, output),
             Self::Explain(typed) => explain::run(typed, output),
             Self::Plan(typed) => plan::run(typed, output),
+            Self::Route(typed) => route::run(typed, output),
+            Self::Lint(typed) => lint::run(typed, output),
             Self::Oracle(typed) => oracle::run(typed, output),
             Self::New(typed) => new::run(typed, output),
             Self::Schema => schema::run(output),

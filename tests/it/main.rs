@@ -65,6 +65,8 @@ mod filters;
 /// The dry run against the baselines.
 #[cfg(feature = "native")]
 mod forecast;
+/// `meshsim route` against the Gateway API's conformance tests.
+mod gateway_conformance;
 /// Authorities, trust, clocks, and the decision table of handshakes from scenario text.
 #[cfg(feature = "native")]
 mod identity;
@@ -92,6 +94,9 @@ mod linkerd_swarm;
 /// What apps speak, in a mesh of Linkerd.
 #[cfg(feature = "native")]
 mod linkerd_wire;
+/// Real manifests: `meshsim route` and `meshsim lint`.
+#[cfg(feature = "native")]
+mod manifests;
 /// Where features meet.
 #[cfg(feature = "native")]
 mod meetings;
