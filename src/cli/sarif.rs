@@ -8,6 +8,7 @@ use crate::manifest::lint::{Finding, Severity};
 use crate::plan::problem::{Place, Problem};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// Where the format is described.
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
@@ -41,16 +42,17 @@ pub(super) fn log(found: &[Finding], read: &Findings) -> Value {
         let text = format!("{}: {}; {}", finding.object, finding.what, finding.fix);
         let place = Some(&finding.place);
         let (id, level) = (finding.code, level(finding.severity));
-        results.push(result(id, index(id), level, text, place));
+        results.push(result(id, index(id), level, &text, place));
     }
     let problems = read.problems.iter().map(|one| (INPUT[0].0, "error", one));
     let warnings = read.warnings.iter().map(|one| (INPUT[1].0, "warning", one));
     for (id, level, problem) in problems.chain(warnings) {
-        results.push(result(id, index(id), level, words(problem), problem.place.as_ref()));
+        results.push(result(id, index(id), level, &words(problem), problem.place.as_ref()));
     }
     for (name, ignored) in read.ignored.iter().chain(&read.not_modelled) {
         let text = [name.as_str(), &ignored.why].join(": ");
-        let (id, text) = (INPUT[2].0, text.trim_end_matches(": ").to_owned());
+        let text = text.trim_end_matches(": ");
+        let id = INPUT[2].0;
         results.push(result(id, index(id), "note", text, Some(&ignored.place)));
     }
     json!({
@@ -82,7 +84,7 @@ fn words(problem: &Problem) -> String {
     }
 }
 
-fn result(id: &str, index: usize, level: &str, text: String, place: Option<&Place>) -> Value {
+fn result(id: &str, index: usize, level: &str, text: &str, place: Option<&Place>) -> Value {
     let mut result = json!({
         "ruleId": id, "ruleIndex": index, "level": level, "message": { "text": text },
     });
@@ -105,7 +107,7 @@ fn uri(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri += &format!("%{byte:02X}");
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri

@@ -101,6 +101,11 @@ const MESH_ONLY: &[(&str, &str, &str)] = &[
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy", "an experimental kind"),
     ("gateway.networking.x-k8s.io", "XMesh", "an experimental kind"),
     (LINKERD_POLICY, "HTTPLocalRateLimitPolicies", "a misspelt kind"),
+    (
+        LINKERD_POLICY,
+        "HTTPLocalConcurrencyLimitPolicy",
+        "limits of requests at once (new, edge only)",
+    ),
     ("linkerd.io", "Link", "multi-cluster links are not simulated"),
     ("multicluster.linkerd.io", "Link", "multi-cluster links are not simulated"),
     ("workload.linkerd.io", "ExternalWorkload", "workloads outside of Kubernetes"),

@@ -10,15 +10,15 @@ use crate::manifest::istio::mesh::Release;
 use crate::manifest::istio::{self, Istio};
 use crate::manifest::kubernetes::Cluster;
 use crate::manifest::kubernetes::workload::Workload;
-use crate::manifest::linkerd::Linkerd;
-use crate::manifest::linkerd::settings::Settings;
+use crate::manifest::linkerd::{Linkerd, outbound};
+use crate::manifest::lint::{self, Finding};
 use crate::manifest::object::{Labels, Manifests, nearest};
 use crate::manifest::route::{Origin, Query, Route};
 use crate::manifest::selector::contains;
 use crate::plan::problem::Problem;
 
 /// Everything that was read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Loaded {
     /// Texts, objects and findings.
     pub manifests: Manifests,
@@ -30,7 +30,7 @@ pub struct Loaded {
     pub tables: Tables,
     /// Istio's kinds.
     pub istio: Istio,
-    /// Linkerd's and SMI's kinds, and what annotations say.
+    /// Linkerd's kinds, and SMI's.
     pub linkerd: Linkerd,
 }
 
@@ -41,11 +41,10 @@ impl Loaded {
         let cluster = Cluster::of(&mut manifests);
         let gateway_api = GatewayApi::of(&mut manifests);
         let istio = Istio::of(&mut manifests, &cluster);
+        let linkerd = Linkerd::of(&mut manifests, &cluster);
         let tables = Tables::of(&gateway_api, &cluster);
         let Manifests { sources, findings, .. } = &mut manifests;
         notes::add(&gateway_api, &cluster, &tables, sources, findings);
-        let Manifests { sources, objects, findings } = &mut manifests;
-        let linkerd = Linkerd::read(objects, &cluster, Settings::default(), sources, findings);
         Self { manifests, cluster, gateway_api, tables, istio, linkerd }
     }
 
@@ -64,6 +63,24 @@ impl Loaded {
     /// Where a request goes by Istio's own rules, with the defaults of a release.
     pub fn istio_route(&self, query: &Query, release: Release) -> Route {
         istio::route(&self.istio, &self.cluster, &self.manifests.sources, query, release)
+    }
+
+    /// Where a request goes by Linkerd's own rules.
+    pub fn linkerd_route(&self, query: &Query) -> Route {
+        outbound::route(&self.linkerd, &self.cluster, &self.manifests.sources, query)
+    }
+
+    /// What is wrong or risky, by place. Istio's own findings only where Istio is in use.
+    pub fn lint(&self) -> Vec<Finding> {
+        let Manifests { sources, objects, .. } = &self.manifests;
+        let mut findings = lint::istio(objects, &self.cluster, &self.istio, sources);
+        if !self.uses_istio() {
+            findings.retain(|finding| !finding.code.starts_with("IST"));
+        }
+        findings.extend(lint::linkerd::linkerd(&self.cluster, &self.linkerd, sources));
+        findings.sort_by(|a, b| (&a.place, a.code, &a.what).cmp(&(&b.place, b.code, &b.what)));
+        findings.dedup();
+        findings
     }
 
     /// Who is meant by `--from`: `gateway:NAMESPACE/NAME` (a Gateway, or Istio's gateway

@@ -10,10 +10,8 @@
 use crate::manifest::gateway_api::resolve::{self, Differences};
 use crate::manifest::istio::mesh::Release;
 use crate::manifest::kubernetes::Cluster;
-use crate::manifest::linkerd;
-use crate::manifest::lint::{self, Finding};
 use crate::manifest::loaded::Loaded;
-use crate::manifest::object::{Labels, Manifests};
+use crate::manifest::object::Labels;
 use crate::manifest::route::{Origin, Query, Route};
 
 /// Whose rules count.
@@ -70,10 +68,7 @@ impl Loaded {
         match mesh {
             Mesh::Istio => self.by_istio(query),
             Mesh::GatewayApi => self.route(query, Differences::SPECIFIED),
-            Mesh::Linkerd => {
-                let sources = &self.manifests.sources;
-                linkerd::outbound::route(&self.linkerd, &self.cluster, sources, query)
-            }
+            Mesh::Linkerd => self.linkerd_route(query),
         }
     }
 
@@ -127,19 +122,6 @@ impl Loaded {
         own.iter().any(|count| 0 < *count)
             || self.cluster.mesh_config.is_some()
             || asks_for_istio(&self.cluster)
-    }
-
-    /// What is wrong or risky, by place. Istio's own findings only where Istio is in use.
-    pub fn lint(&self) -> Vec<Finding> {
-        let Manifests { sources, objects, .. } = &self.manifests;
-        let mut findings = lint::istio(objects, &self.cluster, &self.istio, sources);
-        if !self.uses_istio() {
-            findings.retain(|finding| !finding.code.starts_with("IST"));
-        }
-        findings.extend(lint::linkerd::linkerd(&self.cluster, &self.linkerd, sources));
-        findings.sort_by(|a, b| (&a.place, a.code, &a.what).cmp(&(&b.place, b.code, &b.what)));
-        findings.dedup();
-        findings
     }
 }
 

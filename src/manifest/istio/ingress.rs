@@ -61,11 +61,14 @@ pub fn route(
             "filter_chain_not_found: plain text to a port that wants TLS",
         );
     }
-    let http: Vec<Open<'_>> = plain.iter().filter(|open| open.server.is_http()).copied().collect();
-    if http.is_empty() {
-        stream(mesh, &view, &plain, request, false)
+    // Of several protocols on a port the oldest gateway's counts; servers of others are not served.
+    let is_http = plain.first().is_some_and(|open| open.server.is_http());
+    let served: Vec<Open<'_>> =
+        plain.into_iter().filter(|open| open.server.is_http() == is_http).collect();
+    if is_http {
+        requests(mesh, &view, &served, request)
     } else {
-        requests(mesh, &view, &http, request)
+        stream(mesh, &view, &served, request, false)
     }
 }
 

@@ -92,13 +92,13 @@ fn bare(mesh: &Mesh<'_>, view: &View<'_>, known: Option<&Known>, request: &Reque
 }
 
 /// Whether sidecars look at requests on this port: some host has it for HTTP, or says nothing of it.
-/// On port 80 hosts of virtual services that no registry knows are served, too.
+/// Without one there is no listener, not even for hosts of virtual services.
 fn listens(mesh: &Mesh<'_>, view: &View<'_>, port: u16) -> bool {
     let http = |known: &&Known| {
         view.sees(known, Some(port))
             && known.protocol(port).is_some_and(|p| p.is_http() || p == Protocol::Unknown)
     };
-    port == 80 || mesh.registry.on_port(port, &view.client.namespace).any(|known| http(&known))
+    mesh.registry.on_port(port, &view.client.namespace).any(|known| http(&known))
 }
 
 /// The virtual service for what is asked, seen by a sidecar.

@@ -8,6 +8,7 @@
 //! Left out: several clusters; addresses of virtual machines.
 
 use crate::manifest::istio::Istio;
+use crate::manifest::istio::check::Subnet;
 use crate::manifest::istio::host;
 use crate::manifest::istio::service_entry::{Resolution, ServiceEntry};
 use crate::manifest::kubernetes::Cluster;
@@ -16,6 +17,7 @@ use crate::manifest::object::Labels;
 use crate::manifest::selector::contains;
 use crate::manifest::source::At;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// The annotation by which a Kubernetes service says who sees it.
 pub const EXPORT_ANNOTATION: &str = "networking.istio.io/exportTo";
@@ -39,6 +41,8 @@ pub struct Known {
     pub export: Vec<String>,
     /// The host of the cluster that it is another name for (`ExternalName`).
     pub alias_of: Option<String>,
+    /// Its virtual addresses, as far as they are written down.
+    pub addresses: Vec<Subnet>,
 }
 
 /// Where a host comes from.
@@ -106,12 +110,15 @@ impl Registry {
                 at: service.at,
                 export,
                 alias_of: service.external_name.clone(),
+                addresses: Vec::new(),
             });
         }
         for (index, entry) in istio.service_entries.iter().enumerate() {
             let words = entry.export_to.list.iter().map(|word| word.text.clone());
             let export: Vec<String> =
                 if entry.export_to.list.is_empty() { default.clone() } else { words.collect() };
+            let addresses: Vec<Subnet> =
+                entry.addresses.iter().filter_map(|word| Subnet::parse(&word.text)).collect();
             for host in &entry.hosts {
                 registry.add(Known {
                     host: host.text.clone(),
@@ -126,6 +133,7 @@ impl Registry {
                     at: host.at,
                     export: export.clone(),
                     alias_of: None,
+                    addresses: addresses.clone(),
                 });
             }
         }
@@ -220,6 +228,9 @@ impl Registry {
     pub fn asked(&self, name: &str, client: &str) -> Option<&Known> {
         let name = name.to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
+        if let Ok(address) = name.parse() {
+            return self.at_address(address, client);
+        }
         let dots = name.matches('.').count();
         let mut tries = vec![name.to_owned()];
         match dots {
@@ -235,6 +246,20 @@ impl Registry {
             covers.filter(|known| host::within(name, &known.host)).max_by_key(|k| k.host.len())
         };
         exact.or_else(wild)
+    }
+
+    /// The host whose address this is, by the narrowest range, then by age.
+    fn at_address(&self, address: IpAddr, client: &str) -> Option<&Known> {
+        let mut best: Option<(u32, &Known)> = None;
+        for known in self.list.iter().filter(|known| known.visible_in(client)) {
+            let ranges = known.addresses.iter().filter(|range| range.contains(address));
+            if let Some(bits) = ranges.map(|range| range.bits()).max()
+                && best.is_none_or(|(before, _)| bits > before)
+            {
+                best = Some((bits, known));
+            }
+        }
+        best.map(|(_, known)| known)
     }
 
     /// The visible hosts that have a port.

@@ -12,6 +12,7 @@ use crate::manifest::linkerd::inbound::Client;
 use crate::manifest::linkerd::inject::Proxy;
 use crate::manifest::linkerd::outbound::Asked;
 use crate::manifest::route::Origin;
+use crate::manifest::route::request::Request;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An address of the cluster's networks, for clients whose address is not known.
@@ -65,13 +66,22 @@ impl<'a> Caller<'a> {
     pub fn bypass(&self, port: u16) -> Option<String> {
         let proxy = self.proxy?;
         if !proxy.is_injected {
-            return Some(format!("the client has no Linkerd proxy ({})", proxy.why));
+            return Some("without a proxy no rule of the mesh counts".to_owned());
         }
         proxy
             .skip_outbound
             .0
             .contains(port)
             .then(|| format!("the client skips its proxy for port {port} (skip-outbound-ports)"))
+    }
+
+    /// The host that counts in ingress mode: the one that `l5d-dst-override` or Host names. Otherwise
+    /// the address that is connected to decides, whatever Host says.
+    pub fn named_host(&self, request: &Request) -> Option<String> {
+        self.proxy.filter(|proxy| proxy.is_ingress)?;
+        let told = request.headers.get("l5d-dst-override");
+        let host = told.as_deref().map(|told| told.split(':').next().unwrap_or(told));
+        Some(host.unwrap_or(&request.authority).to_owned())
     }
 
     /// What servers see of a connection to a port: without the proxy there is no identity.

@@ -12,7 +12,7 @@ use crate::manifest::kubernetes::service::Service;
 use crate::manifest::kubernetes::workload::{Workload, WorkloadKind};
 use crate::manifest::kubernetes::{Cluster, Name};
 use crate::manifest::node::Node;
-use crate::manifest::object::Object;
+use crate::manifest::object::{Manifests, Object};
 use crate::manifest::reader;
 use crate::manifest::smi::Smi;
 use crate::manifest::source::{At, Sources};
@@ -56,7 +56,7 @@ use settings::Settings;
 pub type WorkloadKey = (String, String, WorkloadKind);
 
 /// All that Linkerd reads.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Linkerd {
     /// The installation.
     pub settings: Settings,
@@ -106,6 +106,12 @@ impl Linkerd {
         linkerd.routes = routes::read(objects, sources, findings);
         linkerd.smi = Smi::read(objects, sources, findings);
         linkerd
+    }
+
+    /// Reads what Linkerd reads of manifests, adding to their findings, with the chart's own values.
+    pub fn of(manifests: &mut Manifests, cluster: &Cluster) -> Self {
+        let Manifests { sources, objects, findings } = manifests;
+        Self::read(objects, cluster, Settings::default(), sources, findings)
     }
 
     fn object(&mut self, object: &Object, sources: &Sources, findings: &mut Findings) {

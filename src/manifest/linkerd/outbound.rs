@@ -4,10 +4,11 @@
 //! Service lacks: refused. Opaque ports: TCP routes only. A `ServiceProfile` (or a `TrafficSplit`, which
 //! becomes one): it wins over all routes. Then gRPC routes, which hide HTTP routes, which hide TLS
 //! routes, which hide TCP routes; a Service with routes of which none takes the request answers 404.
-//! Source: linkerd2 `policy-controller/grpc/src/outbound.rs` (`to_proto`, `undefined_port`),
+//! Source: linkerd2 `policy-controller/grpc/src/outbound.rs` (`to_proto`, `undefined_port`); linkerd2-proxy
+//! `app/outbound/src/sidecar.rs`, `opaq.rs` (`should_override_opaq_policy`: destinations count for bytes);
 //! `controller/api/destination/server.go` (profiles), linkerd2-proxy `linkerd/app/outbound/src`.
-//! Left out: ingress mode beyond a note (it routes by Host); the control plane's outage; a
-//! proxy whose discovery has not answered yet. A status of 0 stands for a closed connection.
+//! Left out: a port in `l5d-dst-override` (the called one counts); the control plane's outage; a proxy
+//! whose discovery has not answered yet. A status of 0 stands for a closed connection.
 
 use crate::manifest::gateway_api::layer4::Layer4Route;
 use crate::manifest::gateway_api::parent::ParentRef;
@@ -16,7 +17,7 @@ use crate::manifest::kubernetes::service::{Port, Service, ServiceKind};
 use crate::manifest::linkerd::Linkerd;
 use crate::manifest::linkerd::caller::Caller;
 use crate::manifest::linkerd::matching;
-use crate::manifest::linkerd::profile::Profile;
+use crate::manifest::linkerd::profiled;
 use crate::manifest::linkerd::routes::{Parent, RouteOf};
 use crate::manifest::linkerd::share::{self, Target};
 use crate::manifest::linkerd::status::Kind;
@@ -71,7 +72,8 @@ impl<'a> Asked<'a> {
     }
 
     fn route(&self) -> Route {
-        let host = self.request.host.as_str();
+        let named = self.caller.named_host(self.request);
+        let host = named.as_deref().unwrap_or(&self.request.host);
         let Some((namespace, name)) = self.caller.service_name(self.linkerd, self.cluster, host)
         else {
             return self.outside(host);
@@ -111,13 +113,13 @@ impl<'a> Asked<'a> {
         let is_tls = self.request.scheme == "https";
         let mut route = match rules {
             Rules::Opaque => {
-                self.default_route(service, port).because(self.opaque_step(service, port))
+                self.by_bytes(service, port, &[]).because(self.opaque_step(service, port))
             }
-            Rules::Tcp(routes) => self.by_tcp(service, port, &routes),
+            Rules::Tcp(routes) => self.by_bytes(service, port, &routes),
             Rules::Tls(routes) if is_tls => self.by_tls(service, port, &routes),
             Rules::Tls(_) => self.default_route(service, port),
             Rules::Http(_) if is_tls => self
-                .default_route(service, port)
+                .by_bytes(service, port, &[])
                 .because("the app speaks TLS itself: the proxy passes its bytes on unread"),
             Rules::Http(routes) => self.by_http(service, port, &routes),
         };
@@ -221,7 +223,13 @@ impl<'a> Asked<'a> {
         share::split(self, &[target], self.request)
     }
 
-    fn by_tcp(&self, service: &Service, port: &Port, routes: &[&Layer4Route]) -> Route {
+    /// Bytes: the destinations of a profile or split, else the first TCP route, else the Service. A
+    /// profile that has only routes does not count here.
+    fn by_bytes(&self, service: &Service, port: &Port, routes: &[&Layer4Route]) -> Route {
+        if let Some(won) = profiled::won(self, service, port).filter(|won| !won.targets.is_empty())
+        {
+            return profiled::route(self, &won, service, port, &[]);
+        }
         let Some(route) = routes.first() else { return self.default_route(service, port) };
         share::by_layer4(self, route, &service.namespace)
             .because("bytes: the first TCPRoute takes them all")
@@ -238,15 +246,8 @@ impl<'a> Asked<'a> {
     }
 
     fn by_http(&self, service: &'a Service, port: &Port, routes: &[&'a RouteOf]) -> Route {
-        let profile =
-            self.linkerd.profile(&self.caller.namespace, &service.namespace, &service.name);
-        if let Some(profile) = profile.filter(|profile| profile.wins()) {
-            return self.by_profile(profile, service, port, routes);
-        }
-        if let Some(split) = self.linkerd.smi.split_of(&service.namespace, &service.name)
-            && !split.backends.is_empty()
-        {
-            return super::profiled::by_split(self, split, service, port, routes);
+        if let Some(won) = profiled::won(self, service, port) {
+            return profiled::route(self, &won, service, port, routes);
         }
         if routes.is_empty() {
             let mut route = self.default_route(service, port).because("no route is bound to it");
@@ -262,16 +263,6 @@ impl<'a> Asked<'a> {
                 .because(format!("bound are {}", titles.join(", ")));
         };
         super::routed::by_rule(self, taken, service, port)
-    }
-
-    fn by_profile(
-        &self,
-        profile: &Profile,
-        service: &Service,
-        port: &Port,
-        routes: &[&RouteOf],
-    ) -> Route {
-        super::profiled::by_profile(self, profile, service, port, routes)
     }
 
     /// Timeouts and retries that annotations of the Service give, where no route counts.

@@ -20,7 +20,7 @@ use regex::Regex;
 const DEPTH_MAX: usize = 16;
 
 /// A profile.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Profile {
     /// Its namespace.
     pub namespace: String,
@@ -39,7 +39,7 @@ pub struct Profile {
 }
 
 /// A route of a profile.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProfileRoute {
     /// Its name.
     pub name: String,
@@ -56,7 +56,7 @@ pub struct ProfileRoute {
 }
 
 /// A condition on a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Condition {
     /// All must hold.
     All(Vec<Self>),
@@ -67,8 +67,21 @@ pub enum Condition {
     /// The method.
     Method(String),
     /// The whole path, without the query.
-    Path(Regex),
+    Path(PathRegex),
 }
+
+/// A regular expression of whole paths. Unlike [`crate::manifest::pattern::Pattern`] it takes `a|b` for
+/// `^a` or `b$`: the proxy puts the anchors at the ends of the text and no parentheses around it.
+#[derive(Clone, Debug)]
+pub struct PathRegex(Regex);
+
+impl PartialEq for PathRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for PathRegex {}
 
 /// Answers that are failures, or are none.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -155,7 +168,7 @@ impl Condition {
             Self::Any(any) => any.iter().any(|condition| condition.holds(method, path)),
             Self::Not(not) => !not.holds(method, path),
             Self::Method(wanted) => wanted == method,
-            Self::Path(regex) => regex.is_match(path),
+            Self::Path(regex) => regex.0.is_match(path),
         }
     }
 }
@@ -281,11 +294,12 @@ fn too_deep(reader: &Reader<'_, '_>) -> Fault {
 }
 
 /// The whole path must match, whether or not the regex says so.
-fn anchored(text: &str) -> Result<Regex, String> {
+fn anchored(text: &str) -> Result<PathRegex, String> {
     let text = text.trim();
     let head = if text.starts_with('^') { "" } else { "^" };
     let tail = if text.ends_with('$') { "" } else { "$" };
-    Regex::new(&format!("{head}{text}{tail}")).map_err(|_| format!("`{text}` is no regex"))
+    let regex = Regex::new(&format!("{head}{text}{tail}"));
+    regex.map(PathRegex).map_err(|_| format!("`{text}` is no regex"))
 }
 
 fn read_response(reader: &mut Reader<'_, '_>, depth: usize) -> Result<ResponseCondition, Fault> {
@@ -421,6 +435,13 @@ mod tests {
         let weights: Vec<u64> = profile.overrides.iter().map(|to| to.weight_milli).collect();
         assert_eq!(weights, [900, 1000]);
         assert!(profile.wins() && profile.budget.is_valid);
+    }
+
+    #[test]
+    fn anchors_stand_outside_of_alternatives() {
+        let (profile, _) = profile("  routes: [{name: a, condition: {pathRegex: '/a|/b'}}]\n");
+        let names = ["/a", "/ax", "/x/b", "/bx"].map(|path| profile.route("GET", path).is_some());
+        assert_eq!(names, [true, true, true, false]);
     }
 
     #[test]

@@ -13,23 +13,75 @@ use crate::manifest::linkerd::share::{self, Target};
 use crate::manifest::route::text::percent;
 use crate::manifest::route::{Retries, Route};
 use crate::manifest::smi::split::TrafficSplit;
+use crate::manifest::source::At;
 
-/// What a profile does; `hidden` are the routes that would count without it.
-pub fn by_profile(
+/// The profile that counts, with the split that is written into it.
+#[derive(Clone, Debug)]
+pub struct Won<'a> {
+    profile: Option<&'a Profile>,
+    split: Option<&'a TrafficSplit>,
+    /// Where requests go; empty if the service itself is meant.
+    pub targets: Vec<Target>,
+}
+
+/// What wins over the routes of a service for this client, if anything does: a profile with routes,
+/// or destinations with weights. The adaptor writes splits into the service's own namespace.
+pub fn won<'a>(asked: &Asked<'a>, service: &Service, port: &Port) -> Option<Won<'a>> {
+    let (namespace, name) = (service.namespace.as_str(), service.name.as_str());
+    let profile = asked.linkerd.profile(&asked.caller.namespace, namespace, name);
+    let profile = profile.filter(|profile| profile.broken.is_none());
+    let split = asked.linkerd.smi.split_of(namespace, name);
+    let split = split.filter(|_| profile.is_none_or(|profile| profile.namespace == namespace));
+    let mut targets = match (split, profile) {
+        (Some(split), _) => of_split(asked, split, port),
+        (None, Some(profile)) => of_overrides(profile, port),
+        (None, None) => return None,
+    };
+    targets.retain(|target| target.weight > 0);
+    let has_routes = profile.is_some_and(|profile| !profile.routes.is_empty());
+    (has_routes || !targets.is_empty()).then_some(Won { profile, split, targets })
+}
+
+impl Won<'_> {
+    /// Where its rule is.
+    fn at(&self) -> At {
+        let split = self.split.map(|split| split.at);
+        self.profile.map(|profile| profile.at).or(split).unwrap_or_default()
+    }
+}
+
+/// What it does with a request; `hidden` are the routes that would count without it.
+pub fn route(
     asked: &Asked<'_>,
-    profile: &Profile,
+    won: &Won<'_>,
     service: &Service,
     port: &Port,
     hidden: &[&RouteOf],
 ) -> Route {
-    let split = asked.linkerd.smi.split_of(&service.namespace, &service.name);
-    // The adaptor writes into the profile of the service's own namespace.
-    let split = split.filter(|_| profile.namespace == service.namespace);
-    let targets = match split {
-        Some(split) => of_split(asked, split, port),
-        None => of_overrides(profile, port),
-    };
-    let mut route = answer(asked, targets, service, port, profile.at);
+    let own = [Target::to(service, port.number, 1, won.at())];
+    let targets = if won.targets.is_empty() { &own[..] } else { &won.targets };
+    let mut route = share::split(asked, targets, asked.request);
+    match (won.profile, won.split) {
+        (Some(profile), split) => by_profile(asked, profile, split, &mut route),
+        (None, Some(split)) => by_split(asked, split, &mut route),
+        (None, None) => {}
+    }
+    if won.split.is_some_and(|split| split.failover.is_some()) {
+        route.why.push("linkerd-failover sets its weights by what is ready".to_owned());
+    }
+    if won.profile.is_some_and(|profile| profile.namespace != service.namespace) {
+        route.why.push("the profile of the client's namespace wins over the service's".to_owned());
+    }
+    hide(hidden, &mut route);
+    route
+}
+
+fn by_profile(
+    asked: &Asked<'_>,
+    profile: &Profile,
+    split: Option<&TrafficSplit>,
+    route: &mut Route,
+) {
     let object = format!("ServiceProfile {}/{}", profile.namespace, profile.name);
     let found = profile.route(&asked.request.method, &asked.request.path);
     let (rule, matches, at) = match found {
@@ -39,60 +91,24 @@ pub fn by_profile(
     };
     route.rule = Some(share::rule_name(asked, object, rule, matches.to_owned(), at));
     if let Some(split) = split {
-        route.why.push(format!(
-            "TrafficSplit {} ({}) is written into it",
-            split.name,
-            asked.place(split.at)
-        ));
+        let place = asked.place(split.at);
+        route.why.push(format!("TrafficSplit {} ({place}) is written into it", split.name));
     }
     if let Some(of) = found {
-        policies(asked, profile, of, &mut route);
+        policies(asked, profile, of, route);
     }
-    if profile.namespace != service.namespace {
-        route.why.push("the profile of the client's namespace wins over the service's".to_owned());
-    }
-    hide(hidden, &mut route);
-    route
 }
 
-/// What a split does where the service has no profile of its own.
-pub fn by_split(
-    asked: &Asked<'_>,
-    split: &TrafficSplit,
-    service: &Service,
-    port: &Port,
-    hidden: &[&RouteOf],
-) -> Route {
-    let targets = of_split(asked, split, port);
-    let mut route = answer(asked, targets, service, port, split.at);
+fn by_split(asked: &Asked<'_>, split: &TrafficSplit, route: &mut Route) {
     let object = format!("TrafficSplit {}/{}", split.namespace, split.name);
     route.rule = Some(share::rule_name(asked, object, "backends".into(), "all".into(), split.at));
     route.why.push("the adaptor of linkerd-smi turns it into a ServiceProfile".to_owned());
-    if split.failover.is_some() {
-        route.why.push("linkerd-failover sets its weights by what is ready".to_owned());
-    }
-    hide(hidden, &mut route);
-    route
 }
 
 fn hide(hidden: &[&RouteOf], route: &mut Route) {
     for of in hidden {
         route.why.push(format!("it wins over {}, which is ignored", of.title()));
     }
-}
-
-fn answer(
-    asked: &Asked<'_>,
-    mut targets: Vec<Target>,
-    service: &Service,
-    port: &Port,
-    at: crate::manifest::source::At,
-) -> Route {
-    targets.retain(|target| target.weight > 0);
-    if targets.is_empty() {
-        targets.push(Target::to(service, port.number, 1, at));
-    }
-    share::split(asked, &targets, asked.request)
 }
 
 fn of_split(asked: &Asked<'_>, split: &TrafficSplit, port: &Port) -> Vec<Target> {

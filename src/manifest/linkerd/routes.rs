@@ -25,7 +25,7 @@ use crate::manifest::source::{At, Sources};
 use std::collections::BTreeSet;
 
 /// All routes, in the order in which equal matches win.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Routes {
     /// HTTP and gRPC routes.
     pub http: Vec<RouteOf>,

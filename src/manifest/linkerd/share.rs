@@ -3,13 +3,16 @@
 //! Linkerd draws among the backends that are *available*: one without endpoints gets nothing while
 //! another has some. A single backend gets everything, even with weight 0; two or more with only zeros
 //! make no valid distribution, and the proxy panics while it builds the Service's routes.
-//! Source: linkerd2-proxy `linkerd/distribute/src/params.rs`, `app/outbound/src/http/logical/policy`;
+//! A backend's port that its Service lacks is the pods' own port of that number.
+//! Source: linkerd2 `controller/api/destination/watcher/endpoints_watcher.go` (`getTargetPort`);
+//! linkerd2-proxy `linkerd/distribute/src/params.rs`, `app/outbound/src/http/logical/policy`;
 //! linkerd2 `policy-controller/grpc/src/outbound/http.rs` (`convert_backend`, `invalid_backend`).
 //! Left out: how far the panic spreads (inferred from the source, not run); whether endpoints are
 //! ready (a service counts as empty only if pods of its namespace are known and none is behind it).
 
 use crate::manifest::gateway_api::layer4::Layer4Route;
 use crate::manifest::gateway_api::parent::ParentRef;
+use crate::manifest::kubernetes::container::Container;
 use crate::manifest::kubernetes::service::{Service, ServiceKind};
 use crate::manifest::linkerd::inbound::Bound;
 use crate::manifest::linkerd::limits::RateLimit;
@@ -135,7 +138,15 @@ fn is_empty(asked: &Asked<'_>, target: &Target) -> bool {
         return true;
     };
     if service.port(target.port).is_none() {
-        return true;
+        // It is the pods' own port of that number then; a pod may listen at ports that it does not
+        // declare, but hardly declares others only.
+        let workloads = asked.cluster.workloads_of(service);
+        let mut containers = workloads.iter().flat_map(|workload| &workload.containers);
+        let is_other = |container: &Container| {
+            let mut ports = container.ports.iter();
+            !container.ports.is_empty() && ports.all(|(_, number)| *number != target.port)
+        };
+        return !workloads.is_empty() && containers.all(is_other);
     }
     let mut near = asked.cluster.workloads.iter();
     service.kind != ServiceKind::ExternalName
@@ -169,6 +180,10 @@ fn destination(
     for workload in asked.cluster.workloads_of(service) {
         to.workloads.push(workload.name.clone());
     }
+    if service.port(to.port).is_none() {
+        let (name, port) = (&to.service, to.port);
+        notes.push(format!("{name} has no port {port}: its pods are called at their port {port}"));
+    }
     if to.failure.is_none() {
         admit(asked, service, &mut to, notes);
     }
@@ -181,10 +196,8 @@ fn admit(asked: &Asked<'_>, service: &Service, to: &mut Destination, notes: &mut
     let workloads = asked.cluster.workloads_of(service);
     let mut refusals = Vec::new();
     for workload in &workloads {
-        let Some(port) = service.port(to.port).and_then(|port| workload.port_number(&port.target))
-        else {
-            continue;
-        };
+        let own = service.port(to.port).map(|port| workload.port_number(&port.target));
+        let Some(port) = own.unwrap_or(Some(to.port)) else { continue };
         let bound = |server: &Server| bound(asked, server, &to.request);
         let verdict = asked.linkerd.judge(workload, port, &client, bound);
         let place = verdict.at.map_or(String::new(), |at| format!(" ({})", asked.place(at)));

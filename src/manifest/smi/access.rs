@@ -9,13 +9,13 @@
 use crate::manifest::kubernetes::Name;
 use crate::manifest::node::Value;
 use crate::manifest::object::Object;
+use crate::manifest::pattern::Pattern;
 use crate::manifest::reader::Reader;
 use crate::manifest::source::At;
-use regex::Regex;
 use std::collections::BTreeMap;
 
 /// A group of routes.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RouteGroup {
     /// Its routes by name.
     pub matches: Vec<RouteMatch>,
@@ -24,16 +24,16 @@ pub struct RouteGroup {
 }
 
 /// One route of a group.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RouteMatch {
     /// Its name.
     pub name: String,
     /// The whole path; none for any.
-    pub path: Option<Regex>,
+    pub path: Option<Pattern>,
     /// The methods; empty for any.
     pub methods: Vec<String>,
     /// Headers with the whole value of each.
-    pub headers: Vec<(String, Regex)>,
+    pub headers: Vec<(String, Pattern)>,
 }
 
 /// Who may call a service account's pods.
@@ -69,11 +69,11 @@ pub struct Rule {
 impl RouteMatch {
     /// Whether a request is one of the route; the path is without its query.
     pub fn matches(&self, method: &str, path: &str, headers: &[(String, String)]) -> bool {
-        let has = |(name, value): &(String, Regex)| {
+        let has = |(name, value): &(String, Pattern)| {
             let found = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-            found.is_some_and(|(_, own)| value.is_match(own))
+            found.is_some_and(|(_, own)| value.matches(own))
         };
-        self.path.as_ref().is_none_or(|regex| regex.is_match(path))
+        self.path.as_ref().is_none_or(|pattern| pattern.matches(path))
             && (self.methods.is_empty() || self.methods.iter().any(|m| m == "*" || m == method))
             && self.headers.iter().all(has)
     }
@@ -142,8 +142,8 @@ fn read_match(reader: &mut Reader<'_, '_>) -> Option<RouteMatch> {
     Some(RouteMatch { name: name?, path, methods, headers })
 }
 
-fn regex(text: &str) -> Option<Regex> {
-    Regex::new(&format!("^(?:{text})$")).ok()
+fn regex(text: &str) -> Option<Pattern> {
+    Pattern::new(text).ok()
 }
 
 /// Reads a `TrafficTarget`; the first version has no `spec` and calls its rules `specs`.

@@ -20,7 +20,7 @@ use access::{RouteGroup, TrafficTarget};
 use split::TrafficSplit;
 
 /// All that SMI's kinds tell.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Smi {
     /// Splits, in the order in which they would be applied.
     pub splits: Vec<TrafficSplit>,

@@ -4,3 +4,4 @@ mod broken;
 mod harness;
 mod routes;
 mod samples;
+mod virtual_hosts;

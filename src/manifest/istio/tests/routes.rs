@@ -554,3 +554,70 @@ fn a_client_without_a_proxy_knows_no_rules() {
         "web.shop 100 0"
     );
 }
+
+#[test]
+fn an_address_is_the_entry_with_the_narrowest_range() {
+    let entry = |name: &str, address: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{hosts: [{name}.example], addresses: ['{address}'], ports: [{{number: 9999, name: tcp, protocol: TCP}}]}}\n"
+        )
+    };
+    let (wide, narrow) = (entry("a", "10.0.0.0/8"), entry("b", "10.1.0.0/16"));
+    let asker = shop(&[&wide, &narrow]);
+    assert_eq!(told(&asker.mesh("tcp://10.1.2.3:9999")), "b.example 100");
+    assert_eq!(told(&asker.mesh("tcp://10.2.2.3:9999")), "a.example 100");
+    assert_eq!(told(&asker.mesh("tcp://11.2.2.3:9999")), "11.2.2.3 100");
+}
+
+#[test]
+fn of_several_protocols_on_a_port_the_first_gateway_counts() {
+    let gateway = |name: &str, protocol: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{selector: {{istio: ingress}}, servers: [{{port: {{number: 80, name: p, protocol: {protocol}}}, hosts: ['*']}}]}}\n"
+        )
+    };
+    let rule = rules("  - route: [{destination: {host: web}}]\n  gateways: [gw, a, z]\n")
+        .replace("hosts: [web]", "hosts: ['*']");
+    let first = shop(&[&gateway("a", "TCP"), &gateway("gw", "HTTP"), &rule]);
+    assert_eq!(told(&first.gateway("http://x/")), "0 NR");
+    let last = shop(&[&gateway("z", "TCP"), &gateway("gw", "HTTP"), &rule]);
+    assert_eq!(told(&last.gateway("http://x/")), "web.shop 100");
+}
+
+#[test]
+fn a_rule_of_another_port_is_no_rule() {
+    let rule = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: p, namespace: other}\n\
+                spec:\n  hosts: [web]\n  http:\n  - match: [{port: 9090}]\n    timeout: 1s\n    route: [{destination: {host: web}}]\n";
+    let asker = shop(&[rule]).from("other", &[]);
+    assert_eq!(asker.mesh("http://web:9090/").timeout_ns, Some(1_000_000_000));
+    let plain = asker.mesh("http://web/");
+    assert_eq!(
+        (told(&plain).as_str(), plain.timeout_ns, plain.rule),
+        ("web.other 100", None, None)
+    );
+}
+
+#[test]
+fn what_a_policy_excludes_is_excluded() {
+    let policy = |rules: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: a, namespace: shop}}\n\
+             spec: {{rules: [{rules}]}}\n"
+        )
+    };
+    let refused = |rules: &str, url: &str| told(&shop(&[&policy(rules)]).mesh(url)).contains("403");
+    let paths = "{to: [{operation: {notPaths: ['/admin*']}}]}";
+    assert!(refused(paths, "http://web/admin/x") && !refused(paths, "http://web/x"));
+    let namespaces = "{from: [{source: {notNamespaces: [shop]}}]}";
+    assert!(refused(namespaces, "http://web/x"));
+    let header = "{when: [{key: 'request.headers[x-a]', notValues: ['1']}]}";
+    assert!(!refused(header, "http://web/x"));
+    let ports = "{to: [{operation: {ports: ['80'], methods: [GET], hosts: ['WEB*']}}]}";
+    assert!(!refused(ports, "http://web/x"));
+    let account = "{from: [{source: {serviceAccounts: [default]}}]}";
+    assert!(!refused(account, "http://web/x"));
+    let other = "{from: [{source: {principals: ['cluster.local/ns/shop/sa/x']}}]}";
+    assert!(refused(other, "http://web/x"));
+}

@@ -220,3 +220,16 @@ fn no_file_and_no_file_with_a_line_less_ends_in_a_crash() {
         }
     }
 }
+
+#[test]
+fn patches_of_envoy_are_named_with_what_they_patch() {
+    let Some(folder) = samples() else { return };
+    let made = read(&[folder.join("bookinfo/policy/productpage_envoy_ratelimit.yaml")]);
+    let lines = made.findings().ignored_lines();
+    let named = |what: &str| lines.iter().any(|line| line.contains(what));
+    assert!(
+        named("EnvoyFilter istio-system/filter-ratelimit: INSERT_BEFORE HTTP_FILTER in GATEWAY"),
+        "{lines:#?}"
+    );
+    assert!(named("MERGE VIRTUAL_HOST in GATEWAY"), "{lines:#?}");
+}

@@ -4,6 +4,7 @@
 //! writes the diagnostics anew.
 
 use super::Mesh;
+use crate::manifest::lint;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -34,4 +35,36 @@ fn each_mistake_is_told_at_its_place() {
     for (known, now) in text.split("### ").zip(written.split("### ")) {
         assert_eq!(known.trim_end(), now.trim_end(), "UPDATE=1 writes it anew");
     }
+}
+
+/// Values that hardly fit anywhere.
+const ODD: &[&str] =
+    &["", "~", "[]", "{}", "''", "-1", "99999999999", "1.5", "[{a: b}]", "{a: {b: c}}", "é"];
+
+#[test]
+fn mutated_manifests_end_in_words_not_in_a_crash() {
+    let text = std::fs::read_to_string(golden()).unwrap();
+    let mut runs = 0;
+    for case in text.split("### ").skip(1) {
+        let (_, rest) = case.split_once('\n').unwrap();
+        let lines: Vec<&str> = rest.split("\n--\n").next().unwrap().lines().collect();
+        for index in 0..lines.len() {
+            let key = lines[index].split(':').next().unwrap_or("");
+            // Two odd values a line, others for each line, and the line taken away.
+            let odd = [ODD[runs % ODD.len()], ODD[(runs + 5) % ODD.len()]];
+            let odd = odd.map(|odd| format!("{key}: {odd}"));
+            for line in odd.into_iter().chain([String::new()]) {
+                let mut mutated: Vec<&str> = lines.clone();
+                mutated[index] = &line;
+                let manifest = super::shop() + "---\n" + &mutated.join("\n");
+                let mesh = Mesh::of(&[("a.yaml", &manifest)]);
+                lint::linkerd::linkerd(&mesh.cluster, &mesh.linkerd, &mesh.manifests.sources);
+                for request in ["GET http://web/", "POST http://web/a.B/C", "GET https://x.org/"] {
+                    mesh.ask("shop/v1", request);
+                }
+                runs += 1;
+            }
+        }
+    }
+    assert!(runs > 900, "{runs}");
 }

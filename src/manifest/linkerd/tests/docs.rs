@@ -32,7 +32,7 @@ fn around(namespace: &str, services: &[(&str, u16)]) -> String {
              ---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
              selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    \
              metadata: {{labels: {{app: {name}, project: booksapp}}}}\n    \
-             spec: {{serviceAccountName: {name}, containers: [{{name: c, ports: [{{name: service, containerPort: 7000}}]}}]}}\n"
+             spec: {{serviceAccountName: {name}, containers: [{{name: c, ports: [{{name: service, containerPort: 7000}}, {{containerPort: {port}}}]}}]}}\n"
         );
     }
     text
@@ -129,7 +129,7 @@ const CASES: &[Case] = &[
         &[("podinfo", 9898), ("loadtester", 80)],
         "loadtester",
         "GET http://podinfo:9898/",
-        "50% podinfo-stable:9898 (503), 50% podinfo-canary:9898 (503)",
+        "50% podinfo-stable:9898, 50% podinfo-canary:9898",
     ),
     (
         &["2-edge_linkerd-smi_1.yaml"],

@@ -48,6 +48,8 @@ fn weights_are_shares_of_what_is_there() {
         ),
         (vec![to("v1", 1), "{kind: Secret, name: x}".into()], "50% v1:80, 50% x:0 (500)"),
         (vec![to("v1", 1), "{name: v2, port: 81}".into()], "100% v1:80, 0% v2:81"),
+        // The Service has no such port, but its pods do.
+        (vec![to("v1", 1), "{name: v2, port: 8080}".into()], "50% v1:80, 50% v2:8080"),
     ];
     for (list, expected) in cases {
         let more = empty.clone() + &backends(&list.join(", "));
@@ -208,6 +210,28 @@ fn a_split_becomes_a_profile() {
         ask(&split(("1", "1"), failover), "shop/v1", GET),
         "100% v1:80, 0% v2:80".replace(", 0% v2:80", "")
     );
+}
+
+#[test]
+fn splits_count_for_bytes_but_profiles_without_destinations_do_not() {
+    let split = "apiVersion: split.smi-spec.io/v1alpha2\nkind: TrafficSplit\nmetadata: {name: s, namespace: shop}\n\
+                 spec: {service: web, backends: [{service: v1, weight: WEIGHT}, {service: v2, weight: 0}]}\n---\n";
+    let own = "metadata: {name: web, namespace: shop}\nspec: {selector";
+    let opaque = own.replace("shop}", "shop, annotations: {config.linkerd.io/opaque-ports: '80'}}");
+    let ask = |more: &str, request: &str| {
+        let text = shop().replace(own, &opaque) + more;
+        short(&Mesh::of(&[("a.yaml", &text)]).ask("shop/v1", request))
+    };
+    assert_eq!(ask(&split.replace("WEIGHT", "1"), GET), "100% v1:80");
+    let profile = PROFILE.replace("NAMESPACE", "shop").replace("900m", "0").replace("100m", "0");
+    assert_eq!(ask(&profile, GET), "100% web:80");
+    // A split of nothing hides no route.
+    let routed = route(OWN, "shop", "r", "  - backendRefs: [{name: v2, port: 80}]\n");
+    let nothing = split.replace("WEIGHT", "0") + &routed;
+    let mesh = Mesh::of(&[("a.yaml", &(shop() + &nothing))]);
+    assert_eq!(short(&mesh.ask("shop/v1", GET)), "100% v2:80");
+    let tls = Mesh::of(&[("a.yaml", &(shop() + &split.replace("WEIGHT", "1")))]);
+    assert_eq!(short(&tls.ask("shop/v1", "GET https://web:80/")), "100% v1:80");
 }
 
 #[test]
@@ -423,4 +447,22 @@ fn clients_that_are_not_there_are_taken_for_meshed_ones() {
         namespace.why[0],
         "a client in shop is taken for a meshed one with the account default"
     );
+}
+
+#[test]
+fn ingress_mode_goes_by_the_host_that_is_named() {
+    let mesh = |mode: &str| {
+        let text = shop().replace(
+            "metadata: {labels: {app: client}}",
+            &format!(
+                "metadata: {{labels: {{app: client}}, annotations: {{linkerd.io/inject: {mode}}}}}"
+            ),
+        );
+        Mesh::of(&[("a.yaml", &text)])
+    };
+    let request = "GET http://web.shop/ host=v2.shop";
+    assert_eq!(short(&mesh("enabled").ask("bank/client", request)), "100% web:80");
+    assert_eq!(short(&mesh("ingress").ask("bank/client", request)), "100% v2:80");
+    let told = "GET http://web.shop/ host=v2.shop l5d-dst-override=v1.shop.svc.cluster.local:80";
+    assert_eq!(short(&mesh("ingress").ask("bank/client", told)), "100% v1:80");
 }

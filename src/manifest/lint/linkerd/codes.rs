@@ -44,7 +44,8 @@ pub const CODES: &[Code] = &[
         "L5D004",
         "BackendPortNotFound",
         Error,
-        "the backend has no endpoints there: its share goes to the others, or everything gets 503",
+        "Linkerd calls the pods at their own port of that number: where they do not listen, the share \
+         goes to the others, or everything gets 503",
         "use a port that the Service has",
     ),
     (

@@ -112,7 +112,8 @@ fn winner(lint: &Lint<'_>, service: &Service, client: &str) -> Option<String> {
         return Some(format!("ServiceProfile {}/{}", profile.namespace, profile.name));
     }
     let split = linkerd.smi.split_of(&service.namespace, &service.name)?;
-    Some(format!("TrafficSplit {}/{}", split.namespace, split.name))
+    let has_weight = split.backends.iter().any(|backend| backend.weight_milli > 0);
+    has_weight.then(|| format!("TrafficSplit {}/{}", split.namespace, split.name))
 }
 
 fn has_grpc(lint: &Lint<'_>, service: &Service, port: u16) -> bool {
