@@ -48,7 +48,7 @@ fn read(folder: &Path, prefix: &str, files: &mut Files) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.file_type()?.is_dir() {
+        if entry.path().is_dir() {
             read(&entry.path(), &format!("{name}/"), files)?;
         } else {
             files.insert(name, std::fs::read(entry.path())?);

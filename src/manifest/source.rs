@@ -176,8 +176,8 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Problem> {
     let whole_file =
         || Place { file: name.to_owned(), line: 1, column: 1, width: 1, text: String::new() };
     if bytes.len() > FILE_BYTES_MAX {
-        let (size, limit) = (bytes.len() >> 20, FILE_BYTES_MAX >> 20);
-        return Err(Problem::new(format!("{name} has {size} MiB, the limit is {limit} MiB"))
+        let limit = FILE_BYTES_MAX >> 20;
+        return Err(Problem::new(format!("{name} is too long: the limit is {limit} MiB"))
             .at(whole_file())
             .hint("split it, or leave out what no mesh reads (secrets, events, CRDs)"));
     }
