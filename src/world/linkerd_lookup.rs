@@ -97,9 +97,21 @@ impl World<'_> {
             self.blame_lookup(id);
             self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
         } else {
-            let known = own.known(pod, service).expect("it is asked for");
-            known.waiting.push(id);
+            self.wait_to_know(id);
             self.blame_lookup(id);
+        }
+    }
+
+    /// A call waits to know its destination; now and then those whose clients have left are taken out.
+    fn wait_to_know(&mut self, id: Id<Call>) {
+        const MANY: usize = 64;
+        let Call { pod, service, .. } = self.calls[id];
+        let known = self.outbound().known(pod, service).expect("it is asked for");
+        known.waiting.push(id);
+        if MANY <= known.waiting.len() && known.waiting.len().is_power_of_two() {
+            let mut all = std::mem::take(&mut known.waiting);
+            all.retain(|one| self.is_waiting(*one));
+            self.outbound().known(pod, service).expect("it is asked for").waiting = all;
         }
     }
 
