@@ -1,11 +1,12 @@
 //! What Linkerd's proxies count, and what of it a run holds already.
 //!
 //! Source: `vocabulary::counter`.
-//! Left out: what single proxies have counted.
+//! Left out: what single proxies have counted; `inbound_http_errors_total`: what servers' proxies answer themselves is
+//! counted where the client's proxy hears it; names of balancers, of transports, of routes and of the control client.
 
 use super::run::Run;
 use crate::vocabulary::counter::Counter;
-use crate::vocabulary::outcome::Details;
+use crate::vocabulary::outcome::{Details, Outcome};
 
 /// Counted in a mesh of Linkerd's, after the warm-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,25 +32,27 @@ pub struct LinkerdCounts {
 impl LinkerdCounts {
     /// What a counter shows at the end of a run.
     pub fn counted(&self, run: &Run, counter: Counter) -> u64 {
-        let of = |wanted: &dyn Fn(Details, u16) -> bool| {
-            let rows = run.outcomes.iter();
-            let fitting = rows.filter(|row| wanted(row.outcome.details, row.outcome.status));
-            fitting.map(|row| row.count).sum::<u64>()
+        let of = |wanted: &dyn Fn(Outcome) -> bool| {
+            let rows = run.outcomes.iter().filter(|row| wanted(row.outcome));
+            rows.map(|row| row.count).sum::<u64>()
         };
-        let is_one = |all: &'static [Details]| of(&|details, _| all.contains(&details));
+        let is_one = |all: &'static [Details]| of(&|outcome| all.contains(&outcome.details));
         match counter {
             Counter::Requests => run.attempts.total,
             Counter::GoodResponses => {
-                of(&|details, status| is_of_endpoint(details) && is_good(details, status))
+                of(&|outcome| is_of_endpoint(outcome.details) && is_good(outcome))
             }
             Counter::FailedResponses => {
-                of(&|details, status| is_of_endpoint(details) && !is_good(details, status))
+                of(&|outcome| is_of_endpoint(outcome.details) && !is_good(outcome))
             }
             Counter::FailFast => is_one(&[Details::LinkerdFailFast]),
             Counter::LoadShed => is_one(&[Details::LinkerdLoadShed]),
-            Counter::ResponseTimeout => {
-                is_one(&[Details::LinkerdTimeout, Details::LinkerdProfileTimeout])
-            }
+            Counter::ResponseTimeout => is_one(&[
+                Details::LinkerdTimeout,
+                Details::LinkerdProfileTimeout,
+                Details::LinkerdResponseTimeout,
+                Details::LinkerdIdleTimeout,
+            ]),
             Counter::Io => {
                 is_one(&[Details::LinkerdConnectionError, Details::LinkerdConnectTimeout])
             }
@@ -77,6 +80,12 @@ fn is_of_endpoint(details: Details) -> bool {
     )
 }
 
-fn is_good(details: Details, status: u16) -> bool {
-    (100..500).contains(&status) && details != Details::AppGrpcError
+/// Whether its class is success: below 500, and over gRPC no status that a proxy or an app refuses with.
+fn is_good(outcome: Outcome) -> bool {
+    let is_refused = outcome.status == 200
+        && matches!(
+            outcome.details,
+            Details::LinkerdUnauthorized | Details::LinkerdRateLimited | Details::LinkerdNoRoute
+        );
+    outcome.is_ok() && !is_refused
 }

@@ -200,7 +200,7 @@ pub fn no_retry() -> RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::linkerd::policy::Timeouts;
+    use crate::plan::linkerd::policy::Annotations;
     use crate::plan::route::BUFFER_LIMIT;
     use std::collections::BTreeMap;
 
@@ -215,7 +215,7 @@ mod tests {
             idle_timeout: Duration::ZERO,
             max_stream_duration: Duration::ZERO,
             buffer_limit: BUFFER_LIMIT,
-            linkerd: Timeouts::default(),
+            linkerd: Annotations::default(),
             retry,
             mirrors: Vec::new(),
             changes: BTreeMap::new(),

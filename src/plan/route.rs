@@ -5,7 +5,7 @@
 
 use super::matching::RouteMatch;
 use crate::kernel::time::Duration;
-use crate::plan::linkerd::policy::Timeouts;
+use crate::plan::linkerd::policy::{Annotations, Timeouts};
 use crate::plan::policy::RetryPolicy;
 use crate::plan::universe::{ClassId, ClusterId, RouteId, ServiceId};
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ pub struct RouteRule {
     /// Retries.
     pub retry: RetryPolicy,
     /// Linkerd's limits on a response and on silence; that on the whole stands in `timeout`.
-    pub linkerd: Timeouts,
+    pub linkerd: Annotations,
     /// Copies.
     pub mirrors: Vec<Mirror>,
     /// What becomes of classes of requests on their way up, of those that the rule changes.
@@ -105,8 +105,11 @@ impl fmt::Debug for RouteRule {
         if let Some(status) = &self.missing_status {
             fields.field("missing_status", status);
         }
-        if self.linkerd != Timeouts::default() {
-            fields.field("linkerd", &self.linkerd);
+        if self.linkerd.timeouts != Timeouts::default() {
+            fields.field("linkerd", &self.linkerd.timeouts);
+        }
+        if let Some(retry) = &self.linkerd.retry {
+            fields.field("linkerd_retry", retry);
         }
         if !self.mirrors.is_empty() {
             fields.field("mirrors", &self.mirrors);

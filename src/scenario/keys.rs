@@ -209,6 +209,7 @@ pub(crate) const ROUTE: Keys = Fixed(&[
     key("cluster_header", Text, None, "the service, or service/version, that this header names"),
     like("timeout", "route.timeout", "limit on a request; the service's if not given"),
     splits::TIMEOUTS,
+    linkerd::RETRY,
     key("idle_timeout", Duration, None, "limit on hearing nothing; the service's if not given"),
     key("max_stream_duration", Duration, None, "in place of `timeout`; the service's if not given"),
     key(

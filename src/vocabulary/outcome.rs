@@ -338,6 +338,8 @@ impl Outcome {
                     | Details::LinkerdConnectionError
                     | Details::LinkerdTimeout
                     | Details::LinkerdProfileTimeout
+                    | Details::LinkerdResponseTimeout
+                    | Details::LinkerdIdleTimeout
                     | Details::LinkerdInjected
             )
     }

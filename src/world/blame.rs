@@ -157,7 +157,8 @@ impl World<'_> {
     fn event_to_blame(&mut self, details: Details, service: ServiceId) -> Option<CauseId> {
         let nature = nature(details);
         if nature == Nature::Policy {
-            return None;
+            let is_new = |action: &Action| matches!(action, Action::SetServer { service: of, .. } if *of == service);
+            return self.in_force().rev().find(|(action, _)| is_new(action))?.1;
         }
         if !self.blames.below.contains_key(&service) {
             let below = self.workloads_below(service);
@@ -320,7 +321,7 @@ fn does(action: &Action, nature: Nature) -> bool {
 fn disturbed(details: Details, service: &str) -> String {
     match nature(details) {
         Nature::App => format!("`{service}` or what it calls is disturbed"),
-        Nature::Configuration => format!("proxies were told something else of `{service}`"),
+        Nature::Configuration => format!("proxies find no endpoint of `{service}` that takes it"),
         Nature::Load | Nature::Policy => match details {
             Details::DownstreamDisconnect | Details::DownstreamReset => {
                 format!("callers of `{service}` do not wait so long")
@@ -338,9 +339,7 @@ fn configured(details: Details, service: &str) -> String {
         Details::AppOverflow => format!("`queue` and `workers` of `{service}` are too few"),
         Details::AppError | Details::AppGrpcError => format!("`errors` of `{service}` are set so"),
         Details::AppCallFailed => format!("a call that `{service}` needs fails"),
-        Details::LinkerdPanic => {
-            format!("a `route` of `{service}` has backends, and all of weight 0")
-        }
+        Details::LinkerdPanic => format!("all backends of a `route` of `{service}` weigh 0"),
         Details::LinkerdResponseTimeout | Details::LinkerdIdleTimeout => {
             format!("`timeouts` of `{service}` are set so")
         }

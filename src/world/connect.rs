@@ -1,8 +1,6 @@
 //! Connections being opened; what becomes of open ones stands in `connection`. Certificates are looked at here, at the
 //! handshake, and nowhere else.
-//!
-//! Opening takes a round trip for TCP and one more for TLS 1.3, with work on both sides; a lost or swallowed SYN is
-//! sent again after 1, 3, 7 s; the connect timeout covers it all.
+//! Opening takes a round trip for TCP, one more for TLS 1.3, and work on both sides; a lost SYN is sent again after 1, 3, 7 s.
 //!
 //! Source: measured on Envoy 1.40 (families e08, e13, e14); RFC 8446, RFC 6298.
 //! Left out: 0-RTT; half-closed connections; what TCP alone costs.
@@ -82,6 +80,7 @@ impl World<'_> {
         let session = &mut upstream.session;
         let resumed = parties.and_then(|parties| SessionTicket::redeem(session, self.now, parties));
         let server = &self.pods[pod as usize];
+        let server_worker = server.workers.pick(key.draw(0, purpose::SERVER_WORKER));
         let lane = self.compiled.clusters[upstream.cluster.index()].connect_timeout;
         let id = self.connections.insert(Connection {
             link: Link::Opening,
@@ -89,17 +88,18 @@ impl World<'_> {
             upstream: index,
             host,
             worker,
-            server_worker: u8::try_from(server.workers.pick(key.draw(0, purpose::SERVER_WORKER)))
-                .unwrap_or(u8::MAX),
+            server_worker: u8::try_from(server_worker).unwrap_or(u8::MAX),
             is_draining: false,
             is_rejected: false,
             is_encrypted: false,
             is_multiplexed,
+            stays: is_multiplexed && self.linkerd.is_some(),
             pod,
             birth: server.birth,
             place: super::state::NONE,
             client_place: u32::try_from(upstream.connections.len()).expect("few connections"),
             streams: 0,
+            streams_max: if is_multiplexed { upstream.policy.pool.max_streams.max(1) } else { 1 },
             requests: 0,
             syns: 0,
             timer: TimerId::NONE,

@@ -26,8 +26,7 @@ impl Connection {
         self.requests += 1;
         let is_last = policy.max_requests != 0 && policy.max_requests <= self.requests;
         self.is_draining |= is_last;
-        let is_full = !self.is_multiplexed || policy.max_streams.max(1) <= self.streams;
-        !is_full && !self.is_draining
+        self.streams < self.streams_max && !self.is_draining
     }
 }
 
@@ -54,25 +53,24 @@ impl World<'_> {
         }
         connection.streams -= 1;
         let upstream = &mut self.upstreams[connection.upstream as usize];
-        let policy = &upstream.policy.pool;
         let host = &mut upstream.hosts[connection.host as usize];
         // An endpoint that left the list gets no more requests, but those who wait for it.
         connection.is_draining |= !host.is_member && host.waiting() == 0;
         let is_h1 = !connection.is_multiplexed;
-        if (is_h1 && !is_complete) || (connection.is_draining && connection.streams == 0) {
+        if (!is_complete && is_h1) || (connection.is_draining && connection.streams == 0) {
             return self.close_connection(id);
         }
         if connection.is_draining {
             return;
         }
         let pool = &mut host.pools[connection.worker as usize];
-        if is_h1 || connection.streams + 1 == policy.max_streams.max(1) {
+        if is_h1 || connection.streams + 1 == connection.streams_max {
             pool.offer(id);
         }
         if pool.waiting() != 0 || !host.is_member {
             self.serve_waiting(id);
         } else if connection.streams == 0
-            && (is_h1 || self.linkerd.is_none())
+            && !connection.stays
             && let Some(timer) = upstream.idle_timeout.set(&mut self.queue, id)
         {
             connection.timer = timer;
@@ -113,8 +111,7 @@ impl World<'_> {
         if !upstream.hosts[connection.host as usize].is_member {
             return self.close_connection(id);
         }
-        // Linkerd's connections of HTTP/2 stay.
-        if connection.is_multiplexed && self.linkerd.is_some() {
+        if connection.stays {
             return;
         }
         if let Some(timer) = upstream.idle_timeout.set(&mut self.queue, id) {

@@ -46,6 +46,8 @@ impl World<'_> {
             note = few_in_windows(&standings, &units);
             estimate(sampled, &mut phases, &units);
         }
+        let probes =
+            recorder.probes.into_iter().map(|probe| probe.finish(end, &standings)).collect();
         let own = if plan.linkerd.is_some() { linkerd::TABLE } else { &[] };
         let rows = TABLE.iter().chain(own);
         let value = |name| plan.parameter(name).expect("a row of the table");
@@ -81,11 +83,7 @@ impl World<'_> {
             replicas: recorder.replicas,
             occurrences: self.occurrences,
             log: recorder.journal.finish(),
-            probes: recorder
-                .probes
-                .into_iter()
-                .map(|probe| probe.finish(end, &standings))
-                .collect(),
+            probes,
             topology,
             stations,
             mesh_cost,

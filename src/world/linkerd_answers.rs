@@ -66,10 +66,9 @@ impl<'p> World<'p> {
         }
         self.forget_response(id);
         let call = self.calls[id];
-        let rules = self.rules_of(call.service);
-        let again = match (self.treatment(&call), rules) {
+        let again = match (self.treatment(&call), self.annotated_retry(&call)) {
             (Some(own), _) => self.pays_for(id, &own, outcome).then_some(Duration::ZERO),
-            (None, Some(ServiceRules { retry: Some(policy), .. })) => {
+            (None, Some(policy)) => {
                 let number = self.outbound().way(id).retries;
                 let key = self.calls[id].key;
                 let draw = || key.draw(number, purpose::BACKOFF);
@@ -86,7 +85,7 @@ impl<'p> World<'p> {
             _ => None,
         };
         let Some(wait) = again else {
-            let is_saved = (100..500).contains(&outcome.status);
+            let is_saved = self.meaning_of(id, outcome) == Class::Success && outcome.is_ok();
             if is_saved && self.outbound().way(id).retries != 0 {
                 self.count_linkerd(|counts| counts.retry_successes += 1);
             }
@@ -122,6 +121,7 @@ impl<'p> World<'p> {
     /// The back-off is over: backend and endpoint are drawn anew.
     pub(super) fn backed_off_by_linkerd(&mut self, id: Id<Call>) {
         self.log_retry(id);
+        self.outbound().way(id).is_answered = false;
         self.seek_backend(id);
     }
 

@@ -67,7 +67,7 @@ impl World<'_> {
         let limits = if is_tcp { Limits::outbound_tcp } else { Limits::outbound_http };
         let limits = limits(self.own());
         let pod = self.upstreams[index as usize].pod;
-        let accrual = if is_tcp { None } else { self.accrual_of(pod, service) };
+        let accrual = self.accrual_of(pod, service);
         let balancer = Balancer {
             service,
             biaser,

@@ -22,7 +22,7 @@ use crate::kernel::time::Duration;
 use crate::model::linkerd::answer::Answer;
 use crate::model::linkerd::retry;
 use crate::model::proxy::filter::buffer::body_bytes;
-use crate::plan::linkerd::policy::{FailureAccrual, Timeouts};
+use crate::plan::linkerd::policy::{FailureAccrual, RetryPolicy, Timeouts};
 use crate::plan::linkerd::profile::Treatment;
 use crate::plan::universe::{RouteId, ServiceId};
 
@@ -45,6 +45,9 @@ impl<'p> World<'p> {
 
     /// When endpoints of a service are shut out, as a pod's proxy has heard: never where a profile governs.
     pub(super) fn accrual_of(&self, pod: u32, service: ServiceId) -> Option<FailureAccrual> {
+        if self.app_protocol(service).is_tcp() {
+            return None;
+        }
         let version = self.seen(pod).rds;
         let route = self.config.route(service, version);
         if route.is_some_and(|route| self.is_of_profile(route)) {
@@ -74,19 +77,27 @@ impl<'p> World<'p> {
         }
     }
 
+    /// Retries by annotation: those of the call's route, or of its service.
+    pub(super) fn annotated_retry(&self, call: &Call) -> Option<&'p RetryPolicy> {
+        let table = self.plan.universe.routes.get(call.route.index());
+        let rule = table.and_then(|table| table.rules.get(call.rule as usize));
+        let own = rule.and_then(|rule| rule.linkerd.retry.as_ref());
+        own.or_else(|| self.rules_of(call.service)?.retry.as_ref())
+    }
+
     /// The limit on an attempt's header.
     pub(super) fn header_lane(&mut self, id: Id<Call>) -> Option<LaneId> {
-        let Call { service, route, .. } = self.calls[id];
-        if self.is_of_profile(route) {
+        let call = self.calls[id];
+        if self.is_of_profile(call.route) {
             return None;
         }
-        let policy = self.rules_of(service)?.retry.as_ref()?;
+        let policy = self.annotated_retry(&call)?;
         let retries = self.outbound().way(id).retries;
         retry::header_timeout(policy, retries).map(|limit| self.queue.lane(limit))
     }
 
     fn stream_limits(&self, id: Id<Call>) -> Timeouts {
-        rule(self.plan, &self.calls[id]).linkerd
+        rule(self.plan, &self.calls[id]).linkerd.timeouts
     }
 
     /// An attempt begins: its response has so much time.

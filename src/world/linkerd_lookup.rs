@@ -97,9 +97,21 @@ impl World<'_> {
             self.blame_lookup(id);
             self.end_early(id, Outcome::failure(Details::LinkerdUnknown));
         } else {
-            let known = own.known(pod, service).expect("it is asked for");
-            known.waiting.push(id);
+            self.wait_to_know(id);
             self.blame_lookup(id);
+        }
+    }
+
+    /// A call waits to know its destination; now and then those whose clients have left are taken out.
+    fn wait_to_know(&mut self, id: Id<Call>) {
+        const MANY: usize = 64;
+        let Call { pod, service, .. } = self.calls[id];
+        let known = self.outbound().known(pod, service).expect("it is asked for");
+        known.waiting.push(id);
+        if MANY <= known.waiting.len() && known.waiting.len().is_power_of_two() {
+            let mut all = std::mem::take(&mut known.waiting);
+            all.retain(|one| self.is_waiting(*one));
+            self.outbound().known(pod, service).expect("it is asked for").waiting = all;
         }
     }
 
@@ -121,8 +133,16 @@ impl World<'_> {
     /// Asks for a destination; parked while nobody is there to answer.
     fn look_up(&mut self, pod: u32, service: ServiceId) {
         let at = self.expect_lookup(pod, service);
+        self.limit_lookup(pod, service, at);
+    }
+
+    /// Releases that give a lookup up do so, if its answer is not expected before.
+    fn limit_lookup(&mut self, pod: u32, service: ServiceId, at: Option<Time>) {
         let rules = &self.own().linkerd_outbound;
         let known = self.outbound().known(pod, service).expect("it is asked for");
+        if !known.gives_up.is_none() || known.gave_up {
+            return;
+        }
         let gives_up = known.lookup.gives_up(rules);
         if let Some(limit) = gives_up.filter(|limit| at.is_none_or(|at| *limit < at)) {
             let timer = self.set_timer(pod, limit, Due::GivesUp(service));
@@ -184,7 +204,8 @@ impl World<'_> {
         known.looks = Id::NONE;
         // Whoever would answer has gone meanwhile.
         if self.told_at(pod).is_none() {
-            let _nobody = self.expect_lookup(pod, service);
+            let at = self.expect_lookup(pod, service);
+            self.limit_lookup(pod, service, at);
             let known = self.outbound().known(pod, service).expect("it is asked for");
             for id in known.waiting.clone() {
                 if self.is_waiting(id) {

@@ -244,6 +244,8 @@ pub(crate) struct Connection {
     pub is_encrypted: bool,
     /// It speaks HTTP/2.
     pub is_multiplexed: bool,
+    /// It is not closed for being idle, as Linkerd's of HTTP/2.
+    pub stays: bool,
     /// The server's pod and its incarnation.
     pub pod: u32,
     pub birth: u32,
@@ -252,6 +254,8 @@ pub(crate) struct Connection {
     /// Its place in its upstream's list.
     pub client_place: u32,
     pub streams: u32,
+    /// As many at once; 1 of HTTP/1.
+    pub streams_max: u32,
     pub requests: u32,
     /// SYNs sent.
     pub syns: u8,

@@ -156,6 +156,58 @@ fn in_an_outage_those_fail_that_open_a_connection_for_a_rare_call() {
     assert_eq!(istio.requests.total, istio.requests.ok);
 }
 
+/// Up to 2.12 a lookup is given up 3 s after it began, also one whose controller goes while it is under way.
+#[test]
+fn a_lookup_that_loses_its_controller_is_given_up_all_the_same() {
+    let text = r#"
+[scenario]
+duration = "60s"
+[mesh]
+profile = "linkerd@2.12"
+[[node]]
+name = "n0"
+[[node]]
+name = "n1"
+[[service]]
+name = "front"
+[[service.workload]]
+nodes = ["n1"]
+time = "1ms"
+[[service]]
+name = "back"
+[[service.workload]]
+workers = 8
+time = "5ms"
+replicas = 4
+[[traffic]]
+id = "calls"
+from = "front"
+to = "back"
+arrivals = { constant = { steps = [["0s", "0rps"], ["20s", "1rps"]] } }
+app_connection = "per-request"
+client = { timeout = "25s" }
+[[event]]
+id = "slow"
+at = "10s"
+do = "degrade"
+target = "link:n0<->n1"
+delay = "1s"
+[[event]]
+id = "down"
+at = "22s"
+for = "30s"
+do = "fail"
+target = "linkerd/destination"
+"#;
+    let run = run(text);
+    let of = |details: Details| -> u64 {
+        let rows = run.outcomes.iter().filter(|row| row.outcome.details == details);
+        rows.map(|row| row.count).sum()
+    };
+    assert!(10 <= of(Details::LinkerdUnknown), "{}", ledger(&run, "front", "back"));
+    assert_eq!(of(Details::DownstreamDisconnect), 0);
+}
+
 #[test]
 fn an_unknown_destination_hangs_until_the_control_plane_is_back_or_is_reset_up_to_2_12() {
     let down = event("down", "0s", "fail", "linkerd", "for = \"10m\"");

@@ -98,6 +98,13 @@ fn a_server_that_is_written_counts_at_once_and_until_it_is_taken_back() {
 }
 
 #[test]
+fn nothing_is_written_while_the_api_server_is_away() {
+    let away = event("away", "5m", "10m", "do = \"fail\"\ntarget = \"api_server\"");
+    let run = run(&mesh("", "", &format!("{away}{}", event("nobody", "10m", "", NOBODY))));
+    assert_eq!(denied(&run), 0);
+}
+
+#[test]
 fn a_limit_that_is_written_counts_at_once() {
     let more = event(
         "limit",

@@ -365,6 +365,21 @@ fn any_limit_of_a_route_replaces_all_of_its_service() {
 }
 
 #[test]
+fn retries_of_a_route_replace_those_of_its_service() {
+    let broken = event("broken", "0s", "errors", "service:web", "share = \"50%\"\nstatus = 503");
+    let bad = |service: &str, route: &str| {
+        let keys = format!("{service}\n[[service.route]]\n{route}");
+        let run = run(&mesh("20s", BUSY, &keys, &broken));
+        (run.requests.total - run.requests.ok) as f64 / run.requests.total as f64
+    };
+    assert!((bad("", "retry = {}") - 0.25).abs() < 0.03);
+    assert!(bad("", "retry = { limit = 9 }") < 0.02);
+    // As a set: the service's limit does not count beside the route's statuses.
+    assert!((bad("retry = { limit = 9 }", "retry = { http = \"503\" }") - 0.25).abs() < 0.03);
+    assert!((bad("retry = { limit = 9 }", "retry = { http = \"500\" }") - 0.5).abs() < 0.03);
+}
+
+#[test]
 fn a_long_body_is_sent_once() {
     let broken = event("broken", "0s", "errors", "service:web", "share = \"50%\"");
     let bad = |length: u32, keys: &str, set: &[&str]| {
@@ -461,7 +476,7 @@ fn random_web(pick: Pick<'_>) -> String {
         "",
         "[[service.route]]\nmatch = { prefix = \"/a\" }\nweights = { v1 = 0, v2 = 0 }\n[[service.route]]",
         "[[service.route]]\nmatch = [{ method = \"GET\" }, { path = \"/a\" }]\nweights = { v1 = 1, v9 = 1 }\n\
-         timeouts = { response = \"8ms\" }\n[[service.route]]\nweights = { v2 = 0 }",
+         timeouts = { response = \"8ms\" }\nretry = { limit = 2, timeout = \"7ms\" }\n[[service.route]]\nweights = { v2 = 0 }",
     ]);
     let routes = if policy.contains("profile") { String::new() } else { routes };
     format!("{split}\n{policy}\n{limit}\n{routes}")

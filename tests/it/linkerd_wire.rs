@@ -84,6 +84,14 @@ fn an_app_of_grpc_that_fails_says_unknown() {
 }
 
 #[test]
+fn a_limit_on_a_response_of_grpc_is_no_success() {
+    let keys = "app_protocol = \"grpc\"\ntimeouts = { response = \"2ms\" }";
+    let run = run(&mesh("20s", STEADY, keys, THREE, ""));
+    assert_eq!(of(&run, Details::LinkerdResponseTimeout), run.requests.total);
+    assert_eq!(run.requests.ok, 0);
+}
+
+#[test]
 fn retries_of_grpc_go_by_its_statuses() {
     let bad = |keys: &str| {
         let errors = grpc_errors("50%", 14).replace("at = \"10s\"", "at = \"0s\"");
@@ -292,6 +300,18 @@ fn settings_of_policies_are_looked_at_for_the_whole_mesh() {
 fn without_http(protocol: &str, plain: &[&str]) -> Run {
     let keys = format!("app_protocol = \"{protocol}\"");
     run_with(&mesh("2m", "arrivals = { constant = \"1rps\" }", &keys, THREE, ""), plain)
+}
+
+#[test]
+fn nobody_judges_endpoints_without_http() {
+    let broken = event("broken", "10s", "errors", "service:back", "share = \"100%\"");
+    let each = format!("{STEADY}\napp_connection = \"per-request\"");
+    for (protocol, is_judged) in [("http1", true), ("tcp", false)] {
+        let text = mesh("1m", &each, &format!("app_protocol = \"{protocol}\""), THREE, &broken);
+        let run = run_with(&text, &["mesh.linkerd_accrual.mode=\"consecutive\""]);
+        let shed = of(&run, Details::LinkerdFailFast) + of(&run, Details::LinkerdLoadShed);
+        assert_eq!(0 < shed, is_judged, "{protocol}: {}", ledger(&run, "front", "back"));
+    }
 }
 
 #[test]

@@ -229,6 +229,15 @@ impl Timeouts {
     }
 }
 
+/// What the annotations of a route say; each replaces what its service says.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Annotations {
+    /// Limits on its streams, but that on the whole request.
+    pub timeouts: Timeouts,
+    /// Retries (`retry.linkerd.io/…`).
+    pub retry: Option<RetryPolicy>,
+}
+
 /// `HTTPLocalRateLimitPolicy`: requests per second, each with as many at once; 0 for no limit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LocalRateLimit {

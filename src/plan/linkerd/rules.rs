@@ -3,7 +3,7 @@
 //!
 //! Source: linkerd2 policy-controller/k8s/index/src/outbound/index.rs (annotations of a Service),
 //! `controller/api/destination/profile_translator.go` (`ServiceProfile`).
-//! Left out: retries by annotation of single routes, and rules of single ports.
+//! Left out: rules of single ports.
 
 use super::authorization::DefaultPolicy;
 use super::policy::{FailureAccrual, LocalRateLimit, RetryPolicy};

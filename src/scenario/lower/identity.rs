@@ -277,15 +277,16 @@ impl<'d> Lower<'_, '_, 'd> {
             Some(node) => self.share_that_reads(table, node)?,
         };
         let authority = self.authority(table.get("ca")?)?;
-        let restart = table.get("restart").is_some_and(|node| node.print() == "true");
-        let name = table.text("ca")?;
-        let how = if restart { "starts again with" } else { "gets" };
-        let (who, what) = if self.linkerd.is_some() {
-            ("Linkerd's identity", "issuer")
-        } else {
-            ("istiod", "authority")
+        let restart = table.flag("restart").unwrap_or(false);
+        let how = ["gets", "starts again with"][usize::from(restart)];
+        let (who, what) = match self.linkerd {
+            Some(_) => ("Linkerd's identity", "issuer"),
+            None => ("istiod", "authority"),
         };
-        let label = format!("{}{who} {how} the {what} {name}", of(share));
+        let missed = table.get("dropped_by").and_then(Node::number);
+        let rest = missed.map(|missed| format!(", and {missed} miss it")).unwrap_or_default();
+        let part = if missed.is_some() { String::new() } else { of(share) };
+        let label = format!("{part}{who} {how} the {what} {}{rest}", table.text("ca")?);
         Some((Action::Identity(IdentityChange::Authority { authority, share, restart }), label))
     }
 

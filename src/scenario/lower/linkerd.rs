@@ -82,7 +82,7 @@ impl<'d> Lower<'_, '_, 'd> {
             for table in self.service_nodes.clone() {
                 self.refuse_keys(table, OF_LINKERD, "without Linkerd", ELSEWHERE);
                 for route in table.list("route") {
-                    self.refuse_keys(route, &["timeouts"], "without Linkerd", ELSEWHERE);
+                    self.refuse_keys(route, &["retry", "timeouts"], "without Linkerd", ELSEWHERE);
                 }
             }
             return Rules::default();
@@ -200,13 +200,7 @@ impl<'d> Lower<'_, '_, 'd> {
             self.told(node, accrual.problem());
             Some(accrual)
         });
-        let retry = table.get("retry").and_then(|node| {
-            let mut own = own.clone();
-            set(&mut own, node, "limit", "linkerd_retry.limit");
-            let (http, grpc) = self.retried(node)?;
-            let policy = RetryPolicy::new(&own.linkerd_retry, http, grpc);
-            Some(RetryPolicy { timeout: node.duration("timeout"), ..policy })
-        });
+        let retry = self.annotated_retry(table);
         let profile = table.get("service_profile").map(|node| {
             let mut own = own.clone();
             set(&mut own, node, "retry_ratio", "linkerd_budget.ratio");
@@ -219,6 +213,16 @@ impl<'d> Lower<'_, '_, 'd> {
         let server = table.get("server").map(|node| self.server(node));
         let rate_limit = table.get("local_rate_limit").map(|node| self.rate_limit(node));
         ServiceRules { accrual, retry, profile, server, rate_limit, failover: None }
+    }
+
+    /// `retry.linkerd.io/…` of a service or of a route of it.
+    pub(super) fn annotated_retry(&mut self, table: &Node) -> Option<RetryPolicy> {
+        let node = table.get("retry")?;
+        let mut own = self.linkerd.clone()?;
+        set(&mut own, node, "limit", "linkerd_retry.limit");
+        let (http, grpc) = self.retried(node)?;
+        let policy = RetryPolicy::new(&own.linkerd_retry, http, grpc);
+        Some(RetryPolicy { timeout: node.duration("timeout"), ..policy })
     }
 
     fn rate_limit(&mut self, node: &Node) -> LocalRateLimit {
@@ -270,6 +274,14 @@ impl<'d> Lower<'_, '_, 'd> {
             return None;
         }
         let (server, limit) = (table.get("server"), table.get("local_rate_limit"));
+        let node = self.service_nodes[service.index()];
+        let is_http = !matches!(node.text("app_protocol"), Some("tcp" | "server-first" | "opaque"));
+        if let Some(limit) = limit.filter(|_| !is_http) {
+            let hint = "proxies know nothing of requests there: they carry bytes";
+            let what = "`local_rate_limit` does nothing where `app_protocol` is no HTTP";
+            self.report(limit.at, what, hint);
+            return None;
+        }
         let is_removed = table.flag("removed") == Some(true);
         if is_removed == (server.is_some() || limit.is_some()) {
             let hint = "give server = { … }, local_rate_limit = { … }, or removed = true";

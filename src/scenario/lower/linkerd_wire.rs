@@ -59,6 +59,7 @@ impl Lower<'_, '_, '_> {
             "route",
             "service_profile",
             "timeout",
+            "timeouts",
         ];
         let hint = "proxies know nothing of requests there: they carry bytes";
         self.refuse_keys(table, &keys, "where `app_protocol` is no HTTP", hint);
@@ -70,6 +71,12 @@ impl Lower<'_, '_, '_> {
             (AppProtocol::Grpc, None) => {
                 let what = "no answer of gRPC is tried again";
                 self.warn(retry.at, what, "grpc = \"unavailable\": answers of gRPC are HTTP 200");
+            }
+            (AppProtocol::Grpc, Some(_)) => {
+                if let Some(entry) = retry.entry("http") {
+                    let what = "`http` does nothing: answers of gRPC are HTTP 200";
+                    self.warn(entry.at, what, "`grpc` alone has statuses that are seen");
+                }
             }
             (AppProtocol::Http1 | AppProtocol::Http2, Some(entry)) => {
                 let what = "`grpc` does nothing: no answer has a status of gRPC";

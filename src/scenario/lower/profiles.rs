@@ -11,7 +11,7 @@ use super::super::document::Node;
 use super::Lower;
 use crate::kernel::time::Duration;
 use crate::plan::linkerd::Linkerd;
-use crate::plan::linkerd::policy::{RetryBudget, Timeouts};
+use crate::plan::linkerd::policy::{Annotations, RetryBudget, Timeouts};
 use crate::plan::linkerd::precedence::{best, matched};
 use crate::plan::linkerd::profile::{
     Condition, Profile, ProfileRoute, ResponseClass, read_statuses,
@@ -90,10 +90,9 @@ impl Lower<'_, '_, '_> {
         }
         let (service, name) = (plain.service, plain.name.clone());
         let split = match (node.get("traffic_split"), node.get("failover")) {
-            (Some(split), Some(failover)) => {
+            (Some(split), Some(_)) => {
                 let hint = "the failover's backends are the split";
                 self.report(split.at, "`traffic_split` beside `failover`", hint);
-                let _ = failover;
                 None
             }
             (Some(split), None) => self.traffic_split(service, split),
@@ -142,7 +141,7 @@ impl Lower<'_, '_, '_> {
             idle_timeout: Duration::ZERO,
             max_stream_duration: Duration::ZERO,
             buffer_limit: BUFFER_LIMIT,
-            linkerd: Timeouts::default(),
+            linkerd: Annotations::default(),
             retry: retry.clone(),
             mirrors: Vec::new(),
             changes: BTreeMap::new(),

@@ -9,7 +9,7 @@ use super::super::keys::{ROUTE, SERVICE};
 use super::policy::overridden;
 use super::{Lower, headers, id};
 use crate::kernel::time::Duration;
-use crate::plan::linkerd::policy::Timeouts;
+use crate::plan::linkerd::policy::{Annotations, RetryPolicy as LinkerdRetryPolicy, Timeouts};
 use crate::plan::matching::{HeaderMatch, PathMatch, RouteMatch, ValueMatch, fits};
 use crate::plan::parameter::Parameters;
 use crate::plan::pattern::Pattern;
@@ -55,6 +55,10 @@ fn naming_rule(rule: &RouteRule, header: &HeaderMatch, destination: Destination)
     rule
 }
 
+fn annotations(limits: Timeouts, retry: Option<LinkerdRetryPolicy>) -> Annotations {
+    Annotations { timeouts: Timeouts { request: Duration::ZERO, ..limits }, retry }
+}
+
 impl Lower<'_, '_, '_> {
     /// The routes at time zero, one table a service, in the order of the services.
     pub(super) fn routes(&mut self) {
@@ -75,6 +79,7 @@ impl Lower<'_, '_, '_> {
                 let retry = self.retry_policy(&of_route, [table, route]);
                 let matches = self.matches(route);
                 let limits = self.stream_limits(timeout(&of_route, [table, route]), [table, route]);
+                let again = self.annotated_retry(route);
                 changes.push(self.change(route, &matches));
                 let rule = RouteRule {
                     matches,
@@ -86,7 +91,7 @@ impl Lower<'_, '_, '_> {
                     idle_timeout: idle_timeout(route).or(idle_timeout(table)).unwrap_or_default(),
                     max_stream_duration: max_stream_duration([table, route]),
                     buffer_limit: buffer_limit([table, route]),
-                    linkerd: Timeouts { request: Duration::ZERO, ..limits },
+                    linkerd: annotations(limits, again),
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
@@ -113,7 +118,7 @@ impl Lower<'_, '_, '_> {
                     idle_timeout: idle_timeout(table).unwrap_or_default(),
                     max_stream_duration: max_stream_duration([table, table]),
                     buffer_limit: buffer_limit([table, table]),
-                    linkerd: Timeouts { request: Duration::ZERO, ..limits },
+                    linkerd: annotations(limits, None),
                     retry,
                     mirrors: Vec::new(),
                     changes: BTreeMap::new(),
@@ -163,7 +168,7 @@ impl Lower<'_, '_, '_> {
             idle_timeout: Duration::ZERO,
             max_stream_duration: rule.max_stream_duration,
             buffer_limit: rule.buffer_limit,
-            linkerd: Timeouts::default(),
+            linkerd: Annotations::default(),
             retry: RetryPolicy {
                 retries: 0,
                 on: RetryOn::default(),

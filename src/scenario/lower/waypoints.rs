@@ -12,7 +12,7 @@
 use super::super::document::Node;
 use super::{Lower, id};
 use crate::kernel::time::Duration;
-use crate::plan::linkerd::policy::Timeouts;
+use crate::plan::linkerd::policy::Annotations;
 use crate::plan::parameter::Parameters;
 use crate::plan::policy::{Protocol, RetryOn, RetryPolicy};
 use crate::plan::route::{BUFFER_LIMIT, Destination, RouteRule, RouteTable};
@@ -245,7 +245,7 @@ impl<'d> Lower<'_, '_, 'd> {
             idle_timeout: Duration::ZERO,
             max_stream_duration: Duration::ZERO,
             buffer_limit: BUFFER_LIMIT,
-            linkerd: Timeouts::default(),
+            linkerd: Annotations::default(),
             retry: RetryPolicy { retries: 0, on: RetryOn::default(), ..retry },
             mirrors: Vec::new(),
             changes: BTreeMap::new(),

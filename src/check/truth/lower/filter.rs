@@ -11,7 +11,7 @@ use crate::plan::asked::no_retry;
 use crate::plan::filter::{
     Abort, ExtAuthz, Fault, Filter, LocalRateLimit, Principal, Rbac, RbacPolicy,
 };
-use crate::plan::linkerd::policy::Timeouts;
+use crate::plan::linkerd::policy::Annotations;
 use crate::plan::route::{BUFFER_LIMIT, Destination, RouteRule, RouteTable};
 use crate::plan::universe::{ServiceId, Universe};
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +116,7 @@ pub(super) fn table(config: &Config, name: &str, ids: &Ids, universe: &Universe)
             idle_timeout: ms(0.0),
             max_stream_duration: Duration::ZERO,
             buffer_limit: BUFFER_LIMIT,
-            linkerd: Timeouts::default(),
+            linkerd: Annotations::default(),
             retry: no_retry(),
             mirrors: Vec::new(),
             changes: BTreeMap::new(),

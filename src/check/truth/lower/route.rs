@@ -9,7 +9,7 @@ use super::super::schema::words::Predicate;
 use super::{Ids, ms, number};
 use crate::kernel::time::Duration;
 use crate::plan::asked::{self, no_retry};
-use crate::plan::linkerd::policy::Timeouts;
+use crate::plan::linkerd::policy::Annotations;
 use crate::plan::matching::{PathMatch, RouteMatch};
 use crate::plan::policy::{RetryOn, RetryPolicy};
 use crate::plan::route::{BUFFER_LIMIT, Destination, Mirror, RouteRule, RouteTable};
@@ -151,7 +151,7 @@ fn rule(proxy: &Proxy, route: &Route, ids: &Ids) -> RouteRule {
         idle_timeout: ms(idle_ms.unwrap_or(300_000.0)),
         max_stream_duration: Duration::ZERO,
         buffer_limit: proxy.listener.per_request_buffer_limit_bytes.unwrap_or(BUFFER_LIMIT),
-        linkerd: Timeouts::default(),
+        linkerd: Annotations::default(),
         retry: RetryPolicy {
             hedges: route.hedge_on_per_try_timeout == Some(true),
             ..retry(route.retry_policy.as_ref())
@@ -224,7 +224,7 @@ fn table_of_copies(copies: &Copies, ids: &Ids, classes: usize) -> RouteTable {
             idle_timeout: Duration::ZERO,
             max_stream_duration: Duration::ZERO,
             buffer_limit: BUFFER_LIMIT,
-            linkerd: Timeouts::default(),
+            linkerd: Annotations::default(),
             retry: no_retry(),
             mirrors: Vec::new(),
             changes: BTreeMap::new(),
