@@ -1,8 +1,7 @@
 //! What Linkerd's proxies count, and what of it a run holds already.
 //!
 //! Source: `vocabulary::counter`.
-//! Left out: what single proxies have counted; `inbound_http_errors_total`: what servers' proxies answer themselves is
-//! counted where the client's proxy hears it; names of balancers, of transports, of routes and of the control client.
+//! Left out: what single proxies have counted; names of balancers, of transports, of routes and of the control client.
 
 use super::run::Run;
 use crate::vocabulary::counter::Counter;
@@ -11,6 +10,10 @@ use crate::vocabulary::outcome::{Details, Outcome};
 /// Counted in a mesh of Linkerd's, after the warm-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LinkerdCounts {
+    /// What clients' proxies answered themselves.
+    pub outbound: Errors,
+    /// What servers' proxies did.
+    pub inbound: Errors,
     /// Retries made.
     pub retries: u64,
     /// Calls that a retry has saved.
@@ -29,6 +32,35 @@ pub struct LinkerdCounts {
     pub failed_refreshes: u64,
 }
 
+/// Requests that proxies answered with errors of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Errors {
+    /// They waited when fail-fast began.
+    pub failfast: u64,
+    /// They came during it, to a full queue, or as one too many.
+    pub loadshed: u64,
+    /// A limit passed.
+    pub timeout: u64,
+    /// Refused, reset, closed, or no connection in time.
+    pub io: u64,
+}
+
+impl Errors {
+    /// One that ended so, if that is an error of a proxy.
+    pub const fn count(&mut self, details: Details) {
+        match details {
+            Details::LinkerdFailFast => self.failfast += 1,
+            Details::LinkerdLoadShed => self.loadshed += 1,
+            Details::LinkerdTimeout
+            | Details::LinkerdProfileTimeout
+            | Details::LinkerdResponseTimeout
+            | Details::LinkerdIdleTimeout => self.timeout += 1,
+            Details::LinkerdConnectionError | Details::LinkerdConnectTimeout => self.io += 1,
+            _ => {}
+        }
+    }
+}
+
 impl LinkerdCounts {
     /// What a counter shows at the end of a run.
     pub fn counted(&self, run: &Run, counter: Counter) -> u64 {
@@ -36,7 +68,6 @@ impl LinkerdCounts {
             let rows = run.outcomes.iter().filter(|row| wanted(row.outcome));
             rows.map(|row| row.count).sum::<u64>()
         };
-        let is_one = |all: &'static [Details]| of(&|outcome| all.contains(&outcome.details));
         match counter {
             Counter::Requests => run.attempts.total,
             Counter::GoodResponses => {
@@ -45,17 +76,13 @@ impl LinkerdCounts {
             Counter::FailedResponses => {
                 of(&|outcome| is_of_endpoint(outcome.details) && !is_good(outcome))
             }
-            Counter::FailFast => is_one(&[Details::LinkerdFailFast]),
-            Counter::LoadShed => is_one(&[Details::LinkerdLoadShed]),
-            Counter::ResponseTimeout => is_one(&[
-                Details::LinkerdTimeout,
-                Details::LinkerdProfileTimeout,
-                Details::LinkerdResponseTimeout,
-                Details::LinkerdIdleTimeout,
-            ]),
-            Counter::Io => {
-                is_one(&[Details::LinkerdConnectionError, Details::LinkerdConnectTimeout])
-            }
+            Counter::FailFast => self.outbound.failfast,
+            Counter::LoadShed => self.outbound.loadshed,
+            Counter::ResponseTimeout => self.outbound.timeout,
+            Counter::Io => self.outbound.io,
+            Counter::InboundFailFast => self.inbound.failfast,
+            Counter::InboundLoadShed => self.inbound.loadshed,
+            Counter::InboundIo => self.inbound.io,
             Counter::RetryRequests => self.retries,
             Counter::RetrySuccesses => self.retry_successes,
             Counter::RetryLimitExceeded => self.retry_limit_exceeded,

@@ -139,6 +139,8 @@ impl Node {
         match &self.value {
             Value::Text(text) | Value::Date(text) => text.clone(),
             Value::Integer(number) => number.to_string(),
+            // Nobody reads three hundred zeros.
+            Value::Float(number) if 1e21 <= number.abs() => format!("{number:e}"),
             Value::Float(number) => number.to_string(),
             Value::Bool(value) => value.to_string(),
             Value::List(items) => {

@@ -14,13 +14,13 @@ pub enum Counter {
     GoodResponses,
     /// Calls that ended with another answer of an endpoint, or with none.
     FailedResponses,
-    /// Waited when fail-fast began.
+    /// Waited when a client's proxy began to fail fast.
     FailFast,
     /// Came during fail-fast, to a full queue, or as one too many.
     LoadShed,
     /// A limit on a request.
     ResponseTimeout,
-    /// Refused, reset, closed, or no connection in time.
+    /// A client's proxy found it refused, reset, closed, or not connected in time.
     Io,
     /// Retries by annotation or profile.
     RetryRequests,
@@ -38,6 +38,12 @@ pub enum Counter {
     Refreshes,
     /// Certificates that they were given and did not take.
     FailedRefreshes,
+    /// Waited for an app when a server's proxy began to fail fast.
+    InboundFailFast,
+    /// Came to a server's proxy during its fail-fast, to a full queue, or as one too many.
+    InboundLoadShed,
+    /// A server's proxy found that the app takes no connection.
+    InboundIo,
 }
 
 /// A label and its value.
@@ -45,7 +51,7 @@ type Label = Option<(&'static str, &'static str)>;
 
 impl Counter {
     /// Every counter with its name and the one label by which it is told.
-    pub const ALL: [(Self, &'static str, Label); 15] = [
+    pub const ALL: [(Self, &'static str, Label); 18] = [
         (Self::Requests, "request_total", None),
         (Self::GoodResponses, "response_total", Some(("classification", "success"))),
         (Self::FailedResponses, "response_total", Some(("classification", "failure"))),
@@ -61,6 +67,9 @@ impl Counter {
         (Self::AuthzDeny, "inbound_http_authz_deny_total", None),
         (Self::Refreshes, "identity_cert_refreshes_total", Some(("result", "ok"))),
         (Self::FailedRefreshes, "identity_cert_refreshes_total", Some(("result", "error"))),
+        (Self::InboundFailFast, "inbound_http_errors_total", Some(("error", "failfast"))),
+        (Self::InboundLoadShed, "inbound_http_errors_total", Some(("error", "loadshed"))),
+        (Self::InboundIo, "inbound_http_errors_total", Some(("error", "i/o"))),
     ];
 
     /// As Prometheus writes it.

@@ -187,6 +187,17 @@ impl Details {
         )
     }
 
+    /// Whether a limit of Linkerd's client proxy ended it.
+    pub const fn is_of_linkerds_limits(self) -> bool {
+        matches!(
+            self,
+            Self::LinkerdTimeout
+                | Self::LinkerdProfileTimeout
+                | Self::LinkerdResponseTimeout
+                | Self::LinkerdIdleTimeout
+        )
+    }
+
     /// Whether the upstream broke off after its headers.
     pub const fn breaks_off(self) -> bool {
         matches!(self, Self::ResetAfterResponse | Self::RemoteResetAfterResponse)

@@ -7,6 +7,7 @@
 //! Left out: shares of blame; where several events in force could have done it, the last one is named.
 
 use super::World;
+use super::ending::{Nature, configured, disturbed, nature};
 use super::state::Call;
 use crate::kernel::slab::Id;
 use crate::kernel::time::Time;
@@ -35,63 +36,6 @@ impl Blames {
     /// The timeline changed.
     pub(super) fn forget(&mut self) {
         self.epoch += 1;
-    }
-}
-
-/// What kind of thing makes requests end so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Nature {
-    /// Too much to do, or too little to do it with; outlives its trigger.
-    Load,
-    /// The app or its host.
-    App,
-    /// What proxies were told.
-    Configuration,
-    /// What proxies decide by themselves: faults, limits, policies.
-    Policy,
-}
-
-const fn nature(details: Details) -> Nature {
-    match details {
-        Details::AppError
-        | Details::AppGrpcError
-        | Details::AppCallFailed
-        | Details::ViaUpstream
-        | Details::RemoteReset
-        | Details::ResetAfterResponse
-        | Details::RemoteResetAfterResponse
-        | Details::ConnectionTermination
-        | Details::ConnectionRefused
-        | Details::LinkerdConnectionError
-        | Details::LinkerdConnectTimeout => Nature::App,
-        Details::ClusterNotFound
-        | Details::RouteNotFound
-        | Details::NoHealthyUpstream
-        | Details::DirectResponse
-        | Details::WrongVersionNumber
-        | Details::NoSecret
-        | Details::LinkerdFailFast
-        | Details::LinkerdLoadShed
-        | Details::LinkerdNoRoute
-        | Details::LinkerdInjected
-        | Details::LinkerdUnknown
-        | Details::LinkerdPanic
-        | Details::DropOverload => Nature::Configuration,
-        Details::FaultAbort
-        | Details::LocalRateLimited
-        | Details::RequestRateLimited
-        | Details::RbacNoMatch
-        | Details::RbacMatched
-        | Details::ExtAuthzDenied
-        | Details::MissingHost
-        | Details::HeadersTooLarge
-        | Details::CodecError
-        | Details::PayloadTooLarge
-        | Details::CorsResponse
-        | Details::LinkerdUnauthorized
-        | Details::LinkerdRateLimited
-        | Details::HandshakeClosed => Nature::Policy,
-        _ => Nature::Load,
     }
 }
 
@@ -315,86 +259,5 @@ fn does(action: &Action, nature: Nature) -> bool {
         Nature::App => of_app,
         Nature::Configuration => told || of_app,
         Nature::Policy => false,
-    }
-}
-
-fn disturbed(details: Details, service: &str) -> String {
-    match nature(details) {
-        Nature::App => format!("`{service}` or what it calls is disturbed"),
-        Nature::Configuration => format!("proxies find no endpoint of `{service}` that takes it"),
-        Nature::Load | Nature::Policy => match details {
-            Details::DownstreamDisconnect | Details::DownstreamReset => {
-                format!("callers of `{service}` do not wait so long")
-            }
-            Details::Overflow => format!("more goes to `{service}` than its limits let through"),
-            _ => format!("`{service}` answers late or not at all"),
-        },
-    }
-}
-
-/// What of a scenario makes requests end so without an event.
-fn configured(details: Details, service: &str) -> String {
-    match details {
-        Details::Overflow => format!("`circuit_breaker` of `{service}` is set so"),
-        Details::AppOverflow => format!("`queue` and `workers` of `{service}` are too few"),
-        Details::AppError | Details::AppGrpcError => format!("`errors` of `{service}` are set so"),
-        Details::AppCallFailed => format!("a call that `{service}` needs fails"),
-        Details::LinkerdPanic => format!("all backends of a `route` of `{service}` weigh 0"),
-        Details::LinkerdResponseTimeout | Details::LinkerdIdleTimeout => {
-            format!("`timeouts` of `{service}` are set so")
-        }
-        Details::ResponseTimeout | Details::LinkerdTimeout => {
-            format!("`timeout` of `{service}` is shorter than its work")
-        }
-        Details::PerTryTimeout | Details::PerTryIdleTimeout => {
-            format!("`retries` of `{service}` leave each try less time than its work takes")
-        }
-        Details::StreamIdleTimeout => format!("`idle_timeout` of `{service}` is set so"),
-        Details::MaxStreamDuration | Details::MaxDuration => {
-            format!("`max_stream_duration` of `{service}` is set so")
-        }
-        Details::DownstreamDisconnect | Details::DownstreamReset => {
-            format!("callers of `{service}` have a `timeout` that is shorter than its work")
-        }
-        Details::ClusterNotFound => {
-            format!("the routes of `{service}` name what the mesh does not have")
-        }
-        Details::RouteNotFound | Details::LinkerdNoRoute => {
-            format!("no `route` of `{service}` takes such requests")
-        }
-        Details::NoHealthyUpstream => {
-            format!("no endpoint of `{service}` is healthy by its settings")
-        }
-        Details::DirectResponse => format!("a `route` of `{service}` answers by itself"),
-        Details::FaultAbort
-        | Details::LocalRateLimited
-        | Details::RequestRateLimited
-        | Details::RateLimiterError
-        | Details::RbacNoMatch
-        | Details::RbacMatched
-        | Details::ExtAuthzDenied
-        | Details::ExtAuthzError
-        | Details::PayloadTooLarge
-        | Details::AdmissionDenied
-        | Details::Overload
-        | Details::HandshakeClosed
-        | Details::CorsResponse => format!("a `filter` before `{service}` is set so"),
-        Details::MissingHost | Details::HeadersTooLarge | Details::CodecError => {
-            format!("`traffic` to `{service}` has such requests")
-        }
-        Details::WrongVersionNumber | Details::NoSecret => {
-            format!("`tls` of `{service}` and of its workloads are set so")
-        }
-        Details::ConnectionRefused
-        | Details::ConnectionTimeout
-        | Details::ConnectionTermination
-        | Details::RemoteReset
-        | Details::RemoteRefusedStream
-        | Details::ResetAfterResponse
-        | Details::RemoteResetAfterResponse => {
-            format!("`behaviour` and connections of `{service}` are set so")
-        }
-        Details::ViaUpstream => format!("what runs at `{service}` is set so"),
-        _ => format!("the scenario has `{service}` so"),
     }
 }

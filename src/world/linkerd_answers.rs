@@ -136,9 +136,11 @@ impl<'p> World<'p> {
         if port == Port::Swallows && self.pods[attempt.pod as usize].app_is_up {
             let limit = self.own().linkerd_inbound.connect_timeout;
             let outcome = self.outcome_of(Answer::ConnectTimeout(limit), protocol);
+            self.count_linkerd(|counts| counts.inbound.count(outcome.details));
             return self.answer_late(id, outcome, limit);
         }
         let outcome = self.outcome_of(Answer::ConnectionError, protocol);
+        self.count_linkerd(|counts| counts.inbound.count(outcome.details));
         self.answer(id, outcome);
     }
 

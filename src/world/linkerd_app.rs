@@ -172,6 +172,7 @@ impl World<'_> {
         let Attempt { pod, workload, .. } = self.attempts[id];
         self.attempts[id].cause = self.pod_cause(pod);
         let outcome = self.outcome_of(answer, self.app_protocol_at(workload));
+        self.count_linkerd(|counts| counts.inbound.count(outcome.details));
         self.answer(id, outcome);
     }
 }

@@ -176,6 +176,7 @@ impl World<'_> {
             return false;
         }
         let outcome = self.outcome_of(Answer::LoadShed, self.app_protocol_at(workload));
+        self.count_linkerd(|counts| counts.inbound.count(outcome.details));
         self.answer(id, outcome);
         true
     }

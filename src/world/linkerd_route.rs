@@ -205,6 +205,12 @@ impl World<'_> {
         let call = self.calls[id];
         let now = self.now;
         let way = std::mem::take(self.outbound().way(id));
+        // Without HTTP an end that is no answer is that of the connection.
+        let is_tcp = self.app_protocol(call.service).is_tcp();
+        // What an endpoint's proxy has answered is that one's error.
+        if !is_tcp && (!way.is_answered || details.is_of_linkerds_limits()) {
+            self.count_linkerd(|counts| counts.outbound.count(details));
+        }
         if let Some(proxy) = self.outbound().proxies.get_mut(&call.pod)
             && way.in_flight
         {
@@ -224,8 +230,6 @@ impl World<'_> {
             | Details::DownstreamDisconnect => true,
             _ => !self.keeps(call.edge),
         };
-        // Without HTTP an end that is no answer is that of the connection.
-        let is_tcp = self.app_protocol(call.service).is_tcp();
         let closes = closes || (is_tcp && !details.is_of_upstream());
         let idle = self.own().linkerd_outbound.discovery_idle;
         let Some(known) = self.outbound().known(call.pod, call.service) else { return };

@@ -37,6 +37,7 @@ mod definitions;
 mod detour;
 mod discovery;
 mod drains;
+mod ending;
 pub mod estimate;
 pub mod event;
 mod faults;

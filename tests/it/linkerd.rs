@@ -5,7 +5,7 @@
 //! Source: docs/linkerd-traffic.md; `model::linkerd`.
 
 use crate::support::{count, ledger, run, run_with, try_plan};
-use crate::swarm::obey;
+use crate::swarm::random_ones_obey;
 use meshsim::kernel::stream::{Stream, below};
 use meshsim::observe::run::Run;
 use meshsim::vocabulary::outcome::Details;
@@ -502,20 +502,5 @@ fn random_traffic(pick: Pick<'_>) -> String {
 
 #[test]
 fn random_meshes_of_linkerd_obey_the_laws() {
-    let most = std::env::var("MESHSIM_SWARM").map_or(60, |_| 1000);
-    let (mut played, mut failed) = (0, Vec::new());
-    for seed in 0..most {
-        let text = random(seed);
-        if try_plan(&text, &[]).is_err() {
-            continue;
-        }
-        played += 1;
-        if std::panic::catch_unwind(|| obey(&text)).is_err() {
-            failed.push((seed, text));
-        }
-    }
-    let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
-    let shortest = failed.iter().min_by_key(|(_, text)| text.len());
-    assert!(failed.is_empty(), "{seeds:?}:\n{}", shortest.map_or("", |(_, text)| text));
-    assert!(most / 2 < played, "{played} of {most} are valid");
+    random_ones_obey(60, 2, random);
 }

@@ -6,6 +6,7 @@
 
 use crate::support::{count, ledger, run, run_with, try_plan};
 use meshsim::observe::run::Run;
+use meshsim::vocabulary::counter::Counter;
 use meshsim::vocabulary::outcome::Details;
 
 /// `front` of two pods calls `back`; `keys` are of the service, `workload` of its workload.
@@ -89,6 +90,9 @@ fn a_limit_on_a_response_of_grpc_is_no_success() {
     let run = run(&mesh("20s", STEADY, keys, THREE, ""));
     assert_eq!(of(&run, Details::LinkerdResponseTimeout), run.requests.total);
     assert_eq!(run.requests.ok, 0);
+    let counts = run.linkerd.expect("a mesh of Linkerd");
+    assert_eq!(counts.outbound.timeout, run.requests.total);
+    assert_eq!(counts.counted(&run, Counter::GoodResponses), 0);
 }
 
 #[test]
@@ -208,6 +212,10 @@ fn an_app_of_http2_that_refuses_is_504_for_a_second_and_503_then() {
     assert!((360..=520).contains(&shed), "{shown}");
     assert_eq!(count(&run, "front", "back", "502 -"), 0, "{shown}");
     assert_eq!(of(&run, Details::LinkerdLoadShed), shed);
+    // They are the server's proxy's errors, and none of its client's.
+    let counts = run.linkerd.expect("a mesh of Linkerd");
+    assert_eq!((counts.inbound.failfast, counts.inbound.loadshed), (waited, shed));
+    assert_eq!((counts.outbound.failfast, counts.outbound.loadshed), (0, 0));
     let swallows =
         mesh("2m", STEADY, "app_protocol = \"http2\"", "", &refuses).replace("refuses", "swallows");
     let swallows = crate::support::run(&swallows);

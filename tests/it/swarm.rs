@@ -64,6 +64,26 @@ pub(crate) fn obey(text: &str) {
     assert_eq!(total, first.requests.total, "requests of the rows, and in all");
 }
 
+/// Scenarios that `random` writes, of which it may be that not all read: those that do, more than one in `part`, obey.
+pub(crate) fn random_ones_obey(usual: u64, part: u64, random: impl Fn(u64) -> String) {
+    let most = std::env::var("MESHSIM_SWARM").map_or(usual, |_| 1000);
+    let (mut played, mut failed) = (0, Vec::new());
+    for seed in 0..most {
+        let text = random(seed);
+        if try_plan(&text, &[]).is_err() {
+            continue;
+        }
+        played += 1;
+        if catch_unwind(|| obey(&text)).is_err() {
+            failed.push((seed, text));
+        }
+    }
+    let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+    let shortest = failed.iter().min_by_key(|(_, text)| text.len());
+    assert!(failed.is_empty(), "{seeds:?}:\n{}", shortest.map_or("", |(_, text)| text));
+    assert!(most / part < played, "{played} of {most} are valid");
+}
+
 /// Writes a scenario, drawing as it goes.
 struct Author {
     draws: Stream,

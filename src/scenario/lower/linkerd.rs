@@ -197,7 +197,10 @@ impl<'d> Lower<'_, '_, 'd> {
                 _ => Accrual::Consecutive,
             };
             let accrual = FailureAccrual::new(&own.linkerd_accrual)?;
-            self.told(node, accrual.problem());
+            // What it does not say itself is told where it is said, for the whole mesh.
+            if pairs.iter().chain(&unified).any(|key| node.get(key).is_some()) {
+                self.told(node, accrual.problem());
+            }
             Some(accrual)
         });
         let retry = self.annotated_retry(table);
@@ -207,12 +210,32 @@ impl<'d> Lower<'_, '_, 'd> {
             set(&mut own, node, "min_retries_per_s", "linkerd_budget.min_per_s");
             set(&mut own, node, "ttl", "linkerd_budget.ttl");
             let budget = RetryBudget::new(&own.linkerd_budget);
-            self.told(node, budget.problem());
+            let keys = ["retry_ratio", "min_retries_per_s", "ttl"];
+            if keys.iter().any(|key| node.get(key).is_some()) {
+                self.told(node, budget.problem());
+            }
             self.service_profile(node, budget)
         });
+        self.warn_of_policies_without_a_proxy(table);
         let server = table.get("server").map(|node| self.server(node));
         let rate_limit = table.get("local_rate_limit").map(|node| self.rate_limit(node));
         ServiceRules { accrual, retry, profile, server, rate_limit, failover: None }
+    }
+
+    /// A `Server` and a rate limit are of the proxies of a service's own pods.
+    fn warn_of_policies_without_a_proxy(&mut self, table: &Node) {
+        let service = self.services.get(table.text("name").unwrap_or_default());
+        let Some(service) = service else { return };
+        let workloads = &self.universe.services[service.index()].workloads;
+        if workloads.iter().any(|one| self.universe.workloads[one.index()].meshed) {
+            return;
+        }
+        for key in ["server", "local_rate_limit"] {
+            if let Some(entry) = table.entry(key) {
+                let hint = "proxies of the service itself go by it, and its pods have none";
+                self.warn(entry.at, format!("`{key}` does nothing without a proxy"), hint);
+            }
+        }
     }
 
     /// `retry.linkerd.io/…` of a service or of a route of it.
@@ -264,11 +287,7 @@ impl<'d> Lower<'_, '_, 'd> {
 
     /// Another `Server`, or another limit, while the mesh runs.
     pub(super) fn server_event(&mut self, table: &Node, at: At, name: &str) -> Done {
-        let Some(&service) = self.services.get(name) else {
-            let names: Vec<&str> = self.services.keys().copied().collect();
-            self.missing(at, "service", name, names);
-            return None;
-        };
+        let service = self.service_named(at, name)?;
         if self.linkerd.is_none() {
             self.report(at, "an event that does `server` does nothing without Linkerd", ELSEWHERE);
             return None;

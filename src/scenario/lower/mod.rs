@@ -364,11 +364,7 @@ impl Lower<'_, '_, '_> {
             let workloads = found.iter().flat_map(|(_, workloads)| workloads.clone()).collect();
             return Some((found.first()?.0, workloads));
         }
-        let Some(&id) = self.services.get(name) else {
-            let names: Vec<&str> = self.services.keys().copied().collect();
-            self.missing(at, "service", name, names);
-            return None;
-        };
+        let id = self.service_named(at, name)?;
         let all = &self.universe.services[id.index()].workloads;
         let Some(version) = version else { return Some((id, all.clone())) };
         let is_version = |id: &&WorkloadId| self.universe.workloads[id.index()].version == version;

@@ -60,6 +60,16 @@ impl Lower<'_, '_, '_> {
         self.cluster(name).map_or_else(|| Destination::Missing(name.clone()), Destination::Cluster)
     }
 
+    /// The service of that name.
+    pub(super) fn service_named(&mut self, at: At, name: &str) -> Option<ServiceId> {
+        let found = self.services.get(name).copied();
+        if found.is_none() {
+            let names: Vec<&str> = self.services.keys().copied().collect();
+            self.missing(at, "service", name, names);
+        }
+        found
+    }
+
     pub(super) fn cluster(&self, name: &str) -> Option<ClusterId> {
         // Behind them stand those that events change, in no order.
         let clusters = &self.universe.clusters[..self.declared_clusters];
@@ -79,13 +89,14 @@ impl Lower<'_, '_, '_> {
         if table.text("do") == Some("split") {
             return self.split_event(table, at, name, route, tables);
         }
-        let Some(&service) = self.services.get(name) else {
-            let names: Vec<&str> = self.services.keys().copied().collect();
-            self.missing(at, "service", name, names);
-            return None;
-        };
+        let service = self.service_named(at, name)?;
         if let Some(key) = self.profile_key(service) {
-            let what = format!("`{name}` has a `{key}`, which wins over routes");
+            let is_own = self.service_nodes[service.index()].get(key).is_some();
+            let what = if is_own {
+                format!("`{name}` has a `{key}`, which wins over routes")
+            } else {
+                format!("an event gives `{name}` a `{key}`, and routes change beside none")
+            };
             self.report(at, what, "do = \"split\" changes the weights of a TrafficSplit");
             return None;
         }
@@ -205,11 +216,7 @@ impl Lower<'_, '_, '_> {
         route: RouteId,
         tables: &mut Vec<(String, RouteTable)>,
     ) -> Done {
-        let Some(&service) = self.services.get(name) else {
-            let names: Vec<&str> = self.services.keys().copied().collect();
-            self.missing(at, "service", name, names);
-            return None;
-        };
+        let service = self.service_named(at, name)?;
         let own = self.service_nodes[service.index()];
         if self.linkerd.is_none() {
             let hint = "Istio's routes have weights: do = \"route\"";
