@@ -338,8 +338,10 @@ impl<'d> Lower<'_, '_, 'd> {
             let what = format!("the selector of `{name}` selects no workload");
             let hint = "workloads have the labels app and version, and those in `labels`";
             self.report(at("selector"), what, hint);
+        } else if table.get("workload").is_some_and(|list| list.items().is_empty()) {
+            // It is said that there are none: a Service without endpoints, or a host with routes to others.
         } else if table.list("workload").is_empty() {
-            let hint = "add a [[service.workload]], or a selector for the workloads of others";
+            let hint = "add a [[service.workload]], a selector for the workloads of others, or `workload = []` for none";
             self.report(at("name"), format!("the service `{name}` has no workload"), hint);
         } else if self.context.faults.is_empty() {
             let what = format!("the service `{name}` selects none of its workloads");

@@ -26,7 +26,9 @@ impl Lower<'_, '_, '_> {
         for entry in node.entries() {
             let Some(weight) = node.count(&entry.key) else { continue };
             let cluster = format!("{name}/{}", entry.key);
-            let destination = match self.cluster(&cluster) {
+            // Its own version, or another service, or a version of that.
+            let other = || self.cluster(&entry.key).filter(|_| !self.is_waypoint(&entry.key));
+            let destination = match self.cluster(&cluster).or_else(other) {
                 Some(cluster) => Destination::Cluster(cluster),
                 None => Destination::Missing(cluster),
             };
