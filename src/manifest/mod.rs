@@ -8,6 +8,7 @@
 pub mod draft;
 pub mod findings;
 pub mod gateway_api;
+pub mod graph;
 pub mod istio;
 pub mod kinds;
 pub mod kubernetes;
