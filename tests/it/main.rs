@@ -73,6 +73,7 @@ mod identity;
 /// Sidecars that try their own apps again.
 #[cfg(feature = "native")]
 mod inbound;
+mod istio_conformance;
 /// The request path of Linkerd.
 #[cfg(feature = "native")]
 mod linkerd;

@@ -114,7 +114,8 @@ fn rule_fits(rule: &Rule, namespace: &str, facts: &Facts<'_>, deny: bool) -> boo
         && rule.when.iter().all(|when| condition_fits(when, facts, deny))
 }
 
-fn source_fits(source: &Source, own_namespace: &str, facts: &Facts<'_>) -> bool {
+/// Whether a client is one of a source, in a policy of a namespace.
+pub fn source_fits(source: &Source, own_namespace: &str, facts: &Facts<'_>) -> bool {
     let principal = facts.principal.as_deref();
     let mut parts = principal.unwrap_or("").split('/');
     let (domain, _, namespace, _, account) =

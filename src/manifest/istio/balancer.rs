@@ -3,7 +3,7 @@
 //! Source: Istio API `networking/v1/destination_rule.proto` (`LoadBalancerSettings`,
 //! `LocalityLoadBalancerSetting`) with its CRD ranges; istio/istio
 //! `pkg/config/validation/validation.go` (`validateLoadBalancer`, `validateLocalityLbSetting`).
-//! Left out: sizes of hash tables, the shape of the warm-up's curve.
+//! Left out: the path and age of a cookie that is hashed.
 
 use crate::manifest::istio::check;
 use crate::manifest::reader::Reader;
@@ -20,6 +20,40 @@ pub struct Balancer {
     pub locality: Option<LocalityBalancing>,
     /// How long a new endpoint gets less than its share.
     pub warmup_ns: Option<u64>,
+    /// The least share that it gets, in percent; none: 10.
+    pub warmup_minimum: Option<f64>,
+    /// The shape of the curve; none: 1, a straight line.
+    pub warmup_aggression: Option<f64>,
+    /// What is hashed, and into what table.
+    pub hash: Option<Hash>,
+}
+
+/// A hash of requests.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hash {
+    /// Where it stands.
+    pub at: At,
+    /// What is hashed.
+    pub key: Option<HashKey>,
+    /// Points of the ring at least; none: 1024.
+    pub minimum_ring_size: Option<u32>,
+    /// Whether a Maglev table takes the place of the ring.
+    pub is_maglev: bool,
+    /// Places of the Maglev table; none: 65537.
+    pub table_size: Option<u32>,
+}
+
+/// What of a request is hashed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HashKey {
+    /// A header.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
+    /// The client's address.
+    SourceIp,
+    /// A parameter of the query.
+    Query(String),
 }
 
 /// A balancing algorithm.
@@ -64,28 +98,36 @@ impl Balancer {
             ("PASSTHROUGH", Algorithm::Passthrough),
         ];
         let simple = reader.one_of("simple", &words);
-        let hashed = reader.map("consistentHash", hash).is_some();
+        let hash = reader.map("consistentHash", hash);
         let old = check::duration(reader, "warmupDurationSecs", 0);
-        let warmup = reader.map("warmup", warmup).flatten();
+        let (warmup, minimum, aggression) = reader.map("warmup", warmup).unwrap_or_default();
         Self {
             at: reader.at(),
-            algorithm: if hashed { Algorithm::ConsistentHash } else { simple.unwrap_or_default() },
+            algorithm: if hash.is_some() {
+                Algorithm::ConsistentHash
+            } else {
+                simple.unwrap_or_default()
+            },
             locality: reader.map("localityLbSetting", LocalityBalancing::read),
             warmup_ns: warmup.or(old),
+            warmup_minimum: minimum,
+            warmup_aggression: aggression,
+            hash,
         }
     }
 }
 
-fn warmup(reader: &mut Reader<'_, '_>) -> Option<u64> {
+/// How long a warm-up lasts, its least percentage, and the shape of its curve.
+fn warmup(reader: &mut Reader<'_, '_>) -> (Option<u64>, Option<f64>, Option<f64>) {
     if !reader.has("duration") {
         reader.missing("duration");
     }
-    reader.float("minimumPercent", 0.0..=100.0);
-    reader.float("aggression", 1.0..=f64::MAX);
-    check::duration(reader, "duration", 0)
+    let minimum = reader.float("minimumPercent", 0.0..=100.0);
+    let aggression = reader.float("aggression", 1.0..=f64::MAX);
+    (check::duration(reader, "duration", 0), minimum, aggression)
 }
 
-fn hash(reader: &mut Reader<'_, '_>) {
+fn hash(reader: &mut Reader<'_, '_>) -> Hash {
     let keys = ["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"];
     let given: Vec<&str> = keys.into_iter().filter(|key| reader.has(key)).collect();
     if given.len() != 1 {
@@ -96,14 +138,26 @@ fn hash(reader: &mut Reader<'_, '_>) {
             "httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName",
         );
     }
-    reader.map("httpCookie", |cookie| {
+    let cookie = reader.map("httpCookie", |cookie| {
         cookie.pass(&["path", "attributes"]);
         check::duration(cookie, "ttl", 0);
         cookie.needed_text("name")
     });
     check::not_both(reader, "ringHash", "maglev");
-    reader.pass(&["httpHeaderName", "useSourceIp", "httpQueryParameterName"]);
-    reader.ignore(&["minimumRingSize", "ringHash", "maglev"], "sizes of hash tables");
+    let header = reader.text("httpHeaderName").map(HashKey::Header);
+    let query = reader.text("httpQueryParameterName").map(HashKey::Query);
+    let source = reader.bool("useSourceIp").filter(|on| *on).map(|_| HashKey::SourceIp);
+    let old = reader.count("minimumRingSize");
+    let ring = reader.map("ringHash", |ring| ring.count("minimumRingSize")).flatten();
+    let is_maglev = reader.has("maglev");
+    let table_size = reader.map("maglev", |maglev| maglev.count("tableSize")).flatten();
+    Hash {
+        at: reader.at(),
+        key: header.or(cookie.flatten().map(HashKey::Cookie)).or(source).or(query),
+        minimum_ring_size: ring.or(old).filter(|size| *size > 0),
+        is_maglev,
+        table_size: table_size.filter(|size| *size > 0),
+    }
 }
 
 impl LocalityBalancing {

@@ -4,12 +4,12 @@
 //! [`matching`], [`action`] and [`resilience`], [`destination_rule`] with
 //! [`traffic_policy`] and [`balancer`], [`gateway`],
 //! [`service_entry`], [`sidecar`], [`authentication`], [`authorization`], [`telemetry`],
-//! [`mesh_config`], [`envoy_filter`]), then what follows from them together: [`registry`] (hosts),
+//! [`mesh_config`], [`envoy_filter`], [`wasm_plugin`]), then what follows from them together: [`registry`] (hosts),
 //! [`merge`] (delegates), [`choose`] (which rule counts), [`mesh`] (all of it), [`outbound`] and
 //! [`ingress`] (where a request comes from), [`rules`] and [`layer4`] (the first that matches),
 //! [`target`] (where it goes), [`security`] and [`authorize`] (whether it is let in).
 //! Source: istio/istio and istio/api 1.28 unless a release is named.
-//! Left out: multi-cluster, ambient mode's waypoints, revisions, `WasmPlugin`.
+//! Left out: multi-cluster, ambient mode's waypoints, revisions, what a `WasmPlugin` does.
 
 pub mod action;
 pub mod authentication;
@@ -18,11 +18,10 @@ pub mod authorize;
 pub mod balancer;
 pub mod check;
 pub mod choose;
+pub mod conformance;
 pub mod destination_rule;
 pub mod envoy_filter;
 pub mod gateway;
-pub mod harness;
-pub mod harness_gateway;
 pub mod host;
 pub mod ingress;
 pub mod layer4;
@@ -42,6 +41,7 @@ pub mod target;
 pub mod telemetry;
 pub mod traffic_policy;
 pub mod virtual_service;
+pub mod wasm_plugin;
 
 use crate::manifest::findings::Findings;
 use crate::manifest::kinds::{ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY};
@@ -124,6 +124,10 @@ impl Istio {
 
     fn object(&mut self, object: &Object, sources: &Sources, findings: &mut Findings) {
         let group = object.id.group.as_str();
+        if (group, object.id.kind.as_str()) == ("extensions.istio.io", "WasmPlugin") {
+            plugin(object, sources, findings);
+            return;
+        }
         if ![ISTIO_NETWORKING, ISTIO_SECURITY, ISTIO_TELEMETRY].contains(&group) {
             return;
         }
@@ -233,6 +237,15 @@ const NEED_SPEC: [&str; 6] = [
     "WorkloadEntry",
     "WorkloadGroup",
 ];
+
+fn plugin(object: &Object, sources: &Sources, findings: &mut Findings) {
+    if let Some(entry) = object.node.entry("spec").filter(|entry| entry.value.is_null()) {
+        let what = "`WasmPlugin.spec` must be a map, not null";
+        findings.problem(sources, entry.value.at, what, "give its url");
+        return;
+    }
+    Into { object, sources, findings }.put(&mut Vec::new(), wasm_plugin::check);
+}
 
 fn name_patches(filter: &EnvoyFilter, sources: &Sources, findings: &mut Findings) {
     for patch in &filter.patches {

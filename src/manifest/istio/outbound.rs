@@ -102,7 +102,7 @@ fn listens(mesh: &Mesh<'_>, view: &View<'_>, port: u16) -> bool {
 }
 
 /// The virtual service for what is asked, seen by a sidecar.
-fn pick<'m>(
+pub fn pick<'m>(
     mesh: &'m Mesh<'_>,
     view: &View<'_>,
     asked: Option<&Known>,

@@ -27,7 +27,8 @@ pub struct Scope<'a> {
 }
 
 /// Conditions of Envoy's default retry policy in Istio.
-const RETRY_DEFAULT: [&str; 4] = ["connect-failure", "refused-stream", "unavailable", "cancelled"];
+pub const RETRY_DEFAULT: [&str; 4] =
+    ["connect-failure", "refused-stream", "unavailable", "cancelled"];
 
 /// What the first matching rule of a virtual service makes of a request.
 pub fn answer(
@@ -72,7 +73,7 @@ pub fn any_applies(scope: &Scope<'_>, service: &VirtualService) -> bool {
 }
 
 /// A rule's conditions; one that is always true if it has none.
-fn conditions(rule: &HttpRoute) -> Vec<Option<&HttpMatch>> {
+pub fn conditions(rule: &HttpRoute) -> Vec<Option<&HttpMatch>> {
     if rule.matches.is_empty() { vec![None] } else { rule.matches.iter().map(Some).collect() }
 }
 
@@ -94,7 +95,7 @@ fn first<'s>(
 }
 
 /// What is decided when the proxy is configured: gateway, port, and who the client is.
-fn applies(scope: &Scope<'_>, service: &VirtualService, found: Option<&HttpMatch>) -> bool {
+pub fn applies(scope: &Scope<'_>, service: &VirtualService, found: Option<&HttpMatch>) -> bool {
     let Some(found) = found else { return true };
     let gateway_fits = found.gateways.is_empty()
         || found

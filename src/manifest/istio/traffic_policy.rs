@@ -3,7 +3,7 @@
 //! Source: Istio API `networking/v1/destination_rule.proto` with its CRD ranges; istio/istio
 //! `pkg/config/validation/validation.go` (`validateConnectionPool`, `validateOutlierDetection`,
 //! `validateLoadBalancer`, `validateTLS`, `validateTrafficPolicy`).
-//! Left out: `tunnel`, `proxyProtocol`, TCP keep-alive, ring sizes (named in the ignored list).
+//! Left out: `tunnel`, `proxyProtocol`, TCP keep-alive (named in the ignored list).
 
 use crate::manifest::istio::balancer::Balancer;
 use crate::manifest::istio::check;

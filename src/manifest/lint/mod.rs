@@ -7,15 +7,19 @@
 //! certificates' dates in `IST0161`, versions of CRDs (`IST0156`), what needs a running cluster.
 
 pub mod annotation;
+pub mod calls;
+pub mod certificate;
 pub mod codes;
 pub mod control_plane;
 pub mod destination;
 pub mod envoy_filter;
 pub mod gateway;
+pub mod hop;
 pub mod injection;
 pub mod linkerd;
 pub mod match_order;
 pub mod outage;
+pub mod rollout;
 pub mod selector;
 pub mod service;
 pub mod virtual_service;
@@ -24,6 +28,8 @@ use crate::manifest::istio::Istio;
 use crate::manifest::istio::meta::Head;
 use crate::manifest::istio::registry::Registry;
 use crate::manifest::kubernetes::Cluster;
+use crate::manifest::lint::calls::Calls;
+use crate::manifest::loaded::Loaded;
 use crate::manifest::object::Object;
 use crate::manifest::source::{At, Sources};
 use crate::plan::problem::Place;
@@ -118,11 +124,27 @@ pub fn istio(
     control_plane::check(&mut lint);
     annotation::check(&mut lint);
     outage::check(&mut lint);
+    rollout::check(&mut lint);
+    calls::gateways(&mut lint);
     let mut findings = lint.findings;
     findings.sort_by(|a, b| {
         (&a.place.file, a.place.line, a.code).cmp(&(&b.place.file, b.place.line, b.code))
     });
     findings
+}
+
+/// What needs to know more than the manifests say: who calls whom, and how long the control plane may be
+/// away (in nanoseconds); in the order of finding.
+pub fn asked(loaded: &Loaded, calls: &Calls, outage_ns: Option<u64>) -> Vec<Finding> {
+    let Loaded { manifests, cluster, istio, .. } = loaded;
+    let registry = Registry::of(cluster, istio);
+    let (objects, sources) = (&manifests.objects, &manifests.sources);
+    let mut lint = Lint { objects, cluster, istio, registry, sources, findings: Vec::new() };
+    rollout::stops(&mut lint, &loaded.linkerd);
+    rollout::linkerd_budgets(&mut lint, &loaded.linkerd);
+    calls::check(&mut lint, loaded, calls);
+    certificate::check(&mut lint, loaded, outage_ns);
+    lint.findings
 }
 
 impl Lint<'_> {

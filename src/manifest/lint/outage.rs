@@ -4,8 +4,8 @@
 //! Source: Envoy's check of `max_ejection_percent` before the first ejection (from 1.28 on: with 10 % and
 //! fewer than ten endpoints nobody is ejected), `reference/istio.md` 3.3 and 3.5; Kubernetes rolling
 //! updates and failure policies of webhooks.
-//! Left out: retries that multiply over several hops and timeouts longer than the caller's (both need a
-//! call graph), lives of certificates.
+//! Left out: what needs a call graph is in [`crate::manifest::lint::calls`], lives of certificates in
+//! [`crate::manifest::lint::certificate`], updates and drains in [`crate::manifest::lint::rollout`].
 
 use crate::manifest::istio::authentication::MtlsMode;
 use crate::manifest::istio::destination_rule::DestinationRule;
@@ -113,12 +113,10 @@ fn single_replicas(lint: &mut Lint<'_>) {
     for workload in &cluster.workloads {
         let managed = matches!(workload.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet);
         let scaled = cluster.autoscalers.iter().any(|scaler| {
-            scaler.namespace == workload.namespace
-                && scaler.target.1 == workload.name
-                && scaler.min > 1
+            scaler.namespace == workload.namespace && scaler.target.1 == workload.name
         });
-        let system = workload.namespace == lint.istio.mesh.root_namespace;
-        if !managed || workload.replicas != 1 || scaled || system {
+        // The control plane itself is judged by itself.
+        if !managed || workload.replicas != 1 || scaled || is_istiod(workload) {
             continue;
         }
         if let Some(service) = cluster.services_of(workload).first() {
@@ -129,6 +127,11 @@ fn single_replicas(lint: &mut Lint<'_>) {
             lint.report("MSH0103", RULE, object, at, what);
         }
     }
+}
+
+/// Whether these are the pods of Istio's control plane.
+pub fn is_istiod(workload: &Workload) -> bool {
+    workload.labels.get("app").is_some_and(|app| app == "istiod")
 }
 
 /// The control plane: replicas behind closed webhooks, and a disruption budget.
@@ -147,9 +150,18 @@ fn control_plane(lint: &mut Lint<'_>) {
         }
     }
     for workload in &cluster.workloads {
-        let istiod = workload.labels.get("app").is_some_and(|app| app == "istiod");
-        if !istiod || workload.kind != WorkloadKind::Deployment {
+        if !is_istiod(workload) || workload.kind != WorkloadKind::Deployment {
             continue;
+        }
+        let mut scalers = cluster.autoscalers.iter();
+        let scaler = scalers.find(|scaler| {
+            scaler.namespace == workload.namespace && scaler.target.1 == workload.name
+        });
+        if scaler.map_or(workload.replicas, |scaler| scaler.min) < 2 {
+            let object = format!("Deployment {}/{}", workload.namespace, workload.name);
+            let at = workload.replicas_at.unwrap_or(workload.at);
+            let what = "the control plane may have one replica only".to_owned();
+            lint.report("MSH0121", RULE, object, at, what);
         }
         let budget = cluster.disruption_budgets.iter().any(|budget| {
             budget.namespace == workload.namespace && budget.selector.matches(&workload.labels)

@@ -1,7 +1,6 @@
 //! Tests of the whole part: routes by small manifests, broken manifests, real files.
 
 mod broken;
-mod harness;
 mod routes;
 mod samples;
 mod virtual_hosts;

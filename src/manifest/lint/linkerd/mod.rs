@@ -3,8 +3,8 @@
 //! [`routing`] (routes, profiles, splits), [`policy`] (Servers and authorizations), [`cluster`] (ports,
 //! the control plane).
 //! Source: [`crate::manifest::linkerd`], whose modules name the files of linkerd2 and linkerd2-proxy.
-//! Left out: what needs call graphs (retries that multiply over hops, timeouts longer than the
-//! caller's) and what needs a running cluster (`linkerd check`).
+//! Left out: what needs call graphs ([`crate::manifest::lint::calls`]) and what needs a running cluster
+//! (`linkerd check`).
 
 use crate::manifest::kubernetes::Cluster;
 use crate::manifest::linkerd::Linkerd;

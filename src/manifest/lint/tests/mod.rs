@@ -1,4 +1,4 @@
-//! Tests of all rules: Istio's own data, and small manifests of our own.
+//! Tests of all rules by small manifests; Istio's own data is in [`crate::manifest::istio::conformance`].
 
-mod analyzers;
+mod asked;
 mod own;

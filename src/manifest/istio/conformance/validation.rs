@@ -3,54 +3,24 @@
 //! Each document of a file may carry `_err`, the words of Istio's refusal. The document must then be
 //! refused here for the same reason; one without `_err` must be accepted.
 //! Source: istio/istio `pkg/config/validation/testdata/crds` (the form of its files).
-//! Left out: kinds that are not modelled (`WasmPlugin`); those are told as such.
+//! Left out: nothing.
 
+use crate::manifest::gateway_api::conformance::Verdict;
 use crate::manifest::istio::Istio;
+use crate::manifest::istio::conformance::Case;
 use crate::manifest::kubernetes::Cluster;
 use crate::manifest::node::Node;
 use crate::manifest::object::Manifests;
 
-/// What became of one document.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Case {
-    /// `file/name of the object`.
-    pub name: String,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// Why.
-    pub reason: String,
-}
-
-/// How a case ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// As expected.
-    Pass,
-    /// Not as expected.
-    Fail,
-    /// The kind is not modelled.
-    NotModelled,
-}
-
-impl Verdict {
-    /// As the harness prints it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-            Self::NotModelled => "not-modelled",
-        }
-    }
-}
-
 /// Judges each document of a file.
-pub fn validation(file: &str, bytes: &[u8]) -> Vec<Case> {
+pub fn judge(file: &str, bytes: &[u8]) -> Vec<Case> {
     let mut pieces = Manifests::default();
     let source = match pieces.sources.add(file, bytes) {
         Ok(source) => source,
         Err(problem) => {
             let reason = problem.to_string();
-            return vec![Case { name: file.to_owned(), verdict: Verdict::Fail, reason }];
+            let name = format!("validation/{file}/-");
+            return vec![Case { name, verdict: Verdict::Fail, reason }];
         }
     };
     let Some(text) = pieces.sources.get(source) else { return Vec::new() };
@@ -64,13 +34,10 @@ fn document(stem: &str, text: &str) -> Option<Case> {
         crate::manifest::yaml::parse(0, crate::manifest::source::Piece { text, lines_before: 0 });
     let node = head.documents.first()?;
     let of = |key: &str| node.get(key).and_then(Node::text);
-    let (kind, expected) = (of("kind")?, of("_err"));
+    of("kind")?;
+    let expected = of("_err");
     let name = node.get("metadata").and_then(|meta| meta.get("name")).and_then(Node::text);
-    let name = format!("{stem}/{}", name.unwrap_or("-"));
-    if kind == "WasmPlugin" {
-        let reason = format!("{kind} is not modelled");
-        return Some(Case { name, verdict: Verdict::NotModelled, reason });
-    }
+    let name = format!("validation/{stem}/{}", name.unwrap_or("-"));
     let mut manifests = Manifests::read([("case.yaml", text.as_bytes())]);
     let cluster = Cluster::of(&mut manifests);
     let _ = Istio::of(&mut manifests, &cluster);
@@ -88,13 +55,15 @@ fn document(stem: &str, text: &str) -> Option<Case> {
         }
         Some(expected) => (Verdict::Fail, format!("must be refused for `{expected}`, not: {all}")),
     };
-    Some(Case { name, verdict, reason })
+    Some(Case { verdict, name, reason })
 }
 
 /// Words of the API server and what they are here.
 const SAME: &[(&str, &[&str])] = &[
     ("Required value", &["has no `"]),
     ("chars lon", &["chars long", "must not be empty"]),
+    ("in body should be at least", &["must not be empty"]),
+    ("wildcard not allowed", &["wildcard is not supported"]),
     ("must be of type object", &["must be a map"]),
     ("must be of type string", &["must be a string"]),
     ("should match", &["should match"]),
