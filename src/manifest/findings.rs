@@ -60,6 +60,22 @@ impl Findings {
         tell(&mut self.warnings, "warnings", sources, at, what, hint);
     }
 
+    /// Adds what was found later.
+    pub fn add(&mut self, later: Self) {
+        self.problems.extend(later.problems);
+        self.warnings.extend(later.warnings);
+        let lists =
+            [(&mut self.ignored, later.ignored), (&mut self.not_modelled, later.not_modelled)];
+        for (list, later) in lists {
+            for (name, entry) in later {
+                match list.get_mut(&name) {
+                    Some(known) => known.count += entry.count,
+                    None => drop(list.insert(name, entry)),
+                }
+            }
+        }
+    }
+
     /// The ignored list as lines of text, `file:line: field (n times): why`.
     pub fn ignored_lines(&self) -> Vec<String> {
         let fields = self.ignored.iter().map(|(field, entry)| entry.line("ignored", field));

@@ -11,6 +11,7 @@ use crate::manifest::istio::{self, Istio};
 use crate::manifest::kubernetes::Cluster;
 use crate::manifest::kubernetes::workload::Workload;
 use crate::manifest::linkerd::{Linkerd, outbound};
+use crate::manifest::lint::calls::Calls;
 use crate::manifest::lint::{self, Finding};
 use crate::manifest::object::{Labels, Manifests, nearest};
 use crate::manifest::route::{Origin, Query, Route};
@@ -72,12 +73,19 @@ impl Loaded {
 
     /// What is wrong or risky, by place. Istio's own findings only where Istio is in use.
     pub fn lint(&self) -> Vec<Finding> {
+        self.lint_with(&Calls::new(), None)
+    }
+
+    /// The same, and what only shows when it is known who calls whom, and how long an outage of the
+    /// control plane shall be survived (in nanoseconds).
+    pub fn lint_with(&self, calls: &Calls, outage_ns: Option<u64>) -> Vec<Finding> {
         let Manifests { sources, objects, .. } = &self.manifests;
         let mut findings = lint::istio(objects, &self.cluster, &self.istio, sources);
         if !self.uses_istio() {
             findings.retain(|finding| !finding.code.starts_with("IST"));
         }
         findings.extend(lint::linkerd::linkerd(&self.cluster, &self.linkerd, sources));
+        findings.extend(lint::asked(self, calls, outage_ns));
         findings.sort_by(|a, b| (&a.place, a.code, &a.what).cmp(&(&b.place, b.code, &b.what)));
         findings.dedup();
         findings

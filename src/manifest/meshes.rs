@@ -63,6 +63,20 @@ impl Loaded {
         }
     }
 
+    /// Which mesh the manifests as a whole are of.
+    pub fn mesh_for_all(&self) -> Mesh {
+        let has_linkerd = self.cluster.workloads.iter().any(|one| self.linkerd.is_meshed(one));
+        let classes = &self.gateway_api.classes;
+        let is_istios = classes.iter().any(|class| class.controller.starts_with("istio.io/"));
+        match (self.uses_istio() || is_istios, self.linkerd.is_used()) {
+            // Both are there: who has proxies decides.
+            (true, true) if has_linkerd && !asks_for_istio(&self.cluster) => Mesh::Linkerd,
+            (true, _) => Mesh::Istio,
+            (false, true) => Mesh::Linkerd,
+            (false, false) => Mesh::GatewayApi,
+        }
+    }
+
     /// Where a request goes, and why, by the rules of a mesh.
     pub fn answer(&self, query: &Query, mesh: Mesh) -> Route {
         match mesh {

@@ -6,14 +6,55 @@
 //! Source: design/contract.md (`meshsim import`, `[[manifests]]`); docs/scenarios.md (the keys).
 //! Left out: what is listed in the findings as not simulated.
 
+pub mod assumptions;
+mod control_plane;
+mod gateway_api;
+mod gateway_api_filters;
+mod gateway_api_linkerd;
+mod gateway_api_linkerd_rule;
+mod gateway_api_match;
+mod gateway_api_mesh;
+mod gateway_api_rule;
+#[cfg(test)]
+#[path = "tests/gateway_api.rs"]
+mod gateway_api_tests;
+mod istio;
+mod kubernetes;
+mod linkerd;
+mod linkerd_annotations;
+mod linkerd_condition;
+mod linkerd_control;
+mod linkerd_gate;
+mod linkerd_inbound;
+mod linkerd_port;
+mod linkerd_profile;
+mod linkerd_proxies;
+mod linkerd_rest;
+mod linkerd_split;
+#[cfg(test)]
+mod linkerd_tests;
+mod membership;
+mod mesh_config;
 pub mod names;
+pub mod objects;
+mod places;
+mod pods;
+mod releases;
+mod selection;
+pub mod toml;
 pub mod value;
+
+#[cfg(test)]
+mod tests;
 
 use crate::manifest::findings::Findings;
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
+use crate::manifest::object::{Id, Labels};
 use crate::manifest::source::At;
+use assumptions::Assumptions;
 use names::{Key, Names};
+use std::collections::{BTreeMap, BTreeSet};
 use value::{Table, Value};
 
 /// What manifests say, on its way into a scenario.
@@ -33,8 +74,18 @@ pub struct Draft<'l> {
     pub services: Vec<Service>,
     /// `[[filter]]`, in the order in which requests pass them.
     pub filters: Vec<Table>,
+    /// `[[traffic]]`.
+    pub traffic: Vec<Table>,
     /// What of the manifests has no key: for the ignored list, beside what reading found.
     pub findings: Findings,
+    /// What is assumed where no manifest says anything.
+    pub assumptions: Assumptions,
+    /// Objects that left something in the draft.
+    used: BTreeSet<Id>,
+    /// Every place that was told as ignored, also where its field was told before.
+    ignored_at: Vec<At>,
+    /// Labels of pods that the scenario's workloads have, each with what it is called there.
+    labels: BTreeMap<String, String>,
 }
 
 /// A `[[service]]`.
@@ -65,8 +116,26 @@ pub struct Workload {
     pub at: Option<At>,
     /// Its version, if the scenario gives it one.
     pub version: Option<String>,
+    /// The labels of its pods, in the manifests.
+    pub labels: Labels,
     /// Its keys, but for the version.
     pub table: Table,
+}
+
+/// What manifests say of a mesh, by the rules of one.
+pub fn draft<'l>(loaded: &'l Loaded, mesh: Mesh, assumptions: &Assumptions) -> Draft<'l> {
+    let mut draft = Draft::new(loaded, mesh);
+    draft.assumptions = assumptions.clone();
+    kubernetes::kubernetes(&mut draft);
+    if mesh == Mesh::Istio {
+        istio::istio(&mut draft);
+    }
+    gateway_api::gateway_api(&mut draft);
+    // Linkerd's part takes away routes that do not count; in other meshes both only name what they read.
+    gateway_api_linkerd::linkerd_routes(&mut draft);
+    linkerd::linkerd(&mut draft);
+    draft.services.sort_by(|one, other| one.name.cmp(&other.name));
+    draft
 }
 
 impl<'l> Draft<'l> {
@@ -80,8 +149,55 @@ impl<'l> Draft<'l> {
             nodes: Vec::new(),
             services: Vec::new(),
             filters: Vec::new(),
+            traffic: Vec::new(),
             findings: Findings::default(),
+            assumptions: Assumptions::default(),
+            used: BTreeSet::new(),
+            ignored_at: Vec::new(),
+            labels: BTreeMap::new(),
         }
+    }
+
+    /// Notes that an object left something in the draft.
+    pub fn used(&mut self, id: &Id) {
+        self.used.insert(id.clone());
+    }
+
+    /// What the scenario's workloads call a label of their pods, for selectors and subsets: all that have it in the
+    /// manifests have it then.
+    ///
+    /// By themselves they are labelled `app` and `version` only, with the scenario's names; where the pods' own
+    /// values differ from those, theirs are `pod/app` and `pod/version`.
+    pub fn label(&mut self, key: &str) -> String {
+        if let Some(called) = self.labels.get(key) {
+            return called.clone();
+        }
+        let by_itself = |service: &Service, workload: &Workload| match key {
+            "app" => Some(service.name.clone()),
+            "version" => workload.version.clone(),
+            _ => None,
+        };
+        let all =
+            || self.services.iter().flat_map(|one| one.workloads.iter().map(move |w| (one, w)));
+        let written: BTreeSet<&String> = all().filter_map(|(_, one)| one.labels.get(key)).collect();
+        let is_same =
+            all().all(|(service, one)| match (by_itself(service, one), one.labels.get(key)) {
+                (own, Some(label)) => own.as_ref() == Some(label),
+                (own, None) => own.is_none_or(|own| !written.contains(&own)),
+            });
+        let is_own = matches!(key, "app" | "version");
+        let called = if is_own && !is_same { format!("pod/{key}") } else { key.to_owned() };
+        self.labels.insert(key.to_owned(), called.clone());
+        if is_own && is_same {
+            return called;
+        }
+        for workload in self.services.iter_mut().flat_map(|one| &mut one.workloads) {
+            if let Some(label) = workload.labels.get(key) {
+                let value = Value::text(label).at_some(workload.at);
+                workload.table.below("labels").set(&*called, value);
+            }
+        }
+        called
     }
 
     /// The service of a name, made if there is none: for hosts that stand for no Service of Kubernetes.
@@ -102,8 +218,24 @@ impl<'l> Draft<'l> {
         self.services.iter_mut().find(is_it)
     }
 
+    /// The sections of a scenario file, as one table: `mesh`, and the lists `node`, `service`, `filter`.
+    pub fn root(&self) -> Table {
+        let mut root = Table::new();
+        root.set("mesh", self.settings.clone());
+        let services: Vec<Table> = self.services.iter().map(Service::whole).collect();
+        for (key, list) in
+            [("node", &self.nodes), ("service", &services), ("filter", &self.filters)]
+        {
+            if !list.is_empty() {
+                root.set(key, Value::list(list.iter().cloned().map(Value::from)));
+            }
+        }
+        root
+    }
+
     /// Notes what a mesh reads and no key of a scenario says: `Kind.path.to.field`.
     pub fn ignore(&mut self, field: impl Into<String>, at: At, why: &str) {
+        self.ignored_at.push(at);
         self.findings.ignore(&self.loaded.manifests.sources, field.into(), at, why);
     }
 }
@@ -146,7 +278,8 @@ impl Service {
             }
             Value::from(table).at_some(one.at)
         });
-        if !self.workloads.is_empty() {
+        // A service that selects nothing has no workload; one without the key is a mistake.
+        if !self.workloads.is_empty() || self.table.get("selector").is_none() {
             whole.set("workload", Value::list(workloads));
         }
         for (key, list) in [("subsets", &self.subsets), ("route", &self.routes)] {

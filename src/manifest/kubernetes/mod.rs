@@ -14,7 +14,7 @@ pub mod service;
 pub mod workload;
 
 use crate::manifest::findings::Findings;
-use crate::manifest::node::Node;
+use crate::manifest::node::{Node, Value};
 use crate::manifest::object::{Labels, Manifests, Object};
 use crate::manifest::reader::{self, Reader};
 use crate::manifest::source::{At, Sources};
@@ -152,7 +152,10 @@ impl Cluster {
             let what = format!("in the mesh configuration: {}", fault.what);
             findings.problem(sources, mesh.at, what, fault.hint.as_deref().unwrap_or(""));
         }
-        self.mesh_config = parsed.documents.into_iter().next();
+        self.mesh_config = parsed.documents.into_iter().next().map(|mut config| {
+            settle(&mut config, mesh.at, text, sources);
+            config
+        });
     }
 
     /// The labels of a namespace; one without an object of its own has only its name.
@@ -186,6 +189,41 @@ impl Cluster {
         let key = (service.namespace.clone(), service.name.clone());
         let written = self.endpoints.get(&key).map_or(0, |sets| endpoint::ready_count(sets));
         if service.selector.is_some() && pods > 0 { pods } else { written }
+    }
+}
+
+/// Puts the places of a text within a text right: a block is indented; a quoted text has no lines of its
+/// own, so its own place stands for all.
+fn settle(config: &mut Node, at: At, text: &str, sources: &Sources) {
+    let lines = text.lines().zip(0_u32..);
+    let (own, after) =
+        lines.into_iter().find(|(own, _)| !own.trim().is_empty()).unwrap_or_default();
+    let line = sources.get(at.source).map_or(String::new(), |source| source.line(at.line + after));
+    // A long line of a source is cut.
+    let is_block = !line.trim().is_empty() && own.trim().starts_with(line.trim());
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let more = indent(&line).saturating_sub(indent(own));
+    let more = u32::try_from(more).unwrap_or(0);
+    let moved = |place: &mut At| {
+        if is_block {
+            place.column += more;
+        } else {
+            *place = at;
+        }
+    };
+    let mut rest = vec![config];
+    while let Some(node) = rest.pop() {
+        moved(&mut node.at);
+        match &mut node.value {
+            Value::List(items) => rest.extend(items),
+            Value::Map(entries) => {
+                for entry in entries {
+                    moved(&mut entry.key_at);
+                    rest.push(&mut entry.value);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -278,7 +316,14 @@ spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: 
                     data:\n  mesh: |-\n    enableTracing: true\n    defaultConfig:\n      concurrency: 2\n";
         let mesh = read(text).0.mesh_config.unwrap();
         assert_eq!(mesh.entry("enableTracing").unwrap().key_at.line, 6);
-        assert_eq!(mesh.get("defaultConfig").unwrap().entry("concurrency").unwrap().key_at.line, 8);
+        let config = mesh.get("defaultConfig").unwrap();
+        let place = |at: At| (at.line, at.column);
+        assert_eq!(place(config.entry("concurrency").unwrap().key_at), (8, 7));
+        let quoted = text.split("|-").next().unwrap().to_owned()
+            + "\"enableTracing: true\\ndefaultConfig:\\n  concurrency: 2\\n\"\n";
+        let mesh = read(&quoted).0.mesh_config.unwrap();
+        let config = mesh.get("defaultConfig").unwrap();
+        assert_eq!(place(config.entry("concurrency").unwrap().key_at), (5, 9));
     }
 
     #[test]

@@ -173,7 +173,8 @@ impl<'a> Asked<'a> {
         condition.is_some_and(|condition| condition.is_true)
     }
 
-    fn rules(&self, service: &Service, port: &Port) -> Rules<'a> {
+    /// The rules that count on a port for this client.
+    pub fn rules(&self, service: &Service, port: &Port) -> Rules<'a> {
         let app = port.app_protocol.as_ref().map(|word| word.text.to_ascii_lowercase());
         let http = || Rules::Http(self.http_routes(service, port, Kind::Http));
         let grpc = || {
