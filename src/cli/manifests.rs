@@ -33,30 +33,35 @@ pub(super) struct Paths {
 impl Paths {
     /// Reads everything, in the order of the paths and of names within a folder.
     pub(super) fn load(&self) -> Result<Loaded, Trouble> {
-        let mut names = Vec::new();
-        let mut problems = Vec::new();
-        for path in &self.manifests {
-            let mut here = Vec::new();
-            match collect(path, &mut here) {
-                Err(Trouble::Input(more)) => problems.extend(more),
-                Err(trouble) => return Err(trouble),
-                Ok(()) if here.is_empty() => problems.push(
-                    Problem::new(format!("{path}: there is no manifest in this folder"))
-                        .hint("manifests are files that end with .yaml, .yml or .json"),
-                ),
-                Ok(()) => names.append(&mut here),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems.into());
-        }
-        // A file and its folder may both be named; its objects are still there once.
-        let mut seen = BTreeSet::new();
-        names.retain(|name| seen.insert(fs::canonicalize(name).unwrap_or_else(|_| name.into())));
-        let files = names.iter().map(|name| Ok((name.as_str(), bytes(name)?)));
-        let files: Vec<(&str, Vec<u8>)> = files.collect::<Result<_, Trouble>>()?;
-        Ok(Loaded::read(files.iter().map(|(name, bytes)| (*name, bytes.as_slice()))))
+        load(&self.manifests)
     }
+}
+
+/// Reads everything below these paths, in their order and in that of names within a folder.
+pub(super) fn load(paths: &[String]) -> Result<Loaded, Trouble> {
+    let mut names = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        let mut here = Vec::new();
+        match collect(path, &mut here) {
+            Err(Trouble::Input(more)) => problems.extend(more),
+            Err(trouble) => return Err(trouble),
+            Ok(()) if here.is_empty() => problems.push(
+                Problem::new(format!("{path}: there is no manifest in this folder"))
+                    .hint("manifests are files that end with .yaml, .yml or .json"),
+            ),
+            Ok(()) => names.append(&mut here),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    // A file and its folder may both be named; its objects are still there once.
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(fs::canonicalize(name).unwrap_or_else(|_| name.into())));
+    let files = names.iter().map(|name| Ok((name.as_str(), bytes(name)?)));
+    let files: Vec<(&str, Vec<u8>)> = files.collect::<Result<_, Trouble>>()?;
+    Ok(Loaded::read(files.iter().map(|(name, bytes)| (*name, bytes.as_slice()))))
 }
 
 /// Adds the files that a path means.
@@ -116,7 +121,7 @@ fn bytes(name: &str) -> Result<Vec<u8>, Trouble> {
 }
 
 /// A path that leads nowhere is wrong input; what is there and cannot be read is the environment.
-fn trouble(path: &str, error: &io::Error) -> Trouble {
+pub(super) fn trouble(path: &str, error: &io::Error) -> Trouble {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             Problem::new(format!("{path}: {}", reason(error))).into()

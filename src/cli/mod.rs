@@ -9,6 +9,7 @@ mod completions;
 mod diagnostic;
 mod explain;
 mod find;
+mod import;
 mod interrupt;
 mod job;
 mod label;
@@ -83,6 +84,8 @@ enum Command {
     Route(route::Typed),
     /// Find what is wrong, risky or not simulated in real manifests
     Lint(lint::Typed),
+    /// Make a scenario from real manifests
+    Import(import::Typed),
     /// Compare the simulator with cases whose exact answer is known
     Oracle(oracle::Typed),
     /// Print or write a scenario to start from
@@ -136,6 +139,7 @@ impl Command {
             Self::Plan(typed) => plan::run(typed, output),
             Self::Route(typed) => route::run(typed, output),
             Self::Lint(typed) => lint::run(typed, output),
+            Self::Import(typed) => import::run(typed, output),
             Self::Oracle(typed) => oracle::run(typed, output),
             Self::New(typed) => new::run(typed, output),
             Self::Schema => schema::run(output),

@@ -112,12 +112,13 @@ impl Size {
     }
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Trouble> {
+/// Writes a file that is not there yet.
+pub(super) fn write(file: &Path, text: &str) -> Result<(), Trouble> {
     let opened = OpenOptions::new().write(true).create_new(true).open(file);
     match opened.and_then(|mut file| file.write_all(text.as_bytes())) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let what = format!("{} exists already, and `new` overwrites nothing", file.display());
+            let what = format!("{} exists already, and nothing is overwritten", file.display());
             Err(Problem::new(what).hint("give another name with -o").into())
         }
         Err(error) => Err(Trouble::io(format_args!("cannot write {}", file.display()), &error)),

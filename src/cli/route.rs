@@ -44,7 +44,7 @@ pub(super) struct Typed {
 
 /// A mesh, as it is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Choice {
+pub(super) enum Choice {
     /// Istio with sidecars
     Istio,
     /// Linkerd
@@ -54,7 +54,8 @@ enum Choice {
 }
 
 impl Choice {
-    fn mesh(self) -> Mesh {
+    /// As it is asked.
+    pub(super) fn mesh(self) -> Mesh {
         match self {
             Self::Istio => Mesh::Istio,
             Self::Linkerd => Mesh::Linkerd,
