@@ -3,7 +3,7 @@
 //! Source: design/contract.md; docs/your-mesh.md.
 //! Left out: deciding what becomes of an object (`manifest::draft`) and who calls whom (`manifest::graph`).
 
-use super::manifests;
+use super::manifests::{self, Unread};
 use super::new;
 use super::output::{Output, Trouble};
 use super::route::Choice;
@@ -37,7 +37,7 @@ const NAMES_TOLD: usize = 8;
                   meshsim import --manifests k8s/ --traces jaeger.json --hints hints.yaml -o mine.toml"
 )]
 pub(super) struct Typed {
-    /// Files of manifests, folders of them (.yaml, .yml, .json), or - for stdin
+    /// Files of manifests, folders of them (.yaml, .yml, .json), patterns, or - for stdin
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "isotope")]
     manifests: Vec<String>,
     /// Traces that show who calls whom, for how long: JSON of Jaeger, OpenTelemetry (OTLP) or Zipkin
@@ -154,7 +154,7 @@ fn bytes(name: &str) -> Result<Vec<u8>, Trouble> {
     let read = fs::File::open(name)
         .and_then(|file| file.take(TRACES_BYTES_MAX + 1).read_to_end(&mut bytes));
     match read {
-        Err(error) => Err(manifests::trouble(name, &error)),
+        Err(error) => Err(Unread::io(name, &error).into()),
         Ok(read) if TRACES_BYTES_MAX < read as u64 => {
             Err(Problem::new(format!("{name}: it is longer than 1 GiB")).into())
         }
