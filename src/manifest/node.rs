@@ -81,6 +81,21 @@ impl Node {
         }
     }
 
+    /// Whether two trees say the same, wherever they stand and in whatever order their keys are.
+    pub fn says(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::List(own), Value::List(theirs)) => {
+                own.len() == theirs.len() && own.iter().zip(theirs).all(|(a, b)| a.says(b))
+            }
+            (Value::Map(own), Value::Map(theirs)) => {
+                let says =
+                    |one: &Entry| other.entry(&one.key).is_some_and(|it| one.value.says(&it.value));
+                own.len() == theirs.len() && own.iter().all(says)
+            }
+            (own, theirs) => own == theirs,
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)

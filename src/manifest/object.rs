@@ -102,6 +102,29 @@ impl Manifests {
         reading.manifests
     }
 
+    /// Reads one text more, and gives its objects instead of keeping them; of one that comes twice the later.
+    pub fn read_more(&mut self, name: &str, bytes: &[u8]) -> Vec<Object> {
+        self.with_reading(|reading| match reading.manifests.sources.add(name, bytes) {
+            Ok(source) => reading.source(source),
+            Err(problem) => reading.manifests.findings.problems.push(problem),
+        })
+    }
+
+    /// The object that a tree is; none if it is none, and why is among the findings.
+    pub fn object_of(&mut self, node: Node) -> Option<Object> {
+        self.with_reading(|reading| reading.document(node, 0)).pop()
+    }
+
+    fn with_reading(&mut self, read: impl FnOnce(&mut Reading)) -> Vec<Object> {
+        let (sources, findings) =
+            (std::mem::take(&mut self.sources), std::mem::take(&mut self.findings));
+        let manifests = Self { sources, objects: Vec::new(), findings };
+        let mut reading = Reading { manifests, index: BTreeMap::new() };
+        read(&mut reading);
+        (self.sources, self.findings) = (reading.manifests.sources, reading.manifests.findings);
+        reading.manifests.objects
+    }
+
     /// The objects of a group and kind.
     pub fn of<'a>(&'a self, group: &'a str, kind: &'a str) -> impl Iterator<Item = &'a Object> {
         self.objects.iter().filter(move |object| object.is(group, kind))

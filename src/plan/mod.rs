@@ -87,6 +87,8 @@ pub struct Plan {
     pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
     /// The same in one cluster only.
     pub cluster_endpoints: BTreeMap<(ClusterId, WorkloadId), ClusterEndpoint>,
+    /// Clusters that the control plane tells nobody of at time zero; an event brings them.
+    pub absent: BTreeSet<ClusterId>,
     /// TLS where it is not what the mesh arranges by itself.
     pub tls: Tls,
     /// Authorities, what is trusted, and certificates that istiod did not sign.
@@ -174,6 +176,9 @@ impl Plan {
         }
         if !self.cluster_endpoints.is_empty() {
             fold(&mut digest, &self.cluster_endpoints);
+        }
+        if !self.absent.is_empty() {
+            fold(&mut digest, &("absent", &self.absent));
         }
         if !self.tls.is_empty() {
             fold(&mut digest, &self.tls);

@@ -4,7 +4,7 @@
 //!
 //! Source: the fault vocabulary of Kubernetes operations and Envoy; `swizzle` and the like are
 //! written as several events.
-//! Left out: manifests at a time, DNS.
+//! Left out: DNS.
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
@@ -202,6 +202,8 @@ pub enum Action {
     },
     /// A rolling update.
     Rollout(Vec<WorkloadId>),
+    /// Pods are made from another template: a rolling update, and another one when it is taken back.
+    SetTemplate(Vec<WorkloadId>),
     /// Another number of replicas.
     Scale {
         /// This workload.

@@ -147,6 +147,7 @@ impl World<'_> {
             | Action::AppErrors { workloads, .. }
             | Action::Behave { workloads, .. }
             | Action::Rollout(workloads)
+            | Action::SetTemplate(workloads)
             | Action::DescribeEndpoints { workloads, .. }
             | Action::PeerAuthentication { workloads, .. } => some(workloads),
             Action::SetServer { service: of, .. } => *of == service,
@@ -247,6 +248,7 @@ fn does(action: &Action, nature: Nature) -> bool {
             | Action::FailNodes(_)
             | Action::RestartPods(_)
             | Action::Rollout(_)
+            | Action::SetTemplate(_)
             | Action::Scale { .. }
             | Action::DrainProxies { .. }
             | Action::FreezePods(_)

@@ -1,7 +1,7 @@
 //! What timeline events do, and how it is taken back.
 //!
 //! Source: `plan::timeline`.
-//! Left out: manifests, DNS.
+//! Left out: DNS.
 
 use super::World;
 use super::control::{CA, INJECTOR, POLICY, XDS};
@@ -66,6 +66,11 @@ impl World<'_> {
                 }
             }
             Action::Rollout(workloads) if begins => {
+                for workload in workloads {
+                    self.roll_out(*workload, cause);
+                }
+            }
+            Action::SetTemplate(workloads) => {
                 for workload in workloads {
                     self.roll_out(*workload, cause);
                 }

@@ -12,6 +12,7 @@ mod apps;
 mod asked;
 mod assertions;
 mod balancing;
+mod brought;
 mod changes;
 mod classes;
 mod clients;
@@ -81,6 +82,8 @@ pub(crate) struct Heading {
 pub(crate) struct Lower<'c, 'f, 'd> {
     pub(crate) context: &'c mut Context<'f>,
     root: &'d Node,
+    /// The documents of all states, if there is more than one.
+    states: &'d [&'d Node],
     duration: Duration,
     profile: String,
     parameters: Parameters,
@@ -113,12 +116,23 @@ pub(crate) struct Lower<'c, 'f, 'd> {
 
 /// Lowers a document. Faults go to the context; without any, the plan is whole.
 pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) -> Plan {
+    lower_beside(context, root, &[], heading)
+}
+
+/// The same of a document that is one of several states, so that all have the same classes of requests.
+fn lower_beside(
+    context: &mut Context<'_>,
+    root: &Node,
+    states: &[&Node],
+    heading: Heading,
+) -> Plan {
     let nothing = Node { at: BEGIN, value: super::document::Value::Table(Vec::new()) };
     let (expanded, counted) = expand(context, root);
     let root = expanded.as_ref().unwrap_or(root);
     let scenario = root.get("scenario").unwrap_or(&nothing);
     let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
     let mut lower = Lower::new(context, root, counted);
+    lower.states = states;
     lower.duration = duration;
     let (warmup, interval) = lower.clock(scenario);
     lower.world();
@@ -144,6 +158,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         universe: lower.universe,
         scopes,
         cluster_endpoints: BTreeMap::new(),
+        absent: BTreeSet::new(),
         endpoints,
         tls,
         identity: lower.identity,
@@ -169,6 +184,7 @@ impl<'c, 'f, 'd> Lower<'c, 'f, 'd> {
         Self {
             context,
             root,
+            states: &[],
             duration: Duration::ZERO,
             profile: String::new(),
             parameters: Parameters::default(),

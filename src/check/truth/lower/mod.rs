@@ -157,6 +157,7 @@ pub fn lower(config: &Config) -> Lowering {
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
         cluster_endpoints: discovery::cluster_endpoints(config, &ids),
+        absent: BTreeSet::new(),
         tls: tls::tls(config, &ids),
         identity: Identity::default(),
         crowding: BTreeMap::new(),
