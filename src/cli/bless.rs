@@ -26,6 +26,9 @@ pub(super) struct Typed {
     /// Scenario files, or folders that hold some
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
+    /// Lay them over this YAML of a real mesh as well: a file, a folder, a pattern, or - for stdin
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<String>,
     /// Write the results to this folder
     #[arg(long, value_name = "DIR", default_value = "results/baseline")]
     baseline: PathBuf,
@@ -33,7 +36,8 @@ pub(super) struct Typed {
 
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
-    let jobs = job::jobs(&find::scenarios(&typed.paths)?, &Settings::default())?;
+    let settings = Settings { manifests: typed.manifests.clone(), ..Settings::default() };
+    let jobs = job::jobs(&find::scenarios(&typed.paths)?, &settings)?;
     output.warn(&job::warnings(&jobs));
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
     let blessed = test::all(&jobs, &progress, |job, judged| bless(job, judged, &typed.baseline));
@@ -45,7 +49,7 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
 
 /// Compares with the old baseline, and replaces it; hangs new pictures into the gallery.
 fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> {
-    let path = baseline::path(folder, &job.plan.name, job.plan.variant.as_deref());
+    let path = baseline::path(folder, &job.name(), job.plan.variant.as_deref());
     let now = judged.summary();
     // Whatever else was in its place is replaced.
     let against = match baseline::read(&path) {
@@ -60,7 +64,7 @@ fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> 
 
 /// The docs show pictures of the scenarios that stand at the top, without their variants.
 fn hang_up(job: &Job, judged: &Judged, baseline: &Path) -> Result<(), Trouble> {
-    if job.plan.variant.is_some() || job.plan.name.contains('/') {
+    if job.plan.variant.is_some() || job.plan.name.contains('/') || !job.label.is_empty() {
         return Ok(());
     }
     let gallery = baseline.with_file_name("gallery").join(&job.plan.name);

@@ -46,6 +46,9 @@ pub(super) struct Typed {
     /// Change a value of the scenario, such as service.reviews.v2.replicas=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Lay it over this YAML of a real mesh as well: a file, a folder, a pattern, or - for stdin
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<String>,
     /// Tell people, or print a line of JSON for each class of failures or each proxy
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -53,7 +56,8 @@ pub(super) struct Typed {
 
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
-    let settings = Settings { sets: typed.sets.clone(), seed: typed.seed, ..Settings::default() };
+    let (sets, manifests) = (typed.sets.clone(), typed.manifests.clone());
+    let settings = Settings { sets, manifests, seed: typed.seed, ..Settings::default() };
     let mut jobs = job::jobs(std::slice::from_ref(&typed.file), &settings)?;
     output.warn(&job::warnings(&jobs));
     typed.choose(&mut jobs)?;

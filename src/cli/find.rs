@@ -1,8 +1,9 @@
 //! Which files a path means, and reading them.
 //!
 //! Source: docs/results.md: a scenario, or a folder that holds some, in a stable order.
-//! Left out: patterns; the shell has them.
+//! Left out: patterns of scenarios; the shell has them.
 
+use super::manifests;
 use super::output::reason;
 use crate::plan::problem::Problem;
 use crate::scenario::Files;
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// No scenario is longer: a device file would never end.
 const BYTES_MAX: u64 = 64 << 20;
@@ -18,7 +20,11 @@ const BYTES_MAX: u64 = 64 << 20;
 const BASE_MARK: &str = "# base:";
 
 /// The files on this machine.
-pub(super) struct Disk;
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    /// Stdin can be read once.
+    stdin: OnceLock<Result<Vec<u8>, String>>,
+}
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
@@ -35,6 +41,19 @@ impl Files for Disk {
             Ok(bytes) if BYTES_MAX < bytes as u64 => Err("it is longer than 64 MiB".to_owned()),
             Ok(_) => Ok(text),
         }
+    }
+
+    fn manifests(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+        if path == manifests::STDIN {
+            let read = || manifests::bytes(path).map_err(|unread| unread.told_of(path));
+            let bytes = self.stdin.get_or_init(read).clone();
+            return bytes.map(|bytes| vec![(path.to_owned(), bytes)]);
+        }
+        let named = manifests::names(path).and_then(|names| {
+            let one = |name: String| Ok((name.clone(), manifests::bytes(&name)?));
+            names.into_iter().map(one).collect()
+        });
+        named.map_err(|unread| unread.told_of(path))
     }
 }
 
@@ -89,7 +108,7 @@ fn is_hidden(path: &Path) -> bool {
 
 fn is_base(path: &Path) -> bool {
     path.to_str()
-        .and_then(|path| Disk.read(path).ok())
+        .and_then(|path| Disk::default().read(path).ok())
         .is_some_and(|text| text.starts_with(BASE_MARK))
 }
 

@@ -7,7 +7,7 @@ use super::find::Disk;
 use super::label::label;
 use crate::plan::Plan;
 use crate::plan::problem::Problem;
-use crate::scenario::{self, Loaded};
+use crate::scenario::{self, FromManifests, Loaded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,8 +24,19 @@ pub(super) struct Job {
     pub(super) again: String,
     /// Its folder below the one for all results; also its name for people: `outage+seed=7/quiet`.
     pub(super) folder: String,
+    /// What changes the scenario from as it is written, as part of the folder's name; empty without any.
+    pub(super) label: String,
     /// Warnings of the scenario's file; one list for all of its jobs.
     pub(super) warnings: Arc<[Problem]>,
+    /// What came from manifests, if there are any.
+    pub(super) manifests: Option<Arc<FromManifests>>,
+}
+
+impl Job {
+    /// The scenario's name with the label of what changes it: the name of its baseline.
+    pub(super) fn name(&self) -> String {
+        format!("{}{}", self.plan.name, self.label)
+    }
 }
 
 /// What changes scenarios from as they are written.
@@ -33,6 +44,8 @@ pub(super) struct Job {
 pub(super) struct Settings {
     /// `key=value`.
     pub(super) sets: Vec<String>,
+    /// Paths of manifests.
+    pub(super) manifests: Vec<String>,
     /// Instead of the scenario's own seed.
     pub(super) seed: Option<u64>,
     /// So many seeds, counted up.
@@ -44,7 +57,7 @@ pub(super) struct Settings {
 /// The jobs of all files: each scenario as written, then its variants, seed by seed.
 pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Vec<Problem>> {
     let mut jobs = Vec::new();
-    let mut all = load(files, &settings.sets, settings.seed)?;
+    let mut all = load(files, settings)?;
     if let Some(names) = &settings.variants {
         choose(&mut all, names)?;
     }
@@ -62,14 +75,16 @@ pub(super) fn jobs(files: &[String], settings: &Settings) -> Result<Vec<Job>, Ve
         let plans: Vec<Arc<Plan>> = plans.map(Arc::new).collect();
         for seed in first..end {
             let named = settings.seed.or(settings.seeds.map(u64::from)).map(|_| seed);
-            let label = label(&settings.sets, named);
+            let label = label(&settings.sets, &settings.manifests, named);
             jobs.extend(plans.iter().map(|plan| Job {
                 file: file.clone(),
-                again: again(file.as_str(), &settings.sets),
+                again: again(file.as_str(), settings),
                 plan: Arc::clone(plan),
                 seed,
                 folder: folder(plan, &label),
+                label: label.clone(),
                 warnings: Arc::clone(&warnings),
+                manifests: loaded.manifests.get(&plan.variant).cloned(),
             }));
         }
     }
@@ -112,12 +127,14 @@ pub(super) fn warnings(jobs: &[Job]) -> Vec<Problem> {
 /// Reads all files, so that all problems of all of them are told at once.
 pub(super) fn load(
     files: &[String],
-    sets: &[String],
-    seed: Option<u64>,
+    settings: &Settings,
 ) -> Result<Vec<(String, Loaded)>, Vec<Problem>> {
     let (mut all, mut problems) = (Vec::new(), Vec::<Problem>::new());
+    let Settings { sets, manifests, seed, .. } = settings;
+    let settings = scenario::Settings { sets, manifests, seed: *seed };
+    let disk = Disk::default();
     for file in files {
-        match scenario::load(&Disk, file, sets, seed) {
+        match scenario::load_with(&disk, file, settings) {
             Ok(loaded) => all.push((file.clone(), loaded)),
             Err(found) => {
                 // A wrong --set is wrong for each file alike.
@@ -130,8 +147,21 @@ pub(super) fn load(
     if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
-fn again(file: &str, sets: &[String]) -> String {
-    sets.iter().fold(format!("meshsim run {file}"), |text, set| text + &format!(" --set '{set}'"))
+fn again(file: &str, settings: &Settings) -> String {
+    let sets = settings.sets.iter().map(|set| format!(" --set '{set}'"));
+    let paths = settings.manifests.iter().map(|path| format!(" --manifests '{path}'"));
+    format!("meshsim run {file}{}", sets.chain(paths).collect::<String>())
+}
+
+/// What the jobs do not simulate of their manifests, each once.
+pub(super) fn ignored(jobs: &[Job]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for line in jobs.iter().filter_map(|job| job.manifests.as_ref()).flat_map(|one| &one.lines) {
+        if !all.contains(line) {
+            all.push(line.clone());
+        }
+    }
+    all
 }
 
 fn folder(plan: &Plan, label: &str) -> String {

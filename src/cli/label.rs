@@ -13,8 +13,12 @@ const HASH_DIGITS: usize = 12;
 /// `+seed=7_service.reviews.v2.replicas=5`; empty without settings.
 ///
 /// Settings are sorted and joined by `_`, so that their order on the command line is no matter.
-pub(super) fn label(sets: &[String], seed: Option<u64>) -> String {
+pub(super) fn label(sets: &[String], manifests: &[String], seed: Option<u64>) -> String {
     let mut settings: Vec<_> = sets.iter().map(|set| setting(set)).collect();
+    if !manifests.is_empty() {
+        // Of two objects with one name the later counts: their order is a matter.
+        settings.push(format!("manifests={}", manifests.join(",")));
+    }
     settings.extend(seed.map(|seed| format!("seed={seed}")));
     if settings.is_empty() {
         return String::new();
@@ -41,8 +45,12 @@ fn setting(set: &str) -> String {
 mod tests {
     use super::*;
 
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
     fn of(sets: &[&str], seed: Option<u64>) -> String {
-        label(&sets.iter().map(|&set| set.to_owned()).collect::<Vec<_>>(), seed)
+        label(&owned(sets), &[], seed)
     }
 
     #[test]
@@ -52,6 +60,16 @@ mod tests {
         assert_eq!(of(&["mesh.cert.ttl = 1h"], None), "+mesh.cert.ttl=1h");
         assert_eq!(of(&["b=2", "a=1"], Some(7)), "+a=1_b=2_seed=7");
         assert_eq!(of(&["b=2", "a=1"], None), of(&["a=1", "b=2"], None));
+    }
+
+    #[test]
+    fn other_manifests_are_another_folder() {
+        let of = |paths: &[&str]| label(&owned(&["a=1"]), &owned(paths), None);
+        assert_eq!(of(&["shop.yaml"]), "+a=1_manifests=shop.yaml");
+        let all = [&["a", "b"][..], &["b", "a"], &["k8s/a"], &["k8s/b"], &["-"]].map(of);
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
+        assert!(all.iter().all(|label| !label.contains(['/', ','])), "{all:?}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Which files `--manifests` means, reading them, and telling what reading found.
 //!
-//! A path is a file of any name, a folder that holds some, or `-` for stdin. A pipe is read to its end,
-//! so that `<(helm template …)` works.
+//! A path is a file of any name, a folder that holds some, a pattern such as `k8s/*.yaml`, or `-` for stdin.
+//! A pipe is read to its end, so that `<(helm template …)` works. Scenarios read theirs here, too.
 //! Source: design of `kubectl apply -f`; docs/manifests.md.
-//! Left out: patterns, which the shell has; URLs.
+//! Left out: URLs.
 
 use super::ExitStatus;
 use super::output::{Output, Trouble, reason};
@@ -12,6 +12,7 @@ use crate::manifest::loaded::Loaded;
 use crate::manifest::source::FILE_BYTES_MAX;
 use crate::plan::problem::Problem;
 use clap::Args;
+use glob::{MatchOptions, glob_with};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,13 +20,16 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+/// What stands for stdin.
+pub(super) const STDIN: &str = "-";
+
 /// So many warnings are told one by one where they are not what was asked for.
 const WARNINGS_TOLD: usize = 10;
 
 /// Where manifests come from.
 #[derive(Args)]
 pub(super) struct Paths {
-    /// Files of manifests, folders of them (.yaml, .yml, .json), or - for stdin
+    /// Files of manifests, folders of them (.yaml, .yml, .json), patterns, or - for stdin
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     manifests: Vec<String>,
 }
@@ -33,18 +37,15 @@ pub(super) struct Paths {
 impl Paths {
     /// Reads everything, in the order of the paths and of names within a folder.
     pub(super) fn load(&self) -> Result<Loaded, Trouble> {
-        let mut names = Vec::new();
+        let mut all = Vec::new();
         let mut problems = Vec::new();
         for path in &self.manifests {
-            let mut here = Vec::new();
-            match collect(path, &mut here) {
-                Err(Trouble::Input(more)) => problems.extend(more),
-                Err(trouble) => return Err(trouble),
-                Ok(()) if here.is_empty() => problems.push(
-                    Problem::new(format!("{path}: there is no manifest in this folder"))
-                        .hint("manifests are files that end with .yaml, .yml or .json"),
-                ),
-                Ok(()) => names.append(&mut here),
+            match names(path) {
+                Ok(mut names) => all.append(&mut names),
+                Err(unread) => match Trouble::from(unread) {
+                    Trouble::Input(more) => problems.extend(more),
+                    trouble => return Err(trouble),
+                },
             }
         }
         if !problems.is_empty() {
@@ -52,32 +53,99 @@ impl Paths {
         }
         // A file and its folder may both be named; its objects are still there once.
         let mut seen = BTreeSet::new();
-        names.retain(|name| seen.insert(fs::canonicalize(name).unwrap_or_else(|_| name.into())));
-        let files = names.iter().map(|name| Ok((name.as_str(), bytes(name)?)));
+        all.retain(|name| seen.insert(fs::canonicalize(name).unwrap_or_else(|_| name.into())));
+        let files = all.iter().map(|name| Ok((name.as_str(), bytes(name)?)));
         let files: Vec<(&str, Vec<u8>)> = files.collect::<Result<_, Trouble>>()?;
         Ok(Loaded::read(files.iter().map(|(name, bytes)| (*name, bytes.as_slice()))))
     }
 }
 
-/// Adds the files that a path means.
-fn collect(path: &str, found: &mut Vec<String>) -> Result<(), Trouble> {
-    if path == "-" {
-        found.push(path.to_owned());
-        return Ok(());
-    }
-    let kind = fs::metadata(path).map_err(|error| trouble(path, &error))?;
-    if kind.is_dir() {
-        return inside(Path::new(path), found);
-    }
-    found.push(path.to_owned());
-    Ok(())
+/// Why a path gives no manifests.
+#[derive(Debug)]
+pub(super) struct Unread {
+    path: String,
+    why: String,
+    /// What is there and cannot be read is no matter of the input.
+    is_input: bool,
 }
 
-fn inside(folder: &Path, found: &mut Vec<String>) -> Result<(), Trouble> {
-    let told = |error: &io::Error| trouble(&folder.display().to_string(), error);
+impl Unread {
+    fn new(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { path: path.into(), why: why.into(), is_input: true }
+    }
+
+    fn io(path: impl Into<String>, error: &io::Error) -> Self {
+        let nowhere = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        let is_input = nowhere.contains(&error.kind());
+        Self { is_input, ..Self::new(path, reason(error)) }
+    }
+
+    /// Why, to one who knows which path was asked for.
+    pub(super) fn told_of(self, path: &str) -> String {
+        if self.path == path { self.why } else { format!("{}: {}", self.path, self.why) }
+    }
+}
+
+impl From<Unread> for Trouble {
+    fn from(unread: Unread) -> Self {
+        let told = format!("{}: {}", unread.path, unread.why);
+        if unread.is_input { Problem::new(told).into() } else { Self::Environment(told) }
+    }
+}
+
+/// The files that a path means, in name order: of a folder those that are manifests by their names, of a
+/// pattern all that it fits.
+pub(super) fn names(path: &str) -> Result<Vec<String>, Unread> {
+    if path == STDIN {
+        return Ok(vec![path.to_owned()]);
+    }
+    let kind = match fs::metadata(path) {
+        Err(_) if path.contains(['*', '?', '[']) => return fitting(path),
+        kind => kind.map_err(|error| Unread::io(path, &error))?,
+    };
+    if !kind.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    inside(Path::new(path), &mut found)?;
+    if found.is_empty() {
+        let why = "there is no manifest in this folder; they end with .yaml, .yml or .json";
+        return Err(Unread::new(path, why));
+    }
+    Ok(found)
+}
+
+/// What a pattern fits, with all that is in the folders among it.
+fn fitting(pattern: &str) -> Result<Vec<String>, Unread> {
+    let options = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let paths = glob_with(pattern, options)
+        .map_err(|error| Unread::new(pattern, format!("it is no pattern: {}", error.msg)))?;
+    let paths = paths.collect::<Result<Vec<PathBuf>, _>>();
+    let mut paths =
+        paths.map_err(|error| Unread::io(error.path().to_string_lossy(), error.error()))?;
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            inside(&path, &mut found)?;
+        } else {
+            found.push(name_of(&path)?);
+        }
+    }
+    if found.is_empty() {
+        return Err(Unread::new(pattern, "no file fits this pattern"));
+    }
+    Ok(found)
+}
+
+fn inside(folder: &Path, found: &mut Vec<String>) -> Result<(), Unread> {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .map_err(|error| told(&error))?;
+        .map_err(|error| Unread::io(folder.display().to_string(), &error))?;
     entries.sort();
     for path in entries {
         let name = path.file_name().map_or(&b""[..], |name| name.as_encoded_bytes());
@@ -94,35 +162,28 @@ fn inside(folder: &Path, found: &mut Vec<String>) -> Result<(), Trouble> {
         }
         let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
         if matches!(end.as_deref(), Some("yaml" | "yml" | "json")) {
-            let text = path.to_str();
-            let what = || Problem::new(format!("{}: its name is not UTF-8", path.display()));
-            found.push(text.ok_or_else(what)?.to_owned());
+            found.push(name_of(&path)?);
         }
     }
     Ok(())
 }
 
+fn name_of(path: &Path) -> Result<String, Unread> {
+    let name = path.to_str().map(str::to_owned);
+    name.ok_or_else(|| Unread::new(path.display().to_string(), "its name is not UTF-8"))
+}
+
 /// The bytes of a file, or of stdin; one more than are read, so that a longer file is told as such.
-fn bytes(name: &str) -> Result<Vec<u8>, Trouble> {
+pub(super) fn bytes(name: &str) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     let limit = FILE_BYTES_MAX as u64 + 1;
-    let read = if name == "-" {
+    let read = if name == STDIN {
         io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
         fs::File::open(name).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
-    read.map_err(|error| trouble(name, &error))?;
+    read.map_err(|error| Unread::io(name, &error))?;
     Ok(bytes)
-}
-
-/// A path that leads nowhere is wrong input; what is there and cannot be read is the environment.
-fn trouble(path: &str, error: &io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            Problem::new(format!("{path}: {}", reason(error))).into()
-        }
-        _ => Trouble::io(path, error),
-    }
 }
 
 /// Tells what reading found; with a problem, the command ends as for wrong input.
@@ -134,18 +195,27 @@ pub(super) fn tell(findings: &Findings, all: bool, output: Output) -> ExitStatus
     if 0 < left {
         output.talk(&format!("… and {left} warnings more: `meshsim lint` tells all\n"));
     }
-    let lines = findings.ignored_lines();
-    if !lines.is_empty() {
-        let mut text = "Not simulated:\n".to_owned();
-        for line in lines {
-            let _ = writeln!(text, "  {line}");
-        }
-        output.talk(&text);
-    }
+    tell_ignored(&findings.ignored_lines(), usize::MAX, output);
     if findings.problems.is_empty() {
         return ExitStatus::Success;
     }
     output.end(Err(Trouble::Input(findings.problems.clone())))
+}
+
+/// Tells what is not simulated; of a long list the first, and how many more there are.
+pub(super) fn tell_ignored(lines: &[String], most: usize, output: Output) {
+    if lines.is_empty() {
+        return;
+    }
+    let mut text = "Not simulated:\n".to_owned();
+    for line in lines.iter().take(most) {
+        let _ = writeln!(text, "  {line}");
+    }
+    let left = lines.len().saturating_sub(most);
+    if 0 < left {
+        let _ = writeln!(text, "  … and {left} more, all of them in summary.json");
+    }
+    output.talk(&text);
 }
 
 /// What reading found, for programs: fields of a line.

@@ -3,7 +3,8 @@
 //! Source: docs/results.md.
 //! Left out: working anything out; `scenario::load` says it all.
 
-use super::job;
+use super::job::{self, Settings};
+use super::manifests;
 use super::output::{Output, Trouble};
 use super::{ExitStatus, Format};
 use clap::Args;
@@ -19,6 +20,9 @@ pub(super) struct Typed {
     /// Change a value of the scenario, such as service.reviews.v2.replicas=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Lay it over this YAML of a real mesh as well: a file, a folder, a pattern, or - for stdin
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<String>,
     /// Print a table, or a line of JSON for each value
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -26,9 +30,15 @@ pub(super) struct Typed {
 
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
-    let loaded = job::load(std::slice::from_ref(&typed.file), &typed.sets, None)?;
+    let (sets, manifests) = (typed.sets.clone(), typed.manifests.clone());
+    let settings = Settings { sets, manifests, ..Settings::default() };
+    let loaded = job::load(std::slice::from_ref(&typed.file), &settings)?;
     for (_, loaded) in &loaded {
         output.warn(&loaded.warnings);
+    }
+    let from = loaded.first().and_then(|(_, loaded)| loaded.manifests.get(&None)).cloned();
+    if let Some(from) = &from {
+        manifests::tell_ignored(&from.lines, usize::MAX, output);
     }
     let origins = loaded.into_iter().flat_map(|(_, loaded)| loaded.origins);
     let rows = origins.map(|one| [one.key, one.value, one.from, one.source]);
@@ -39,6 +49,9 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
                 output.json(&json!({
                     "key": key, "value": value, "origin": origin, "source": source
                 }))?;
+            }
+            if let Some(from) = from {
+                output.json(&json!({ "manifests": *from }))?;
             }
         }
     }

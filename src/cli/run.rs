@@ -1,7 +1,7 @@
 //! `meshsim run`: load, simulate, judge, write, tell.
 //!
 //! Source: docs/results.md.
-//! Left out: `--manifests`.
+//! Left out: working out what a run is (`job`), and running it (`simulate`).
 
 use super::interrupt::Interrupt;
 use super::job::{self, Job, Settings};
@@ -9,7 +9,7 @@ use super::memory::{self, Room, bytes};
 use super::output::{Output, Trouble};
 use super::progress::Progress;
 use super::simulate::{self, Judged, Limits};
-use super::{ExitStatus, Format, results, side_by_side};
+use super::{ExitStatus, Format, manifests, results, side_by_side};
 use crate::kernel::time::Duration;
 use crate::plan::problem::Problem;
 use crate::plan::profile::read_duration;
@@ -36,6 +36,9 @@ pub(super) struct Typed {
     /// Change a value of the scenario, such as service.reviews.v2.replicas=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Lay it over this YAML of a real mesh as well: a file, a folder, a pattern, or - for stdin
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<String>,
     /// Only these variants, besides the scenario as written; all if not given
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     variants: Option<Vec<String>>,
@@ -62,6 +65,9 @@ pub(super) struct Typed {
     max_time: Option<Duration>,
 }
 
+/// So many fields and kinds that are not simulated are told.
+const IGNORED_TOLD: usize = 10;
+
 /// What one job has to say.
 struct Told {
     status: ExitStatus,
@@ -78,6 +84,7 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
         side_by_side::check(&jobs)?;
     }
     output.warn(&job::warnings(&jobs));
+    manifests::tell_ignored(&job::ignored(&jobs), IGNORED_TOLD, output);
     if typed.dry_run {
         return typed.estimate(&jobs, output);
     }
@@ -145,7 +152,8 @@ fn tell(told: Vec<Result<Told, Trouble>>, output: Output) -> Result<ExitStatus, 
 impl Typed {
     fn jobs(&self) -> Result<Vec<Job>, Vec<Problem>> {
         let (sets, variants) = (self.sets.clone(), self.variants.clone());
-        let settings = Settings { sets, seed: self.seed, seeds: self.seeds, variants };
+        let manifests = self.manifests.clone();
+        let settings = Settings { sets, manifests, seed: self.seed, seeds: self.seeds, variants };
         let jobs = job::jobs(&self.files, &settings)?;
         let committed =
             jobs.iter().filter(|job| results::is_committed(&self.out.join(&job.folder)));

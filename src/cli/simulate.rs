@@ -13,11 +13,13 @@ use crate::check::judgement::Judgement;
 use crate::kernel::time::{Duration, Time};
 use crate::observe::run::Run;
 use crate::report::summary::summary;
+use crate::scenario::FromManifests;
 use crate::world;
 use crate::world::options::Options;
 use rayon::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 /// When a run is ended early.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,12 +36,18 @@ pub(super) struct Limits {
 pub(super) struct Judged {
     pub(super) run: Run,
     pub(super) judgements: Vec<Judgement>,
+    /// What came from manifests, if there are any.
+    pub(super) manifests: Option<Arc<FromManifests>>,
 }
 
 impl Judged {
     /// Its `summary.json`, as it reads back from a file.
     pub(super) fn summary(&self) -> Value {
-        baseline::as_written(&summary(&self.run, &self.judgements))
+        let mut summary = summary(&self.run, &self.judgements);
+        if let Some(from) = &self.manifests {
+            summary["manifests"] = json!(**from);
+        }
+        baseline::as_written(&summary)
     }
 
     /// What the verdicts alone mean for the exit status.
@@ -76,7 +84,7 @@ pub(super) fn judged(job: &Job, limits: Limits, progress: &Progress) -> Judged {
     }
     let judgements =
         if run.partial.is_some() { Vec::new() } else { over_seeds(&job.plan, &by_seed) };
-    Judged { run, judgements }
+    Judged { run, judgements, manifests: job.manifests.clone() }
 }
 
 /// Runs a job with its own seed alone, and looks at the whole mesh at a time, if asked to.

@@ -29,6 +29,9 @@ pub(super) struct Typed {
     /// Scenario files, or folders that hold some
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
+    /// Lay them over this YAML of a real mesh as well: a file, a folder, a pattern, or - for stdin
+    #[arg(long, value_name = "PATH")]
+    manifests: Vec<String>,
     /// How the verdicts are printed
     #[arg(long, value_enum, default_value_t)]
     format: TestFormat,
@@ -53,7 +56,8 @@ enum TestFormat {
 
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
-    let jobs = job::jobs(&find::scenarios(&typed.paths)?, &Settings::default())?;
+    let settings = Settings { manifests: typed.manifests.clone(), ..Settings::default() };
+    let jobs = job::jobs(&find::scenarios(&typed.paths)?, &settings)?;
     output.warn(&job::warnings(&jobs));
     let progress = Progress::new(output, Interrupt::listen()?, simulate::runs(&jobs));
     let tested = all(&jobs, &progress, |job, judged| against(job, judged, &typed.baseline));
@@ -100,7 +104,7 @@ pub(super) fn all(
 }
 
 fn against(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> {
-    let path = baseline::path(folder, &job.plan.name, job.plan.variant.as_deref());
+    let path = baseline::path(folder, &job.name(), job.plan.variant.as_deref());
     match baseline::read(&path) {
         Ok(None) => Ok(Against::Missing),
         Ok(Some(old)) => Ok(Against::Compared(compare(&old, &judged.summary()))),

@@ -89,7 +89,10 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
         Kind::Like(name) => parameter_text(node, name).map(drop),
         Kind::Distribution => distribution(context, node).map(drop),
         Kind::Arrivals => arrivals(context, node).map(drop),
-        Kind::Names => {
+        Kind::Paths if node.as_text().is_some() => {
+            return value(context, node, Kind::Text, key, complete);
+        }
+        Kind::Names | Kind::Paths => {
             return each(context, node, node.items().iter(), kind, Kind::Text, complete);
         }
         Kind::Labels => {
@@ -121,7 +124,7 @@ fn each<'n>(
     complete: bool,
 ) {
     let fits = match kind {
-        Kind::Names => matches!(node.value, Value::List(_)),
+        Kind::Names | Kind::Paths => matches!(node.value, Value::List(_)),
         _ => node.is_table(),
     };
     if !fits {

@@ -5,7 +5,7 @@
 //! Left out: what is read and not simulated, which has no key.
 
 use super::Files;
-use super::document::{At, Node, Source};
+use super::document::{ASSUMED, At, MANIFESTS, Node, SET, Source};
 use crate::plan::problem::Problem;
 use std::collections::BTreeMap;
 
@@ -51,6 +51,19 @@ pub(crate) struct Context<'f> {
     pub(crate) warnings: Vec<Fault>,
     /// Data files, so that each is read once.
     data: BTreeMap<String, Result<String, String>>,
+    /// Manifests, so that each path is read once.
+    manifests: BTreeMap<String, Result<Vec<(String, Vec<u8>)>, String>>,
+    /// What reading manifests found, with places of its own.
+    pub(crate) foreign: Foreign,
+}
+
+/// What reading manifests found.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Foreign {
+    /// What is wrong.
+    pub(crate) problems: Vec<Problem>,
+    /// What a mesh takes, but hardly anybody means.
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl<'f> Context<'f> {
@@ -62,6 +75,8 @@ impl<'f> Context<'f> {
             faults: Vec::new(),
             warnings: Vec::new(),
             data: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            foreign: Foreign::default(),
         }
     }
 
@@ -69,6 +84,32 @@ impl<'f> Context<'f> {
     pub(crate) fn add(&mut self, name: &str, text: &str) -> u32 {
         self.sources.push(Source::new(name, text));
         u32::try_from(self.sources.len() - 1).expect("few sources")
+    }
+
+    /// Names a source, which is added if it is not there.
+    pub(crate) fn add_once(&mut self, name: &str, text: &str) -> u32 {
+        let known = self.sources.iter().position(|one| one.name == name && one.text == text);
+        match known {
+            Some(known) => u32::try_from(known).expect("few sources"),
+            None => self.add(name, text),
+        }
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.faults.is_empty() && self.foreign.problems.is_empty()
+    }
+
+    /// The manifests that a path means, relative to the file that names it; each path once.
+    pub(crate) fn read_manifests(
+        &mut self,
+        at: At,
+        path: &str,
+    ) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let is_typed = self.sources[at.source as usize].name == MANIFESTS;
+        let full = if is_typed { path.to_owned() } else { join(&self.file_of(at), path) };
+        let files = self.files;
+        self.manifests.entry(full).or_insert_with_key(|full| files.manifests(full)).clone()
     }
 
     /// Reads a scenario file.
@@ -104,7 +145,22 @@ impl<'f> Context<'f> {
 
     /// Whether a place is in a `--set`.
     pub(crate) fn is_set(&self, at: At) -> bool {
-        self.sources[at.source as usize].name == "--set"
+        self.sources[at.source as usize].name == SET
+    }
+
+    /// Whether a place is in what is assumed.
+    pub(crate) fn is_assumed(&self, at: At) -> bool {
+        self.sources[at.source as usize].name == ASSUMED
+    }
+
+    /// Why the value at a place is assumed; empty if it is not.
+    pub(crate) fn why_assumed(&self, at: At) -> &str {
+        if !self.is_assumed(at) {
+            return "";
+        }
+        let rest = self.sources[at.source as usize].text.get(at.end as usize..).unwrap_or("");
+        let line = rest.split('\n').next().unwrap_or("");
+        line.split_once(": ").map_or("", |(_, why)| why)
     }
 
     /// Forgets the faults that stand in a line with one of the syntax `errors`: they follow from it.
@@ -135,6 +191,12 @@ impl<'f> Context<'f> {
         let source = &self.sources[at.source as usize];
         if self.is_set(at) {
             return format!("--set {}", source.text);
+        }
+        if source.name == MANIFESTS {
+            return format!("{MANIFESTS} {}", source.text);
+        }
+        if self.is_assumed(at) {
+            return ASSUMED.to_owned();
         }
         format!("{}:{}", source.name, source.line(at.start as usize))
     }
@@ -172,12 +234,16 @@ impl<'f> Context<'f> {
 
     /// The faults as problems, in the order of the sources, the worst flood cut.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.told(self.faults.clone())
+        let mut problems = self.told(self.faults.clone());
+        add_foreign(&mut problems, &self.foreign.problems);
+        problems
     }
 
     /// The warnings, in the same way.
     pub(crate) fn warnings(&self) -> Vec<Problem> {
-        self.told(self.warnings.clone())
+        let mut warnings = self.told(self.warnings.clone());
+        add_foreign(&mut warnings, &self.foreign.warnings);
+        warnings
     }
 
     fn told(&self, mut faults: Vec<Fault>) -> Vec<Problem> {
@@ -205,7 +271,19 @@ impl<'f> Context<'f> {
     /// The file of a stretch; for a `--set`, the scenario file.
     fn file_of(&self, at: At) -> String {
         let name = &self.sources[at.source as usize].name;
-        if name == "--set" { self.sources[0].name.clone() } else { name.clone() }
+        if name == SET { self.sources[0].name.clone() } else { name.clone() }
+    }
+}
+
+/// Adds what manifests say, each once.
+fn add_foreign(list: &mut Vec<Problem>, foreign: &[Problem]) {
+    for problem in foreign {
+        if PROBLEMS_MAX <= list.len() {
+            return;
+        }
+        if !list.contains(problem) {
+            list.push(problem.clone());
+        }
     }
 }
 

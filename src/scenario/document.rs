@@ -4,11 +4,21 @@
 //! file itself can be merged and every piece still points into its own source.
 //!
 //! Source: TOML 1.1; spans are bytes of the source, places are counted in characters.
-//! Left out: comments and formatting (a scenario is never written back).
+//! Left out: comments and formatting (a scenario is never written back); columns in lines beyond 64 KiB
+//! of manifests that are not ASCII.
 
 use crate::plan::problem::Place;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// The name of the text of a setting that was typed.
+pub(crate) const SET: &str = "--set";
+/// The name of a path of manifests that was typed.
+pub(crate) const MANIFESTS: &str = "--manifests";
+/// The name of the text that holds what is assumed.
+pub(crate) const ASSUMED: &str = "assumed";
+/// In longer lines characters are not counted: a dump may be one line of megabytes.
+const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// A stretch of bytes of one source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -163,9 +173,15 @@ pub(crate) struct Source {
     /// Its text.
     pub(crate) text: String,
     line_starts: Vec<usize>,
+    is_ascii: bool,
 }
 
 impl Source {
+    /// Whether it is a file, and neither typed nor assumed.
+    pub(crate) fn is_file(&self) -> bool {
+        ![SET, MANIFESTS, ASSUMED].contains(&self.name.as_str())
+    }
+
     /// A source.
     pub(crate) fn new(name: &str, text: &str) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
@@ -173,12 +189,35 @@ impl Source {
             name: name.to_owned(),
             text: text.to_owned(),
             line_starts: std::iter::once(0).chain(ends).collect(),
+            is_ascii: text.is_ascii(),
         }
     }
 
     /// The line of a byte, from 1.
     pub(crate) fn line(&self, byte: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= byte)
+    }
+
+    /// The bytes of a place that is told by its line and column from 1, and its width in characters.
+    pub(crate) fn stretch(&self, line: u32, column: u32, width: u32) -> (u32, u32) {
+        let start = self.line_starts.get(line.max(1) as usize - 1).copied();
+        let start = start.unwrap_or(self.text.len());
+        let rest = &self.text[start..];
+        let after = self.line_starts.get(line.max(1) as usize).copied();
+        let length = after.map_or(rest.len(), |next| next - 1 - start);
+        let skipped = column.max(1) as usize - 1;
+        let (from, to) = if self.is_ascii {
+            (skipped, skipped + width as usize)
+        } else if LINE_BYTES_MAX < length {
+            (0, 0)
+        } else {
+            let at = |skipped: usize| {
+                rest[..length].char_indices().nth(skipped).map_or(length, |(byte, _)| byte)
+            };
+            (at(skipped), at(skipped + width as usize))
+        };
+        let byte = |byte: usize| u32::try_from(start + byte.min(length)).unwrap_or(u32::MAX);
+        (byte(from), byte(to))
     }
 
     /// The place of a stretch of bytes; a stretch of several lines is cut at the first's end.
@@ -272,4 +311,29 @@ fn copy_table(source: u32, offset: usize, table: &DeTable<'_>) -> Value {
         .collect();
     entries.sort_by(|a, b| a.key.cmp(&b.key));
     Value::Table(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_by_line_and_column_are_bytes() {
+        let of = |text: &str, line, column, width| {
+            let source = Source::new("a.yaml", text);
+            let (start, end) = source.stretch(line, column, width);
+            text.get(start as usize..end as usize).map(str::to_owned)
+        };
+        let is = |found: Option<String>, wanted: &str| assert_eq!(found.as_deref(), Some(wanted));
+        is(of("a: 1\nb: 22\n", 2, 4, 2), "22");
+        is(of("a: 1\nb: 22", 2, 4, 9), "22");
+        is(of("ä: 1\nö: ü2\n", 2, 4, 2), "ü2");
+        is(of("a: 1\n", 2, 1, 1), "");
+        is(of("a: 1\n", 9, 9, 1), "");
+        is(of("", 1, 1, 1), "");
+        // In a line of megabytes nobody counts: its begin is shown.
+        let long = "é".repeat(LINE_BYTES_MAX);
+        is(of(&long, 1, 900, 2), "");
+        is(of(&"x".repeat(2 * LINE_BYTES_MAX), 1, 900, 2), "xx");
+    }
 }

@@ -1,7 +1,7 @@
 //! The JSON Schema (draft 2020-12) of scenario files, from the key table.
 //!
 //! Source: the same table that the parser uses.
-//! Left out: conditions between keys; what a base file gives counts as missing; patterns are looser than the parser.
+//! Left out: conditions between keys; what a base file or manifests give counts as missing; patterns are looser than the parser.
 
 use super::keys::ROOT;
 use super::schema::{Default, Keys, Kind, parameter};
@@ -68,6 +68,13 @@ fn of(kind: Kind) -> Value {
         Kind::Names => {
             json!({"type": "array", "items": {"type": "string"}, "examples": [["a", "b"]]})
         }
+        Kind::Paths => json!({
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}}
+            ],
+            "examples": ["k8s/*.yaml", ["k8s", "more.yaml"]]
+        }),
         Kind::Labels => json!({
             "type": "object", "additionalProperties": {"type": "string"}, "examples": [{"app": "x"}]
         }),

@@ -1,7 +1,7 @@
 //! Every key of a scenario file: its kind, default and meaning.
 //!
 //! Source: the example of docs/scenarios.md; the rest in its manner.
-//! Left out: `[[manifests]]`, `[sweep]`, `[lesson]` ([`PLANNED`]).
+//! Left out: `[sweep]`, `[lesson]` ([`PLANNED`]).
 
 mod app;
 mod assertion;
@@ -12,6 +12,7 @@ mod health;
 pub(crate) mod identity;
 mod kubernetes;
 mod linkerd;
+pub(crate) mod manifests;
 mod matching;
 mod policy;
 mod retries;
@@ -35,7 +36,7 @@ use retries::{OF_ROUTE, OF_SERVICE};
 use traffic::TRAFFIC;
 
 /// Sections that the documentation names and this version does not read.
-pub(crate) const PLANNED: &[&str] = &["manifests", "sweep", "lesson"];
+pub(crate) const PLANNED: &[&str] = &["sweep", "lesson"];
 /// Pods of one workload, and of all.
 pub(crate) const PODS_MAX: i64 = 1_000_000;
 /// Services or workloads in all.
@@ -67,6 +68,7 @@ const fn like(name: &'static str, parameter: &'static str, meaning: &'static str
 /// A whole file.
 pub(crate) const ROOT: Keys = Fixed(&[
     key("scenario", Table(SCENARIO), Required, "the run"),
+    manifests::OF_ROOT,
     key("mesh", Table(Mesh), None, "the mesh's profile and parameters"),
     key("ca", Tables(identity::AUTHORITY, "name"), None, "authorities that sign certificates"),
     key("sampling", Table(SAMPLING), None, "simulate requests in windows only"),

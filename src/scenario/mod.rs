@@ -1,21 +1,24 @@
 //! Scenario files: TOML in, plans out; every mistake with its place and what would help.
 //!
 //! In reading order: `document` (the file as a tree with places), `keys` and `schema` (the one
-//! table of keys), `check` (structure), `merge` (base files), `overrides` (`--set`, variants),
-//! `expand` (counted services), `lower` (names to ids, meanings), `origin` (where each value comes from).
+//! table of keys), `check` (structure), `merge` (base files), `overrides` (`--set`, variants), `manifests`
+//! and `drafted` (a real mesh's YAML, over which the file is laid), `expand` (counted services), `lower`
+//! (names to ids, meanings), `origin` (where each value comes from).
 //!
 //! Source: docs/scenarios.md.
-//! Left out: `[[manifests]]`, `[sampling]`, `[sweep]`, `[lesson]`.
+//! Left out: `[sweep]`, `[lesson]`.
 
 mod check;
 mod context;
 mod document;
+mod drafted;
 mod expand;
 mod expression;
 mod json;
 mod keys;
 pub mod large;
 mod lower;
+mod manifests;
 mod merge;
 mod origin;
 mod overrides;
@@ -29,9 +32,14 @@ mod values;
 
 use crate::plan::Plan;
 use crate::plan::problem::Problem;
-use context::{Context, Fault};
+use context::{Context, Fault, Foreign};
 use document::Node;
 use lower::Heading;
+pub use manifests::FromManifests;
+use manifests::Read;
+use overrides::Part;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Templates for `meshsim new`: name and what each shows, in the order in which they are listed.
 pub const TEMPLATES: &[(&str, &str)] = template::TEMPLATES;
@@ -43,6 +51,23 @@ const VARIANTS_MAX: usize = 1_000;
 pub trait Files {
     /// The text of the file at `path`, or in words why there is none.
     fn read(&self, path: &str) -> Result<String, String>;
+
+    /// The manifests that `path` means, in the order of their names: those of a folder, those that a
+    /// pattern fits, else one file. What has no folders knows files only.
+    fn manifests(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+        self.read(path).map(|text| vec![(path.to_owned(), text.into_bytes())])
+    }
+}
+
+/// What changes a scenario from as it is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'s> {
+    /// `key=value`.
+    pub sets: &'s [String],
+    /// Paths of manifests besides those that the file names.
+    pub manifests: &'s [String],
+    /// In place of the scenario's own seed.
+    pub seed: Option<u64>,
 }
 
 /// A scenario, ready to run.
@@ -58,6 +83,8 @@ pub struct Loaded {
     pub origins: Vec<Origin>,
     /// Every file that was read: path and text.
     pub sources: Vec<(String, String)>,
+    /// What came from manifests, by variant, where there are any.
+    pub manifests: BTreeMap<Option<String>, Arc<FromManifests>>,
 }
 
 /// One value of the resolved scenario.
@@ -67,10 +94,10 @@ pub struct Origin {
     pub key: String,
     /// The value as text.
     pub value: String,
-    /// `file:line`, `--set …`, `profile istio-sidecar@1.28`, `mesh.…` where a service takes the
+    /// `file:line`, `--set …`, `assumed`, `profile istio-sidecar@1.28`, `mesh.…` where a service takes the
     /// mesh's value, or `default`.
     pub from: String,
-    /// The source of a default: a file of Istio's, a document, or ours.
+    /// The source of a default: a file of Istio's, a document, or ours; why a value is assumed.
     pub source: String,
 }
 
@@ -91,59 +118,130 @@ pub fn load(
     sets: &[String],
     seed: Option<u64>,
 ) -> Result<Loaded, Vec<Problem>> {
+    load_with(files, path, Settings { sets, seed, ..Settings::default() })
+}
+
+/// Reads the scenario at `path` with settings over it, and over manifests. All problems at once.
+pub fn load_with(
+    files: &dyn Files,
+    path: &str,
+    settings: Settings<'_>,
+) -> Result<Loaded, Vec<Problem>> {
     let text = files
         .read(path)
         .map_err(|why| vec![Problem::new(format!("`{path}` cannot be read: {why}"))])?;
     let mut context = Context::new(files);
-    let Some(mut document) = merge::read(&mut context, path, &text) else {
+    let Some(mut written) = merge::read(&mut context, path, &text) else {
         return Err(context.problems());
     };
-    overrides::apply_sets(&mut context, &mut document, sets);
+    manifests::add(&mut context, &mut written, settings.manifests);
+    overrides::apply_sets(&mut context, &mut written, settings.sets, Part::Manifests);
+    let kept = manifests::are_asked_for(&written).then(|| written.clone());
+    let Some((mut document, from)) = manifests::lay(&mut context, written, path) else {
+        return Err(context.problems());
+    };
+    overrides::apply_sets(&mut context, &mut document, settings.sets, Part::Others);
     check::table(&mut context, &document, keys::ROOT, merge::BEGIN, true);
     let name = scenario_name(path);
-    let heading =
-        Heading { claim: claim(&text).unwrap_or(&name).to_owned(), name, variant: None, seed };
+    let claim = claim(&text).unwrap_or(&name).to_owned();
+    let heading = Heading { claim, name, variant: None, seed: settings.seed };
     let plan = lower::lower(&mut context, &document, heading.clone());
-    let variants = variants(&mut context, &document, &heading);
-    if !context.faults.is_empty() {
+    let mut all = from.map(|from| (None, from.counted(&document))).into_iter().collect();
+    // Without manifests, settings that are applied twice do no harm.
+    let written = kept.as_ref().unwrap_or(&document);
+    let whole = Whole { path, written, document: &document, settings, heading: &heading };
+    let variants = whole.variants(&mut context, &mut all);
+    if !context.is_clean() {
         return Err(context.problems());
     }
     let warnings = context.warnings();
     let origins = origin::origins(&context, &document, &plan);
-    let files = context.sources.iter().filter(|source| source.name != "--set");
+    let files = context.sources.iter().filter(|source| source.is_file());
     let mut sources: Vec<(String, String)> =
         files.map(|source| (source.name.clone(), source.text.clone())).collect();
     sources.extend(context.data_files().map(|(path, text)| (path.clone(), text.clone())));
-    Ok(Loaded { plan, variants, warnings, origins, sources })
+    Ok(Loaded { plan, variants, warnings, origins, sources, manifests: all })
 }
 
-/// The plans of the variants; of their faults those that the scenario itself does not have.
-fn variants(context: &mut Context<'_>, document: &Node, heading: &Heading) -> Vec<Plan> {
-    let mut plans = Vec::new();
-    let list = document.list("variant");
-    if VARIANTS_MAX < list.len() {
-        let what = format!("{} variants are too many", list.len());
-        context.report(Fault::new(list[VARIANTS_MAX].at, what).hint("at most 1000"));
-    }
-    // A scenario with many faults says enough about its variants.
-    let worth_it = if context.is_flooded() { 0 } else { VARIANTS_MAX };
-    for variant in list.iter().take(worth_it) {
-        let (Some(name), Some(settings)) = (variant.text("name"), variant.get("set")) else {
-            continue;
-        };
-        let (known, warned) = (context.faults.clone(), context.warnings.len());
-        let mut changed = document.clone();
-        overrides::apply_variant(context, &mut changed, settings);
-        if context.faults.len() == known.len() {
-            check::table(context, &changed, keys::ROOT, merge::BEGIN, true);
-            let heading = Heading { variant: Some(name.to_owned()), ..heading.clone() };
-            plans.push(lower::lower(context, &changed, heading));
+/// A scenario as it was written and as it is without its variants.
+struct Whole<'w> {
+    path: &'w str,
+    /// Without what manifests say.
+    written: &'w Node,
+    document: &'w Node,
+    settings: Settings<'w>,
+    heading: &'w Heading,
+}
+
+impl Whole<'_> {
+    /// The plans of the variants; of their faults those that the scenario itself does not have.
+    fn variants(
+        &self,
+        context: &mut Context<'_>,
+        manifests: &mut BTreeMap<Option<String>, Arc<FromManifests>>,
+    ) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        let list = self.document.list("variant");
+        if VARIANTS_MAX < list.len() {
+            let what = format!("{} variants are too many", list.len());
+            context.report(Fault::new(list[VARIANTS_MAX].at, what).hint("at most 1000"));
         }
-        for (list, old) in [(&mut context.faults, known.len()), (&mut context.warnings, warned)] {
-            name_variant(list, old, name, settings);
+        let own = manifests.get(&None).cloned();
+        // A scenario with many faults says enough about its variants.
+        let worth_it = if context.is_flooded() { 0 } else { VARIANTS_MAX };
+        for variant in list.iter().take(worth_it) {
+            let (Some(name), Some(settings)) = (variant.text("name"), variant.get("set")) else {
+                continue;
+            };
+            let (known, warned) = (context.faults.clone(), context.warnings.len());
+            let foreign = context.foreign.clone();
+            let changed = self.changed(context, settings);
+            let is_sound = context.faults.len() == known.len()
+                && context.foreign.problems.len() == foreign.problems.len();
+            if let Some((changed, from)) = changed.filter(|_| is_sound) {
+                check::table(context, &changed, keys::ROOT, merge::BEGIN, true);
+                let variant = Some(name.to_owned());
+                let heading = Heading { variant: variant.clone(), ..self.heading.clone() };
+                plans.push(lower::lower(context, &changed, heading));
+                let from = from.map(|from| from.counted(&changed));
+                manifests.extend(from.or_else(|| own.clone()).map(|from| (variant, from)));
+            }
+            for (list, old) in [(&mut context.faults, known.len()), (&mut context.warnings, warned)]
+            {
+                name_variant(list, old, name, settings);
+            }
+            let Foreign { problems, warnings } = &mut context.foreign;
+            for (list, old) in [(problems, foreign.problems), (warnings, foreign.warnings)] {
+                name_foreign(list, old.len(), name);
+            }
         }
+        plans
     }
-    plans
+
+    /// The document with the settings of a variant, and what came from its manifests if it has others.
+    fn changed(&self, context: &mut Context<'_>, settings: &Node) -> Option<(Node, Option<Read>)> {
+        if !overrides::changes_manifests(settings) {
+            let mut changed = self.document.clone();
+            overrides::apply_variant(context, &mut changed, settings, Part::Others);
+            return Some((changed, None));
+        }
+        let mut written = self.written.clone();
+        overrides::apply_variant(context, &mut written, settings, Part::Manifests);
+        let (mut changed, from) = manifests::lay(context, written, self.path)?;
+        overrides::apply_sets(context, &mut changed, self.settings.sets, Part::Others);
+        overrides::apply_variant(context, &mut changed, settings, Part::Others);
+        Some((changed, from))
+    }
+}
+
+/// What manifests say after the `old` ones says that it is a variant's.
+fn name_foreign(list: &mut Vec<Problem>, old: usize, name: &str) {
+    let mut new = list.split_off(old.min(list.len()));
+    new.retain(|problem| !list.contains(problem));
+    for mut problem in new {
+        problem.what = format!("in the variant `{name}`: {}", problem.what);
+        list.push(problem);
+    }
 }
 
 /// Faults after the `old` ones that stand elsewhere than in a variant's own settings say that they

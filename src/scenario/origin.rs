@@ -77,8 +77,9 @@ impl Walk<'_> {
             ) => self.table(path, &entry.node, keys),
             _ => {
                 let from = self.context.file_and_line(entry.at);
+                let source = self.context.why_assumed(entry.node.at).to_owned();
                 let (key, value) = (path.to_owned(), entry.node.print());
-                self.found.push(Origin { key, value, from, source: String::new() });
+                self.found.push(Origin { key, value, from, source });
             }
         }
     }

@@ -9,8 +9,8 @@
 //! Left out: adding elements to arrays, taking keys away.
 
 use super::context::{Context, Fault, known};
-use super::document::{At, Entry, Node, Value, parse_value, plain_text};
-use super::keys::ROOT;
+use super::document::{At, Entry, Node, SET, Value, parse_value, plain_text};
+use super::keys::{ROOT, manifests};
 use super::schema::{Keys, Kind};
 
 /// A step of a path, and where it stands in the path's text.
@@ -27,10 +27,42 @@ enum Step {
     Index(usize),
 }
 
+/// Which settings are applied: manifests are read between the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// Those of `[[manifests]]`.
+    Manifests,
+    /// All others.
+    Others,
+}
+
+impl Part {
+    /// The part of a path; what is no path is told with the others.
+    fn of(path: &str) -> Self {
+        let segments = segments(path).unwrap_or_default();
+        match segments.first().map(|first| &first.step) {
+            Some(Step::Name(name)) if name == manifests::OF_ROOT.name => Self::Manifests,
+            _ => Self::Others,
+        }
+    }
+}
+
+/// Whether a variant has other manifests.
+pub(crate) fn changes_manifests(settings: &Node) -> bool {
+    settings.entries().iter().any(|entry| Part::of(&entry.key) == Part::Manifests)
+}
+
 /// Applies `key=value` texts of the command line.
-pub(crate) fn apply_sets(context: &mut Context<'_>, document: &mut Node, sets: &[String]) {
-    for text in sets {
-        let source = context.add("--set", text);
+pub(crate) fn apply_sets(
+    context: &mut Context<'_>,
+    document: &mut Node,
+    sets: &[String],
+    part: Part,
+) {
+    let is_meant =
+        |text: &&String| Part::of(text[..split_at_equals(text).unwrap_or(0)].trim()) == part;
+    for text in sets.iter().filter(is_meant) {
+        let source = context.add_once(SET, text);
         let all = At { source, start: 0, end: u32::try_from(text.len()).unwrap_or(u32::MAX) };
         let Some(equals) = split_at_equals(text) else {
             context.report(
@@ -55,8 +87,13 @@ pub(crate) fn apply_sets(context: &mut Context<'_>, document: &mut Node, sets: &
 }
 
 /// Applies the settings of a variant.
-pub(crate) fn apply_variant(context: &mut Context<'_>, document: &mut Node, settings: &Node) {
-    for entry in settings.entries() {
+pub(crate) fn apply_variant(
+    context: &mut Context<'_>,
+    document: &mut Node,
+    settings: &Node,
+    part: Part,
+) {
+    for entry in settings.entries().iter().filter(|entry| Part::of(&entry.key) == part) {
         let result = set(document, entry.at, false, &entry.key, entry.node.clone(), |node| node);
         context.ok(result);
     }

@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     Like(&'static str),
     /// A list of texts.
     Names,
+    /// A text, or a list of texts.
+    Paths,
     /// A table of free names to texts.
     Labels,
     /// A table of free names to whole numbers.
@@ -192,6 +194,7 @@ pub(crate) fn describe(kind: Kind) -> String {
             ValueKind::Statuses => "a list of HTTP statuses".to_owned(),
         },
         Kind::Names => "a list of names".to_owned(),
+        Kind::Paths => "a path or a list of paths".to_owned(),
         Kind::Labels => "a table of texts".to_owned(),
         Kind::Weights => "a table of weights such as { v1 = 90, v2 = 10 }".to_owned(),
         Kind::Quantity => "a weight such as 1 or \"500m\"".to_owned(),

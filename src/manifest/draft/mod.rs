@@ -7,7 +7,10 @@
 //! Left out: what is listed in the findings as not simulated.
 
 pub mod names;
+mod stand_in;
 pub mod value;
+
+pub use stand_in::{Assumptions, draft};
 
 use crate::manifest::findings::Findings;
 use crate::manifest::loaded::Loaded;
@@ -100,6 +103,21 @@ impl<'l> Draft<'l> {
             one.key.as_ref().is_some_and(|key| key.0 == namespace && key.1 == name)
         };
         self.services.iter_mut().find(is_it)
+    }
+
+    /// The sections of a scenario file, as one table: `mesh`, and the lists `node`, `service`, `filter`.
+    pub fn root(&self) -> Table {
+        let mut root = Table::new();
+        root.set("mesh", self.settings.clone());
+        let services: Vec<Table> = self.services.iter().map(Service::whole).collect();
+        for (key, list) in
+            [("node", &self.nodes), ("service", &services), ("filter", &self.filters)]
+        {
+            if !list.is_empty() {
+                root.set(key, Value::list(list.iter().cloned().map(Value::from)));
+            }
+        }
+        root
     }
 
     /// Notes what a mesh reads and no key of a scenario says: `Kind.path.to.field`.

@@ -4,11 +4,30 @@
 //! example (`+` alone adds to its end, `$` is a `--set`), then `> ` what is said.
 //! `UPDATE=1` writes what is said now.
 
+use super::manifests::{CANARY, SHOP};
 use super::{Loaded, NORMATIVE, Problem, files, load};
 use std::fmt::Write as _;
 
 /// What is said of a file.
 pub(super) type Tell = fn(Result<Loaded, Vec<Problem>>) -> Vec<Problem>;
+
+/// Replicas that Kubernetes takes and no scenario does.
+const HUGE: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: many, namespace: shop}
+spec: {selector: {app: many}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: many, namespace: shop}
+spec:
+  replicas: 2000000
+  selector: {matchLabels: {app: many}}
+  template:
+    metadata: {labels: {app: many}}
+    spec: {containers: [{name: many}]}
+";
 
 const CASES: &str = include_str!("broken.txt");
 
@@ -38,6 +57,17 @@ fn run(case: &str, tell: Tell) -> (String, String) {
         ("bad.toml", "[mesh]\nprofil = \"none\"\n"),
         ("bad.csv", "ms\n1\nfast\n"),
         ("empty.csv", "ms\n"),
+        ("shop.yaml", SHOP),
+        ("canary.yaml", CANARY),
+        ("twins.yaml", include_str!("twins.yaml")),
+        ("huge.yaml", HUGE),
+        ("binary.yaml", "a: 1\n\u{0}\u{0}"),
+        ("bad/broken.yaml", "kind: Service\nmetadata: {name: web\nspec: {}\n"),
+        (
+            "bad/wrong.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 99999}]}\n",
+        ),
+        ("bases/shop.toml", "[[manifests]]\npath = \"nowhere.yaml\"\n"),
     ]);
     let said: String = tell(load(&files, "s.toml", &sets, None)).iter().map(show).collect();
     (kept, if said.is_empty() { "> nothing\n".to_owned() } else { said })

@@ -4,6 +4,7 @@ mod broken;
 mod fuzz;
 mod good;
 mod large;
+mod manifests;
 mod schema;
 mod warned;
 
@@ -20,6 +21,14 @@ struct Memory(BTreeMap<String, String>);
 impl Files for Memory {
     fn read(&self, path: &str) -> Result<String, String> {
         self.0.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn manifests(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let folder = format!("{path}/");
+        let all = self.0.iter().filter(|(name, _)| *name == path || name.starts_with(&folder));
+        let all: Vec<_> =
+            all.map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect();
+        if all.is_empty() { Err("no such file or folder".to_owned()) } else { Ok(all) }
     }
 }
 

@@ -1,0 +1,69 @@
+//! A first draft: services with their workloads, versions, labels, replicas, and weights of VirtualServices.
+//!
+//! Source: core/v1 Service, apps/v1.
+//! Left out: everything else.
+
+use crate::manifest::draft::value::{Table, Value};
+use crate::manifest::draft::{Draft, Service, Workload};
+use crate::manifest::loaded::Loaded;
+use crate::manifest::meshes::Mesh;
+
+/// What is assumed where no manifest says anything.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Assumptions {}
+
+/// What the manifests say, in the keys of a scenario file.
+pub fn draft<'l>(loaded: &'l Loaded, mesh: Mesh, _assumptions: &Assumptions) -> Draft<'l> {
+    let mut draft = Draft::new(loaded, mesh);
+    let profile = match mesh {
+        Mesh::Istio => "istio-sidecar",
+        Mesh::Linkerd => "linkerd",
+        Mesh::GatewayApi => "none",
+    };
+    draft.settings.set("profile", Value::text(profile).assumed("by what the manifests hold"));
+    for (key, own) in &loaded.cluster.services {
+        let Some(name) = draft.names.services.get(key).cloned() else { continue };
+        let mut service = Service::new(&name, Some(key.clone()), Some(own.at));
+        let workloads = loaded.cluster.workloads_of(own);
+        for workload in &workloads {
+            let version = workload.labels.get("version").cloned();
+            let mut table = Table::new();
+            let mut labels = Table::new();
+            for (key, value) in &workload.labels {
+                labels.set(key, Value::text(value));
+            }
+            table.set("labels", Value::from(labels).at(workload.at));
+            let replicas = Value::integer(workload.replicas).at_some(workload.replicas_at);
+            table.set("replicas", replicas);
+            table.set("time", Value::text("5ms").assumed("no manifest says how long work takes"));
+            let key = (workload.namespace.clone(), workload.name.clone());
+            service.workloads.push(Workload { key, at: Some(workload.at), version, table });
+        }
+        if workloads.is_empty() {
+            service.table.set("workload", Value::list([]));
+        }
+        draft.services.push(service);
+    }
+    for rules in &loaded.istio.virtual_services {
+        for host in &rules.hosts {
+            let Some(service) = draft.service_of(&rules.head.namespace, &host.text) else {
+                continue;
+            };
+            for rule in rules.http.iter().filter(|rule| rule.matches.is_empty()) {
+                let mut weights = Table::new();
+                for one in &rule.routes {
+                    let Some(subset) = &one.destination.subset else { continue };
+                    let weight =
+                        Value::integer(one.weight).at(one.weight_at.unwrap_or(one.destination.at));
+                    weights.set(&*subset.text, weight);
+                }
+                let mut route = Table::new();
+                if !weights.is_empty() {
+                    route.set("weights", Value::from(weights).at(rule.at));
+                }
+                service.routes.push(route);
+            }
+        }
+    }
+    draft
+}
