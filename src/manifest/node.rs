@@ -96,6 +96,28 @@ impl Node {
         }
     }
 
+    /// What it says, as a text that is the same for trees that say the same.
+    pub fn said(&self) -> String {
+        match &self.value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) => format!("{number:?}"),
+            Value::Text(text) => format!("{text:?}"),
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(Self::said).collect::<Vec<_>>().join(", "))
+            }
+            Value::Map(entries) => {
+                let mut parts: Vec<String> = entries
+                    .iter()
+                    .map(|one| format!("{:?}: {}", one.key, one.value.said()))
+                    .collect();
+                parts.sort();
+                format!("{{{}}}", parts.join(", "))
+            }
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)

@@ -334,6 +334,9 @@ pub(crate) const ACTIONS: &[&str] = &[
     "push",
     "crash_loop",
     "webhook",
+    "apply",
+    "delete",
+    "patch",
     "note",
 ];
 
@@ -391,6 +394,12 @@ const EVENT: Keys = Fixed(&[
     discovery::DRAIN_TIME,
     discovery::STRATEGY,
     kubernetes::POLICY,
+    manifests::OF_EVENT,
+    manifests::OBJECTS,
+    manifests::OBJECT,
+    manifests::PATCH,
+    manifests::PATCH_FILE,
+    manifests::TYPE,
 ]);
 
 const VARIANT: Keys = Fixed(&[

@@ -5,7 +5,7 @@
 //! other manifests is laid over those anew.
 //!
 //! Source: design/contract.md (`[[manifests]]`, `--manifests`); docs/manifests.md.
-//! Left out: manifests that come or go at a time.
+//! Left out: nothing; manifests that come or go at a time stand in `states`.
 
 use super::context::{Context, Fault, join};
 use super::document::{At, Entry, MANIFESTS, Node, Value};
@@ -13,15 +13,17 @@ use super::drafted::{self, Written};
 use super::keys::{ROOT, manifests::ASSUMED, manifests::OF_ROOT};
 use super::merge;
 use super::schema::Kind;
-use crate::manifest::draft::{Assumptions, draft};
+use super::states::{self, Drafted, Laid, States, Templates};
+use crate::manifest::change;
+use crate::manifest::draft::{self, Assumptions, Draft, draft};
 use crate::manifest::findings::{Findings, Ignored};
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
-use crate::manifest::object::Labels;
+use crate::manifest::object::{Id, Labels};
 use crate::manifest::route::Origin;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What came from manifests, for whoever reads a result.
@@ -70,14 +72,35 @@ pub(crate) struct Read {
     from: FromManifests,
     /// The source of what is assumed.
     assumed: u32,
+    set: Set,
+    loaded: Loaded,
+    laid: Laid,
+    found: Findings,
 }
 
 impl Read {
     /// With the count of what is still assumed in the document.
-    pub(crate) fn counted(self, document: &Node) -> Arc<FromManifests> {
+    pub(crate) fn counted(&self, document: &Node) -> Arc<FromManifests> {
         let mut places = BTreeSet::new();
         collect(document, self.assumed, &mut places);
-        Arc::new(FromManifests { assumed: places.len(), ..self.from })
+        Arc::new(FromManifests { assumed: places.len(), ..self.from.clone() })
+    }
+
+    /// What the manifests are before and after each event of the document, which is as it will be run; none if
+    /// something is wrong.
+    pub(crate) fn states(
+        &mut self,
+        context: &mut Context<'_>,
+        document: &Node,
+        scenario: &str,
+    ) -> Option<States> {
+        let Self { set, loaded, laid, .. } = self;
+        let lay = |context: &mut Context<'_>, one: &Loaded| Some(set.lay(context, one)?.0);
+        let states = states::states(context, document, loaded, laid.clone(), lay)?;
+        let findings = [&self.loaded.manifests.findings, &self.found, &states.findings];
+        let objects = self.from.objects;
+        self.from = account(&self.set.files, objects, findings, scenario);
+        Some(states)
     }
 }
 
@@ -133,8 +156,7 @@ pub(crate) fn lay(
     if !are_asked_for(&written) {
         return Some((written, None));
     }
-    let elements: Vec<&Node> =
-        written.list(OF_ROOT.name).iter().filter(|one| one.is_table()).collect();
+    let elements = elements_of(&written);
     let asked = mesh(context, &elements);
     let files = files(context, &elements)?;
     let loaded = Loaded::read(files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice())));
@@ -145,27 +167,88 @@ pub(crate) fn lay(
     if !problems.is_empty() {
         return None;
     }
-    let draft = draft(&loaded, mesh, &Assumptions::default());
-    context.foreign.problems.extend(draft.findings.problems.iter().cloned());
-    context.foreign.warnings.extend(draft.findings.warnings.iter().cloned());
-    if !draft.findings.problems.is_empty() {
-        return None;
+    let set = Set { written, files, mesh };
+    let (laid, assumed, found) = set.lay(context, &loaded)?;
+    let findings = [&loaded.manifests.findings, &found];
+    let from = account(&set.files, loaded.manifests.objects.len(), findings, scenario);
+    let document = laid.root.clone();
+    Some((document, Some(Read { from, assumed, set, loaded, laid, found })))
+}
+
+/// What a document is laid over.
+struct Set {
+    /// The document.
+    written: Node,
+    files: Vec<File>,
+    mesh: Mesh,
+}
+
+impl Set {
+    /// The document laid over what these manifests are at a time; the source of what is assumed, and what
+    /// drafting found.
+    fn lay(&self, context: &mut Context<'_>, loaded: &Loaded) -> Option<(Laid, u32, Findings)> {
+        let elements = elements_of(&self.written);
+        let draft = draft(loaded, self.mesh, &Assumptions::default());
+        context.foreign.problems.extend(draft.findings.problems.iter().cloned());
+        context.foreign.warnings.extend(draft.findings.warnings.iter().cloned());
+        if !draft.findings.problems.is_empty() {
+            return None;
+        }
+        let around = elements[0].get("path").map_or(elements[0].at, |path| path.at);
+        let Written { document: mut root, assumed, sources } =
+            drafted::write(context, &draft.root(), &loaded.manifests.sources, around);
+        // An element speaks for the workloads of its own files.
+        let element_of = |at: At| {
+            let file = sources.iter().position(|source| *source == at.source);
+            let source = file.and_then(|file| loaded.manifests.sources.list.get(file));
+            let file = source.and_then(|one| self.files.iter().find(|file| file.name == one.name));
+            elements[file.map_or(0, |file| file.element)]
+        };
+        say_assumed(&mut root, assumed, element_of);
+        merge::lay_over(&mut root, self.written.clone(), Kind::Table(ROOT));
+        let laid = Laid { root, templates: templates(&draft), drafted: drafted(&draft) };
+        Some((laid, assumed, draft.findings))
     }
-    let around = elements[0].get("path").map_or(elements[0].at, |path| path.at);
-    let Written { mut document, assumed, sources } =
-        drafted::write(context, &draft.root(), &loaded.manifests.sources, around);
-    // An element speaks for the workloads of its own files.
-    let element_of = |at: At| {
-        let file = sources.iter().position(|source| *source == at.source);
-        let source = file.and_then(|file| loaded.manifests.sources.list.get(file));
-        let file = source.and_then(|one| files.iter().find(|file| file.name == one.name));
-        elements[file.map_or(0, |file| file.element)]
+}
+
+/// What pods of workloads are made from.
+fn templates(draft: &Draft<'_>) -> Templates {
+    let mut texts = BTreeMap::new();
+    for object in &draft.loaded.manifests.objects {
+        if let Some(template) = change::template(object) {
+            let Id { namespace, name, .. } = &object.id;
+            texts.insert((namespace.clone(), name.clone()), template.said());
+        }
+    }
+    let all = draft.services.iter().flat_map(|service| {
+        service.workloads.iter().map(move |workload| (&service.name, workload))
+    });
+    let of = |(service, workload): (&String, &draft::Workload)| {
+        let version = workload.version.clone().unwrap_or_default();
+        Some(((service.clone(), version), texts.get(&workload.key)?.clone()))
     };
-    say_assumed(&mut document, assumed, element_of);
-    merge::lay_over(&mut document, written, Kind::Table(ROOT));
-    let findings = [&loaded.manifests.findings, &draft.findings];
-    let from = account(&files, loaded.manifests.objects.len(), findings, scenario);
-    Some((document, Some(Read { from, assumed })))
+    all.filter_map(of).collect()
+}
+
+/// What a draft makes.
+fn drafted(draft: &Draft<'_>) -> Drafted {
+    let mut made = Drafted::default();
+    for service in &draft.services {
+        let name = || service.name.clone();
+        made.services.insert(name());
+        let versions = service.workloads.iter().map(|one| one.version.clone().unwrap_or_default());
+        made.workloads.extend(versions.map(|version| (name(), version)));
+        let subsets = service.subsets.iter().filter_map(|one| match &one.get("name")?.kind {
+            draft::value::Kind::Text(subset) => Some((name(), subset.clone())),
+            _ => None,
+        });
+        made.subsets.extend(subsets);
+    }
+    made
+}
+
+fn elements_of(written: &Node) -> Vec<&Node> {
+    written.list(OF_ROOT.name).iter().filter(|one| one.is_table()).collect()
 }
 
 /// A file of manifests, and which element names it first.
@@ -258,10 +341,10 @@ fn list_mut<'n>(node: &'n mut Node, key: &str) -> &'n mut [Node] {
 }
 
 /// What is told of the manifests.
-fn account(
+fn account<const N: usize>(
     files: &[File],
     objects: usize,
-    findings: [&Findings; 2],
+    findings: [&Findings; N],
     scenario: &str,
 ) -> FromManifests {
     let mut all = Findings::default();
@@ -277,7 +360,7 @@ fn account(
         }
     }
     let lines = all.ignored_lines();
-    let named = |key, list: std::collections::BTreeMap<String, Ignored>| {
+    let named = |key, list: BTreeMap<String, Ignored>| {
         let named = list.into_iter().map(|(name, mut entry)| {
             entry.place.file = seen_from(scenario, &entry.place.file);
             Named { key, name, entry }

@@ -124,7 +124,8 @@ pub(super) fn pods_ever(plan: &Plan) -> usize {
     let replicas = |one: &Workload| one.replicas as usize;
     let universe = &plan.universe;
     let begin: usize = universe.workloads.iter().map(replicas).sum();
-    let parts = plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)));
+    let parts =
+        plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)));
     let rolled = parts.map(|(event, action)| match action {
         Action::Rollout(workloads) | Action::SetTemplate(workloads) => {
             let pods = workloads.iter().map(|id| replicas(&universe.workloads[id.index()]));

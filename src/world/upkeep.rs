@@ -200,7 +200,8 @@ fn changes(plan: &Plan, proxies: f64) -> f64 {
     let workload = |id: &WorkloadId| &plan.universe.workloads[id.index()];
     let replicas = |one: &Workload| f64::from(one.replicas);
     let mut events = 0.0;
-    let parts = plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)));
+    let parts =
+        plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)));
     for (event, action) in parts {
         // Pods, and waves of them.
         let (pods, waves) = match action {

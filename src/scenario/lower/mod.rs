@@ -4,7 +4,7 @@
 //! to is looked up here; a name that leads nowhere is a fault with the nearest name.
 //!
 //! Source: ours.
-//! Left out: manifests.
+//! Left out: nothing.
 
 mod action;
 mod ambient;
@@ -45,6 +45,8 @@ mod timeline;
 mod traffic;
 mod warnings;
 mod waypoints;
+
+pub(crate) use brought::lower_states;
 
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};

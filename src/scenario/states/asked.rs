@@ -18,7 +18,8 @@ use crate::manifest::object::{Id, Manifests, Object};
 pub(super) struct Asked {
     /// `apply`, `delete` or `patch`.
     pub(super) does: &'static str,
-    at: At,
+    /// Where it says what it is about.
+    pub(super) at: At,
     what: What,
 }
 
@@ -26,15 +27,18 @@ enum What {
     Apply(Vec<Object>),
     /// Objects of files, and those that are named.
     Delete(Vec<Id>, Vec<(At, String)>),
-    Patch { object: (At, String), kind: Option<Kind>, patch: node::Node },
+    Patch {
+        object: (At, String),
+        kind: Option<Kind>,
+        patch: node::Node,
+    },
 }
 
 impl Asked {
     /// The change of a set; or what is wrong with it, and where in the event.
     pub(super) fn change(&self, set: &Manifests) -> Result<Change, (At, Trouble)> {
-        let named = |(at, text): &(At, String)| {
-            find(&set.objects, text).map_err(|trouble| (*at, trouble))
-        };
+        let named =
+            |(at, text): &(At, String)| find(&set.objects, text).map_err(|trouble| (*at, trouble));
         match &self.what {
             What::Apply(objects) => Ok(Change::Apply(objects.clone())),
             What::Delete(ids, names) => {
@@ -46,7 +50,10 @@ impl Asked {
                 match all.iter().find(|id| set.find(id).is_none()) {
                     Some(id) => {
                         let what = format!("there is no {id} at that time");
-                        Err((self.at, Trouble::new(what, "it was never applied, or is gone already")))
+                        Err((
+                            self.at,
+                            Trouble::new(what, "it was never applied, or is gone already"),
+                        ))
                     }
                     None => Ok(Change::Delete(all)),
                 }

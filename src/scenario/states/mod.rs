@@ -36,10 +36,23 @@ const NAMED_MAX: usize = 3;
 pub(crate) type Templates = BTreeMap<(String, String), String>;
 
 /// A state's manifests as a document.
+#[derive(Clone)]
 pub(crate) struct Laid {
     /// The file laid over them.
     pub(crate) root: Node,
     pub(crate) templates: Templates,
+    pub(crate) drafted: Drafted,
+}
+
+/// What manifests make, whatever the file says of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Drafted {
+    /// Services, by name.
+    pub(crate) services: BTreeSet<String>,
+    /// Workloads, by service and version.
+    pub(crate) workloads: BTreeSet<(String, String)>,
+    /// Subsets, by service and name.
+    pub(crate) subsets: BTreeSet<(String, String)>,
 }
 
 /// All states.
@@ -74,8 +87,16 @@ pub(crate) struct State {
     pub(crate) active: Vec<usize>,
     pub(crate) root: Node,
     pub(crate) templates: Templates,
+    pub(crate) drafted: Drafted,
     /// What is in the document for the sake of other states.
     pub(crate) missing: Missing,
+}
+
+impl State {
+    fn new(active: Vec<usize>, laid: Laid) -> Self {
+        let Laid { root, templates, drafted } = laid;
+        Self { active, root, templates, drafted, missing: Missing::default() }
+    }
 }
 
 /// What is not there in a state.
@@ -146,13 +167,11 @@ pub(crate) fn states(
             changes: false,
         })
         .collect();
-    let Laid { root, templates } = first;
-    let mut states = vec![State { active: Vec::new(), root, templates, missing: Missing::default() }];
+    let mut states = vec![State::new(Vec::new(), first)];
     for list in lists.into_iter().skip(1) {
         let new = begins.iter().find(|begin| begin.to == states.len()).map(|begin| begin.event);
         let loaded = making.load(context, &list, new, &mut events)?;
-        let Laid { root, templates } = lay(context, &loaded)?;
-        states.push(State { active: list, root, templates, missing: Missing::default() });
+        states.push(State::new(list, lay(context, &loaded)?));
     }
     union::complete(&mut states);
     Some(States { events, states, begins, findings: making.findings })
@@ -225,7 +244,8 @@ impl Making<'_> {
         for event in list {
             let Some(asked) = &self.asked[*event] else { continue };
             let done = asked.change(&set).and_then(|change| {
-                change::make(&mut set, &change).map(|effects| (change, effects))
+                let effects = change::make(&mut set, &change);
+                effects.map(|effects| (change, effects)).map_err(|trouble| (asked.at, trouble))
             });
             match done {
                 Ok((change, effects)) if Some(*event) == new => {
@@ -263,8 +283,7 @@ fn tell(
     change: &Change,
     effects: &[(Id, Effect)],
 ) {
-    let named: Vec<String> =
-        effects.iter().take(NAMED_MAX).map(|(id, _)| id.to_string()).collect();
+    let named: Vec<String> = effects.iter().take(NAMED_MAX).map(|(id, _)| id.to_string()).collect();
     let more = match effects.len().saturating_sub(NAMED_MAX) {
         0 => String::new(),
         more => format!(" and {more} more"),

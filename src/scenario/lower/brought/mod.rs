@@ -28,10 +28,8 @@ use values::{Definition, Ids, Routes, Thing, Told, Values};
 /// Lowers all states; the plan is that of the first, and its events bring the others.
 pub(crate) fn lower_states(context: &mut Context<'_>, states: &States, heading: &Heading) -> Plan {
     let roots: Vec<&Node> = states.states.iter().map(|state| &state.root).collect();
-    let mut plans: Vec<Plan> = roots
-        .iter()
-        .map(|root| lower_beside(context, root, &roots, heading.clone()))
-        .collect();
+    let mut plans: Vec<Plan> =
+        roots.iter().map(|root| lower_beside(context, root, &roots, heading.clone())).collect();
     let mut plan = plans[0].clone();
     if !context.is_clean() {
         return plan;
@@ -54,9 +52,8 @@ fn unlike(plans: &[Plan], states: &States) -> Option<usize> {
         services.chain(plan.universe.workloads.iter().map(|one| one.name.clone())).collect()
     };
     let first = names(&plans[0]);
-    let is_like = |plan: &Plan| {
-        names(plan) == first && plan.universe.classes == plans[0].universe.classes
-    };
+    let is_like =
+        |plan: &Plan| names(plan) == first && plan.universe.classes == plans[0].universe.classes;
     let place = plans.iter().position(|plan| !is_like(plan))?;
     states.begins.iter().find(|begin| begin.to == place).map(|begin| begin.event)
 }
@@ -69,7 +66,9 @@ fn adopt(plan: &mut Plan, states: &States, plans: &[Plan]) {
         if !is_missing(&states.states[0]) {
             continue;
         }
-        let Some(place) = states.states.iter().position(|state| !is_missing(state)) else { continue };
+        let Some(place) = states.states.iter().position(|state| !is_missing(state)) else {
+            continue;
+        };
         let from = &plans[place];
         plan.universe.workloads[index].clone_from(&from.universe.workloads[index]);
         plan.universe.workloads[index].replicas = 0;
@@ -263,7 +262,9 @@ impl<'s> Filling<'s> {
     /// A route table that says the same, made if there is none.
     fn route(&mut self, service: ServiceId, routes: Routes, event: &str) -> RouteId {
         let first = self.plan.universe.services[service.index()].route;
-        if self.values[0].get(&Thing::Routes(service)) == Some(&Told::Routes(Box::new(routes.clone()))) {
+        if self.values[0].get(&Thing::Routes(service))
+            == Some(&Told::Routes(Box::new(routes.clone())))
+        {
             return first;
         }
         let Routes { mut table, copies, is_of_profile } = routes;
