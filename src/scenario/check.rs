@@ -86,11 +86,22 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
                 .hint(known(word, words.iter().copied(), "the words here are"))),
             None => Err(expected(node, kind)),
         },
+        Kind::Yaml => match node.as_text() {
+            Some(text) if text.trim().is_empty() => Err(Fault::new(node.at, "this text is empty")),
+            Some(_) => Ok(()),
+            None => Err(expected(node, kind)),
+        },
         Kind::Like(name) => parameter_text(node, name).map(drop),
         Kind::Distribution => distribution(context, node).map(drop),
         Kind::Arrivals => arrivals(context, node).map(drop),
         Kind::Paths if node.as_text().is_some() => {
             return value(context, node, Kind::Text, key, complete);
+        }
+        Kind::Manifests if node.as_text().is_some() => {
+            return value(context, node, Kind::Yaml, key, complete);
+        }
+        Kind::Manifests => {
+            return each(context, node, node.items().iter(), kind, Kind::Yaml, complete);
         }
         Kind::Names | Kind::Paths => {
             return each(context, node, node.items().iter(), kind, Kind::Text, complete);
@@ -124,7 +135,7 @@ fn each<'n>(
     complete: bool,
 ) {
     let fits = match kind {
-        Kind::Names | Kind::Paths => matches!(node.value, Value::List(_)),
+        Kind::Names | Kind::Paths | Kind::Manifests => matches!(node.value, Value::List(_)),
         _ => node.is_table(),
     };
     if !fits {

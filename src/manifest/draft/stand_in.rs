@@ -5,6 +5,7 @@
 
 use crate::manifest::draft::value::{Table, Value};
 use crate::manifest::draft::{Draft, Service, Workload};
+use crate::manifest::istio::authentication::MtlsMode;
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
 
@@ -65,5 +66,39 @@ pub fn draft<'l>(loaded: &'l Loaded, mesh: Mesh, _assumptions: &Assumptions) -> 
             }
         }
     }
+    policies(&mut draft);
     draft
+}
+
+/// Subsets, connection pools, and what pods accept.
+fn policies(draft: &mut Draft<'_>) {
+    let istio = &draft.loaded.istio;
+    for rule in &istio.destination_rules {
+        let Some(host) = &rule.host else { continue };
+        let Some(service) = draft.service_of(&rule.head.namespace, &host.text) else { continue };
+        for subset in &rule.subsets {
+            let mut labels = Table::new();
+            for (key, value) in &subset.labels {
+                labels.set(key, Value::text(value));
+            }
+            let mut table = Table::new();
+            table.set("name", Value::text(&*subset.name).at(subset.at));
+            table.set("labels", Value::from(labels).at(subset.at));
+            service.subsets.push(table);
+        }
+    }
+    for policy in &istio.peer_authentications {
+        let word = match policy.mode {
+            MtlsMode::Strict => "strict",
+            MtlsMode::Disable => "disable",
+            _ => continue,
+        };
+        let namespace = &policy.head.namespace;
+        for service in &mut draft.services {
+            if service.key.as_ref().is_some_and(|key| key.0 == *namespace) {
+                let mode = Value::text(word).at(policy.mode_at);
+                service.table.set("peer_authentication", mode);
+            }
+        }
+    }
 }

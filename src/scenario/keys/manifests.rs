@@ -6,7 +6,9 @@
 use super::super::schema::Default::{None, Required};
 use super::super::schema::Key;
 use super::super::schema::Keys::{self, Fixed};
-use super::super::schema::Kind::{Count, Distribution, Names, Paths, Tables, Text, Word};
+use super::super::schema::Kind::{
+    Count, Distribution, Manifests, Names, Paths, Tables, Text, Word, Yaml,
+};
 use super::{ANY, key};
 
 /// The meshes whose rules may count, as `meshsim route --mesh` names them.
@@ -15,7 +17,7 @@ const MESHES: &[&str] = &["istio", "linkerd", "gateway-api"];
 /// The section.
 pub(crate) const OF_ROOT: Key = key(
     "manifests",
-    Tables(MANIFESTS, ""),
+    Tables(OF_SECTION, ""),
     None,
     "YAML of a real mesh, whose services and policies this file is laid over",
 );
@@ -23,7 +25,7 @@ pub(crate) const OF_ROOT: Key = key(
 /// What is assumed of workloads, and may be said here: keys of `[[service.workload]]`.
 pub(crate) const ASSUMED: [&str; 2] = ["time", "workers"];
 
-const MANIFESTS: Keys = Fixed(&[
+const OF_SECTION: Keys = Fixed(&[
     key(
         "path",
         Paths,
@@ -37,14 +39,14 @@ const MANIFESTS: Keys = Fixed(&[
 
 /// What `apply` and `delete` take.
 pub(crate) const OF_EVENT: Key =
-    key("manifests", Paths, None, "YAML that is applied or deleted: paths, or the YAML itself");
+    key("manifests", Manifests, None, "YAML that is applied or deleted: paths, or the YAML itself");
 /// What `delete` takes.
 pub(crate) const OBJECTS: Key =
     key("objects", Names, None, "objects that are deleted: kind/namespace/name");
 /// What `patch` takes.
 pub(crate) const OBJECT: Key = key("object", Text, None, "the object: kind/namespace/name");
 /// The patch itself.
-pub(crate) const PATCH: Key = key("patch", Text, None, "the patch, YAML or JSON");
+pub(crate) const PATCH: Key = key("patch", Yaml, None, "the patch, YAML or JSON");
 /// Where it stands.
 pub(crate) const PATCH_FILE: Key = key("patch_file", Text, None, "the file of the patch");
 /// How it is read.
