@@ -7,12 +7,17 @@
 //! Source: design/contract.md (`[[manifests]]`, `--manifests`); docs/manifests.md.
 //! Left out: manifests that come or go at a time.
 
+use super::check;
 use super::context::{Context, Fault, join};
 use super::document::{At, Entry, MANIFESTS, Node, Value};
 use super::drafted::{self, Written};
-use super::keys::{ROOT, manifests::ASSUMED, manifests::OF_ROOT};
+use super::keys::{
+    ROOT,
+    manifests::{ASSUMED, OF_ROOT, PATH},
+};
 use super::merge;
 use super::schema::Kind;
+use super::units::expected;
 use crate::manifest::draft::{Assumptions, draft};
 use crate::manifest::findings::{Findings, Ignored};
 use crate::manifest::loaded::Loaded;
@@ -120,7 +125,9 @@ pub(crate) fn add(context: &mut Context<'_>, document: &mut Node, paths: &[Strin
 
 /// Whether a document names manifests.
 pub(crate) fn are_asked_for(document: &Node) -> bool {
-    document.list(OF_ROOT.name).iter().any(Node::is_table)
+    document
+        .get(OF_ROOT.name)
+        .is_some_and(|node| !matches!(&node.value, Value::List(all) if all.is_empty()))
 }
 
 /// The document laid over the manifests that it names, and what came from these; none where so much is
@@ -133,8 +140,7 @@ pub(crate) fn lay(
     if !are_asked_for(&written) {
         return Some((written, None));
     }
-    let elements: Vec<&Node> =
-        written.list(OF_ROOT.name).iter().filter(|one| one.is_table()).collect();
+    let elements = elements(context, &written)?;
     let asked = mesh(context, &elements);
     let files = files(context, &elements)?;
     let loaded = Loaded::read(files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice())));
@@ -168,6 +174,26 @@ pub(crate) fn lay(
     Some((document, Some(Read { from, assumed })))
 }
 
+/// The tables of the section; none if one is no table or has no path.
+fn elements<'n>(context: &mut Context<'_>, written: &'n Node) -> Option<Vec<&'n Node>> {
+    let entry = written.entry(OF_ROOT.name)?;
+    let Value::List(all) = &entry.node.value else {
+        context.report(check::not_tables(&entry.node, OF_ROOT.kind));
+        return None;
+    };
+    let mut is_whole = true;
+    for element in all.iter().filter(|element| element.get("path").is_none()) {
+        is_whole = false;
+        let fault = if element.is_table() {
+            check::missing(element.at, &PATH)
+        } else {
+            check::no_table(element)
+        };
+        context.report(fault);
+    }
+    is_whole.then(|| all.iter().collect())
+}
+
 /// A file of manifests, and which element names it first.
 struct File {
     name: String,
@@ -181,12 +207,15 @@ fn files(context: &mut Context<'_>, elements: &[&Node]) -> Option<Vec<File>> {
     let mut is_whole = true;
     for (element, table) in elements.iter().enumerate() {
         let paths = table.get("path").map_or(&[][..], |path| match &path.value {
-            Value::List(items) => items,
+            Value::List(items) => &items[..],
             _ => std::slice::from_ref(path),
         });
         for path in paths {
-            // What is no text is told by the check.
-            let Some(text) = path.as_text() else { continue };
+            let Some(text) = path.as_text() else {
+                is_whole = false;
+                context.report(expected(path, Kind::Text));
+                continue;
+            };
             match context.read_manifests(path.at, text) {
                 Ok(found) => {
                     for (name, bytes) in found {
@@ -299,7 +328,7 @@ fn account(
 fn seen_from(scenario: &str, file: &str) -> String {
     let (from, to) = (join("", scenario), join("", file));
     let name = to.rsplit('/').next().unwrap_or_default().to_owned();
-    if from.starts_with('/') != to.starts_with('/') {
+    if to == "-" || from.starts_with('/') != to.starts_with('/') {
         return name;
     }
     let from: Vec<&str> = from.split('/').collect();
