@@ -93,7 +93,9 @@ fn collect(node: &Node, source: u32, places: &mut BTreeSet<At>) {
     match &node.value {
         Value::List(items) => items.iter().for_each(|item| collect(item, source, places)),
         Value::Table(entries) => {
-            entries.iter().for_each(|entry| collect(&entry.node, source, places));
+            for entry in entries {
+                collect(&entry.node, source, places);
+            }
         }
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! A first draft: services with their workloads, versions, labels, replicas, and weights of VirtualServices.
+//! A first draft: services with their workloads, versions, labels, replicas, and weights of virtual services.
 //!
 //! Source: core/v1 Service, apps/v1.
 //! Left out: everything else.
