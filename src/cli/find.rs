@@ -6,7 +6,7 @@
 use super::manifests;
 use super::output::reason;
 use crate::plan::problem::Problem;
-use crate::scenario::Files;
+use crate::scenario::{Files, ManifestFiles};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -43,7 +43,7 @@ impl Files for Disk {
         }
     }
 
-    fn manifests(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+    fn manifests(&self, path: &str) -> Result<ManifestFiles, String> {
         if path == manifests::STDIN {
             let read = || manifests::bytes(path).map_err(|unread| unread.told_of(path));
             let bytes = self.stdin.get_or_init(read).clone();

@@ -9,7 +9,7 @@
 use super::context::{Context, Fault, known};
 use super::document::{At, Node, Value};
 use super::keys::PLANNED;
-use super::schema::{Default, Keys, Kind};
+use super::schema::{Default, Key, Keys, Kind};
 use super::units::{
     bandwidth, count, duration, expected, number, parameter_text, quantity, rate, share,
 };
@@ -37,10 +37,7 @@ pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, 
     }
     for key in list.iter().filter(|key| complete && key.default == Default::Required) {
         if node.get(key.name).is_none() {
-            context.report(
-                Fault::new(at, format!("`{}` is missing", key.name))
-                    .hint(format!("{}: {}", key.name, key.meaning)),
-            );
+            context.report(missing(at, key));
         }
     }
 }
@@ -125,6 +122,23 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
     context.ok(result);
 }
 
+/// A key is missing in the table at a place.
+pub(crate) fn missing(at: At, key: &Key) -> Fault {
+    let what = format!("`{}` is missing", key.name);
+    Fault::new(at, what).hint(format!("{}: {}", key.name, key.meaning))
+}
+
+/// An element is no table.
+pub(crate) fn no_table(item: &Node) -> Fault {
+    Fault::new(item.at, format!("expected a table, found {}", item.kind()))
+}
+
+/// A section of which there may be several is no array of tables.
+pub(crate) fn not_tables(node: &Node, kind: Kind) -> Fault {
+    let fault = expected(node, kind);
+    if node.is_table() { fault.hint("write its header with two brackets: [[…]]") } else { fault }
+}
+
 /// The elements of a list or the values of a table, all of one kind.
 fn each<'n>(
     context: &mut Context<'_>,
@@ -155,17 +169,16 @@ fn tables(
     complete: bool,
 ) {
     let Value::List(items) = &node.value else {
-        let fault = expected(node, kind);
-        return context.report(if node.is_table() && !identity.is_empty() {
-            fault.hint("write its header with two brackets: [[…]]")
+        return context.report(if identity.is_empty() {
+            expected(node, kind)
         } else {
-            fault
+            not_tables(node, kind)
         });
     };
     let mut seen: BTreeMap<&str, At> = BTreeMap::new();
     for item in items {
         if !item.is_table() {
-            context.report(Fault::new(item.at, format!("expected a table, found {}", item.kind())));
+            context.report(no_table(item));
             continue;
         }
         table(context, item, keys, item.at, complete);

@@ -4,8 +4,8 @@
 //! Source: the house rule: all problems at once, each with a place and a hint.
 //! Left out: what is read and not simulated, which has no key.
 
-use super::Files;
 use super::document::{ASSUMED, At, MANIFESTS, Node, SET, Source};
+use super::{Files, ManifestFiles};
 use crate::plan::problem::Problem;
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub(crate) struct Context<'f> {
     /// Data files, so that each is read once.
     data: BTreeMap<String, Result<String, String>>,
     /// Manifests, so that each path is read once.
-    manifests: BTreeMap<String, Result<Vec<(String, Vec<u8>)>, String>>,
+    manifests: BTreeMap<String, Result<ManifestFiles, String>>,
     /// What reading manifests found, with places of its own.
     pub(crate) foreign: Foreign,
 }
@@ -101,11 +101,7 @@ impl<'f> Context<'f> {
     }
 
     /// The manifests that a path means, relative to the file that names it; each path once.
-    pub(crate) fn read_manifests(
-        &mut self,
-        at: At,
-        path: &str,
-    ) -> Result<Vec<(String, Vec<u8>)>, String> {
+    pub(crate) fn read_manifests(&mut self, at: At, path: &str) -> Result<ManifestFiles, String> {
         let is_typed = self.sources[at.source as usize].name == MANIFESTS;
         let full = if is_typed { path.to_owned() } else { join(&self.file_of(at), path) };
         let files = self.files;

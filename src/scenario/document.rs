@@ -17,6 +17,8 @@ pub(crate) const SET: &str = "--set";
 pub(crate) const MANIFESTS: &str = "--manifests";
 /// The name of the text that holds what is assumed.
 pub(crate) const ASSUMED: &str = "assumed";
+/// A longer line is shown cut.
+const LINE_SHOWN_MAX: usize = 4_000;
 /// In longer lines characters are not counted: a dump may be one line of megabytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
@@ -242,7 +244,7 @@ impl Source {
             line: u32::try_from(line).unwrap_or(u32::MAX),
             column: count(line_start..start) + 1,
             width: count(start..end).max(1),
-            text: text.to_owned(),
+            text: text.chars().take(LINE_SHOWN_MAX).collect(),
         }
     }
 }

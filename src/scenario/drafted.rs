@@ -11,6 +11,7 @@ use super::context::Context;
 use super::document::{ASSUMED, At, Entry, Node, Value};
 use crate::manifest::draft::value::{self, Kind, Origin, Table};
 use crate::manifest::source::{self, Sources};
+use std::fmt::Write as _;
 
 /// A draft as a document.
 pub(super) struct Written {
@@ -156,7 +157,7 @@ fn quoted(text: &str) -> String {
             '\n' => out += "\\n",
             '\t' => out += "\\t",
             letter if letter.is_control() => {
-                out += &format!("\\u{:04X}", u32::from(letter));
+                let _ = write!(out, "\\u{:04X}", u32::from(letter));
             }
             letter => out.push(letter),
         }

@@ -7,13 +7,18 @@
 //! Source: design/contract.md (`[[manifests]]`, `--manifests`); docs/manifests.md.
 //! Left out: nothing; manifests that come or go at a time stand in `states`.
 
+use super::check;
 use super::context::{Context, Fault, join};
 use super::document::{At, Entry, MANIFESTS, Node, Value};
 use super::drafted::{self, Written};
-use super::keys::{ROOT, manifests::ASSUMED, manifests::OF_ROOT};
+use super::keys::{
+    ROOT,
+    manifests::{ASSUMED, OF_ROOT, PATH},
+};
 use super::merge;
 use super::schema::Kind;
 use super::states::{self, Drafted, Laid, States, Templates};
+use super::units::expected;
 use crate::manifest::change;
 use crate::manifest::draft::{self, Assumptions, Draft, draft};
 use crate::manifest::findings::{Findings, Ignored};
@@ -111,7 +116,9 @@ fn collect(node: &Node, source: u32, places: &mut BTreeSet<At>) {
     match &node.value {
         Value::List(items) => items.iter().for_each(|item| collect(item, source, places)),
         Value::Table(entries) => {
-            entries.iter().for_each(|entry| collect(&entry.node, source, places));
+            for entry in entries {
+                collect(&entry.node, source, places);
+            }
         }
         _ => {}
     }
@@ -143,7 +150,9 @@ pub(crate) fn add(context: &mut Context<'_>, document: &mut Node, paths: &[Strin
 
 /// Whether a document names manifests.
 pub(crate) fn are_asked_for(document: &Node) -> bool {
-    document.list(OF_ROOT.name).iter().any(Node::is_table)
+    document
+        .get(OF_ROOT.name)
+        .is_some_and(|node| !matches!(&node.value, Value::List(all) if all.is_empty()))
 }
 
 /// The document laid over the manifests that it names, and what came from these; none where so much is
@@ -156,7 +165,7 @@ pub(crate) fn lay(
     if !are_asked_for(&written) {
         return Some((written, None));
     }
-    let elements = elements_of(&written);
+    let elements = elements(context, &written)?;
     let asked = mesh(context, &elements);
     let files = files(context, &elements)?;
     let loaded = Loaded::read(files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice())));
@@ -251,6 +260,26 @@ fn elements_of(written: &Node) -> Vec<&Node> {
     written.list(OF_ROOT.name).iter().filter(|one| one.is_table()).collect()
 }
 
+/// The tables of the section; none if one is no table or has no path.
+fn elements<'n>(context: &mut Context<'_>, written: &'n Node) -> Option<Vec<&'n Node>> {
+    let entry = written.entry(OF_ROOT.name)?;
+    let Value::List(all) = &entry.node.value else {
+        context.report(check::not_tables(&entry.node, OF_ROOT.kind));
+        return None;
+    };
+    let mut is_whole = true;
+    for element in all.iter().filter(|element| element.get("path").is_none()) {
+        is_whole = false;
+        let fault = if element.is_table() {
+            check::missing(element.at, &PATH)
+        } else {
+            check::no_table(element)
+        };
+        context.report(fault);
+    }
+    is_whole.then(|| all.iter().collect())
+}
+
 /// A file of manifests, and which element names it first.
 struct File {
     name: String,
@@ -264,12 +293,15 @@ fn files(context: &mut Context<'_>, elements: &[&Node]) -> Option<Vec<File>> {
     let mut is_whole = true;
     for (element, table) in elements.iter().enumerate() {
         let paths = table.get("path").map_or(&[][..], |path| match &path.value {
-            Value::List(items) => items,
+            Value::List(items) => &items[..],
             _ => std::slice::from_ref(path),
         });
         for path in paths {
-            // What is no text is told by the check.
-            let Some(text) = path.as_text() else { continue };
+            let Some(text) = path.as_text() else {
+                is_whole = false;
+                context.report(expected(path, Kind::Text));
+                continue;
+            };
             match context.read_manifests(path.at, text) {
                 Ok(found) => {
                     for (name, bytes) in found {
@@ -382,7 +414,7 @@ fn account<const N: usize>(
 fn seen_from(scenario: &str, file: &str) -> String {
     let (from, to) = (join("", scenario), join("", file));
     let name = to.rsplit('/').next().unwrap_or_default().to_owned();
-    if from.starts_with('/') != to.starts_with('/') {
+    if to == "-" || from.starts_with('/') != to.starts_with('/') {
         return name;
     }
     let from: Vec<&str> = from.split('/').collect();

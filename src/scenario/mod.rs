@@ -48,6 +48,9 @@ pub const TEMPLATES: &[(&str, &str)] = template::TEMPLATES;
 /// More variants than this are a sweep.
 const VARIANTS_MAX: usize = 1_000;
 
+/// Manifests: names, and bytes, which may be no text.
+pub type ManifestFiles = Vec<(String, Vec<u8>)>;
+
 /// Where files come from, so that the engine has no access of its own.
 pub trait Files {
     /// The text of the file at `path`, or in words why there is none.
@@ -55,7 +58,7 @@ pub trait Files {
 
     /// The manifests that `path` means, in the order of their names: those of a folder, those that a
     /// pattern fits, else one file. What has no folders knows files only.
-    fn manifests(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+    fn manifests(&self, path: &str) -> Result<ManifestFiles, String> {
         self.read(path).map(|text| vec![(path.to_owned(), text.into_bytes())])
     }
 }

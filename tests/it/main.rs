@@ -100,6 +100,9 @@ mod linkerd_wire;
 /// Real manifests: `meshsim route` and `meshsim lint`.
 #[cfg(feature = "native")]
 mod manifests;
+/// Scenarios that are laid over manifests.
+#[cfg(feature = "native")]
+mod manifests_in_scenarios;
 /// Where features meet.
 #[cfg(feature = "native")]
 mod meetings;

@@ -1,4 +1,4 @@
-//! A first draft: services with their workloads, versions, labels, replicas, and weights of VirtualServices.
+//! A first draft: services with their workloads, versions, labels, replicas, and weights of virtual services.
 //!
 //! Source: core/v1 Service, apps/v1.
 //! Left out: everything else.
@@ -39,6 +39,13 @@ pub fn draft<'l>(loaded: &'l Loaded, mesh: Mesh, _assumptions: &Assumptions) -> 
             table.set("time", Value::text("5ms").assumed("no manifest says how long work takes"));
             let key = (workload.namespace.clone(), workload.name.clone());
             service.workloads.push(Workload { key, at: Some(workload.at), version, table });
+        }
+        if let Some(selector) = own.selector.as_ref().filter(|_| !workloads.is_empty()) {
+            let mut labels = Table::new();
+            for (key, value) in selector {
+                labels.set(key, Value::text(value));
+            }
+            service.table.set("selector", Value::from(labels).at(own.at));
         }
         if workloads.is_empty() {
             service.table.set("workload", Value::list([]));

@@ -25,13 +25,16 @@ pub(crate) const OF_ROOT: Key = key(
 /// What is assumed of workloads, and may be said here: keys of `[[service.workload]]`.
 pub(crate) const ASSUMED: [&str; 2] = ["time", "workers"];
 
+/// What is read.
+pub(crate) const PATH: Key = key(
+    "path",
+    Paths,
+    Required,
+    "files, folders or patterns such as k8s/*.yaml, from this file on",
+);
+
 const OF_SECTION: Keys = Fixed(&[
-    key(
-        "path",
-        Paths,
-        Required,
-        "files, folders or patterns such as k8s/*.yaml, from this file on",
-    ),
+    PATH,
     key("mesh", Word(MESHES), None, "whose rules count; what the manifests hold if not given"),
     key("time", Distribution, None, "local work for a request, where no manifest says it"),
     key("workers", Count(1, ANY), None, "requests worked on at once, where no manifest says it"),

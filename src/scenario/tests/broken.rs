@@ -61,7 +61,7 @@ fn run(case: &str, tell: Tell) -> (String, String) {
         ("canary.yaml", CANARY),
         ("twins.yaml", include_str!("twins.yaml")),
         ("huge.yaml", HUGE),
-        ("binary.yaml", "a: 1\n\u{0}\u{0}"),
+        ("binary.yaml", "a\u{0}:\u{0}"),
         ("bad/broken.yaml", "kind: Service\nmetadata: {name: web\nspec: {}\n"),
         (
             "bad/wrong.yaml",

@@ -176,20 +176,18 @@ fn neither_the_order_of_files_nor_their_number_is_a_matter() {
     assert_eq!(digest(SHOP, CANARY), digest("", &documents.join("\n---\n")));
 }
 
+/// Files without folders.
+struct TextOnly;
+impl Files for TextOnly {
+    fn read(&self, path: &str) -> Result<String, String> {
+        if path == "s.toml" { Ok(SCENARIO.replace("k8s", "shop.yaml")) } else { Ok(SHOP.into()) }
+    }
+}
+
 #[test]
 fn a_scenario_without_manifests_has_nothing_of_them() {
     let loaded = super::good(super::NORMATIVE);
     assert!(loaded.manifests.is_empty());
-    struct TextOnly;
-    impl Files for TextOnly {
-        fn read(&self, path: &str) -> Result<String, String> {
-            if path == "s.toml" {
-                Ok(SCENARIO.replace("k8s", "shop.yaml"))
-            } else {
-                Ok(SHOP.into())
-            }
-        }
-    }
     let loaded = load(&TextOnly, "s.toml", &[], None).expect("what has no folders has files");
     assert_eq!(loaded.manifests[&None].files, ["shop.yaml"]);
 }

@@ -9,7 +9,7 @@ mod manifests;
 mod schema;
 mod warned;
 
-use super::{Files, Loaded, load};
+use super::{Files, Loaded, ManifestFiles, load};
 use crate::plan::problem::Problem;
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Files for Memory {
         self.0.get(path).cloned().ok_or_else(|| "no such file".to_owned())
     }
 
-    fn manifests(&self, path: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+    fn manifests(&self, path: &str) -> Result<ManifestFiles, String> {
         let folder = format!("{path}/");
         let all = self.0.iter().filter(|(name, _)| *name == path || name.starts_with(&folder));
         let all: Vec<_> =
