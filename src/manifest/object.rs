@@ -116,13 +116,11 @@ impl Manifests {
     }
 
     fn with_reading(&mut self, read: impl FnOnce(&mut Reading)) -> Vec<Object> {
-        let (sources, findings) =
-            (std::mem::take(&mut self.sources), std::mem::take(&mut self.findings));
-        let manifests = Self { sources, objects: Vec::new(), findings };
-        let mut reading = Reading { manifests, index: BTreeMap::new() };
+        let kept = std::mem::take(&mut self.objects);
+        let mut reading = Reading { manifests: std::mem::take(self), index: BTreeMap::new() };
         read(&mut reading);
-        (self.sources, self.findings) = (reading.manifests.sources, reading.manifests.findings);
-        reading.manifests.objects
+        *self = reading.manifests;
+        std::mem::replace(&mut self.objects, kept)
     }
 
     /// The objects of a group and kind.

@@ -11,6 +11,7 @@ use crate::plan::assertion::Expectation;
 use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::XdsType;
+use crate::plan::filter::FilterMask;
 use crate::plan::identity::IdentityChange;
 use crate::plan::linkerd::policy::LocalRateLimit;
 use crate::plan::linkerd::rules::Server;
@@ -217,6 +218,13 @@ pub enum Action {
         service: ServiceId,
         /// The revision.
         route: RouteId,
+    },
+    /// Other filters of the proxies of a workload, pushed by the control plane.
+    SetFilters {
+        /// The workload.
+        workload: WorkloadId,
+        /// Which of its filters count.
+        filters: FilterMask,
     },
     /// Another list of endpoints of a cluster, told by the control plane. Its pods do not notice.
     SetEndpoints {

@@ -42,6 +42,20 @@ pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, 
     }
 }
 
+/// A text, which is more than nothing; in one line, but for YAML.
+fn text(node: &Node, kind: Kind) -> Result<(), Fault> {
+    let fault = |what| Err(Fault::new(node.at, what));
+    match (node.as_text(), kind) {
+        (Some(""), _) => fault("this text is empty"),
+        (Some(text), Kind::Yaml) if text.trim().is_empty() => fault("this text is empty"),
+        (Some(text), Kind::Text) if text.chars().any(char::is_control) => {
+            fault("this text holds a control character")
+        }
+        (Some(_), _) => Ok(()),
+        (None, _) => Err(expected(node, kind)),
+    }
+}
+
 fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: bool) {
     let result = match kind {
         Kind::Table(keys) if node.is_table() => return table(context, node, keys, key, complete),
@@ -59,14 +73,7 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             Value::Text(_) | Value::Integer(_) | Value::Float(_) => share(node).map(drop),
             _ => Err(expected(node, kind)),
         },
-        Kind::Text => match node.as_text() {
-            Some("") => Err(Fault::new(node.at, "this text is empty")),
-            Some(text) if text.chars().any(char::is_control) => {
-                Err(Fault::new(node.at, "this text holds a control character"))
-            }
-            Some(_) => Ok(()),
-            None => Err(expected(node, kind)),
-        },
+        Kind::Text | Kind::Yaml => text(node, kind),
         Kind::Duration => duration(node).map(drop),
         Kind::Rate => rate(node).map(drop),
         Kind::Bandwidth => bandwidth(node).map(drop),
@@ -81,11 +88,6 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             Some(word) if words.contains(&word) => Ok(()),
             Some(word) => Err(Fault::new(node.at, format!("`{word}` is none of the words here"))
                 .hint(known(word, words.iter().copied(), "the words here are"))),
-            None => Err(expected(node, kind)),
-        },
-        Kind::Yaml => match node.as_text() {
-            Some(text) if text.trim().is_empty() => Err(Fault::new(node.at, "this text is empty")),
-            Some(_) => Ok(()),
             None => Err(expected(node, kind)),
         },
         Kind::Like(name) => parameter_text(node, name).map(drop),

@@ -10,21 +10,15 @@
 use super::check;
 use super::context::{Context, Fault, join};
 use super::document::{At, Entry, MANIFESTS, Node, Value};
-use super::drafted::{self, Written};
-use super::keys::{
-    ROOT,
-    manifests::{ASSUMED, OF_ROOT, PATH},
-};
-use super::merge;
+use super::keys::manifests::{ASSUMED, OF_ROOT, PATH};
+use super::laid::Set;
 use super::schema::Kind;
-use super::states::{self, Drafted, Laid, States, Templates};
+use super::states::{self, Laid, States};
 use super::units::expected;
-use crate::manifest::change;
-use crate::manifest::draft::{self, Assumptions, Draft, draft};
 use crate::manifest::findings::{Findings, Ignored};
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
-use crate::manifest::object::{Id, Labels};
+use crate::manifest::object::Labels;
 use crate::manifest::route::Origin;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -184,79 +178,7 @@ pub(crate) fn lay(
     Some((document, Some(Read { from, assumed, set, loaded, laid, found })))
 }
 
-/// What a document is laid over.
-struct Set {
-    /// The document.
-    written: Node,
-    files: Vec<File>,
-    mesh: Mesh,
-}
-
-impl Set {
-    /// The document laid over what these manifests are at a time; the source of what is assumed, and what
-    /// drafting found.
-    fn lay(&self, context: &mut Context<'_>, loaded: &Loaded) -> Option<(Laid, u32, Findings)> {
-        let elements = elements_of(&self.written);
-        let draft = draft(loaded, self.mesh, &Assumptions::default());
-        context.foreign.problems.extend(draft.findings.problems.iter().cloned());
-        context.foreign.warnings.extend(draft.findings.warnings.iter().cloned());
-        if !draft.findings.problems.is_empty() {
-            return None;
-        }
-        let around = elements[0].get("path").map_or(elements[0].at, |path| path.at);
-        let Written { document: mut root, assumed, sources } =
-            drafted::write(context, &draft.root(), &loaded.manifests.sources, around);
-        // An element speaks for the workloads of its own files.
-        let element_of = |at: At| {
-            let file = sources.iter().position(|source| *source == at.source);
-            let source = file.and_then(|file| loaded.manifests.sources.list.get(file));
-            let file = source.and_then(|one| self.files.iter().find(|file| file.name == one.name));
-            elements[file.map_or(0, |file| file.element)]
-        };
-        say_assumed(&mut root, assumed, element_of);
-        merge::lay_over(&mut root, self.written.clone(), Kind::Table(ROOT));
-        let laid = Laid { root, templates: templates(&draft), drafted: drafted(&draft) };
-        Some((laid, assumed, draft.findings))
-    }
-}
-
-/// What pods of workloads are made from.
-fn templates(draft: &Draft<'_>) -> Templates {
-    let mut texts = BTreeMap::new();
-    for object in &draft.loaded.manifests.objects {
-        if let Some(template) = change::template(object) {
-            let Id { namespace, name, .. } = &object.id;
-            texts.insert((namespace.clone(), name.clone()), template.said());
-        }
-    }
-    let all = draft.services.iter().flat_map(|service| {
-        service.workloads.iter().map(move |workload| (&service.name, workload))
-    });
-    let of = |(service, workload): (&String, &draft::Workload)| {
-        let version = workload.version.clone().unwrap_or_default();
-        Some(((service.clone(), version), texts.get(&workload.key)?.clone()))
-    };
-    all.filter_map(of).collect()
-}
-
-/// What a draft makes.
-fn drafted(draft: &Draft<'_>) -> Drafted {
-    let mut made = Drafted::default();
-    for service in &draft.services {
-        let name = || service.name.clone();
-        made.services.insert(name());
-        let versions = service.workloads.iter().map(|one| one.version.clone().unwrap_or_default());
-        made.workloads.extend(versions.map(|version| (name(), version)));
-        let subsets = service.subsets.iter().filter_map(|one| match &one.get("name")?.kind {
-            draft::value::Kind::Text(subset) => Some((name(), subset.clone())),
-            _ => None,
-        });
-        made.subsets.extend(subsets);
-    }
-    made
-}
-
-fn elements_of(written: &Node) -> Vec<&Node> {
+pub(super) fn elements_of(written: &Node) -> Vec<&Node> {
     written.list(OF_ROOT.name).iter().filter(|one| one.is_table()).collect()
 }
 
@@ -281,10 +203,10 @@ fn elements<'n>(context: &mut Context<'_>, written: &'n Node) -> Option<Vec<&'n 
 }
 
 /// A file of manifests, and which element names it first.
-struct File {
-    name: String,
+pub(super) struct File {
+    pub(super) name: String,
     bytes: Vec<u8>,
-    element: usize,
+    pub(super) element: usize,
 }
 
 /// All files, each once; none if one cannot be read.
@@ -349,7 +271,11 @@ fn mesh_in(loaded: &Loaded) -> Mesh {
 }
 
 /// What the elements say of their workloads in place of what would be assumed.
-fn say_assumed<'n>(document: &mut Node, assumed: u32, element_of: impl Fn(At) -> &'n Node) {
+pub(super) fn say_assumed<'n>(
+    document: &mut Node,
+    assumed: u32,
+    element_of: impl Fn(At) -> &'n Node,
+) {
     for service in list_mut(document, "service") {
         for workload in list_mut(service, "workload") {
             let element = element_of(workload.at);

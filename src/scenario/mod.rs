@@ -16,6 +16,7 @@ mod expand;
 mod expression;
 mod json;
 mod keys;
+mod laid;
 pub mod large;
 mod lower;
 mod manifests;
@@ -205,11 +206,11 @@ fn plan(
         check::table(context, document, keys::ROOT, merge::BEGIN, true);
         return None;
     };
-    for state in &mut states.states {
+    for state in &mut states.list {
         settle(context, &mut state.root);
         check::table(context, &state.root, keys::ROOT, merge::BEGIN, true);
     }
-    document.clone_from(&states.states[0].root);
+    document.clone_from(&states.list[0].root);
     Some(lower::lower_states(context, &states, heading))
 }
 

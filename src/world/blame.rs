@@ -151,7 +151,9 @@ impl World<'_> {
             | Action::DescribeEndpoints { workloads, .. }
             | Action::PeerAuthentication { workloads, .. } => some(workloads),
             Action::SetServer { service: of, .. } => *of == service,
-            Action::Scale { workload, .. } => below.contains(workload),
+            Action::Scale { workload, .. } | Action::SetFilters { workload, .. } => {
+                below.contains(workload)
+            }
             Action::SetRoutes { service: of, .. } => *of == service || Some(*of) == behind,
             Action::SetEndpoints { cluster, .. }
             | Action::DefineCluster { cluster, .. }
@@ -220,6 +222,7 @@ fn does(action: &Action, nature: Nature) -> bool {
     let told = matches!(
         action,
         Action::SetRoutes { .. }
+            | Action::SetFilters { .. }
             | Action::SetEndpoints { .. }
             | Action::DefineCluster { .. }
             | Action::DescribeEndpoints { .. }

@@ -34,6 +34,7 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         endpoints: BTreeMap::new(),
         cluster_endpoints: BTreeMap::new(),
         absent: BTreeSet::new(),
+        first_filters: BTreeMap::new(),
         crowding: BTreeMap::new(),
         proxy_workers: BTreeMap::new(),
         replies: Vec::new(),

@@ -287,6 +287,7 @@ fn is_of_istio(action: &Action) -> bool {
     matches!(
         action,
         Action::SetRoutes { .. }
+            | Action::SetFilters { .. }
             | Action::DefineCluster { .. }
             | Action::PeerAuthentication { .. }
             | Action::SetListener { .. }

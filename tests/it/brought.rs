@@ -273,3 +273,35 @@ fn a_condition_applies_what_the_manifests_of_the_start_become() {
     let problems = try_load(&two, &[]).expect_err("a condition beside another one");
     assert!(problems.contains("`when` of an event that changes manifests"), "{problems}");
 }
+
+const NOBODY: &str = "do = \"apply\"\nmanifests = \"\"\"\napiVersion: security.istio.io/v1\n\
+                      kind: AuthorizationPolicy\nmetadata: {name: nobody, namespace: shop}\n\
+                      spec: {}\n\"\"\"\nfor = \"2m\"";
+
+#[test]
+fn a_policy_that_lets_nobody_in_holds_from_a_time_on() {
+    let loaded = loaded(&event("nobody", "5m", NOBODY));
+    assert_eq!(loaded.warnings, []);
+    let run = run_plan(&loaded.plan);
+    let refused = count(&run, "users", "cart", "403 -");
+    assert!((2350..2450).contains(&refused), "{}", ledger(&run, "users", "cart"));
+    assert_eq!(count(&run, "users", "cart", "200 -") + refused, 11_999);
+}
+
+#[test]
+fn a_policy_arrives_with_a_push_at_proxies_that_know_few_services_too() {
+    let egress = "[[service]]\nname = \"cart\"\negress = [\"web\"]\n";
+    let down = "for = \"1m\"\ndo = \"fail\"\ntarget = \"istiod\"";
+    let text = [
+        egress.to_owned(),
+        event("down", "4m30s", down),
+        event("nobody", "5m", NOBODY),
+        expect("0s", "5m30s", "success_rate == 100%"),
+    ]
+    .concat();
+    let sets = ["mesh.webhook.validation_policy=ignore"];
+    let plan = try_load(&text, &sets).unwrap_or_else(|problems| panic!("{problems}")).plan;
+    let run = run_plan(&plan);
+    let refused = count(&run, "users", "cart", "403 -");
+    assert!((1500..1850).contains(&refused), "{}", ledger(&run, "users", "cart"));
+}

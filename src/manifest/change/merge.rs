@@ -124,13 +124,10 @@ fn elements(
 /// `$patch` of a map.
 fn directive(node: &Node) -> Result<Option<&str>, Trouble> {
     let Some(directive) = node.get("$patch") else { return Ok(None) };
-    match directive.text() {
-        Some(word @ ("replace" | "merge" | "delete")) => Ok(Some(word)),
-        _ => {
-            let hint = "replace, merge or delete";
-            Err(Trouble::new("an unknown `$patch`", hint).at(directive.at))
-        }
+    if let Some(word @ ("replace" | "merge" | "delete")) = directive.text() {
+        return Ok(Some(word));
     }
+    Err(Trouble::new("an unknown `$patch`", "replace, merge or delete").at(directive.at))
 }
 
 /// The entries of a map; what is none becomes one.

@@ -175,20 +175,15 @@ fn not_there(id: &Id) -> Trouble {
 }
 
 fn apply(set: &mut Manifests, object: &Object) -> (Id, Effect) {
-    let effect = match set.objects.iter_mut().find(|one| one.id == object.id) {
-        Some(old) => {
-            let is_same = old.node.says(&object.node);
-            let created = old.created.take();
-            *old = object.clone();
-            // It keeps its age, by which meshes sort.
-            old.created = old.created.take().or(created);
-            if is_same { Effect::Same } else { Effect::Changed }
-        }
-        None => {
-            set.objects.push(object.clone());
-            Effect::Added
-        }
+    let Some(old) = set.objects.iter_mut().find(|one| one.id == object.id) else {
+        set.objects.push(object.clone());
+        return (object.id.clone(), Effect::Added);
     };
+    let effect = if old.node.says(&object.node) { Effect::Same } else { Effect::Changed };
+    let created = old.created.take();
+    *old = object.clone();
+    // It keeps its age, by which meshes sort.
+    old.created = old.created.take().or(created);
     (object.id.clone(), effect)
 }
 

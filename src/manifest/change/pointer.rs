@@ -93,7 +93,8 @@ fn path<'n>(operation: &'n Node, key: &str) -> Result<(Vec<String>, &'n Node), T
 }
 
 fn written(path: &[String]) -> String {
-    path.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+    let steps = path.iter().map(|step| step.replace('~', "~0").replace('/', "~1"));
+    steps.fold(String::new(), |text, step| text + "/" + &step)
 }
 
 /// The value at a path, or why there is none.

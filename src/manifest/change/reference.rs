@@ -68,7 +68,7 @@ pub fn find(objects: &[Object], text: &str) -> Result<Id, Trouble> {
     let found: Vec<&Id> = named.copied().collect();
     match found[..] {
         [one] => Ok(one.clone()),
-        [] => Err(missing(objects, text, &of_kind, &kind)),
+        [] => Err(missing(objects, text, &of_kind, long.unwrap_or(&kind))),
         [first, second, ..] => {
             let hint = if first.group == second.group {
                 format!(
@@ -118,7 +118,7 @@ pub fn written(id: &Id) -> String {
 fn plural(kind: &str) -> String {
     match kind.as_bytes() {
         [.., b's'] if kind == "endpoints" => kind.to_owned(),
-        [.., b's' | b'x'] | [.., b'c', b'h'] | [.., b's', b'h'] => format!("{kind}es"),
+        [.., b's' | b'x'] | [.., b'c' | b's', b'h'] => format!("{kind}es"),
         [rest @ .., b'y'] if !matches!(rest.last(), Some(b'a' | b'e' | b'i' | b'o' | b'u')) => {
             format!("{}ies", &kind[..kind.len() - 1])
         }

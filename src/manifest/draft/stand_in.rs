@@ -94,6 +94,19 @@ fn policies(draft: &mut Draft<'_>) {
             service.subsets.push(table);
         }
     }
+    for policy in istio.authorization_policies.iter().filter(|one| one.rules.is_empty()) {
+        for service in &draft.services {
+            if service.key.as_ref().is_some_and(|key| key.0 == policy.head.namespace) {
+                let mut rbac = Table::new();
+                rbac.set("action", Value::text("allow").at(policy.head.at));
+                let mut filter = Table::new();
+                filter.set("at", Value::text(&*service.name).at(policy.head.at));
+                filter.set("direction", Value::text("inbound"));
+                filter.set("rbac", Value::from(rbac));
+                draft.filters.push(filter);
+            }
+        }
+    }
     for policy in &istio.peer_authentications {
         let word = match policy.mode {
             MtlsMode::Strict => "strict",

@@ -16,6 +16,7 @@ mod brought;
 mod changes;
 mod classes;
 mod clients;
+mod clock;
 mod control;
 mod controllers;
 mod discovery;
@@ -54,8 +55,9 @@ use super::expand::{Counted, expand};
 use super::expression::Names;
 use super::merge::BEGIN;
 use super::schema::parameters;
-use super::units::{default_interval, parameter_text};
+use super::units::parameter_text;
 use crate::kernel::time::Duration;
+use crate::plan::Plan;
 use crate::plan::client::{CallClients, Client};
 use crate::plan::identity::Identity;
 use crate::plan::linkerd::Linkerd;
@@ -67,7 +69,6 @@ use crate::plan::sampling::Sampling;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ServiceId, Universe, WorkloadId};
-use crate::plan::{Plan, Start};
 use classes::{headers, headers_of};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +153,7 @@ fn lower_beside(
         duration,
         warmup,
         interval,
-        start: start(scenario),
+        start: clock::start(scenario),
         profile: lower.profile,
         parameters: lower.parameters,
         linkerd: lower.linkerd,
@@ -161,6 +162,7 @@ fn lower_beside(
         scopes,
         cluster_endpoints: BTreeMap::new(),
         absent: BTreeSet::new(),
+        first_filters: BTreeMap::new(),
         endpoints,
         tls,
         identity: lower.identity,
@@ -231,13 +233,6 @@ impl Lower<'_, '_, '_> {
     }
 }
 
-fn start(scenario: &Node) -> Start {
-    match scenario.text("start") {
-        Some("cold") => Start::Cold,
-        _ => Start::Stationary,
-    }
-}
-
 impl Lower<'_, '_, '_> {
     /// The mesh and what happens to it, each part after those that it names.
     fn world(&mut self) {
@@ -275,35 +270,6 @@ impl Lower<'_, '_, '_> {
         } else {
             fault.hint(known(name, names, &format!("{what}s here")))
         });
-    }
-
-    /// Warm-up and interval.
-    fn clock(&mut self, scenario: &Node) -> (Duration, Duration) {
-        const ROWS_MAX: u64 = 100_000;
-        let duration = self.duration;
-        let at = |key: &str| scenario.get(key).map_or(BEGIN, |node| node.at);
-        if scenario.duration("duration").is_some_and(Duration::is_zero) {
-            self.report(at("duration"), "the duration is zero", "a run needs some time");
-        }
-        let warmup = scenario.duration("warmup").unwrap_or(Duration::ZERO);
-        if !duration.is_zero() && duration <= warmup {
-            let what = format!("the warm-up of {warmup} is as long as the run of {duration}");
-            self.report(at("warmup"), what, "nothing would be recorded");
-        }
-        let interval = scenario.duration("interval");
-        if let Some(interval) = interval.filter(|_| !duration.is_zero()) {
-            if interval.is_zero() {
-                self.report(at("interval"), "the interval is zero", "a row needs some time");
-            } else if duration < interval {
-                let what = format!("the interval of {interval} is longer than the run");
-                self.report(at("interval"), what, format!("the run lasts {duration}"));
-            } else if ROWS_MAX < duration.ns() / interval.ns() {
-                let what = format!("rows of {interval} make more than {ROWS_MAX} of them");
-                let hint = format!("the default is {}", default_interval(duration));
-                self.report(at("interval"), what, hint);
-            }
-        }
-        (warmup, interval.unwrap_or_else(|| default_interval(duration)))
     }
 
     /// Profile and parameters.

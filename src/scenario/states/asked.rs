@@ -37,14 +37,14 @@ enum What {
 impl Asked {
     /// The change of a set; or what is wrong with it, and where in the event.
     pub(super) fn change(&self, set: &Manifests) -> Result<Change, (At, Trouble)> {
-        let named =
+        let of_name =
             |(at, text): &(At, String)| find(&set.objects, text).map_err(|trouble| (*at, trouble));
         match &self.what {
             What::Apply(objects) => Ok(Change::Apply(objects.clone())),
             What::Delete(ids, names) => {
                 let mut all = ids.clone();
                 for name in names {
-                    all.push(named(name)?);
+                    all.push(of_name(name)?);
                 }
                 all.dedup();
                 match all.iter().find(|id| set.find(id).is_none()) {
@@ -59,7 +59,7 @@ impl Asked {
                 }
             }
             What::Patch { object, kind, patch } => {
-                let id = named(object)?;
+                let id = of_name(object)?;
                 let usual = if has_strategic(&id.group) { Kind::Strategic } else { Kind::Merge };
                 let (kind, patch) = (kind.unwrap_or(usual), patch.clone());
                 Ok(Change::Patch { object: id, kind, patch })

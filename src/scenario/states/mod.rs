@@ -60,7 +60,7 @@ pub(crate) struct States {
     /// The events that change manifests, in the order of the file.
     pub(crate) events: Vec<Brought>,
     /// The states; the first is before all events.
-    pub(crate) states: Vec<State>,
+    pub(crate) list: Vec<State>,
     /// Each begin of an event, in time order.
     pub(crate) begins: Vec<Begin>,
     /// What reading the events' manifests found.
@@ -112,7 +112,7 @@ pub(crate) struct Missing {
     pub(crate) subsets: BTreeSet<String>,
 }
 
-/// An event begins: from one state to another, by their places in [`States::states`].
+/// An event begins: from one state to another, by their places in [`States::list`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Begin {
     pub(crate) event: usize,
@@ -174,7 +174,7 @@ pub(crate) fn states(
         states.push(State::new(list, lay(context, &loaded)?));
     }
     union::complete(&mut states);
-    Some(States { events, states, begins, findings: making.findings })
+    Some(States { events, list: states, begins, findings: making.findings })
 }
 
 /// The lists of events in force that there ever are, and each begin.

@@ -8,6 +8,7 @@
 //! Source: ours; what each kind of change does is `plan::timeline`'s.
 //! Left out: what `rest` lists.
 
+mod filters;
 mod rest;
 mod values;
 
@@ -17,6 +18,7 @@ use super::super::states::{Begin, Brought, State, States};
 use super::{Heading, id, lower_beside};
 use crate::plan::Plan;
 use crate::plan::balancing::EndpointSettings;
+use crate::plan::filter::{Filter, FilterMask};
 use crate::plan::problem::Problem;
 use crate::plan::route::{Mirror, RouteTable};
 use crate::plan::timeline::Action;
@@ -27,7 +29,7 @@ use values::{Definition, Ids, Routes, Thing, Told, Values};
 
 /// Lowers all states; the plan is that of the first, and its events bring the others.
 pub(crate) fn lower_states(context: &mut Context<'_>, states: &States, heading: &Heading) -> Plan {
-    let roots: Vec<&Node> = states.states.iter().map(|state| &state.root).collect();
+    let roots: Vec<&Node> = states.list.iter().map(|state| &state.root).collect();
     let mut plans: Vec<Plan> =
         roots.iter().map(|root| lower_beside(context, root, &roots, heading.clone())).collect();
     let mut plan = plans[0].clone();
@@ -63,10 +65,10 @@ fn adopt(plan: &mut Plan, states: &States, plans: &[Plan]) {
     for index in 0..plan.universe.workloads.len() {
         let workload = WorkloadId(id(index));
         let is_missing = |state: &State| is_missing(state, plan, workload);
-        if !is_missing(&states.states[0]) {
+        if !is_missing(&states.list[0]) {
             continue;
         }
-        let Some(place) = states.states.iter().position(|state| !is_missing(state)) else {
+        let Some(place) = states.list.iter().position(|state| !is_missing(state)) else {
             continue;
         };
         let from = &plans[place];
@@ -113,12 +115,12 @@ impl<'s> Filling<'s> {
     fn new(plans: Vec<Plan>, states: &'s States) -> Self {
         let mut plan = plans[0].clone();
         let mut ids = Ids::of(&plan);
-        for (other, state) in plans.iter().zip(&states.states).skip(1) {
+        for (other, state) in plans.iter().zip(&states.list).skip(1) {
             ids.add_missing(&mut plan, other, state);
         }
         let values: Vec<Values> = plans
             .iter()
-            .zip(&states.states)
+            .zip(&states.list)
             .enumerate()
             .map(|(place, (one, state))| values::of(one, state, &ids, place == 0))
             .collect();
@@ -135,13 +137,14 @@ impl<'s> Filling<'s> {
                 _ => {}
             }
         }
+        unite_filters(&mut plan, &values);
         let told = states.events.iter().map(|_| Values::new()).collect();
         Self { plan, states, plans, values, told, made: BTreeMap::new() }
     }
 
     fn fill(mut self, context: &mut Context<'_>) -> Plan {
         for begin in &self.states.begins {
-            let active = &self.states.states[begin.from].active;
+            let active = &self.states.list[begin.from].active;
             let new = self.values[begin.to].iter();
             let new = new.filter(|(thing, told)| self.in_force(active, **thing) != Some(told));
             self.told[begin.event] = new.map(|(thing, told)| (*thing, told.clone())).collect();
@@ -169,7 +172,7 @@ impl<'s> Filling<'s> {
 
     /// What events leave behind when others end is what the state says; else the plan cannot say it.
     fn check(&self, context: &mut Context<'_>) {
-        for (state, values) in self.states.states.iter().zip(&self.values) {
+        for (state, values) in self.states.list.iter().zip(&self.values) {
             let odd = values
                 .iter()
                 .find(|(thing, told)| self.in_force(&state.active, **thing) != Some(told));
@@ -213,6 +216,10 @@ impl<'s> Filling<'s> {
                 }
                 (Thing::Settings(workload), Told::Settings(settings)) => {
                     actions.push(describe(workload, &settings));
+                }
+                (Thing::Filters(workload), Told::Filters(sent, received)) => {
+                    let filters = mask(&self.plan, workload, &sent, &received);
+                    actions.push(Action::SetFilters { workload, filters });
                 }
                 (Thing::Accepts(workload), Told::Accepts(mode)) => {
                     let same = accepts.entry(format!("{mode:?}"));
@@ -321,8 +328,8 @@ impl<'s> Filling<'s> {
             return say(what, "each object says at that time what it says here");
         }
         let rests = rest::changes(
-            (&self.plans[begin.from], &self.states.states[begin.from]),
-            (&self.plans[begin.to], &self.states.states[begin.to]),
+            (&self.plans[begin.from], &self.states.list[begin.from]),
+            (&self.plans[begin.to], &self.states.list[begin.to]),
         );
         for what in &rests {
             let what = format!("{}: {what} changes, but not in this run", event.label);
@@ -332,6 +339,36 @@ impl<'s> Filling<'s> {
             let what = format!("{}: nothing that is simulated changes", event.label);
             say(what, "the event is a mark on the plots");
         }
+    }
+}
+
+/// Gives workloads the filters of all states, where these differ, and says which there are first.
+fn unite_filters(plan: &mut Plan, values: &[Values]) {
+    for (thing, first) in &values[0] {
+        let (Thing::Filters(workload), Told::Filters(sent, received)) = (thing, first) else {
+            continue;
+        };
+        let others = values.iter().filter_map(|one| one.get(thing)).filter(|one| *one != first);
+        let mut is_changed = false;
+        for other in others {
+            let Told::Filters(sent, received) = other else { continue };
+            let one = &mut plan.universe.workloads[workload.index()];
+            filters::add(&mut one.filters, sent);
+            filters::add(&mut one.inbound, received);
+            is_changed = true;
+        }
+        if is_changed {
+            let mask = mask(plan, *workload, sent, received);
+            plan.first_filters.insert(*workload, mask);
+        }
+    }
+}
+
+fn mask(plan: &Plan, workload: WorkloadId, sent: &[Filter], received: &[Filter]) -> FilterMask {
+    let one = &plan.universe.workloads[workload.index()];
+    FilterMask {
+        sent: filters::mask(&one.filters, sent),
+        received: filters::mask(&one.inbound, received),
     }
 }
 

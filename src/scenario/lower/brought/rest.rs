@@ -6,6 +6,7 @@
 use super::super::super::schema::parameters;
 use super::super::super::states::State;
 use super::super::id;
+use super::filters::may_change;
 use crate::plan::Plan;
 use crate::plan::universe::{ServiceId, WorkloadId};
 use std::collections::BTreeMap;
@@ -36,8 +37,9 @@ fn of(plan: &Plan, state: &State) -> BTreeMap<String, String> {
         }
         let workload = WorkloadId(id(index));
         let name = &one.name;
-        say(format!("the list of outbound filters of {name}"), format!("{:?}", one.filters));
-        say(format!("the list of inbound filters of {name}"), format!("{:?}", one.inbound));
+        let filters = one.filters.iter().chain(&one.inbound);
+        let fixed: Vec<_> = filters.filter(|filter| !may_change(filter)).collect();
+        say(format!("the list of filters of {name}"), format!("{fixed:?}"));
         let known = format!("{:?}", plan.scopes.get(&workload));
         say(format!("the list of services that {name} knows"), known);
         let rules = format!("{:?}", plan.pods.get(&workload));

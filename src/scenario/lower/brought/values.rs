@@ -8,8 +8,10 @@
 
 use super::super::super::states::State;
 use super::super::id;
+use super::filters::may_change;
 use crate::plan::Plan;
 use crate::plan::balancing::EndpointSettings;
+use crate::plan::filter::Filter;
 use crate::plan::linkerd::policy::LocalRateLimit;
 use crate::plan::linkerd::rules::Server;
 use crate::plan::policy::ClusterPolicy;
@@ -27,6 +29,7 @@ pub(super) enum Thing {
     Cluster(ClusterId),
     Endpoints(ClusterId),
     Settings(WorkloadId),
+    Filters(WorkloadId),
     Routes(ServiceId),
     Server(ServiceId),
     Limit(ServiceId),
@@ -43,6 +46,8 @@ pub(super) enum Told {
     Routes(Box<Routes>),
     Settings(EndpointSettings),
     Accepts(ServerTls),
+    /// For requests that are sent, and received.
+    Filters(Vec<Filter>, Vec<Filter>),
     Server(Option<Server>),
     Limit(Option<LocalRateLimit>),
 }
@@ -87,6 +92,7 @@ impl Thing {
             Self::Cluster(one) => format!("the cluster {}", cluster(one)),
             Self::Endpoints(one) => format!("the endpoints of {}", cluster(one)),
             Self::Settings(one) => format!("the weight of {}", workload(one)),
+            Self::Filters(one) => format!("the filters of {}", workload(one)),
             Self::Routes(one) => format!("the routes of {}", service(one)),
             Self::Server(one) => format!("the Server of {}", service(one)),
             Self::Limit(one) => format!("the rate limit of {}", service(one)),
@@ -111,9 +117,9 @@ impl Ids {
                 continue;
             }
             let new = ClusterId(id(plan.universe.clusters.len()));
-            let Cluster { name, service, policy, workloads } = cluster.clone();
+            let Cluster { name, service, workloads, policy } = cluster.clone();
             self.0.insert(name.clone(), new);
-            plan.universe.clusters.push(Cluster { name, service, policy, workloads });
+            plan.universe.clusters.push(Cluster { name, service, workloads, policy });
             plan.absent.insert(new);
             if let Some(tls) = other.tls.clients.get(&ClusterId(id(index))) {
                 plan.tls.clients.insert(new, tls.clone());
@@ -146,10 +152,16 @@ pub(super) fn of(plan: &Plan, state: &State, ids: &Ids, of_all: bool) -> Values 
 
 fn workloads(plan: &Plan, state: &State, of_all: bool, values: &mut Values) {
     for (index, one) in plan.universe.workloads.iter().enumerate() {
+        let workload = WorkloadId(id(index));
+        let filters = || {
+            let kept =
+                |list: &[Filter]| list.iter().filter(|one| may_change(one)).cloned().collect();
+            Told::Filters(kept(&one.filters), kept(&one.inbound))
+        };
         if one.role != Role::App {
+            values.insert(Thing::Filters(workload), filters());
             continue;
         }
-        let workload = WorkloadId(id(index));
         let key = (one.app.clone(), one.version.clone());
         let is_missing = state.missing.workloads.contains(&key);
         let replicas = if is_missing { 0 } else { one.replicas };
@@ -164,6 +176,7 @@ fn workloads(plan: &Plan, state: &State, of_all: bool, values: &mut Values) {
         values.insert(Thing::Accepts(workload), Told::Accepts(accepts));
         let settings = plan.endpoints.get(&workload).copied().unwrap_or_default();
         values.insert(Thing::Settings(workload), Told::Settings(settings));
+        values.insert(Thing::Filters(workload), filters());
     }
 }
 
