@@ -84,6 +84,15 @@ fn drafted(draft: &Draft<'_>) -> Drafted {
     for service in &draft.services {
         let name = || service.name.clone();
         made.services.insert(name());
+        if let Some((namespace, own)) = &service.key {
+            made.called.insert(format!("the Service {namespace}/{own}"), name());
+        }
+        for one in &service.workloads {
+            let (namespace, own) = &one.key;
+            let version = one.version.as_ref().map_or_else(String::new, |one| format!("/{one}"));
+            let called = format!("{}{version}", service.name);
+            made.called.insert(format!("the workload {namespace}/{own}"), called);
+        }
         let versions = service.workloads.iter().map(|one| one.version.clone().unwrap_or_default());
         made.workloads.extend(versions.map(|version| (name(), version)));
         let subsets = service.subsets.iter().filter_map(|one| match &one.get("name")?.kind {

@@ -305,3 +305,51 @@ fn a_policy_arrives_with_a_push_at_proxies_that_know_few_services_too() {
     let refused = count(&run, "users", "cart", "403 -");
     assert!((1500..1850).contains(&refused), "{}", ledger(&run, "users", "cart"));
 }
+
+#[test]
+fn whatever_is_changed_when_obeys_the_laws_or_is_refused_for_its_order() {
+    let parts = [
+        apply("canary.yaml"),
+        apply("half.yaml"),
+        apply("stock.yaml"),
+        NOBODY.replace("\nfor = \"2m\"", ""),
+        "do = \"delete\"\nmanifests = \"canary.yaml\"".to_owned(),
+        "do = \"delete\"\nobjects = [\"deployment/shop/cart-v2\"]".to_owned(),
+        "do = \"delete\"\nobjects = [\"svc/cart\"]".to_owned(),
+        "do = \"patch\"\nobject = \"deploy/cart-v1\"\npatch = \"{spec: {replicas: 0}}\"".to_owned(),
+        "do = \"patch\"\nobject = \"deploy/web\"\npatch = \"{spec: {template: {spec: {x: 1}}}}\""
+            .to_owned(),
+    ];
+    let (mut number, mut played) = (1_u64, 0);
+    let mut draw = |below: u64| {
+        number =
+            number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (number >> 33) % below
+    };
+    for _ in 0..40 {
+        let mut text = String::new();
+        for place in 0..=draw(4) {
+            let part = &parts[usize::try_from(draw(parts.len() as u64)).expect("small")];
+            text += &event(&format!("e{place}"), &format!("{}s", draw(50)), part);
+            if draw(2) == 0 {
+                text += &format!("for = \"{}s\"\n", 1 + draw(40));
+            }
+        }
+        match try_load(&text, &["scenario.duration=1m", "traffic.users.arrivals.constant=50rps"]) {
+            Ok(loaded) => {
+                played += 1;
+                let run = play(&loaded.plan, Options::default());
+                let total: u64 = run.outcomes.iter().map(|one| one.count).sum();
+                assert!((2990..=3000).contains(&total), "{text}");
+            }
+            Err(problems) => {
+                let is_known = ["at that time", "takes back while this one lasts"];
+                assert!(
+                    is_known.iter().any(|known| problems.contains(known)),
+                    "{text}\n{problems}"
+                );
+            }
+        }
+    }
+    assert!(10 < played, "{played}");
+}

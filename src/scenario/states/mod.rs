@@ -53,6 +53,8 @@ pub(crate) struct Drafted {
     pub(crate) workloads: BTreeSet<(String, String)>,
     /// Subsets, by service and name.
     pub(crate) subsets: BTreeSet<(String, String)>,
+    /// What Services and workloads are called, by what they are.
+    pub(crate) called: BTreeMap<String, String>,
 }
 
 /// All states.
@@ -171,10 +173,28 @@ pub(crate) fn states(
     for list in lists.into_iter().skip(1) {
         let new = begins.iter().find(|begin| begin.to == states.len()).map(|begin| begin.event);
         let loaded = making.load(context, &list, new, &mut events)?;
-        states.push(State::new(list, lay(context, &loaded)?));
+        let state = State::new(list, lay(context, &loaded)?);
+        if let Some((event, what)) = new.and_then(|event| Some((event, renamed(&states, &state)?)))
+        {
+            let what = format!("with {}, {what}", events[event].label);
+            let hint = "names stay: bring it with the first manifests, or give it another name";
+            context.report(Fault::new(events[event].at, what).hint(hint));
+            return None;
+        }
+        states.push(state);
     }
     union::complete(&mut states);
     Some(States { events, list: states, begins, findings: making.findings })
+}
+
+/// What would be called otherwise than before, if anything would.
+fn renamed(states: &[State], new: &State) -> Option<String> {
+    let known = states.iter().flat_map(|state| &state.drafted.called);
+    let find = |(what, name): (&String, &String)| {
+        let other = new.drafted.called.get(what).filter(|other| *other != name)?;
+        Some(format!("{what} would be `{other}`, which is `{name}` before"))
+    };
+    known.filter_map(|(what, name)| find((what, name))).next()
 }
 
 /// The lists of events in force that there ever are, and each begin.
