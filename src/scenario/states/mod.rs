@@ -189,12 +189,12 @@ pub(crate) fn states(
 
 /// What would be called otherwise than before, if anything would.
 fn renamed(states: &[State], new: &State) -> Option<String> {
-    let known = states.iter().flat_map(|state| &state.drafted.called);
+    let mut known = states.iter().flat_map(|state| &state.drafted.called);
     let find = |(what, name): (&String, &String)| {
         let other = new.drafted.called.get(what).filter(|other| *other != name)?;
         Some(format!("{what} would be `{other}`, which is `{name}` before"))
     };
-    known.filter_map(|(what, name)| find((what, name))).next()
+    known.find_map(find)
 }
 
 /// The lists of events in force that there ever are, and each begin.
