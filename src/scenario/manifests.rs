@@ -367,9 +367,9 @@ mod tests {
             ("a/b/s.toml", "a/k8s.yaml", "../k8s.yaml"),
             ("a/s.toml", "../k8s.yaml", "../../k8s.yaml"),
             ("../a/s.toml", "k8s.yaml", "k8s.yaml"),
-            ("a/s.toml", "/home/me/k8s.yaml", "k8s.yaml"),
-            ("/home/me/s.toml", "/home/me/k8s/a.yaml", "k8s/a.yaml"),
-            ("/home/me/s.toml", "/srv/k8s/a.yaml", "a.yaml"),
+            ("a/s.toml", "/of/me/k8s.yaml", "k8s.yaml"),
+            ("/of/me/s.toml", "/of/me/k8s/a.yaml", "k8s/a.yaml"),
+            ("/of/me/s.toml", "/srv/k8s/a.yaml", "a.yaml"),
             ("a/s.toml", "-", "-"),
         ] {
             assert_eq!(seen_from(scenario, file), told, "{scenario} {file}");

@@ -6,11 +6,12 @@
 //! Source: design/contract.md (`meshsim import`, `[[manifests]]`); docs/scenarios.md (the keys).
 //! Left out: what is listed in the findings as not simulated.
 
+pub mod assumptions;
 pub mod names;
 mod stand_in;
 pub mod value;
 
-pub use stand_in::{Assumptions, draft};
+pub use stand_in::draft;
 
 use crate::manifest::findings::Findings;
 use crate::manifest::loaded::Loaded;

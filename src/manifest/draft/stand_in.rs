@@ -3,15 +3,12 @@
 //! Source: core/v1 Service, apps/v1.
 //! Left out: everything else.
 
+use crate::manifest::draft::assumptions::Assumptions;
 use crate::manifest::draft::value::{Table, Value};
 use crate::manifest::draft::{Draft, Service, Workload};
 use crate::manifest::istio::authentication::MtlsMode;
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
-
-/// What is assumed where no manifest says anything.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Assumptions {}
 
 /// What the manifests say, in the keys of a scenario file.
 pub fn draft<'l>(loaded: &'l Loaded, mesh: Mesh, _assumptions: &Assumptions) -> Draft<'l> {
