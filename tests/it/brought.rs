@@ -332,7 +332,7 @@ fn whatever_is_changed_when_obeys_the_laws_or_is_refused_for_its_order() {
             let part = &parts[usize::try_from(draw(parts.len() as u64)).expect("small")];
             text += &event(&format!("e{place}"), &format!("{}s", draw(50)), part);
             if draw(2) == 0 {
-                text += &format!("for = \"{}s\"\n", 1 + draw(40));
+                text = [text, format!("for = \"{}s\"\n", 1 + draw(40))].concat();
             }
         }
         match try_load(&text, &["scenario.duration=1m", "traffic.users.arrivals.constant=50rps"]) {
