@@ -13,7 +13,8 @@ use super::schema::Kind;
 use super::states::{Drafted, Laid, Templates};
 use crate::manifest::change;
 use crate::manifest::draft::assumptions::Assumptions;
-use crate::manifest::draft::{self, Draft, draft};
+use crate::manifest::draft::names::Homes;
+use crate::manifest::draft::{self, Draft};
 use crate::manifest::findings::Findings;
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
@@ -30,14 +31,15 @@ pub(super) struct Set {
 
 impl Set {
     /// The document laid over what these manifests are at a time; the source of what is assumed, and what
-    /// drafting found.
+    /// drafting found. Workloads whose Service is gone stay where they were.
     pub(super) fn lay(
         &self,
         context: &mut Context<'_>,
         loaded: &Loaded,
+        homes: &Homes,
     ) -> Option<(Laid, u32, Findings)> {
         let elements = elements_of(&self.written);
-        let draft = draft(loaded, self.mesh, &Assumptions::default());
+        let draft = draft::draft_after(loaded, self.mesh, &Assumptions::default(), homes);
         context.foreign.problems.extend(draft.findings.problems.iter().cloned());
         context.foreign.warnings.extend(draft.findings.warnings.iter().cloned());
         if !draft.findings.problems.is_empty() {
@@ -84,7 +86,9 @@ fn drafted(draft: &Draft<'_>) -> Drafted {
     let mut made = Drafted::default();
     for service in &draft.services {
         let name = || service.name.clone();
-        made.services.insert(name());
+        if !draft.without_service.contains(&service.name) {
+            made.services.insert(name());
+        }
         if let Some((namespace, own)) = &service.key {
             made.called.insert(format!("the Service {namespace}/{own}"), name());
         }
@@ -93,6 +97,7 @@ fn drafted(draft: &Draft<'_>) -> Drafted {
             let version = one.version.as_ref().map_or_else(String::new, |one| format!("/{one}"));
             let called = format!("{}{version}", service.name);
             made.called.insert(format!("the workload {namespace}/{own}"), called);
+            made.homes.insert(one.key.clone(), (name(), one.version.clone()));
         }
         let versions = service.workloads.iter().map(|one| one.version.clone().unwrap_or_default());
         made.workloads.extend(versions.map(|version| (name(), version)));

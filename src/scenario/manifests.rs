@@ -15,6 +15,7 @@ use super::laid::Set;
 use super::schema::Kind;
 use super::states::{self, Laid, States};
 use super::units::expected;
+use crate::manifest::draft::names::Homes;
 use crate::manifest::findings::{Findings, Ignored};
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
@@ -94,7 +95,9 @@ impl Read {
         scenario: &str,
     ) -> Option<States> {
         let Self { set, loaded, laid, .. } = self;
-        let lay = |context: &mut Context<'_>, one: &Loaded| Some(set.lay(context, one)?.0);
+        let lay = |context: &mut Context<'_>, one: &Loaded, homes: &Homes| {
+            Some(set.lay(context, one, homes)?.0)
+        };
         let states = states::states(context, document, loaded, laid.clone(), lay)?;
         let findings = [&self.loaded.manifests.findings, &self.found, &states.findings];
         let objects = self.from.objects;
@@ -171,7 +174,7 @@ pub(crate) fn lay(
         return None;
     }
     let set = Set { written, files, mesh };
-    let (laid, assumed, found) = set.lay(context, &loaded)?;
+    let (laid, assumed, found) = set.lay(context, &loaded, &Homes::new())?;
     let findings = [&loaded.manifests.findings, &found];
     let from = account(&set.files, loaded.manifests.objects.len(), findings, scenario);
     let document = laid.root.clone();

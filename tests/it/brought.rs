@@ -176,6 +176,31 @@ fn a_service_that_is_applied_later_is_served_from_then_on() {
 }
 
 #[test]
+fn a_service_that_is_deleted_is_no_cluster_any_more_and_its_pods_live_on() {
+    let gone = event("gone", "4m", "do = \"delete\"\nobjects = [\"svc/shop/cart\"]\nfor = \"1m\"");
+    let patch = "do = \"patch\"\nobject = \"deploy/cart-v1\"\npatch = \"{spec: {replicas: 4}}\"";
+    let text = [
+        gone,
+        event("more", "4m30s", patch),
+        expect("10s", "4m", "success_rate == 100%"),
+        expect("4m5s", "5m", "count(flags=NC) > 1000"),
+        expect("5m5s", "10m", "success_rate == 100%"),
+    ];
+    let text = text.concat();
+    let lost = count(&run(&text), "users", "cart", "503 NC");
+    assert!((1150..1250).contains(&lost), "{lost}");
+    // No pod of it ends, and more may come meanwhile.
+    let plan = loaded(&text).plan;
+    let is_scale = |action: &&Action| matches!(action, Action::Scale { .. });
+    assert_eq!(parts(&plan, "gone").iter().filter(is_scale).count(), 0);
+    assert!(
+        matches!(parts(&plan, "more"), [Action::Scale { replicas: 4, .. }]),
+        "{:?}",
+        parts(&plan, "more")
+    );
+}
+
+#[test]
 fn replicas_and_templates_are_patched() {
     let patch = |what: &str| {
         format!("do = \"patch\"\nobject = \"deployment/shop/cart-v1\"\npatch = \"{what}\"")

@@ -53,7 +53,7 @@ use crate::manifest::meshes::Mesh;
 use crate::manifest::object::{Id, Labels};
 use crate::manifest::source::At;
 use assumptions::Assumptions;
-use names::{Key, Names};
+use names::{Homes, Key, Names};
 use std::collections::{BTreeMap, BTreeSet};
 use value::{Table, Value};
 
@@ -80,6 +80,8 @@ pub struct Draft<'l> {
     pub findings: Findings,
     /// What is assumed where no manifest says anything.
     pub assumptions: Assumptions,
+    /// Services whose workloads outlive them.
+    pub without_service: BTreeSet<String>,
     /// Objects that left something in the draft.
     used: BTreeSet<Id>,
     /// Every place that was told as ignored, also where its field was told before.
@@ -124,9 +126,20 @@ pub struct Workload {
 
 /// What manifests say of a mesh, by the rules of one.
 pub fn draft<'l>(loaded: &'l Loaded, mesh: Mesh, assumptions: &Assumptions) -> Draft<'l> {
+    draft_after(loaded, mesh, assumptions, &Homes::new())
+}
+
+/// The same of manifests at a later time: workloads whose Service is gone stay where they were.
+pub fn draft_after<'l>(
+    loaded: &'l Loaded,
+    mesh: Mesh,
+    assumptions: &Assumptions,
+    homes: &Homes,
+) -> Draft<'l> {
     let mut draft = Draft::new(loaded, mesh);
     draft.assumptions = assumptions.clone();
     kubernetes::kubernetes(&mut draft);
+    draft.stay(homes);
     if mesh == Mesh::Istio {
         istio::istio(&mut draft);
     }
@@ -152,9 +165,38 @@ impl<'l> Draft<'l> {
             traffic: Vec::new(),
             findings: Findings::default(),
             assumptions: Assumptions::default(),
+            without_service: BTreeSet::new(),
             used: BTreeSet::new(),
             ignored_at: Vec::new(),
             labels: BTreeMap::new(),
+        }
+    }
+
+    /// Has workloads that no Service selects any more stay in the service in which they were.
+    fn stay(&mut self, homes: &Homes) {
+        let is_there: BTreeSet<String> = self
+            .services
+            .iter()
+            .filter(|one| one.key.is_some())
+            .map(|one| one.name.clone())
+            .collect();
+        let mut back: BTreeMap<String, Vec<Workload>> = BTreeMap::new();
+        for service in self.services.iter_mut().filter(|one| one.key.is_none()) {
+            for mut workload in std::mem::take(&mut service.workloads) {
+                match homes.get(&workload.key) {
+                    Some(home) if home.0 != service.name && !is_there.contains(&home.0) => {
+                        workload.version.clone_from(&home.1);
+                        self.names.workloads.insert(workload.key.clone(), home.clone());
+                        back.entry(home.0.clone()).or_default().push(workload);
+                    }
+                    _ => service.workloads.push(workload),
+                }
+            }
+        }
+        self.services.retain(|one| one.key.is_some() || !one.workloads.is_empty());
+        self.without_service = back.keys().cloned().collect();
+        for (name, workloads) in back {
+            self.service(&name, None).workloads.extend(workloads);
         }
     }
 

@@ -14,6 +14,9 @@ pub type Key = (String, String);
 /// The gateway's name in scenarios.
 const INGRESS: &str = "ingress";
 
+/// The service and the version that a workload is, by its namespace and name.
+pub type Homes = BTreeMap<Key, (String, Option<String>)>;
+
 /// What things are called.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Names {

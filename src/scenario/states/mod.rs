@@ -17,6 +17,7 @@ use super::context::{Context, Fault};
 use super::document::{At, Node};
 use crate::kernel::time::Duration;
 use crate::manifest::change::{self, Change, Effect, Trouble};
+use crate::manifest::draft::names::Homes;
 use crate::manifest::findings::Findings;
 use crate::manifest::loaded::Loaded;
 use crate::manifest::object::{Id, Manifests};
@@ -55,6 +56,8 @@ pub(crate) struct Drafted {
     pub(crate) subsets: BTreeSet<(String, String)>,
     /// What Services and workloads are called, by what they are.
     pub(crate) called: BTreeMap<String, String>,
+    /// Where workloads are.
+    pub(crate) homes: Homes,
 }
 
 /// All states.
@@ -137,7 +140,7 @@ pub(crate) fn states(
     root: &Node,
     base: &Loaded,
     first: Laid,
-    mut lay: impl FnMut(&mut Context<'_>, &Loaded) -> Option<Laid>,
+    mut lay: impl FnMut(&mut Context<'_>, &Loaded, &Homes) -> Option<Laid>,
 ) -> Option<States> {
     let begun = context.faults.len();
     let all = root.list("event").iter().enumerate();
@@ -173,7 +176,7 @@ pub(crate) fn states(
     for list in lists.into_iter().skip(1) {
         let new = begins.iter().find(|begin| begin.to == states.len()).map(|begin| begin.event);
         let loaded = making.load(context, &list, new, &mut events)?;
-        let state = State::new(list, lay(context, &loaded)?);
+        let state = State::new(list, lay(context, &loaded, &homes(&states))?);
         if let Some((event, what)) = new.and_then(|event| Some((event, renamed(&states, &state)?)))
         {
             let what = format!("with {}, {what}", events[event].label);
@@ -185,6 +188,12 @@ pub(crate) fn states(
     }
     union::complete(&mut states);
     Some(States { events, list: states, begins, findings: making.findings })
+}
+
+/// Where workloads are, as the first state says it that has them.
+fn homes(states: &[State]) -> Homes {
+    let all = states.iter().rev().flat_map(|state| &state.drafted.homes);
+    all.map(|(workload, home)| (workload.clone(), home.clone())).collect()
 }
 
 /// What would be called otherwise than before, if anything would.

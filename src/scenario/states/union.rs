@@ -41,7 +41,8 @@ pub(super) fn complete(states: &mut [State]) {
     for state in states {
         for service in &services {
             if !state.drafted.services.contains(name(service)) {
-                let absent = absent(service, &mut state.missing);
+                let mut absent = absent(service, &mut state.missing);
+                keep_workloads(&mut absent, &state.root, &state.drafted);
                 put(list_mut(&mut state.root, "service", service), absent, "name");
             }
         }
@@ -127,6 +128,18 @@ fn absent(service: &Node, missing: &mut Missing) -> Node {
     }
     missing.services.insert(own);
     copy
+}
+
+/// Workloads may outlive their Service: they are what the state says of them.
+fn keep_workloads(absent: &mut Node, root: &Node, drafted: &Drafted) {
+    let own = name(absent).to_owned();
+    let Some(now) = root.list("service").iter().find(|one| name(one) == own) else { return };
+    for workload in now.list("workload") {
+        let mark = (own.clone(), element(workload, "workload").to_owned());
+        if drafted.workloads.contains(&mark) {
+            put(list_mut(absent, "workload", now), workload.clone(), "version");
+        }
+    }
 }
 
 /// Leaves a workload no pods.
