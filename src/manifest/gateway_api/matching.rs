@@ -116,7 +116,8 @@ impl PathMatch {
 }
 
 impl TextMatch {
-    fn matches(&self, text: &str) -> bool {
+    /// Whether a whole text fits.
+    pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => text == exact,
             Self::Regex(pattern) => pattern.matches(text),

@@ -79,6 +79,9 @@ fn compare(setup: &Setup<'_>, case: &Value, route: &Route) -> Judged {
     if let Err(why) = http::compare_backends(setup, case, route) {
         return (Verdict::Fail, why);
     }
+    if let Err(why) = http::compare_mirrors(case, route) {
+        return (Verdict::Fail, why);
+    }
     match headers(case, route) {
         Some(note) => (Verdict::Pass, format!("{}; {note}", http::told(route))),
         None => (Verdict::Pass, http::told(route)),

@@ -2,14 +2,16 @@
 //!
 //! In come `expectations.json` (cases taken from the upstream tests) and the manifests that they name; out
 //! comes a line a case: pass, fail or not-modelled, the name, the reason. What a case leaves out is filled
-//! in as the upstream harness does ([`values`]); a test without cases is judged by its conditions
+//! in as the upstream harness does ([`mod@case`]); a test without cases is judged by its conditions
 //! ([`status`]).
 //! Source: kubernetes-sigs/gateway-api `conformance/utils/{http,grpc,echo}` (what is compared, and what
 //! not: the mesh's echo client compares no paths, the gRPC client no headers).
 //! Left out: what a test does between its cases, except for grants that it deletes.
 
+pub mod case;
 pub mod grpc;
 pub mod http;
+pub mod send;
 pub mod setup;
 pub mod status;
 pub mod values;
@@ -123,22 +125,28 @@ fn judge_test(test: &Value, files: &Files, report: &mut Report) {
     }
 }
 
-fn judge_case(setup: &Setup<'_>, cases: &[Value], index: usize, case: &Value) -> Judged {
-    if let Some(symbol) = values::symbol(case) {
-        let reason =
-            format!("`{symbol}` is a variable of the test's source, its value is not given");
-        return (Verdict::NotModelled, reason);
-    }
-    let judged = if values::is_grpc(case) {
-        grpc::judge(setup, case)
+fn judge_case(setup: &Setup<'_>, cases: &[Value], index: usize, given: &Value) -> Judged {
+    let case = match case::read(setup, given) {
+        Ok(case) => case,
+        Err(why) => return (Verdict::NotModelled, why),
+    };
+    let (verdict, mut reason) = if values::is_grpc(&case.value) {
+        grpc::judge(setup, &case.value)
     } else {
         // A request that is sent again with another answer: the test changed something in between.
-        let repeated = cases[..index].iter().any(|earlier| values::is_repeated(earlier, case));
-        http::judge(setup, case, repeated)
+        let repeated = cases[..index].iter().any(|earlier| values::is_repeated(earlier, given));
+        http::judge(setup, &case.value, repeated)
     };
-    match (judged.0, setup.not_modelled()) {
-        (Verdict::Fail, Some(why)) => (Verdict::NotModelled, format!("{why} ({})", judged.1)),
-        _ => judged,
+    for note in &case.notes {
+        reason.extend(["; ", note]);
+    }
+    let excuse = || setup.not_modelled().map(str::to_owned).or_else(|| case.excuse(setup));
+    match verdict {
+        Verdict::Fail => match excuse() {
+            Some(why) => (Verdict::NotModelled, format!("{why} ({reason})")),
+            None => (verdict, reason),
+        },
+        _ => (verdict, reason),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Left out: certificates and addresses, which the suite makes at run time.
 
 use crate::manifest::gateway_api::conformance::{Files, values};
+use crate::manifest::gateway_api::http::Rule;
 use crate::manifest::gateway_api::parent::{ParentKind, ParentRef};
 use crate::manifest::gateway_api::resolve::{self, Differences, Rules};
 use crate::manifest::gateway_api::table::Tables;
@@ -68,7 +69,9 @@ impl<'a> Setup<'a> {
             .collect();
         let first_own = u32::try_from(texts.len()).unwrap_or(u32::MAX);
         for name in values::texts(test, "manifests") {
-            let Some((name, bytes)) = files.get_key_value(&name) else {
+            let short = name.trim_start_matches("conformance/").trim_start_matches("tests/");
+            let found = files.get_key_value(&name).or_else(|| files.get_key_value(short));
+            let Some((name, bytes)) = found else {
                 return Err(format!("the manifest {name} is not there"));
             };
             texts.push((name, bytes));
@@ -120,6 +123,17 @@ impl<'a> Setup<'a> {
             NOT_MODELLED.iter().find(|(name, _)| feature.starts_with(name)).map(|(_, why)| *why)
         };
         features.iter().find_map(known)
+    }
+
+    /// Whether the test needs a feature.
+    pub fn needs(&self, feature: &str) -> bool {
+        values::texts(self.test, "features").iter().any(|own| own == feature)
+    }
+
+    /// The rules of the test's own HTTP and gRPC routes.
+    pub fn own_rules(&self) -> impl Iterator<Item = &Rule> {
+        let own = self.api.routes.iter().filter(|route| self.is_own(route.at));
+        own.flat_map(|route| &route.rules)
     }
 
     /// The parents of the test's own routes, by what they are.
@@ -183,6 +197,15 @@ impl<'a> Setup<'a> {
         })
     }
 
+    /// The first full host that the test's own routes name.
+    pub fn own_host(&self) -> Option<String> {
+        let http = self.api.routes.iter().filter(|route| self.is_own(route.at));
+        let layer4 = self.api.layer4.iter().filter(|route| self.is_own(route.at));
+        let hosts = http.flat_map(|route| &route.hostnames);
+        let mut hosts = hosts.chain(layer4.flat_map(|route| &route.hostnames));
+        hosts.find(|host| !host.text.contains('*')).map(|host| host.text.clone())
+    }
+
     /// A client's question in the mesh.
     pub fn mesh_query(&self, namespace: &str, request: Request) -> Query {
         let namespace = namespace.to_owned();
@@ -192,10 +215,7 @@ impl<'a> Setup<'a> {
 
     /// Whether a path is matched by a rule of the test's own routes beyond `/`.
     pub fn knows_path(&self, request: &Request) -> bool {
-        let own = self.api.routes.iter().filter(|route| self.is_own(route.at));
-        own.flat_map(|route| &route.rules)
-            .flat_map(|rule| &rule.matches)
-            .any(|matching| matching.matches(request))
+        self.own_rules().flat_map(|rule| &rule.matches).any(|matching| matching.matches(request))
     }
 }
 
