@@ -172,6 +172,7 @@ pub(crate) fn lay(
     };
     say_assumed(&mut document, assumed, element_of);
     merge::lay_over(&mut document, written, Kind::Table(ROOT));
+    without_gateway(&mut document, |at| at.source == assumed || sources.contains(&at.source));
     let findings = [&loaded.manifests.findings, &draft.findings];
     let from = account(&files, loaded.manifests.objects.len(), findings, scenario);
     Some((document, Some(Read { from, assumed })))
@@ -278,6 +279,25 @@ fn say_assumed<'n>(document: &mut Node, assumed: u32, element_of: impl Fn(At) ->
             }
         }
     }
+}
+
+/// Takes out the manifests' filters at the gateway where no traffic comes from outside: there is none then.
+fn without_gateway(document: &mut Node, is_drafted: impl Fn(At) -> bool) {
+    let is = |table: &Node, key: &str| {
+        table.get(key).filter(|node| node.as_text() == Some("ingress")).map(|node| node.at)
+    };
+    if list_mut(document, "traffic").iter().any(|one| is(one, "from").is_some()) {
+        return;
+    }
+    let Value::Table(entries) = &mut document.value else { return };
+    for entry in entries.iter_mut().filter(|entry| entry.key == "filter") {
+        if let Value::List(items) = &mut entry.node.value {
+            items.retain(|one| !is(one, "at").is_some_and(&is_drafted));
+        }
+    }
+    entries.retain(|entry| {
+        entry.key != "filter" || !matches!(&entry.node.value, Value::List(all) if all.is_empty())
+    });
 }
 
 fn list_mut<'n>(node: &'n mut Node, key: &str) -> &'n mut [Node] {
