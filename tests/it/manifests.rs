@@ -241,3 +241,53 @@ fn a_mistake_in_hints_is_told_by_lint_with_its_place() {
     assert!(talk.contains("hints.yaml:2:17") && talk.contains("did you mean `cart`?"), "{talk}");
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn filters_of_a_gateway_go_where_no_traffic_comes_from_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+                  metadata: {name: closed, namespace: istio-system}\n\
+                  spec: {action: DENY, selector: {matchLabels: {istio: ingressgateway}}, rules: [{}]}\n";
+    std::fs::write(folder.path().join("closed.yaml"), policy).expect("a file");
+    let root = crate::tree::root();
+    let manifests = format!(
+        "[[manifests]]\npath = [\"{0}/shop.yaml\", \"{0}/shop-istio.yaml\", \"closed.yaml\"]\n",
+        root.join("scenarios/manifests").display()
+    );
+    let planned = |from: &str, to: &str, more: &str| {
+        let head = "# Nothing.\n[scenario]\nduration = \"1m\"\n";
+        let traffic = format!(
+            "[[traffic]]\nid = \"users\"\nfrom = \"{from}\"\nto = \"{to}\"\narrivals = {{ constant = \"1rps\" }}\n"
+        );
+        let file = folder.path().join("s.toml");
+        std::fs::write(&file, format!("{head}{manifests}{traffic}{more}")).expect("a file");
+        let output = run(&format!("plan {}", file.display()));
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), talk)
+    };
+    let (status, plan, talk) = planned("ingress", "web", "");
+    assert_eq!(status, Some(0), "{talk}");
+    assert!(plan.contains("closed.yaml:"), "{plan}");
+    let (status, plan, talk) = planned("web", "cart", "");
+    assert_eq!(status, Some(0), "{talk}");
+    assert!(!plan.contains("closed.yaml:"), "{plan}");
+    let own = "[[filter]]\nat = \"ingress\"\nlocal_rate_limit = { max_tokens = 5, fill_interval = \"1s\" }\n";
+    let (status, _, talk) = planned("web", "cart", own);
+    assert_eq!(status, Some(2), "{talk}");
+}
+
+#[test]
+fn import_says_how_to_get_a_mesh_and_what_it_assumes_of_proxies() {
+    let import = |words: &str| {
+        let output = run(&format!("import --manifests scenarios/manifests/shop.yaml {words}"));
+        let (out, talk) = (output.stdout, output.stderr);
+        (String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&talk).into_owned())
+    };
+    let (text, talk) = import("");
+    assert!(text.contains("profile = \"none\"") && talk.contains("--mesh istio"), "{talk}");
+    let (text, talk) = import("--mesh istio");
+    assert!(text.contains("istio-sidecar@"), "{text}");
+    assert!(talk.contains("no namespace asks for proxies"), "{talk}");
+    let (_, talk) = import("scenarios/manifests/shop-istio.yaml");
+    assert!(!talk.contains("no namespace asks for proxies"), "{talk}");
+}

@@ -64,3 +64,42 @@ fn number(node: &Node) -> Option<(i64, At)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::loaded::Loaded;
+
+    const FILTER: &str = "
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: limit, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: envoy.filters.http.local_ratelimit
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+          stat_prefix: limit
+          token_bucket: {max_tokens: 4, tokens_per_fill: 4, fill_interval: 60s}
+          filter_enabled: {default_value: {numerator: 100, denominator: HUNDRED}}
+          filter_enforced: {default_value: {numerator: 100, denominator: HUNDRED}}
+";
+
+    /// One that is simulated is named for what does not count of it, any other once, as not modelled.
+    #[test]
+    fn only_what_is_not_simulated_is_named_so() {
+        let told = |text: &str| {
+            let findings = Loaded::read([("a.yaml", text.as_bytes())]).manifests.findings;
+            assert_eq!(findings.problems, []);
+            (findings.ignored.len(), findings.not_modelled.len())
+        };
+        assert_eq!(told(FILTER), (1, 0));
+        assert_eq!(told(&FILTER.replace("fill_interval: 60s", "fill_interval: 1ms")), (0, 1));
+        let other = "  - {applyTo: CLUSTER, patch: {operation: MERGE}}\n";
+        assert_eq!(told(&format!("{FILTER}{other}")), (1, 1));
+    }
+}

@@ -22,6 +22,10 @@ use crate::manifest::source::At;
 /// What a pod or its template says of its proxy.
 const INJECT: &str = "sidecar.istio.io/inject";
 
+/// The webhook that is there where namespaces without a label get Istio's proxy, too
+/// (`enableNamespacesByDefault`).
+pub const INJECTS_ALL: &str = "auto.sidecar-injector.istio.io";
+
 /// Namespaces whose pods no injector is asked about.
 const SYSTEM: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 
@@ -176,4 +180,74 @@ fn account_of(mesh: &Mesh<'_>, view: &View<'_>) -> String {
     let name = client.workload.as_ref();
     let found = name.and_then(|name| mesh.cluster.workload(&client.namespace, name));
     found.map_or_else(|| "default".to_owned(), |workload| workload.service_account.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::draft;
+    use crate::manifest::draft::assumptions::Assumptions;
+    use crate::manifest::draft::value::Kind;
+    use crate::manifest::loaded::Loaded;
+    use crate::manifest::meshes::Mesh;
+
+    const APPS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: a, labels: {LABEL: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: b}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: one, namespace: a}
+spec: {selector: {matchLabels: {app: one}}, template: {metadata: {labels: {app: one}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: two, namespace: b}
+spec: {selector: {matchLabels: {app: two}}, template: {metadata: {labels: {app: two}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: three, namespace: c}
+spec: {selector: {matchLabels: {app: three}}, template: {metadata: {labels: {app: three}}}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: istio-sidecar-injector}
+webhooks:
+- name: WEBHOOK
+  failurePolicy: Fail
+  clientConfig: {service: {namespace: istio-system, name: istiod}}
+  rules: [{operations: [CREATE], apiGroups: [\"\"], apiVersions: [v1], resources: [pods]}]
+  admissionReviewVersions: [v1]
+  sideEffects: None
+";
+
+    #[test]
+    fn a_route_and_a_run_have_the_same_proxies() {
+        let one = "namespace.sidecar-injector.istio.io";
+        for (label, webhook, expected) in [
+            ("istio-injection", one, [true, false, true]),
+            ("istio-injection", INJECTS_ALL, [true, true, true]),
+            ("team", one, [true, true, true]),
+        ] {
+            let text = APPS.replace("LABEL", label).replace("WEBHOOK", webhook);
+            let loaded = Loaded::read([("a.yaml", text.as_bytes())]);
+            let draft = draft::draft(&loaded, Mesh::Istio, &Assumptions::default());
+            for (name, expected) in ["one", "two", "three"].into_iter().zip(expected) {
+                let mut all = loaded.cluster.workloads.iter();
+                let workload = all.find(|one| one.name == name).unwrap();
+                assert_eq!(has_sidecar(&loaded.cluster, workload), expected, "{label}: {name}");
+                let mut all = draft.services.iter();
+                let service = all.find(|one| one.name == name).unwrap();
+                let meshed = service.table.get("meshed").map(|value| &value.kind);
+                assert_eq!(meshed.is_none(), expected, "{label}: {name}: {meshed:?}");
+                assert!(matches!(meshed, None | Some(Kind::Bool(false))));
+            }
+        }
+    }
 }

@@ -55,10 +55,6 @@ pub struct Cluster {
     pub injects_by_label: bool,
 }
 
-/// The webhook that is there where namespaces without a label get Istio's proxy, too
-/// (`enableNamespacesByDefault`).
-const INJECTS_ALL: &str = "auto.sidecar-injector.istio.io";
-
 /// A namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Namespace {
@@ -81,7 +77,7 @@ impl Cluster {
         cluster.workloads.sort_by(|a, b| a.key().cmp(&b.key()));
         let mut namespaces = cluster.namespaces.values();
         cluster.injects_by_label = namespaces.any(|one| security::asks(&one.labels))
-            && !cluster.webhooks.iter().any(|one| one.name.ends_with(INJECTS_ALL));
+            && !cluster.webhooks.iter().any(|one| one.name.ends_with(security::INJECTS_ALL));
         cluster
     }
 
