@@ -3,7 +3,8 @@
 //! Source: design/contract.md; docs/your-mesh.md.
 //! Left out: deciding what becomes of an object (`manifest::draft`) and who calls whom (`manifest::graph`).
 
-use super::manifests::{self, Unread};
+use super::graphs::Told;
+use super::manifests;
 use super::new;
 use super::output::{Output, Trouble};
 use super::route::Choice;
@@ -12,20 +13,16 @@ use crate::manifest::draft::assumptions::Assumptions;
 use crate::manifest::draft::objects::State;
 use crate::manifest::draft::{self, Draft, toml};
 use crate::manifest::findings::Findings;
-use crate::manifest::graph::{Graph, apply, hints, isotope, traces};
-use crate::manifest::loaded::Loaded;
+use crate::manifest::graph::apply;
+use crate::manifest::istio::security;
+use crate::manifest::meshes::Mesh;
 use crate::plan::problem::Problem;
 use crate::plan::profile;
 use crate::scenario::{self, Files};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::fs;
-use std::io::Read;
 use std::path::PathBuf;
-
-/// A longer file of traces is refused.
-const TRACES_BYTES_MAX: u64 = 1 << 30;
 
 /// So many objects are named where there are many.
 const NAMES_TOLD: usize = 8;
@@ -40,15 +37,8 @@ pub(super) struct Typed {
     /// Files of manifests, folders of them (.yaml, .yml, .json), patterns, or - for stdin
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "isotope")]
     manifests: Vec<String>,
-    /// Traces that show who calls whom, for how long: JSON of Jaeger, OpenTelemetry (OTLP) or Zipkin
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    traces: Vec<String>,
-    /// A service graph of Isotope (YAML)
-    #[arg(long, value_name = "FILE")]
-    isotope: Option<String>,
-    /// What you know yourself: times, calls, traffic (YAML)
-    #[arg(long, value_name = "FILE")]
-    hints: Option<String>,
+    #[command(flatten)]
+    told: Told,
     /// By whose rules; without it, what the manifests hold decides
     #[arg(long, value_enum)]
     mesh: Option<Choice>,
@@ -66,10 +56,12 @@ pub(super) struct Typed {
 /// Runs the command.
 pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> {
     let mut loaded = manifests::load(&typed.manifests)?;
-    let graphs = typed.graphs(&mut loaded)?;
+    let graphs = typed.told.graphs(&mut loaded)?;
     let mesh = typed.mesh.map_or_else(|| loaded.mesh_for_all(), Choice::mesh);
     let mut draft = draft::draft(&loaded, mesh, &Assumptions::default());
-    let notes = apply::apply(&graphs, &mut draft);
+    let mut notes = apply::apply(&graphs, &mut draft);
+    draft.without_gateway();
+    notes.extend(assumed(&draft));
     let text = toml::text(&draft, &loaded.manifests.sources, &typed.head()) + TAIL;
     match &typed.output {
         None => output.data(text.as_bytes())?,
@@ -93,28 +85,9 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
 }
 
 impl Typed {
-    /// Who calls whom, by all that say it; later ones win.
-    fn graphs(&self, loaded: &mut Loaded) -> Result<Vec<Graph>, Trouble> {
-        let (mut graphs, mut problems) = (Vec::new(), Vec::new());
-        for name in &self.traces {
-            match traces::read(name, &bytes(name)?) {
-                Ok(graph) => graphs.push(graph),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let (sources, findings) = (&mut loaded.manifests.sources, &mut loaded.manifests.findings);
-        if let Some(name) = &self.isotope {
-            graphs.push(isotope::read(name, &bytes(name)?, sources, findings));
-        }
-        if let Some(name) = &self.hints {
-            graphs.push(hints::read(name, &bytes(name)?, sources, findings));
-        }
-        if problems.is_empty() { Ok(graphs) } else { Err(problems.into()) }
-    }
-
     /// How the file begins.
     fn head(&self) -> String {
-        let from = self.manifests.iter().chain(&self.isotope).map(String::as_str);
+        let from = self.manifests.iter().chain(&self.told.isotope).map(String::as_str);
         let from: Vec<&str> = from.map(|name| if name == "-" { "stdin" } else { name }).collect();
         format!(
             "# Nothing fails yet: a mesh as its manifests describe it, from {}.\n\
@@ -148,20 +121,6 @@ fn duration(text: &str) -> Result<String, String> {
     profile::read_duration(text).map(|_| text.to_owned())
 }
 
-/// The bytes of a file.
-fn bytes(name: &str) -> Result<Vec<u8>, Trouble> {
-    let mut bytes = Vec::new();
-    let read = fs::File::open(name)
-        .and_then(|file| file.take(TRACES_BYTES_MAX + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(Unread::io(name, &error).into()),
-        Ok(read) if TRACES_BYTES_MAX < read as u64 => {
-            Err(Problem::new(format!("{name}: it is longer than 1 GiB")).into())
-        }
-        Ok(_) => Ok(bytes),
-    }
-}
-
 /// A text that cannot end its line.
 fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
@@ -179,6 +138,22 @@ impl Files for Text<'_> {
 /// What is wrong with the scenario that was made: it is there to be mended, and the command says so.
 fn mistakes(file: &str, text: &str) -> Vec<Problem> {
     scenario::load(&Text(text), file, &[], None).err().unwrap_or_default()
+}
+
+/// What is assumed of the mesh as a whole.
+fn assumed(draft: &Draft<'_>) -> Option<Problem> {
+    let cluster = &draft.loaded.cluster;
+    if draft.is_meshless() {
+        let what = "nothing of a mesh is in the manifests: the scenario has none";
+        return Some(Problem::new(what).hint("with proxies: --mesh istio, or --mesh linkerd"));
+    }
+    let is_open = draft.mesh == Mesh::Istio
+        && !cluster.workloads.is_empty()
+        && !cluster.namespaces.values().any(|one| security::asks(&one.labels));
+    is_open.then(|| {
+        let what = "no namespace asks for proxies: all pods are taken to have one";
+        Problem::new(what).hint("label those that have: istio-injection=enabled")
+    })
 }
 
 /// What was made of the manifests, for programs.

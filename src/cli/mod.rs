@@ -9,6 +9,7 @@ mod completions;
 mod diagnostic;
 mod explain;
 mod find;
+mod graphs;
 mod import;
 mod interrupt;
 mod job;

@@ -182,6 +182,11 @@ pub fn is_looked_at(group: &str, kind: &str) -> bool {
     LOOKED_AT.contains(&(group, kind))
 }
 
+/// Whether each object of a kind that is not simulated is named with what it does.
+pub fn is_named_alone(group: &str, kind: &str) -> bool {
+    (group, kind) == (ISTIO_NETWORKING, "EnvoyFilter")
+}
+
 /// Whether objects of this kind live in no namespace.
 pub fn is_cluster_wide(kind: &str) -> bool {
     CLUSTER_WIDE.contains(&kind)

@@ -266,6 +266,8 @@ impl Reading {
         };
         let why = match kinds::what(group, kind) {
             Use::Modelled => return true,
+            // Whoever reads it names it with what it does.
+            Use::MeshOnly(_) if kinds::is_named_alone(group, kind) => return true,
             Use::MeshOnly(why) => why.to_owned(),
             Use::Unread => "no mesh reads it".to_owned(),
             Use::Unknown => self.unknown_kind(group, kind, &named, at),
@@ -483,8 +485,8 @@ mod tests {
              apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: a}\n",
         );
         let lines = manifests.findings.ignored_lines();
-        assert_eq!(lines.len(), 4, "{lines:?}");
-        assert!(lines.iter().any(|line| line.contains("EnvoyFilter: patches")), "{lines:?}");
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(manifests.objects.len(), 2, "an EnvoyFilter is named by what it patches");
         let warnings: Vec<String> =
             manifests.findings.warnings.iter().map(ToString::to_string).collect();
         assert!(warnings[0].contains("did you mean `VirtualService`?"), "{warnings:?}");

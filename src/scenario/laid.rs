@@ -7,7 +7,7 @@ use super::context::Context;
 use super::document::{At, Node};
 use super::drafted::{self, Written};
 use super::keys::ROOT;
-use super::manifests::{File, elements_of, say_assumed};
+use super::manifests::{File, elements_of, say_assumed, without_gateway};
 use super::merge;
 use super::schema::Kind;
 use super::states::{Drafted, Laid, Templates};
@@ -57,6 +57,7 @@ impl Set {
         };
         say_assumed(&mut root, assumed, element_of);
         merge::lay_over(&mut root, self.written.clone(), Kind::Table(ROOT));
+        without_gateway(&mut root, |at| at.source == assumed || sources.contains(&at.source));
         let laid = Laid { root, templates: templates(&draft), drafted: drafted(&draft) };
         Some((laid, assumed, draft.findings))
     }

@@ -292,6 +292,25 @@ pub(super) fn say_assumed<'n>(
     }
 }
 
+/// Takes out the manifests' filters at the gateway where no traffic comes from outside: there is none then.
+pub(super) fn without_gateway(document: &mut Node, is_drafted: impl Fn(At) -> bool) {
+    let is = |table: &Node, key: &str| {
+        table.get(key).filter(|node| node.as_text() == Some("ingress")).map(|node| node.at)
+    };
+    if list_mut(document, "traffic").iter().any(|one| is(one, "from").is_some()) {
+        return;
+    }
+    let Value::Table(entries) = &mut document.value else { return };
+    for entry in entries.iter_mut().filter(|entry| entry.key == "filter") {
+        if let Value::List(items) = &mut entry.node.value {
+            items.retain(|one| !is(one, "at").is_some_and(&is_drafted));
+        }
+    }
+    entries.retain(|entry| {
+        entry.key != "filter" || !matches!(&entry.node.value, Value::List(all) if all.is_empty())
+    });
+}
+
 fn list_mut<'n>(node: &'n mut Node, key: &str) -> &'n mut [Node] {
     let Value::Table(entries) = &mut node.value else { return &mut [] };
     let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) else { return &mut [] };

@@ -98,7 +98,10 @@ fn what_is_not_simulated_is_told_to_people_and_programs() {
     let manifests = shop("istio");
     let told = json(&format!("lint --format json --manifests {manifests}"));
     let kinds = told["not_modelled"].as_object().expect("a map");
-    let filter = &kinds["networking.istio.io/v1alpha3/EnvoyFilter"];
+    let name =
+        "EnvoyFilter shop/small-answers: INSERT_BEFORE HTTP_FILTER in SIDECAR_INBOUND (compressor)";
+    let filter = &kinds[name];
+    assert_eq!(kinds.len(), 1, "each is named once");
     assert_eq!(
         (&filter["file"], &filter["count"]),
         (&"scenarios/manifests/shop-istio.yaml".into(), &1.into())
@@ -166,4 +169,125 @@ fn a_closed_pipe_ends_lint_quietly() {
         assert_eq!(output.status.code(), Some(0), "{words}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{words}");
     }
+}
+
+/// The codes that lint finds with some more words.
+fn codes(words: &str) -> Vec<String> {
+    let told = json(&format!("lint --format json --manifests {} {words}", shop("istio")));
+    let found = told["findings"].as_array().expect("findings");
+    found.iter().filter_map(|one| one["code"].as_str()).map(str::to_owned).collect()
+}
+
+/// Who calls whom, in the three forms in which it may be told: web asks cart, cart asks stock.
+fn graphs(folder: &std::path::Path) -> [String; 3] {
+    let hints = "services: {web: {calls: [cart]}, cart: {calls: [stock]}}\n";
+    let isotope = "services:\n- {name: web, isEntrypoint: true, script: [{call: cart}]}\n\
+                   - {name: cart, script: [{call: stock}]}\n- {name: stock}\n";
+    let span = |id: u32, of: u32, from: u32, long: u32| {
+        let above = format!(r#"{{"refType":"CHILD_OF","traceID":"a","spanID":"{of}"}}"#);
+        let above = if of == 0 { String::new() } else { above };
+        format!(
+            r#"{{"traceID":"a","spanID":"{id}","operationName":"GET /","references":[{above}],
+            "startTime":{from},"duration":{long},"processID":"p{id}","tags":[]}}"#
+        )
+    };
+    let spans = [span(1, 0, 1000, 9000), span(2, 1, 2000, 7000), span(3, 2, 3000, 5000)].join(",");
+    let processes =
+        r#"{"p1":{"serviceName":"web"},"p2":{"serviceName":"cart"},"p3":{"serviceName":"stock"}}"#;
+    let jaeger =
+        format!(r#"{{"data":[{{"traceID":"a","spans":[{spans}],"processes":{processes}}}]}}"#);
+    [("--hints", hints), ("--isotope", isotope), ("--traces", &*jaeger)].map(|(option, text)| {
+        let file = folder.join(&option[2..]);
+        std::fs::write(&file, text).expect("a file");
+        format!("{option} {}", file.display())
+    })
+}
+
+#[test]
+fn lint_finds_more_when_it_is_told_who_calls_whom() {
+    let plain = codes("");
+    assert!(!plain.iter().any(|code| code == "MSH0109"), "{plain:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    for told in graphs(folder.path()) {
+        let found = codes(&told);
+        assert!(found.iter().any(|code| code == "MSH0109"), "{told}: {found:?}");
+    }
+    let log = json(&format!(
+        "lint --format sarif --manifests {} --hints scenarios/hints/shop.yaml --outage 12h",
+        shop("istio")
+    ));
+    let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules");
+    for code in ["MSH0109", "MSH0111"] {
+        assert!(rules.iter().any(|rule| rule["id"] == code), "{code}: {rules:?}");
+    }
+}
+
+#[test]
+fn lint_asks_whether_certificates_survive_an_outage() {
+    let has = |words: &str| codes(words).iter().any(|code| code == "MSH0111");
+    assert!(!has("") && !has("--outage 11h") && has("--outage 12h"));
+    let wrong = run("lint --manifests scenarios/manifests/shop.yaml --outage soon");
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn a_mistake_in_hints_is_told_by_lint_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hints.yaml");
+    std::fs::write(&file, "services:\n  web: {calls: [crat]}\n").expect("a file");
+    let words = format!("lint --manifests {} --hints {}", shop("istio"), file.display());
+    let output = run(&words);
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(talk.contains("hints.yaml:2:17") && talk.contains("did you mean `cart`?"), "{talk}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn filters_of_a_gateway_go_where_no_traffic_comes_from_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+                  metadata: {name: closed, namespace: istio-system}\n\
+                  spec: {action: DENY, selector: {matchLabels: {istio: ingressgateway}}, rules: [{}]}\n";
+    std::fs::write(folder.path().join("closed.yaml"), policy).expect("a file");
+    let root = crate::tree::root();
+    let manifests = format!(
+        "[[manifests]]\npath = [\"{0}/shop.yaml\", \"{0}/shop-istio.yaml\", \"closed.yaml\"]\n",
+        root.join("scenarios/manifests").display()
+    );
+    let planned = |from: &str, to: &str, more: &str| {
+        let head = "# Nothing.\n[scenario]\nduration = \"1m\"\n";
+        let traffic = format!(
+            "[[traffic]]\nid = \"users\"\nfrom = \"{from}\"\nto = \"{to}\"\narrivals = {{ constant = \"1rps\" }}\n"
+        );
+        let file = folder.path().join("s.toml");
+        std::fs::write(&file, format!("{head}{manifests}{traffic}{more}")).expect("a file");
+        let output = run(&format!("plan {}", file.display()));
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), talk)
+    };
+    let (status, plan, talk) = planned("ingress", "web", "");
+    assert_eq!(status, Some(0), "{talk}");
+    assert!(plan.contains("closed.yaml:"), "{plan}");
+    let (status, plan, talk) = planned("web", "cart", "");
+    assert_eq!(status, Some(0), "{talk}");
+    assert!(!plan.contains("closed.yaml:"), "{plan}");
+    let own = "[[filter]]\nat = \"ingress\"\nlocal_rate_limit = { max_tokens = 5, fill_interval = \"1s\" }\n";
+    let (status, _, talk) = planned("web", "cart", own);
+    assert_eq!(status, Some(2), "{talk}");
+}
+
+#[test]
+fn import_says_how_to_get_a_mesh_and_what_it_assumes_of_proxies() {
+    let import = |words: &str| {
+        let output = run(&format!("import --manifests scenarios/manifests/shop.yaml {words}"));
+        let (out, talk) = (output.stdout, output.stderr);
+        (String::from_utf8_lossy(&out).into_owned(), String::from_utf8_lossy(&talk).into_owned())
+    };
+    let (text, talk) = import("");
+    assert!(text.contains("profile = \"none\"") && talk.contains("--mesh istio"), "{talk}");
+    let (text, talk) = import("--mesh istio");
+    assert!(text.contains("istio-sidecar@"), "{text}");
+    assert!(talk.contains("no namespace asks for proxies"), "{talk}");
+    let (_, talk) = import("scenarios/manifests/shop-istio.yaml");
+    assert!(!talk.contains("no namespace asks for proxies"), "{talk}");
 }

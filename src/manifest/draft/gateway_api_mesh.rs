@@ -9,7 +9,7 @@
 use super::gateway_api_rule::{Of, Writer};
 use crate::manifest::gateway_api::attach::RouteIndex;
 use crate::manifest::gateway_api::table::Entry;
-use crate::manifest::istio::mesh::Release;
+use crate::manifest::istio::{self, mesh::Release};
 use crate::manifest::kubernetes::service::Service;
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
@@ -20,6 +20,9 @@ use crate::manifest::route::{Origin, Query};
 /// Adds the routes of all Services that have some.
 pub(super) fn mesh_routes(writer: &mut Writer<'_, '_>) {
     let loaded = writer.draft.loaded;
+    let (cluster, sources) = (&loaded.cluster, &loaded.manifests.sources);
+    let istio = (writer.draft.mesh == Mesh::Istio && !loaded.tables.services.is_empty())
+        .then(|| istio::mesh::Mesh::of(cluster, &loaded.istio, sources, Release::default()));
     for ((namespace, name), table) in &loaded.tables.services {
         let Some(service) = loaded.cluster.service(namespace, name) else { continue };
         let Some(own) = writer.draft.service_of(namespace, name).map(|own| own.name.clone()) else {
@@ -33,7 +36,7 @@ pub(super) fn mesh_routes(writer: &mut Writer<'_, '_>) {
         };
         let views = views(loaded, service, table);
         let Some((port, entries)) = views.first() else { continue };
-        if writer.draft.mesh == Mesh::Istio && istio_decides(loaded, service, *port) {
+        if istio.as_ref().is_some_and(|istio| istio_decides(istio, service, *port)) {
             tell(writer, table, "metadata.name", "a rule of Istio's own decides for the Service");
             continue;
         }
@@ -102,11 +105,11 @@ fn views<'l>(
 }
 
 /// Whether Istio's own rules say where requests to a Service go.
-fn istio_decides(loaded: &Loaded, service: &Service, port: u16) -> bool {
+fn istio_decides(istio: &istio::mesh::Mesh<'_>, service: &Service, port: u16) -> bool {
     let url = format!("http://{}.{}.svc.cluster.local:{port}/", service.name, service.namespace);
     let Ok(request) = Request::to("GET", &url, &[]) else { return false };
     let namespace = service.namespace.clone();
     let from = Origin::Mesh { namespace, workload: None, labels: Labels::new() };
-    let own = loaded.istio_route(&Query { from, request }, Release::default());
+    let own = istio.route(&Query { from, request });
     own.rule.is_some() || own.direct.is_some()
 }

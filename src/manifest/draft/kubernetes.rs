@@ -62,7 +62,7 @@ fn service<'l>(
         let written = written(draft, key, declared, &name);
         // Pods that no selector tells are nobody's that was read: no injector had a part in them.
         if let Some(at) = written.as_ref().filter(|_| declared.selector.is_none()).map(|one| one.at)
-            && !membership::is_meshless(draft)
+            && !draft.is_meshless()
         {
             service.table.set("meshed", Value::bool(false).at_some(at));
         }

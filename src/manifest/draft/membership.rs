@@ -8,7 +8,7 @@
 use crate::manifest::draft::Draft;
 use crate::manifest::draft::names::Key;
 use crate::manifest::draft::places::Places;
-use crate::manifest::draft::value::{Kind, Value};
+use crate::manifest::draft::value::Value;
 use crate::manifest::istio::security;
 use crate::manifest::kubernetes::workload::Workload;
 use crate::manifest::loaded::Loaded;
@@ -26,14 +26,11 @@ const CONFIG: &str = "proxy.istio.io/config";
 /// A proxy's CPU limit.
 const LIMIT: &str = "sidecar.istio.io/proxyCPULimit";
 
-/// Namespaces whose pods no injector is asked about.
-const SYSTEM: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
-
 /// Says of each service whether its pods have a proxy.
 pub(super) fn membership(draft: &mut Draft<'_>, places: &Places<'_>) {
     let loaded = draft.loaded;
     ambient(draft);
-    if is_meshless(draft) {
+    if draft.is_meshless() {
         return;
     }
     let by_key: BTreeMap<Key, &Workload> = loaded
@@ -69,12 +66,6 @@ pub(super) fn membership(draft: &mut Draft<'_>, places: &Places<'_>) {
     }
 }
 
-/// Whether the profile is the one without a mesh.
-pub(super) fn is_meshless(draft: &Draft<'_>) -> bool {
-    let profile = draft.settings.get("profile").map(|value| &value.kind);
-    matches!(profile, Some(Kind::Text(profile)) if profile == "none")
-}
-
 /// Whether a workload has a proxy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Proxy {
@@ -87,8 +78,6 @@ enum Proxy {
 struct Membership<'l> {
     loaded: &'l Loaded,
     mesh: Mesh,
-    /// Whether some namespace asks for Istio's proxy: then the others do not.
-    is_by_namespace: bool,
     /// Whether some workload has Linkerd's proxy: else all are taken to get one.
     is_by_annotation: bool,
     /// Whether rules for clients in the mesh are there, of the Gateway API.
@@ -101,7 +90,6 @@ impl<'l> Membership<'l> {
         Self {
             loaded,
             mesh,
-            is_by_namespace: cluster.namespaces.values().any(|one| asks(&one.labels)),
             is_by_annotation: cluster.workloads.iter().any(|one| loaded.linkerd.is_meshed(one)),
             has_routes: !loaded.tables.services.is_empty(),
         }
@@ -120,7 +108,7 @@ impl<'l> Membership<'l> {
     }
 
     fn istio(&self, workload: &Workload, places: &Places<'_>) -> Proxy {
-        if workload.containers.iter().any(|container| container.name == "istio-proxy") {
+        if security::has_sidecar(&self.loaded.cluster, workload) {
             return Proxy::Some;
         }
         let own = |list| {
@@ -128,21 +116,8 @@ impl<'l> Membership<'l> {
             template.or_else(|| places.at(workload, &["metadata", list, INJECT]))
         };
         let namespace = self.loaded.cluster.namespaces.get(&workload.namespace);
-        if !security::has_sidecar(&self.loaded.cluster, workload) {
-            let at = own("labels").or_else(|| own("annotations"));
-            return Proxy::None(at.or_else(|| namespace.map(|namespace| namespace.at)));
-        }
-        if SYSTEM.contains(&workload.namespace.as_str()) {
-            return Proxy::None(None);
-        }
-        let asks_itself = asks(&workload.labels)
-            || workload.annotations.get(INJECT).is_some_and(|word| word == "true");
-        match namespace {
-            Some(namespace) if self.is_by_namespace && !asks_itself && !asks(&namespace.labels) => {
-                Proxy::None(Some(namespace.at))
-            }
-            _ => Proxy::Some,
-        }
+        let at = own("labels").or_else(|| own("annotations"));
+        Proxy::None(at.or_else(|| namespace.map(|namespace| namespace.at)))
     }
 }
 
@@ -175,15 +150,6 @@ fn threads(loaded: &Loaded, mesh: Mesh, workload: &Workload, places: &Places<'_>
     }
     let limit = annotation(LIMIT).and_then(units::quantity_milli)?;
     Some(of_limit(limit)?.at_some(at(LIMIT)))
-}
-
-/// Whether labels of a namespace or a pod ask for Istio's proxy.
-fn asks(labels: &Labels) -> bool {
-    let is = |key: &str, value: &str| labels.get(key).is_some_and(|word| word == value);
-    is("istio-injection", "enabled")
-        || labels.contains_key("istio.io/rev")
-        || is(INJECT, "true")
-        || is("istio.io/dataplane-mode", "ambient")
 }
 
 fn ambient(draft: &mut Draft<'_>) {

@@ -55,7 +55,10 @@ use crate::manifest::source::At;
 use assumptions::Assumptions;
 use names::{Homes, Key, Names};
 use std::collections::{BTreeMap, BTreeSet};
-use value::{Table, Value};
+use value::{Kind, Origin, Table, Value};
+
+/// Where traffic from outside enters.
+const INGRESS: &str = "ingress";
 
 /// What manifests say, on its way into a scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -147,6 +150,17 @@ pub fn draft_after<'l>(
     // Linkerd's part takes away routes that do not count; in other meshes both only name what they read.
     gateway_api_linkerd::linkerd_routes(&mut draft);
     linkerd::linkerd(&mut draft);
+    draft.services.sort_by(|one, other| one.name.cmp(&other.name));
+    draft
+}
+
+/// The services alone, without routes and policies: for who wants to know what is there, and what it is called.
+pub fn services(loaded: &Loaded, mesh: Mesh) -> Draft<'_> {
+    let mut draft = Draft::new(loaded, mesh);
+    kubernetes::kubernetes(&mut draft);
+    if mesh == Mesh::Istio {
+        istio::hosts(&mut draft);
+    }
     draft.services.sort_by(|one, other| one.name.cmp(&other.name));
     draft
 }
@@ -273,6 +287,32 @@ impl<'l> Draft<'l> {
             }
         }
         root
+    }
+
+    /// Whether the profile is the one without a mesh.
+    pub fn is_meshless(&self) -> bool {
+        let profile = self.settings.get("profile").map(|value| &value.kind);
+        matches!(profile, Some(Kind::Text(profile)) if profile == "none")
+    }
+
+    /// Takes out what stands at a gateway where no traffic comes from outside: a scenario has no gateway then.
+    pub fn without_gateway(&mut self) {
+        let is_ingress = |table: &Table, key: &str| matches!(table.get(key), Some(Value { kind: Kind::Text(text), .. }) if text == INGRESS);
+        if self.traffic.iter().any(|one| is_ingress(one, "from")) {
+            return;
+        }
+        let all = std::mem::take(&mut self.filters);
+        for filter in all {
+            match filter.get("at").map(|at| &at.origin) {
+                origin if is_ingress(&filter, "at") => {
+                    if let Some(Origin::Written(at)) = origin {
+                        let why = "no traffic comes from outside: there is no gateway that has it";
+                        self.ignore("filter.at = \"ingress\"", *at, why);
+                    }
+                }
+                _ => self.filters.push(filter),
+            }
+        }
     }
 
     /// Notes what a mesh reads and no key of a scenario says: `Kind.path.to.field`.

@@ -129,6 +129,26 @@ fn tag(container: &Node) -> Option<(String, At)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::linkerd;
+    use crate::plan::profile::PROFILES;
+
+    /// A release that gets a profile of its own is told by its image, too.
+    #[test]
+    fn all_releases_with_a_profile_are_known() {
+        let of = |mesh: &str| {
+            let found = PROFILES.iter().find(|profile| profile.mesh == mesh);
+            found.map_or(&[][..], |profile| profile.releases).to_vec()
+        };
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_unstable();
+            names
+        };
+        let names = |list: &[(u32, &'static str)]| list.iter().map(|(_, name)| *name).collect();
+        assert_eq!(sorted(names(ISTIO)), sorted(of("istio-sidecar")));
+        let mut linkerd: Vec<&str> = names(LINKERD);
+        linkerd.push(LINKERD_NEWEST);
+        assert_eq!(sorted(linkerd), sorted(linkerd::RELEASES.to_vec()));
+    }
 
     #[test]
     fn a_release_has_the_profile_of_the_one_before() {

@@ -76,7 +76,7 @@ pub fn apply(graphs: &[Graph], draft: &mut Draft<'_>) -> Vec<Problem> {
 }
 
 /// The service that a node is; one that a person names and that is not there is a mistake.
-fn found(
+pub(super) fn found(
     graph: &Graph,
     index: &Index,
     name: &str,
@@ -217,7 +217,7 @@ fn time(work: &Said<Work>) -> Value {
 }
 
 /// The calls of a node, to services of the draft.
-fn calls_of(
+pub(super) fn calls_of(
     graph: &Graph,
     from: &str,
     index: &Index,

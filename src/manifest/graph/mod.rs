@@ -10,6 +10,7 @@
 //! in the input is that of one workload); sizes of messages.
 
 pub mod apply;
+pub mod calls;
 pub mod cycle;
 pub mod estimate;
 pub mod hints;

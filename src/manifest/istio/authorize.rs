@@ -67,7 +67,7 @@ impl Decision {
 
 /// The policies that count for the pods with these labels.
 pub fn policies<'m>(
-    mesh: &'m Mesh<'_>,
+    mesh: &Mesh<'m>,
     namespace: &str,
     labels: &Labels,
 ) -> Vec<&'m AuthorizationPolicy> {

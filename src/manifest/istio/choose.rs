@@ -79,6 +79,7 @@ fn in_namespace(istio: &Istio, client: &Client, full: &str, namespace: &str) -> 
     let for_client = |rule: &&DestinationRule| {
         let selected = rule.workload_selector.as_ref();
         rule.head.namespace == namespace
+            && rule.host.as_ref().is_some_and(|word| host::covers(&word.text, namespace, full))
             && rule.export_to.reaches(namespace, &client.namespace, default)
             && selected.is_none_or(|labels| {
                 namespace == client.namespace && contains(&client.labels, labels)
@@ -92,7 +93,6 @@ fn in_namespace(istio: &Istio, client: &Client, full: &str, namespace: &str) -> 
         .iter()
         .filter(for_client)
         .map(|rule| (rule, host_of(rule)))
-        .filter(|(_, name)| host::within(full, name))
         .collect();
     let best = rules.iter().map(|(_, name)| name).max_by_key(|name| host::rank(name))?.clone();
     let fits = || rules.iter().filter(|(_, name)| *name == best).map(|(rule, _)| *rule);

@@ -1,9 +1,10 @@
-//! `EnvoyFilter`: not simulated, but named with what it patches.
+//! `EnvoyFilter`: not simulated but for local rate limits, and named with what it patches.
 //!
 //! Source: Istio API `networking/v1alpha3/envoy_filter.proto` with the rules of its CRD.
-//! Left out: the effect of every patch.
+//! Left out: the effect of every other patch.
 
 use crate::manifest::istio::check;
+use crate::manifest::istio::local_rate_limit::{Bucket, LOCAL_RATE_LIMIT};
 use crate::manifest::istio::meta::Head;
 use crate::manifest::object::Labels;
 use crate::manifest::reader::Reader;
@@ -37,6 +38,8 @@ pub struct Patch {
     pub name: String,
     /// Whether it is for some versions of the proxy only.
     pub for_version: bool,
+    /// The bucket of a local rate limit that it adds.
+    pub limit: Option<Bucket>,
 }
 
 impl EnvoyFilter {
@@ -99,6 +102,8 @@ impl Patch {
                 .and_then(crate::manifest::node::Node::text)
                 .map(str::to_owned)
                 .unwrap_or_default();
+            let adds = patch.apply_to == "HTTP_FILTER" && patch.name == LOCAL_RATE_LIMIT;
+            patch.limit = body.node().get("value").filter(|_| adds).and_then(Bucket::of);
             if patch.name.is_empty() {
                 patch.name.clone_from(&matched);
             }

@@ -50,6 +50,18 @@ pub fn full(name: &str, namespace: &str) -> String {
     }
 }
 
+/// Whether what a host in an object of a namespace means covers a full name.
+pub fn covers(name: &str, namespace: &str, wanted: &str) -> bool {
+    if name.contains('.') || name.starts_with('*') {
+        return within(wanted, name);
+    }
+    let rest = wanted.get(..name.len()).filter(|start| start.eq_ignore_ascii_case(name));
+    let rest = rest.and_then(|_| wanted[name.len()..].strip_prefix('.'));
+    let own = rest.and_then(|rest| rest.get(..namespace.len()));
+    own.is_some_and(|own| own.eq_ignore_ascii_case(namespace))
+        && within(wanted, &service(name, namespace))
+}
+
 /// The full host of a Kubernetes service.
 pub fn service(name: &str, namespace: &str) -> String {
     format!("{name}.{namespace}.svc.{DOMAIN}")

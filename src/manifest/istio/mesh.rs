@@ -9,10 +9,11 @@ use crate::manifest::istio::merge;
 use crate::manifest::istio::registry::{Known, Registry};
 use crate::manifest::istio::sidecar::Sidecar;
 use crate::manifest::istio::virtual_service::VirtualService;
-use crate::manifest::istio::{ingress, outbound, security};
+use crate::manifest::istio::{host, ingress, outbound, security};
 use crate::manifest::kubernetes::Cluster;
 use crate::manifest::route::{Origin, Query, Route};
 use crate::manifest::source::{At, Sources};
+use std::collections::BTreeMap;
 
 /// A release of Istio, such as 1.28, for the defaults that changed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,6 +66,10 @@ pub struct Mesh<'a> {
     pub registry: Registry,
     /// The virtual services with their delegates merged.
     pub virtual_services: Vec<VirtualService>,
+    /// Those in the mesh, by each of their full hosts in small letters.
+    by_host: BTreeMap<String, Vec<usize>>,
+    /// Those in the mesh with a host that is a wildcard.
+    wild: Vec<usize>,
 }
 
 impl<'a> Mesh<'a> {
@@ -77,7 +82,28 @@ impl<'a> Mesh<'a> {
     ) -> Self {
         let registry = Registry::of(cluster, istio);
         let virtual_services = merge::merged(istio);
-        Self { cluster, istio, sources, release, registry, virtual_services }
+        let (mut by_host, mut wild) = (BTreeMap::<String, Vec<usize>>::new(), Vec::new());
+        for (index, service) in virtual_services.iter().enumerate() {
+            for word in service.hosts.iter().filter(|_| service.in_mesh()) {
+                let full = host::full(&word.text, &service.head.namespace).to_ascii_lowercase();
+                if full.starts_with('*') {
+                    wild.push(index);
+                } else {
+                    by_host.entry(full).or_default().push(index);
+                }
+            }
+        }
+        Self { cluster, istio, sources, release, registry, virtual_services, by_host, wild }
+    }
+
+    /// The virtual services in the mesh that may be meant by a host, in order: by its name, and all with
+    /// wildcards.
+    pub fn rules_for(&self, host: &str) -> impl Iterator<Item = &VirtualService> {
+        let named = self.by_host.get(&host.to_ascii_lowercase()).into_iter().flatten();
+        let mut all: Vec<usize> = named.chain(&self.wild).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().map(|index| &self.virtual_services[index])
     }
 
     /// Where a request goes, and why.
@@ -100,10 +126,7 @@ impl<'a> Mesh<'a> {
         workload: Option<&str>,
         labels: &crate::manifest::object::Labels,
     ) -> Client {
-        let found = workload.and_then(|name| {
-            let mut all = self.cluster.workloads.iter();
-            all.find(|found| found.namespace == namespace && found.name == name)
-        });
+        let found = workload.and_then(|name| self.cluster.workload(namespace, name));
         let own = found.filter(|_| labels.is_empty()).map(|found| found.labels.clone());
         Client {
             namespace: namespace.to_owned(),
@@ -157,7 +180,7 @@ impl<'a> View<'a> {
         service.export_to.reaches(namespace, &self.client.namespace, default)
             && self.sidecar.is_none_or(|sidecar| {
                 service.hosts.iter().any(|host| {
-                    let full = super::host::full(&host.text, namespace);
+                    let full = host::full(&host.text, namespace);
                     sidecar.sees(namespace, &full, None).is_some()
                 })
             })

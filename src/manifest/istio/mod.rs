@@ -25,6 +25,7 @@ pub mod gateway;
 pub mod host;
 pub mod ingress;
 pub mod layer4;
+pub mod local_rate_limit;
 pub mod matching;
 pub mod merge;
 pub mod mesh;
@@ -152,8 +153,9 @@ impl Istio {
             "Telemetry" => into.put(&mut self.telemetries, Telemetry::read),
             "ProxyConfig" => into.put(&mut self.proxy_configs, ProxyConfig::read),
             "EnvoyFilter" => {
+                let before = self.envoy_filters.len();
                 into.put(&mut self.envoy_filters, EnvoyFilter::read);
-                if let Some(filter) = self.envoy_filters.last() {
+                for filter in &self.envoy_filters[before..] {
                     name_patches(filter, sources, findings);
                 }
             }
@@ -247,11 +249,21 @@ fn plugin(object: &Object, sources: &Sources, findings: &mut Findings) {
     Into { object, sources, findings }.put(&mut Vec::new(), wasm_plugin::check);
 }
 
+/// Names an `EnvoyFilter` once, with what it patches; of a local rate limit, what does not count of it.
 fn name_patches(filter: &EnvoyFilter, sources: &Sources, findings: &mut Findings) {
-    for patch in &filter.patches {
-        let name = format!("EnvoyFilter {}: {}", filter.head.full(), patch.told());
-        findings.not_modelled(sources, name, patch.at, "patches Envoy's own configuration");
+    let (limits, others): (Vec<_>, Vec<_>) =
+        filter.patches.iter().partition(|patch| patch.limit.is_some());
+    if let Some(limit) = limits.first() {
+        let why = "of a local rate limit the bucket counts: no descriptors, headers or statistics";
+        findings.ignore(sources, "EnvoyFilter.spec.configPatches".to_owned(), limit.at, why);
     }
+    if others.is_empty() && !limits.is_empty() {
+        return;
+    }
+    let told: Vec<String> = others.iter().map(|patch| patch.told()).collect();
+    let told = if told.is_empty() { "no patches".to_owned() } else { told.join("; ") };
+    let name = format!("EnvoyFilter {}: {told}", filter.head.full());
+    findings.not_modelled(sources, name, filter.head.at, "patches Envoy's own configuration");
 }
 
 #[cfg(test)]

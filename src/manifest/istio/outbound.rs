@@ -110,7 +110,11 @@ pub fn pick<'m>(
     port: u16,
 ) -> Option<&'m VirtualService> {
     let mut best: Option<((bool, usize), &VirtualService)> = None;
-    for service in &mesh.virtual_services {
+    let all: Vec<&VirtualService> = match asked {
+        Some(known) => mesh.rules_for(&known.host).collect(),
+        None => mesh.virtual_services.iter().collect(),
+    };
+    for service in all {
         if !service.in_mesh() || service.http.is_empty() || !view.sees_rules(mesh, service) {
             continue;
         }

@@ -2,7 +2,7 @@
 //!
 //! A sidecar with `STRICT` closes plain connections: the client's proxy answers 503 UC. Mutual TLS to a
 //! server without a sidecar fails in the handshake: 503 UF,URX. Without a rule clients use mutual TLS
-//! with servers that have a sidecar. Policies: a pod's over its namespace's over the mesh's.
+//! with servers that have a sidecar. Who has one is decided here for all. Policies: a pod's over its namespace's over the mesh's.
 //! Source: istio/istio `pilot/pkg/model/authentication.go`, `pilot/pkg/security/authn`,
 //! `pilot/pkg/networking/core/cluster_tls.go`; what clients see: `reference/istio.md` 3.5.
 //! Left out: certificates as such (see `model/identity`), tokens of `RequestAuthentication`.
@@ -19,9 +19,21 @@ use crate::manifest::route::{Destination, Direct};
 use crate::manifest::selector::contains;
 use crate::manifest::source::At;
 
-/// Whether a workload has a sidecar: yes, unless it or its namespace says no.
+/// What a pod or its template says of its proxy.
+const INJECT: &str = "sidecar.istio.io/inject";
+
+/// The webhook that is there where namespaces without a label get Istio's proxy, too
+/// (`enableNamespacesByDefault`).
+pub const INJECTS_ALL: &str = "auto.sidecar-injector.istio.io";
+
+/// Namespaces whose pods no injector is asked about.
+const SYSTEM: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+
+/// Whether a workload has a sidecar: it is there already, or it will be injected.
 pub fn has_sidecar(cluster: &Cluster, workload: &Workload) -> bool {
-    const INJECT: &str = "sidecar.istio.io/inject";
+    if workload.containers.iter().any(|container| container.name == "istio-proxy") {
+        return true;
+    }
     let own = workload.labels.get(INJECT).or_else(|| workload.annotations.get(INJECT));
     if let Some(own) = own {
         return own != "false";
@@ -30,12 +42,30 @@ pub fn has_sidecar(cluster: &Cluster, workload: &Workload) -> bool {
 }
 
 /// Whether pods with these labels get a sidecar, as far as labels say.
+///
+/// A namespace without a label gets none where others have one. Where none has one, the manifests do not say who
+/// is injected, and all are taken to be; so are the pods of a namespace that is not among the manifests.
 pub fn is_injected(cluster: &Cluster, namespace: &str, labels: &Labels) -> bool {
-    if let Some(own) = labels.get("sidecar.istio.io/inject") {
+    if let Some(own) = labels.get(INJECT) {
         return own != "false";
     }
-    let labels = cluster.namespaces.get(namespace).map(|namespace| &namespace.labels);
-    labels.and_then(|labels| labels.get("istio-injection")).is_none_or(|value| value != "disabled")
+    if SYSTEM.contains(&namespace) {
+        return false;
+    }
+    let Some(found) = cluster.namespaces.get(namespace) else { return true };
+    if found.labels.get("istio-injection").is_some_and(|value| value == "disabled") {
+        return false;
+    }
+    !cluster.injects_by_label || asks(labels) || asks(&found.labels)
+}
+
+/// Whether labels of a namespace or a pod ask for Istio's proxy.
+pub fn asks(labels: &Labels) -> bool {
+    let is = |key: &str, value: &str| labels.get(key).is_some_and(|word| word == value);
+    is("istio-injection", "enabled")
+        || labels.contains_key("istio.io/rev")
+        || is(INJECT, "true")
+        || is("istio.io/dataplane-mode", "ambient")
 }
 
 /// Which connections the pods with these labels accept on a port, and what says so.
@@ -147,10 +177,77 @@ fn one_refusal(
 /// The service account of a client's pods.
 fn account_of(mesh: &Mesh<'_>, view: &View<'_>) -> String {
     let client = view.client;
-    let mut all = mesh.cluster.workloads.iter();
-    let found = all.find(|workload| {
-        workload.namespace == client.namespace
-            && client.workload.as_ref().is_some_and(|name| *name == workload.name)
-    });
+    let name = client.workload.as_ref();
+    let found = name.and_then(|name| mesh.cluster.workload(&client.namespace, name));
     found.map_or_else(|| "default".to_owned(), |workload| workload.service_account.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::draft;
+    use crate::manifest::draft::assumptions::Assumptions;
+    use crate::manifest::draft::value::Kind;
+    use crate::manifest::loaded::Loaded;
+    use crate::manifest::meshes::Mesh;
+
+    const APPS: &str = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: a, labels: {LABEL: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: b}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: one, namespace: a}
+spec: {selector: {matchLabels: {app: one}}, template: {metadata: {labels: {app: one}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: two, namespace: b}
+spec: {selector: {matchLabels: {app: two}}, template: {metadata: {labels: {app: two}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: three, namespace: c}
+spec: {selector: {matchLabels: {app: three}}, template: {metadata: {labels: {app: three}}}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: istio-sidecar-injector}
+webhooks:
+- name: WEBHOOK
+  failurePolicy: Fail
+  clientConfig: {service: {namespace: istio-system, name: istiod}}
+  rules: [{operations: [CREATE], apiGroups: [\"\"], apiVersions: [v1], resources: [pods]}]
+  admissionReviewVersions: [v1]
+  sideEffects: None
+";
+
+    #[test]
+    fn a_route_and_a_run_have_the_same_proxies() {
+        let one = "namespace.sidecar-injector.istio.io";
+        for (label, webhook, expected) in [
+            ("istio-injection", one, [true, false, true]),
+            ("istio-injection", INJECTS_ALL, [true, true, true]),
+            ("team", one, [true, true, true]),
+        ] {
+            let text = APPS.replace("LABEL", label).replace("WEBHOOK", webhook);
+            let loaded = Loaded::read([("a.yaml", text.as_bytes())]);
+            let draft = draft::draft(&loaded, Mesh::Istio, &Assumptions::default());
+            for (name, expected) in ["one", "two", "three"].into_iter().zip(expected) {
+                let mut all = loaded.cluster.workloads.iter();
+                let workload = all.find(|one| one.name == name).unwrap();
+                assert_eq!(has_sidecar(&loaded.cluster, workload), expected, "{label}: {name}");
+                let mut all = draft.services.iter();
+                let service = all.find(|one| one.name == name).unwrap();
+                let meshed = service.table.get("meshed").map(|value| &value.kind);
+                assert_eq!(meshed.is_none(), expected, "{label}: {name}: {meshed:?}");
+                assert!(matches!(meshed, None | Some(Kind::Bool(false))));
+            }
+        }
+    }
 }

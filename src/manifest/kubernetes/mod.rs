@@ -14,6 +14,7 @@ pub mod service;
 pub mod workload;
 
 use crate::manifest::findings::Findings;
+use crate::manifest::istio::security;
 use crate::manifest::node::{Node, Value};
 use crate::manifest::object::{Labels, Manifests, Object};
 use crate::manifest::reader::{self, Reader};
@@ -50,6 +51,8 @@ pub struct Cluster {
     pub webhooks: Vec<Webhook>,
     /// Istio's mesh configuration: key `mesh` of the `ConfigMap` `istio`, parsed.
     pub mesh_config: Option<Node>,
+    /// Whether namespaces ask for Istio's proxy by labels, so that those without one get none.
+    pub injects_by_label: bool,
 }
 
 /// A namespace.
@@ -72,6 +75,9 @@ impl Cluster {
         }
         workload::take_owned(&mut cluster.workloads);
         cluster.workloads.sort_by(|a, b| a.key().cmp(&b.key()));
+        let mut namespaces = cluster.namespaces.values();
+        cluster.injects_by_label = namespaces.any(|one| security::asks(&one.labels))
+            && !cluster.webhooks.iter().any(|one| one.name.ends_with(security::INJECTS_ALL));
         cluster
     }
 
@@ -171,16 +177,33 @@ impl Cluster {
         self.services.get(&(namespace.to_owned(), name.to_owned()))
     }
 
+    /// The workloads of a namespace, in order.
+    pub fn workloads_in(&self, namespace: &str) -> &[Workload] {
+        let all = &self.workloads;
+        let from = all.partition_point(|one| one.namespace.as_str() < namespace);
+        let to = all.partition_point(|one| one.namespace.as_str() <= namespace);
+        &all[from..to]
+    }
+
+    /// The workload with this namespace and name; of several kinds, the first.
+    pub fn workload(&self, namespace: &str, name: &str) -> Option<&Workload> {
+        let own = self.workloads_in(namespace);
+        let at = own.partition_point(|one| one.name.as_str() < name);
+        own.get(at).filter(|one| one.name == name)
+    }
+
     /// The workloads that a service selects, in order; none without a selector.
     pub fn workloads_of(&self, service: &Service) -> Vec<&Workload> {
         let fits = |workload: &&Workload| service.selects(&workload.namespace, &workload.labels);
-        self.workloads.iter().filter(fits).collect()
+        self.workloads_in(&service.namespace).iter().filter(fits).collect()
     }
 
     /// The services that select a workload, in order.
     pub fn services_of(&self, workload: &Workload) -> Vec<&Service> {
         let fits = |service: &&Service| service.selects(&workload.namespace, &workload.labels);
-        self.services.values().filter(fits).collect()
+        let own = self.services.range((workload.namespace.clone(), String::new())..);
+        let own = own.take_while(|((namespace, _), _)| *namespace == workload.namespace);
+        own.map(|(_, service)| service).filter(fits).collect()
     }
 
     /// How many endpoints a service can have: pods that it selects, or addresses written down.

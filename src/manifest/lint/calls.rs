@@ -43,11 +43,12 @@ pub fn check(lint: &mut Lint<'_>, loaded: &Loaded, calls: &Calls) {
     }
     let sources = &loaded.manifests.sources;
     let mesh = Mesh::of(&loaded.cluster, &loaded.istio, sources, Release::default());
+    let fields = hop::Fields::of(&loaded.manifests.objects);
     let mut hops = Hops::new();
     for (caller, callees) in calls {
         for (callee, _) in callees.iter().filter(|(callee, rate)| callee != caller && *rate > 0.0) {
             let key = (caller.clone(), callee.clone());
-            hops.entry(key).or_insert_with(|| hop::rules(loaded, &mesh, caller, callee));
+            hops.entry(key).or_insert_with(|| hop::rules(loaded, &mesh, &fields, caller, callee));
         }
     }
     tries(lint, loaded, &hops);
@@ -207,6 +208,7 @@ pub fn gateways(lint: &mut Lint<'_>) {
         service.gateways.iter().any(|word| word.text != MESH) && !service.in_mesh()
     };
     let full = |service: &VirtualService, name: &str| host::full(name, &service.head.namespace);
+    let fields = hop::Fields::of(lint.objects);
     let mut found: Vec<(String, At, String)> = Vec::new();
     for own in services.iter().filter(from_gateway) {
         for route in own.http.iter().filter(|route| route.timeout_ns.is_none()) {
@@ -218,7 +220,7 @@ pub fn gateways(lint: &mut Lint<'_>) {
                 });
                 let limited = others.find_map(|other| Some((other, limit(other, &name)?)));
                 let Some((other, (route_at, limit))) = limited else { continue };
-                let at = hop::field_at(lint.objects, route_at, "timeout");
+                let at = fields.at(route_at, "timeout");
                 let what = format!(
                     "requests from the gateway to {} have no timeout; those of the mesh have {} \
                      ({}, {})",

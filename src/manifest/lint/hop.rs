@@ -27,6 +27,7 @@ use crate::manifest::loaded::Loaded;
 use crate::manifest::node::Node;
 use crate::manifest::object::{Labels, Object};
 use crate::manifest::source::At;
+use std::collections::BTreeMap;
 
 /// One rule that may count.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -48,7 +49,13 @@ pub struct Rule {
 }
 
 /// The rules that may count between two services; one without limits if there is no mesh.
-pub fn rules(loaded: &Loaded, mesh: &Mesh<'_>, caller: &Name, to: &Name) -> Vec<Rule> {
+pub fn rules(
+    loaded: &Loaded,
+    mesh: &Mesh<'_>,
+    fields: &Fields<'_>,
+    caller: &Name,
+    to: &Name,
+) -> Vec<Rule> {
     let plain = || vec![Rule { tries: 1, ..Rule::default() }];
     let Some(service) = loaded.cluster.service(&to.0, &to.1) else { return plain() };
     let from = loaded.cluster.service(&caller.0, &caller.1);
@@ -57,7 +64,7 @@ pub fn rules(loaded: &Loaded, mesh: &Mesh<'_>, caller: &Name, to: &Name) -> Vec<
     let found = if has_linkerd {
         by_linkerd(loaded, caller, service)
     } else if loaded.uses_istio() {
-        by_istio(loaded, mesh, caller, workload, service)
+        by_istio(loaded, (mesh, fields), caller, workload, service)
     } else {
         Vec::new()
     };
@@ -73,7 +80,7 @@ fn port(service: &Service) -> Option<(u16, bool)> {
 
 fn by_istio(
     loaded: &Loaded,
-    mesh: &Mesh<'_>,
+    (mesh, fields): (&Mesh<'_>, &Fields<'_>),
     caller: &Name,
     workload: Option<&Workload>,
     service: &Service,
@@ -99,7 +106,7 @@ fn by_istio(
             .map(|route| Rule {
                 object: format!("VirtualService {}", own.head.full()),
                 timeout_ns: route.timeout_ns,
-                timeout_at: field_at(&loaded.manifests.objects, route.at, "timeout"),
+                timeout_at: fields.at(route.at, "timeout"),
                 per_try_ns: route.retries.as_ref().and_then(|retries| retries.per_try_ns),
                 ..tried(mesh, route.retries.as_ref(), is_grpc)
             })
@@ -225,13 +232,24 @@ fn annotated(object: String, timeouts: &Timeouts, retry: Option<&Retry>, is_grpc
     }
 }
 
-/// Where a field of a virtual service's rule stands, by the rule's own place.
-pub fn field_at(objects: &[Object], rule: At, field: &str) -> At {
-    let services = objects.iter().filter(|object| object.id.kind == "VirtualService");
-    let mut routes = services.flat_map(|object| {
-        let http = object.node.get("spec").and_then(|spec| spec.get("http"));
-        http.map_or(&[][..], Node::items)
-    });
-    let found = routes.find(|route| route.at == rule);
-    found.and_then(|route| route.entry(field)).map_or(rule, |entry| entry.value.at)
+/// Where fields of virtual services' rules stand, by the rules' own places.
+#[derive(Debug)]
+pub struct Fields<'n>(BTreeMap<At, &'n Node>);
+
+impl<'n> Fields<'n> {
+    /// Of all virtual services.
+    pub fn of(objects: &'n [Object]) -> Self {
+        let services = objects.iter().filter(|object| object.id.kind == "VirtualService");
+        let routes = services.flat_map(|object| {
+            let http = object.node.get("spec").and_then(|spec| spec.get("http"));
+            http.map_or(&[][..], Node::items)
+        });
+        Self(routes.map(|route| (route.at, route)).collect())
+    }
+
+    /// Where a field of a rule is, or else the rule.
+    pub fn at(&self, rule: At, field: &str) -> At {
+        let found = self.0.get(&rule).and_then(|route| route.entry(field));
+        found.map_or(rule, |entry| entry.value.at)
+    }
 }

@@ -116,13 +116,7 @@ impl Work<'_, '_> {
             let number = target.and_then(|port| workload.port_number(&port.target));
             let number = number.or(port).unwrap_or(0);
             let (namespace, labels) = (&workload.namespace, &workload.labels);
-            // What counts is the list of Istio's objects, which outlive this borrow.
-            let names: Vec<_> = authorize::policies(&self.mesh, namespace, labels)
-                .into_iter()
-                .map(|policy| policy.head.full())
-                .collect();
-            let all = &self.mesh.istio.authorization_policies;
-            let policies = all.iter().filter(|one| names.contains(&one.head.full())).collect();
+            let policies = authorize::policies(&self.mesh, namespace, labels);
             groups.push((one.version.clone(), number, policies));
         }
         let is_same =
@@ -145,12 +139,7 @@ impl Work<'_, '_> {
         let Some(gateway) = istio.gateways.first() else { return };
         let pods = self.pods_of(gateway);
         let port = gateway.servers.first().map_or(80, |server| server.port);
-        let names: Vec<String> = authorize::policies(&self.mesh, &pods.namespace, &pods.labels)
-            .into_iter()
-            .map(|policy| policy.head.full())
-            .collect();
-        let all = istio.authorization_policies.iter();
-        let policies: Vec<_> = all.filter(|one| names.contains(&one.head.full())).collect();
+        let policies = authorize::policies(&self.mesh, &pods.namespace, &pods.labels);
         let place = Place { at: INGRESS.to_owned(), port, service: INGRESS.to_owned() };
         self.filters_of(&place, &policies, callers);
     }
@@ -234,7 +223,7 @@ impl Work<'_, '_> {
         }
         let known: Vec<Source> = sources.iter().map(without_addresses).collect();
         let conditions: Vec<Source> = conditions.iter().map(without_addresses).collect();
-        let mut all = self.whom(place, policy, &known, &conditions, callers);
+        let mut all = self.whom(place, (policy, rule.at), (&known, &conditions), callers);
         match (&all[..], headers[..].split_first()) {
             (_, None) => {}
             ([Principal::Any], Some((header, rest))) => {
@@ -263,9 +252,8 @@ impl Work<'_, '_> {
     fn whom(
         &mut self,
         place: &Place,
-        policy: &AuthorizationPolicy,
-        sources: &[Source],
-        conditions: &[Source],
+        (policy, at): (&AuthorizationPolicy, At),
+        (sources, conditions): (&[Source], &[Source]),
         callers: &[Caller],
     ) -> Vec<Principal> {
         let own = &policy.head.namespace;
@@ -281,17 +269,22 @@ impl Work<'_, '_> {
         if place.at == INGRESS {
             return if fits(None) { vec![Principal::Any] } else { Vec::new() };
         }
-        let (mut named, mut mixed) = (Vec::new(), false);
-        for caller in callers {
-            let count = caller.principals.iter().filter(|one| fits(Some((*one).clone()))).count();
-            let (any, every) = (count > 0, count == caller.principals.len());
-            mixed |= any && !every;
-            // What cannot be told apart is let in.
-            let counts = if policy.action == Action::Deny { every } else { any };
-            if counts {
-                named.push(caller.name.clone());
+        let (named, mixed) = self.meant.entry((at, place.port)).or_insert_with(|| {
+            let (mut named, mut mixed) = (Vec::new(), false);
+            for caller in callers {
+                let fitting = caller.principals.iter().filter(|one| fits(Some((*one).clone())));
+                let count = fitting.count();
+                let (any, every) = (count > 0, count == caller.principals.len());
+                mixed |= any && !every;
+                // What cannot be told apart is let in.
+                let counts = if policy.action == Action::Deny { every } else { any };
+                if counts {
+                    named.push(caller.name.clone());
+                }
             }
-        }
+            (named, mixed)
+        });
+        let (named, mixed) = (named.clone(), *mixed);
         if mixed {
             let why = "versions of a service with different accounts are one source: let in";
             self.draft.ignore("AuthorizationPolicy.spec.rules.from", policy.head.at, why);

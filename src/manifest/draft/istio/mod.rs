@@ -54,6 +54,11 @@ pub(in crate::manifest::draft) fn istio(draft: &mut Draft<'_>) {
     work.not_simulated();
 }
 
+/// The same, but only hosts outside of Kubernetes.
+pub(in crate::manifest::draft) fn hosts(draft: &mut Draft<'_>) {
+    Work::of(draft).entries();
+}
+
 /// The draft, and what decides.
 struct Work<'d, 'l> {
     draft: &'d mut Draft<'l>,
@@ -63,6 +68,8 @@ struct Work<'d, 'l> {
     hosts: BTreeMap<String, String>,
     /// Subsets by the client's namespace and the host.
     subsets: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Which callers a rule of a policy is about at a port, and whether of some of them only in part.
+    meant: BTreeMap<(At, u16), (Vec<String>, bool)>,
     /// What the gateway's filters say, and its routes do not.
     at_ingress: ingress::AtIngress,
 }
@@ -75,7 +82,8 @@ impl<'d, 'l> Work<'d, 'l> {
         let places = Places::of(loaded);
         let (hosts, subsets) = (BTreeMap::new(), BTreeMap::new());
         let at_ingress = ingress::AtIngress::default();
-        Self { draft, mesh, places, hosts, subsets, at_ingress }
+        let meant = BTreeMap::new();
+        Self { draft, mesh, places, hosts, subsets, meant, at_ingress }
     }
 
     /// What a host is called in the scenario, if it is a service there.

@@ -41,7 +41,7 @@ impl Work<'_, '_> {
         let found = choose::destination_rule(istio, client, &known.host, &known.namespace);
         let Some(chosen) = found else { return };
         for rule in &istio.destination_rules {
-            if chosen.from.iter().any(|(name, at)| *name == rule.head.full() && *at == rule.head.at)
+            if chosen.from.iter().any(|(name, at)| *at == rule.head.at && *name == rule.head.full())
             {
                 self.used("DestinationRule", &rule.head);
             }
@@ -95,7 +95,7 @@ impl Work<'_, '_> {
         let istio = self.mesh.istio;
         for rule in istio.destination_rules.iter().filter(|rule| rule.workload_selector.is_some()) {
             let Some(word) = &rule.host else { continue };
-            if host::within(&known.host, &host::full(&word.text, &rule.head.namespace)) {
+            if host::covers(&word.text, &rule.head.namespace, &known.host) {
                 let why = "a service has one policy: of clients that are not selected";
                 self.draft.ignore("DestinationRule.spec.workloadSelector", word.at, why);
             }

@@ -93,7 +93,6 @@ impl Work<'_, '_> {
 
     /// The workload of Kubernetes that one of a draft is.
     pub(super) fn workload(&self, key: &(String, String)) -> Option<&Workload> {
-        let mut all = self.mesh.cluster.workloads.iter();
-        all.find(|one| one.namespace == key.0 && one.name == key.1)
+        self.mesh.cluster.workload(&key.0, &key.1)
     }
 }

@@ -74,14 +74,13 @@ impl Work<'_, '_> {
     /// The virtual services that may be meant by a host.
     fn candidates(&self, wanted: &str) -> Vec<VirtualService> {
         let covers = |service: &&VirtualService| {
-            service.in_mesh()
-                && !service.http.is_empty()
-                && service.hosts.iter().any(|word| {
-                    let full = host::full(&word.text, &service.head.namespace);
-                    host::within(wanted, &full)
-                })
+            !service.http.is_empty()
+                && service
+                    .hosts
+                    .iter()
+                    .any(|word| host::covers(&word.text, &service.head.namespace, wanted))
         };
-        self.mesh.virtual_services.iter().filter(covers).cloned().collect()
+        self.mesh.rules_for(wanted).filter(covers).cloned().collect()
     }
 
     /// Namespaces in which clients may be: the first one, then all others.
