@@ -38,7 +38,11 @@ pub struct Loaded {
 impl Loaded {
     /// Reads texts, given as (name, bytes) in the order in which they would be applied.
     pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut manifests = Manifests::read(files);
+        Self::of(Manifests::read(files))
+    }
+
+    /// The same of texts that were read, or of objects that changes have made.
+    pub fn of(mut manifests: Manifests) -> Self {
         let cluster = Cluster::of(&mut manifests);
         let gateway_api = GatewayApi::of(&mut manifests);
         let istio = Istio::of(&mut manifests, &cluster);

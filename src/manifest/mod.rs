@@ -5,6 +5,7 @@
 //! Source: the Kubernetes API conventions.
 //! Left out: files, folders and globs (the command line's part); this floor takes (name, bytes).
 
+pub mod change;
 pub mod draft;
 pub mod findings;
 pub mod gateway_api;

@@ -81,6 +81,43 @@ impl Node {
         }
     }
 
+    /// Whether two trees say the same, wherever they stand and in whatever order their keys are.
+    pub fn says(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::List(own), Value::List(theirs)) => {
+                own.len() == theirs.len() && own.iter().zip(theirs).all(|(a, b)| a.says(b))
+            }
+            (Value::Map(own), Value::Map(theirs)) => {
+                let says =
+                    |one: &Entry| other.entry(&one.key).is_some_and(|it| one.value.says(&it.value));
+                own.len() == theirs.len() && own.iter().all(says)
+            }
+            (own, theirs) => own == theirs,
+        }
+    }
+
+    /// What it says, as a text that is the same for trees that say the same.
+    pub fn said(&self) -> String {
+        match &self.value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) => format!("{number:?}"),
+            Value::Text(text) => format!("{text:?}"),
+            Value::List(items) => {
+                format!("[{}]", items.iter().map(Self::said).collect::<Vec<_>>().join(", "))
+            }
+            Value::Map(entries) => {
+                let mut parts: Vec<String> = entries
+                    .iter()
+                    .map(|one| format!("{:?}: {}", one.key, one.value.said()))
+                    .collect();
+                parts.sort();
+                format!("{{{}}}", parts.join(", "))
+            }
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)

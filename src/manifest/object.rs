@@ -102,6 +102,27 @@ impl Manifests {
         reading.manifests
     }
 
+    /// Reads one text more, and gives its objects instead of keeping them; of one that comes twice the later.
+    pub fn read_more(&mut self, name: &str, bytes: &[u8]) -> Vec<Object> {
+        self.with_reading(|reading| match reading.manifests.sources.add(name, bytes) {
+            Ok(source) => reading.source(source),
+            Err(problem) => reading.manifests.findings.problems.push(problem),
+        })
+    }
+
+    /// The object that a tree is; none if it is none, and why is among the findings.
+    pub fn object_of(&mut self, node: Node) -> Option<Object> {
+        self.with_reading(|reading| reading.document(node, 0)).pop()
+    }
+
+    fn with_reading(&mut self, read: impl FnOnce(&mut Reading)) -> Vec<Object> {
+        let kept = std::mem::take(&mut self.objects);
+        let mut reading = Reading { manifests: std::mem::take(self), index: BTreeMap::new() };
+        read(&mut reading);
+        *self = reading.manifests;
+        std::mem::replace(&mut self.objects, kept)
+    }
+
     /// The objects of a group and kind.
     pub fn of<'a>(&'a self, group: &'a str, kind: &'a str) -> impl Iterator<Item = &'a Object> {
         self.objects.iter().filter(move |object| object.is(group, kind))

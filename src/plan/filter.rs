@@ -34,6 +34,28 @@ pub enum Filter {
     ConnectionLimit(ConnectionLimit),
 }
 
+/// Which of a workload's filters its proxies have: a bit each, by place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FilterMask {
+    /// Of those for requests that they send.
+    pub sent: u64,
+    /// Of those for requests that they receive.
+    pub received: u64,
+}
+
+impl FilterMask {
+    /// All of them.
+    pub const ALL: Self = Self { sent: u64::MAX, received: u64::MAX };
+    /// Those behind have no bit, and are always there.
+    pub const FILTERS_MAX: usize = 64;
+
+    /// Whether it has the filter at a place.
+    pub const fn has(self, place: usize, is_inbound: bool) -> bool {
+        let mask = if is_inbound { self.received } else { self.sent };
+        Self::FILTERS_MAX <= place || mask >> place & 1 == 1
+    }
+}
+
 /// Envoy's fault filter: a delay, then an abort, drawn independently.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Fault {

@@ -38,6 +38,7 @@ use assertion::Assertion;
 use balancing::{ClusterEndpoint, EndpointSettings};
 use client::{CallClients, Client};
 use discovery::Discovery;
+use filter::FilterMask;
 use identity::Identity;
 use linkerd::Linkerd;
 use linkerd::rules::Rules;
@@ -87,6 +88,10 @@ pub struct Plan {
     pub endpoints: BTreeMap<WorkloadId, EndpointSettings>,
     /// The same in one cluster only.
     pub cluster_endpoints: BTreeMap<(ClusterId, WorkloadId), ClusterEndpoint>,
+    /// Clusters that the control plane tells nobody of at time zero; an event brings them.
+    pub absent: BTreeSet<ClusterId>,
+    /// Which of their filters the proxies of workloads have at time zero; all of them where not here.
+    pub first_filters: BTreeMap<WorkloadId, FilterMask>,
     /// TLS where it is not what the mesh arranges by itself.
     pub tls: Tls,
     /// Authorities, what is trusted, and certificates that istiod did not sign.
@@ -153,6 +158,11 @@ impl Plan {
         (!renews_itself || remaining < first).then_some(remaining)
     }
 
+    /// Which of their filters the proxies of a workload have at time zero.
+    pub fn first_filters(&self, workload: WorkloadId) -> FilterMask {
+        self.first_filters.get(&workload).copied().unwrap_or(FilterMask::ALL)
+    }
+
     /// Worker threads of the proxies of a workload.
     pub fn proxy_workers(&self, workload: WorkloadId) -> u32 {
         self.proxy_workers.get(&workload).copied().unwrap_or(self.parameters.proxy.workers)
@@ -174,6 +184,12 @@ impl Plan {
         }
         if !self.cluster_endpoints.is_empty() {
             fold(&mut digest, &self.cluster_endpoints);
+        }
+        if !self.absent.is_empty() {
+            fold(&mut digest, &("absent", &self.absent));
+        }
+        if !self.first_filters.is_empty() {
+            fold(&mut digest, &("filters", &self.first_filters));
         }
         if !self.tls.is_empty() {
             fold(&mut digest, &self.tls);

@@ -4,13 +4,14 @@
 //!
 //! Source: the fault vocabulary of Kubernetes operations and Envoy; `swizzle` and the like are
 //! written as several events.
-//! Left out: manifests at a time, DNS.
+//! Left out: DNS.
 
 use crate::kernel::time::{Duration, Time};
 use crate::plan::assertion::Expectation;
 use crate::plan::balancing::{ClusterEndpoint, EndpointHealth};
 use crate::plan::behaviour::Behaviour;
 use crate::plan::discovery::XdsType;
+use crate::plan::filter::FilterMask;
 use crate::plan::identity::IdentityChange;
 use crate::plan::linkerd::policy::LocalRateLimit;
 use crate::plan::linkerd::rules::Server;
@@ -202,6 +203,8 @@ pub enum Action {
     },
     /// A rolling update.
     Rollout(Vec<WorkloadId>),
+    /// Pods are made from another template: a rolling update, and another one when it is taken back.
+    SetTemplate(Vec<WorkloadId>),
     /// Another number of replicas.
     Scale {
         /// This workload.
@@ -215,6 +218,13 @@ pub enum Action {
         service: ServiceId,
         /// The revision.
         route: RouteId,
+    },
+    /// Other filters of the proxies of a workload, pushed by the control plane.
+    SetFilters {
+        /// The workload.
+        workload: WorkloadId,
+        /// Which of its filters count.
+        filters: FilterMask,
     },
     /// Another list of endpoints of a cluster, told by the control plane. Its pods do not notice.
     SetEndpoints {

@@ -42,6 +42,20 @@ pub(crate) fn table(context: &mut Context<'_>, node: &Node, keys: Keys, at: At, 
     }
 }
 
+/// A text, which is more than nothing; in one line, but for YAML.
+fn text(node: &Node, kind: Kind) -> Result<(), Fault> {
+    let fault = |what| Err(Fault::new(node.at, what));
+    match (node.as_text(), kind) {
+        (Some(""), _) => fault("this text is empty"),
+        (Some(text), Kind::Yaml) if text.trim().is_empty() => fault("this text is empty"),
+        (Some(text), Kind::Text) if text.chars().any(char::is_control) => {
+            fault("this text holds a control character")
+        }
+        (Some(_), _) => Ok(()),
+        (None, _) => Err(expected(node, kind)),
+    }
+}
+
 fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: bool) {
     let result = match kind {
         Kind::Table(keys) if node.is_table() => return table(context, node, keys, key, complete),
@@ -59,14 +73,7 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
             Value::Text(_) | Value::Integer(_) | Value::Float(_) => share(node).map(drop),
             _ => Err(expected(node, kind)),
         },
-        Kind::Text => match node.as_text() {
-            Some("") => Err(Fault::new(node.at, "this text is empty")),
-            Some(text) if text.chars().any(char::is_control) => {
-                Err(Fault::new(node.at, "this text holds a control character"))
-            }
-            Some(_) => Ok(()),
-            None => Err(expected(node, kind)),
-        },
+        Kind::Text | Kind::Yaml => text(node, kind),
         Kind::Duration => duration(node).map(drop),
         Kind::Rate => rate(node).map(drop),
         Kind::Bandwidth => bandwidth(node).map(drop),
@@ -88,6 +95,12 @@ fn value(context: &mut Context<'_>, node: &Node, kind: Kind, key: At, complete: 
         Kind::Arrivals => arrivals(context, node).map(drop),
         Kind::Paths if node.as_text().is_some() => {
             return value(context, node, Kind::Text, key, complete);
+        }
+        Kind::Manifests if node.as_text().is_some() => {
+            return value(context, node, Kind::Yaml, key, complete);
+        }
+        Kind::Manifests => {
+            return each(context, node, node.items().iter(), kind, Kind::Yaml, complete);
         }
         Kind::Names | Kind::Paths => {
             return each(context, node, node.items().iter(), kind, Kind::Text, complete);
@@ -138,7 +151,7 @@ fn each<'n>(
     complete: bool,
 ) {
     let fits = match kind {
-        Kind::Names | Kind::Paths => matches!(node.value, Value::List(_)),
+        Kind::Names | Kind::Paths | Kind::Manifests => matches!(node.value, Value::List(_)),
         _ => node.is_table(),
     };
     if !fits {

@@ -211,6 +211,23 @@ impl<'f> Context<'f> {
         At { source: node.at.source, start: byte(start), end: byte(end) }
     }
 
+    /// The line and column, from 1, at which the text of a value begins; none where the source spells it with
+    /// escapes.
+    pub(crate) fn begin_of_text(&self, node: &Node) -> Option<(usize, usize)> {
+        let (value, raw) = (node.as_text()?, self.raw(node.at));
+        let quotes = ["\"\"\"", "'''", "\"", "'"];
+        let quote = quotes.iter().find(|quote| raw.starts_with(**quote))?.len();
+        let inner = raw.get(quote..raw.len().checked_sub(quote)?)?;
+        // A line's end right behind the quotes is no part of the text.
+        let trimmed = if quote == 3 { inner.trim_start_matches('\r') } else { inner };
+        let trimmed = if quote == 3 { trimmed.strip_prefix('\n').unwrap_or(inner) } else { inner };
+        let source = &self.sources[node.at.source as usize];
+        let begin = node.at.start as usize + quote + (inner.len() - trimmed.len());
+        let line = source.line(begin);
+        let line_start = source.text[..begin].rfind('\n').map_or(0, |at| at + 1);
+        (trimmed == value).then(|| (line, source.text[line_start..begin].chars().count() + 1))
+    }
+
     /// The faults as problems, in the order of the sources, the worst flood cut.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = self.told(self.faults.clone());

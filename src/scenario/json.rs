@@ -75,6 +75,16 @@ fn of(kind: Kind) -> Value {
             ],
             "examples": ["k8s/*.yaml", ["k8s", "more.yaml"]]
         }),
+        Kind::Yaml => {
+            json!({"type": "string", "minLength": 1, "examples": ["{spec: {replicas: 3}}"]})
+        }
+        Kind::Manifests => json!({
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}}
+            ],
+            "examples": ["canary.yaml", ["a.yaml", "b.yaml"]]
+        }),
         Kind::Labels => json!({
             "type": "object", "additionalProperties": {"type": "string"}, "examples": [{"app": "x"}]
         }),

@@ -3,6 +3,7 @@
 //! Source: the example of docs/scenarios.md; the rest in its manner.
 //! Left out: `[sweep]`, `[lesson]` ([`PLANNED`]).
 
+mod actions;
 mod app;
 mod assertion;
 pub(crate) mod balancing;
@@ -28,6 +29,7 @@ use super::schema::Kind::{
 };
 use super::schema::{Default, Key, Keys, Kind};
 use crate::plan::balancing::EndpointSettings;
+pub(crate) use actions::ACTIONS;
 use app::{BEHAVIOUR, ERRORS, ROLLOUT, SHUTDOWN};
 use assertion::ASSERT;
 use filter::FILTER;
@@ -304,39 +306,6 @@ const CALL: Keys = Fixed(&[
     key("after", Distribution, None, "local work after the call, or after its parallel group"),
 ]);
 
-/// What events do.
-pub(crate) const ACTIONS: &[&str] = &[
-    "fail",
-    "restart",
-    "freeze",
-    "slow",
-    "errors",
-    "cut",
-    "degrade",
-    "rollout",
-    "scale",
-    "route",
-    "split",
-    "endpoints",
-    "traffic",
-    "behave",
-    "peer_authentication",
-    "server",
-    "ca",
-    "trust",
-    "clock",
-    "suspend",
-    "secret",
-    "cluster",
-    "listener",
-    "drain",
-    "fail_health_check",
-    "push",
-    "crash_loop",
-    "webhook",
-    "note",
-];
-
 const EVENT: Keys = Fixed(&[
     key("id", Text, Required, "names it"),
     key("at", Duration, None, "when it begins"),
@@ -391,6 +360,12 @@ const EVENT: Keys = Fixed(&[
     discovery::DRAIN_TIME,
     discovery::STRATEGY,
     kubernetes::POLICY,
+    manifests::OF_EVENT,
+    manifests::OBJECTS,
+    manifests::OBJECT,
+    manifests::PATCH,
+    manifests::PATCH_FILE,
+    manifests::TYPE,
 ]);
 
 const VARIANT: Keys = Fixed(&[

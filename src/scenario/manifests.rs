@@ -5,21 +5,16 @@
 //! other manifests is laid over those anew.
 //!
 //! Source: design/contract.md (`[[manifests]]`, `--manifests`); docs/manifests.md.
-//! Left out: manifests that come or go at a time.
+//! Left out: nothing; manifests that come or go at a time stand in `states`.
 
 use super::check;
 use super::context::{Context, Fault, join};
 use super::document::{At, Entry, MANIFESTS, Node, Value};
-use super::drafted::{self, Written};
-use super::keys::{
-    ROOT,
-    manifests::{ASSUMED, OF_ROOT, PATH},
-};
-use super::merge;
+use super::keys::manifests::{ASSUMED, OF_ROOT, PATH};
+use super::laid::Set;
 use super::schema::Kind;
+use super::states::{self, Laid, States};
 use super::units::expected;
-use crate::manifest::draft::assumptions::Assumptions;
-use crate::manifest::draft::draft;
 use crate::manifest::findings::{Findings, Ignored};
 use crate::manifest::loaded::Loaded;
 use crate::manifest::meshes::Mesh;
@@ -27,7 +22,7 @@ use crate::manifest::object::Labels;
 use crate::manifest::route::Origin;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What came from manifests, for whoever reads a result.
@@ -76,14 +71,35 @@ pub(crate) struct Read {
     from: FromManifests,
     /// The source of what is assumed.
     assumed: u32,
+    set: Set,
+    loaded: Loaded,
+    laid: Laid,
+    found: Findings,
 }
 
 impl Read {
     /// With the count of what is still assumed in the document.
-    pub(crate) fn counted(self, document: &Node) -> Arc<FromManifests> {
+    pub(crate) fn counted(&self, document: &Node) -> Arc<FromManifests> {
         let mut places = BTreeSet::new();
         collect(document, self.assumed, &mut places);
-        Arc::new(FromManifests { assumed: places.len(), ..self.from })
+        Arc::new(FromManifests { assumed: places.len(), ..self.from.clone() })
+    }
+
+    /// What the manifests are before and after each event of the document, which is as it will be run; none if
+    /// something is wrong.
+    pub(crate) fn states(
+        &mut self,
+        context: &mut Context<'_>,
+        document: &Node,
+        scenario: &str,
+    ) -> Option<States> {
+        let Self { set, loaded, laid, .. } = self;
+        let lay = |context: &mut Context<'_>, one: &Loaded| Some(set.lay(context, one)?.0);
+        let states = states::states(context, document, loaded, laid.clone(), lay)?;
+        let findings = [&self.loaded.manifests.findings, &self.found, &states.findings];
+        let objects = self.from.objects;
+        self.from = account(&self.set.files, objects, findings, scenario);
+        Some(states)
     }
 }
 
@@ -154,27 +170,16 @@ pub(crate) fn lay(
     if !problems.is_empty() {
         return None;
     }
-    let draft = draft(&loaded, mesh, &Assumptions::default());
-    context.foreign.problems.extend(draft.findings.problems.iter().cloned());
-    context.foreign.warnings.extend(draft.findings.warnings.iter().cloned());
-    if !draft.findings.problems.is_empty() {
-        return None;
-    }
-    let around = elements[0].get("path").map_or(elements[0].at, |path| path.at);
-    let Written { mut document, assumed, sources } =
-        drafted::write(context, &draft.root(), &loaded.manifests.sources, around);
-    // An element speaks for the workloads of its own files.
-    let element_of = |at: At| {
-        let file = sources.iter().position(|source| *source == at.source);
-        let source = file.and_then(|file| loaded.manifests.sources.list.get(file));
-        let file = source.and_then(|one| files.iter().find(|file| file.name == one.name));
-        elements[file.map_or(0, |file| file.element)]
-    };
-    say_assumed(&mut document, assumed, element_of);
-    merge::lay_over(&mut document, written, Kind::Table(ROOT));
-    let findings = [&loaded.manifests.findings, &draft.findings];
-    let from = account(&files, loaded.manifests.objects.len(), findings, scenario);
-    Some((document, Some(Read { from, assumed })))
+    let set = Set { written, files, mesh };
+    let (laid, assumed, found) = set.lay(context, &loaded)?;
+    let findings = [&loaded.manifests.findings, &found];
+    let from = account(&set.files, loaded.manifests.objects.len(), findings, scenario);
+    let document = laid.root.clone();
+    Some((document, Some(Read { from, assumed, set, loaded, laid, found })))
+}
+
+pub(super) fn elements_of(written: &Node) -> Vec<&Node> {
+    written.list(OF_ROOT.name).iter().filter(|one| one.is_table()).collect()
 }
 
 /// The tables of the section; none if one is no table or has no path.
@@ -198,10 +203,10 @@ fn elements<'n>(context: &mut Context<'_>, written: &'n Node) -> Option<Vec<&'n 
 }
 
 /// A file of manifests, and which element names it first.
-struct File {
-    name: String,
+pub(super) struct File {
+    pub(super) name: String,
     bytes: Vec<u8>,
-    element: usize,
+    pub(super) element: usize,
 }
 
 /// All files, each once; none if one cannot be read.
@@ -266,7 +271,11 @@ fn mesh_in(loaded: &Loaded) -> Mesh {
 }
 
 /// What the elements say of their workloads in place of what would be assumed.
-fn say_assumed<'n>(document: &mut Node, assumed: u32, element_of: impl Fn(At) -> &'n Node) {
+pub(super) fn say_assumed<'n>(
+    document: &mut Node,
+    assumed: u32,
+    element_of: impl Fn(At) -> &'n Node,
+) {
     for service in list_mut(document, "service") {
         for workload in list_mut(service, "workload") {
             let element = element_of(workload.at);
@@ -290,10 +299,10 @@ fn list_mut<'n>(node: &'n mut Node, key: &str) -> &'n mut [Node] {
 }
 
 /// What is told of the manifests.
-fn account(
+fn account<const N: usize>(
     files: &[File],
     objects: usize,
-    findings: [&Findings; 2],
+    findings: [&Findings; N],
     scenario: &str,
 ) -> FromManifests {
     let mut all = Findings::default();
@@ -309,7 +318,7 @@ fn account(
         }
     }
     let lines = all.ignored_lines();
-    let named = |key, list: std::collections::BTreeMap<String, Ignored>| {
+    let named = |key, list: BTreeMap<String, Ignored>| {
         let named = list.into_iter().map(|(name, mut entry)| {
             entry.place.file = seen_from(scenario, &entry.place.file);
             Named { key, name, entry }

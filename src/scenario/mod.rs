@@ -2,7 +2,7 @@
 //!
 //! In reading order: `document` (the file as a tree with places), `keys` and `schema` (the one
 //! table of keys), `check` (structure), `merge` (base files), `overrides` (`--set`, variants), `manifests`
-//! and `drafted` (a real mesh's YAML, over which the file is laid), `expand` (counted services), `lower`
+//! and `drafted` (a real mesh's YAML, over which the file is laid), `states` (what it is at a time), `expand` (counted services), `lower`
 //! (names to ids, meanings), `origin` (where each value comes from).
 //!
 //! Source: docs/scenarios.md.
@@ -16,6 +16,7 @@ mod expand;
 mod expression;
 mod json;
 mod keys;
+mod laid;
 pub mod large;
 mod lower;
 mod manifests;
@@ -23,6 +24,7 @@ mod merge;
 mod origin;
 mod overrides;
 mod schema;
+mod states;
 mod target;
 mod template;
 #[cfg(test)]
@@ -140,19 +142,23 @@ pub fn load_with(
     manifests::add(&mut context, &mut written, settings.manifests);
     overrides::apply_sets(&mut context, &mut written, settings.sets, Part::Manifests);
     let kept = manifests::are_asked_for(&written).then(|| written.clone());
-    let Some((mut document, from)) = manifests::lay(&mut context, written, path) else {
+    let Some((mut document, mut from)) = manifests::lay(&mut context, written, path) else {
         return Err(context.problems());
     };
-    overrides::apply_sets(&mut context, &mut document, settings.sets, Part::Others);
-    check::table(&mut context, &document, keys::ROOT, merge::BEGIN, true);
     let name = scenario_name(path);
     let claim = claim(&text).unwrap_or(&name).to_owned();
     let heading = Heading { claim, name, variant: None, seed: settings.seed };
-    let plan = lower::lower(&mut context, &document, heading.clone());
-    let mut all = from.map(|from| (None, from.counted(&document))).into_iter().collect();
+    let settle = |context: &mut Context<'_>, document: &mut Node| {
+        overrides::apply_sets(context, document, settings.sets, Part::Others);
+    };
+    let Some(plan) = plan(&mut context, &mut document, (from.as_mut(), path), &settle, &heading)
+    else {
+        return Err(context.problems());
+    };
+    let mut all = from.iter().map(|from| (None, from.counted(&document))).collect();
     // Without manifests, settings that are applied twice do no harm.
     let written = kept.as_ref().unwrap_or(&document);
-    let whole = Whole { path, written, document: &document, settings, heading: &heading };
+    let mut whole = Whole { written, document: &document, from, path, settings, heading: &heading };
     let variants = whole.variants(&mut context, &mut all);
     if !context.is_clean() {
         return Err(context.problems());
@@ -168,18 +174,50 @@ pub fn load_with(
 
 /// A scenario as it was written and as it is without its variants.
 struct Whole<'w> {
-    path: &'w str,
     /// Without what manifests say.
     written: &'w Node,
     document: &'w Node,
+    /// What came from its manifests.
+    from: Option<Read>,
+    path: &'w str,
     settings: Settings<'w>,
     heading: &'w Heading,
+}
+
+/// The plan of a document on which settings are still to be made; none where so much is wrong with the manifests
+/// of its events that names would be missing.
+fn plan(
+    context: &mut Context<'_>,
+    document: &mut Node,
+    (from, path): (Option<&mut Read>, &str),
+    settle: &dyn Fn(&mut Context<'_>, &mut Node),
+    heading: &Heading,
+) -> Option<Plan> {
+    let begun = context.faults.len();
+    settle(context, document);
+    let Some(from) = from.filter(|_| states::has_events(document)) else {
+        check::table(context, document, keys::ROOT, merge::BEGIN, true);
+        return Some(lower::lower(context, document, heading.clone()));
+    };
+    // Settings may be of what only comes with an event.
+    let mut held = context.faults.split_off(begun);
+    let Some(mut states) = from.states(context, document, path) else {
+        context.faults.append(&mut held);
+        check::table(context, document, keys::ROOT, merge::BEGIN, true);
+        return None;
+    };
+    for state in &mut states.list {
+        settle(context, &mut state.root);
+        check::table(context, &state.root, keys::ROOT, merge::BEGIN, true);
+    }
+    document.clone_from(&states.list[0].root);
+    Some(lower::lower_states(context, &states, heading))
 }
 
 impl Whole<'_> {
     /// The plans of the variants; of their faults those that the scenario itself does not have.
     fn variants(
-        &self,
+        &mut self,
         context: &mut Context<'_>,
         manifests: &mut BTreeMap<Option<String>, Arc<FromManifests>>,
     ) -> Vec<Plan> {
@@ -198,15 +236,10 @@ impl Whole<'_> {
             };
             let (known, warned) = (context.faults.clone(), context.warnings.len());
             let foreign = context.foreign.clone();
-            let changed = self.changed(context, settings);
-            let is_sound = context.faults.len() == known.len()
-                && context.foreign.problems.len() == foreign.problems.len();
-            if let Some((changed, from)) = changed.filter(|_| is_sound) {
-                check::table(context, &changed, keys::ROOT, merge::BEGIN, true);
-                let variant = Some(name.to_owned());
-                let heading = Heading { variant: variant.clone(), ..self.heading.clone() };
-                plans.push(lower::lower(context, &changed, heading));
-                let from = from.map(|from| from.counted(&changed));
+            let variant = Some(name.to_owned());
+            let heading = Heading { variant: variant.clone(), ..self.heading.clone() };
+            if let Some((plan, from)) = self.variant(context, settings, &heading) {
+                plans.push(plan);
                 manifests.extend(from.or_else(|| own.clone()).map(|from| (variant, from)));
             }
             for (list, old) in [(&mut context.faults, known.len()), (&mut context.warnings, warned)]
@@ -221,19 +254,32 @@ impl Whole<'_> {
         plans
     }
 
-    /// The document with the settings of a variant, and what came from its manifests if it has others.
-    fn changed(&self, context: &mut Context<'_>, settings: &Node) -> Option<(Node, Option<Read>)> {
-        if !overrides::changes_manifests(settings) {
-            let mut changed = self.document.clone();
-            overrides::apply_variant(context, &mut changed, settings, Part::Others);
-            return Some((changed, None));
-        }
-        let mut written = self.written.clone();
-        overrides::apply_variant(context, &mut written, settings, Part::Manifests);
-        let (mut changed, from) = manifests::lay(context, written, self.path)?;
-        overrides::apply_sets(context, &mut changed, self.settings.sets, Part::Others);
-        overrides::apply_variant(context, &mut changed, settings, Part::Others);
-        Some((changed, from))
+    /// The plan of a variant, and what came from its manifests if it has others; none if it is not worth it.
+    fn variant(
+        &mut self,
+        context: &mut Context<'_>,
+        settings: &Node,
+        heading: &Heading,
+    ) -> Option<(Plan, Option<Arc<FromManifests>>)> {
+        let sets = self.settings.sets;
+        let has_others = overrides::changes_manifests(settings);
+        let (mut document, mut own) = if has_others {
+            let mut written = self.written.clone();
+            overrides::apply_variant(context, &mut written, settings, Part::Manifests);
+            manifests::lay(context, written, self.path)?
+        } else {
+            (self.document.clone(), None)
+        };
+        let (faults, problems) = (context.faults.len(), context.foreign.problems.len());
+        let settle = |context: &mut Context<'_>, document: &mut Node| {
+            overrides::apply_sets(context, document, sets, Part::Others);
+            overrides::apply_variant(context, document, settings, Part::Others);
+        };
+        let from = if has_others { own.as_mut() } else { self.from.as_mut() };
+        let plan = plan(context, &mut document, (from, self.path), &settle, heading)?;
+        let is_sound = faults == context.faults.len() && problems == context.foreign.problems.len();
+        let own = own.filter(|_| is_sound).map(|own| own.counted(&document));
+        Some((plan, own))
     }
 }
 

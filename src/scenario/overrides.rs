@@ -150,7 +150,7 @@ impl Walk<'_> {
                         self.step(node, kind, &[segment], entry.node)
                     })
                 }
-                (Kind::Text, value) => {
+                (Kind::Text | Kind::Yaml, value) => {
                     *node = (self.as_text)(value);
                     Ok(())
                 }

@@ -60,6 +60,10 @@ pub(crate) enum Kind {
     Names,
     /// A text, or a list of texts.
     Paths,
+    /// A text of one or more lines.
+    Yaml,
+    /// Such a text or a path, or a list of them.
+    Manifests,
     /// A table of free names to texts.
     Labels,
     /// A table of free names to whole numbers.
@@ -195,6 +199,8 @@ pub(crate) fn describe(kind: Kind) -> String {
         },
         Kind::Names => "a list of names".to_owned(),
         Kind::Paths => "a path or a list of paths".to_owned(),
+        Kind::Yaml => "a text of YAML or JSON".to_owned(),
+        Kind::Manifests => "a path, a list of paths, or a text of YAML".to_owned(),
         Kind::Labels => "a table of texts".to_owned(),
         Kind::Weights => "a table of weights such as { v1 = 90, v2 = 10 }".to_owned(),
         Kind::Quantity => "a weight such as 1 or \"500m\"".to_owned(),

@@ -147,10 +147,13 @@ impl World<'_> {
             | Action::AppErrors { workloads, .. }
             | Action::Behave { workloads, .. }
             | Action::Rollout(workloads)
+            | Action::SetTemplate(workloads)
             | Action::DescribeEndpoints { workloads, .. }
             | Action::PeerAuthentication { workloads, .. } => some(workloads),
             Action::SetServer { service: of, .. } => *of == service,
-            Action::Scale { workload, .. } => below.contains(workload),
+            Action::Scale { workload, .. } | Action::SetFilters { workload, .. } => {
+                below.contains(workload)
+            }
             Action::SetRoutes { service: of, .. } => *of == service || Some(*of) == behind,
             Action::SetEndpoints { cluster, .. }
             | Action::DefineCluster { cluster, .. }
@@ -219,6 +222,7 @@ fn does(action: &Action, nature: Nature) -> bool {
     let told = matches!(
         action,
         Action::SetRoutes { .. }
+            | Action::SetFilters { .. }
             | Action::SetEndpoints { .. }
             | Action::DefineCluster { .. }
             | Action::DescribeEndpoints { .. }
@@ -247,6 +251,7 @@ fn does(action: &Action, nature: Nature) -> bool {
             | Action::FailNodes(_)
             | Action::RestartPods(_)
             | Action::Rollout(_)
+            | Action::SetTemplate(_)
             | Action::Scale { .. }
             | Action::DrainProxies { .. }
             | Action::FreezePods(_)

@@ -10,6 +10,7 @@
 
 use super::World;
 use super::definitions::Definitions;
+use super::filter_lists::Masks;
 use super::scopes::Scopes;
 pub(crate) use super::seen::Seen;
 use super::settings::{Described, Settings};
@@ -19,7 +20,7 @@ use crate::kernel::time::Time;
 use crate::model::control::snapshots::{SnapshotId, Snapshots, difference};
 use crate::model::control::versions::Versions;
 use crate::plan::Plan;
-use crate::plan::universe::{ClusterId, RouteId, ServiceId};
+use crate::plan::universe::{ClusterId, RouteId, ServiceId, WorkloadId};
 use crate::vocabulary::cause::CauseId;
 
 /// Something that has a history.
@@ -29,6 +30,7 @@ pub(super) enum Thing {
     Route(ServiceId),
     Settings(Described),
     Definition(ClusterId),
+    Filters(WorkloadId),
 }
 
 /// Values with the versions from which they hold, in order.
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     pub(super) settings: Settings,
     /// Of clusters that are ever defined anew.
     pub(super) definitions: Definitions,
+    /// Of workloads whose filters ever change.
+    pub(super) filters: Masks,
     pub scopes: Scopes,
     /// What was asked last of [`Config::changed_things`], and the answer.
     pub(super) changed: ((Option<usize>, u32, u32), u64),
@@ -68,6 +72,8 @@ impl Config {
         let things = things.chain((0..routes.len()).map(|index| Thing::Route(service(index))));
         let things = things.chain(settings.keys().map(|described| Thing::Settings(*described)));
         let things = things.chain(definitions.keys().map(|cluster| Thing::Definition(*cluster)));
+        let filters = super::filter_lists::initial(plan);
+        let things = things.chain(filters.keys().map(|workload| Thing::Filters(*workload)));
         let versions = Versions::new(things);
         let mut lists = Snapshots::default();
         Self {
@@ -76,6 +82,7 @@ impl Config {
             routes: routes.into_iter().map(|route| vec![(1, route)]).collect(),
             settings,
             definitions,
+            filters,
             lists,
             scopes: Scopes::new(plan),
             changed: ((None, 0, 0), 0),
@@ -187,7 +194,7 @@ impl Config {
 
     /// A holder leaves a version.
     fn release(&mut self, version: u32) {
-        let Self { versions, lists, endpoints, routes, settings, definitions, .. } = self;
+        let Self { versions, lists, endpoints, routes, settings, definitions, filters, .. } = self;
         versions.release(version, |thing| match thing {
             Thing::Endpoints(cluster) => {
                 lists.release(take(&mut endpoints[cluster.index()], version));
@@ -200,6 +207,9 @@ impl Config {
             }
             Thing::Definition(cluster) => {
                 definitions.get_mut(&cluster).map(|history| take(history, version));
+            }
+            Thing::Filters(workload) => {
+                filters.get_mut(&workload).map(|history| take(history, version));
             }
         });
     }
@@ -356,6 +366,8 @@ impl World<'_> {
         assert!(routes.iter().all(|one| is_needed(one, &holders)), "a route, too");
         assert!(settings.values().all(|one| is_needed(one, &holders)), "settings, too");
         assert!(definitions.values().all(|one| is_needed(one, &holders)), "definitions, too");
+        let mut filters = self.config.filters.values();
+        assert!(filters.all(|one| is_needed(one, &holders)), "filters, too");
         for (_, base) in lists.bases() {
             if let Some(base) = base {
                 used(base);

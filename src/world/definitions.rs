@@ -33,6 +33,7 @@ pub(super) type Definitions = BTreeMap<ClusterId, History<Option<ClusterId>>>;
 /// Definitions at time zero: events of that instant say how it begins.
 pub(super) fn initial(plan: &Plan) -> Definitions {
     let mut definitions = Definitions::new();
+    definitions.extend(plan.absent.iter().map(|cluster| (*cluster, vec![(1, None)])));
     for (event, action) in actions(plan) {
         let Action::DefineCluster { cluster, definition } = *action else { continue };
         let known = definitions.entry(cluster).or_insert_with(|| vec![(1, Some(cluster))]);
@@ -53,7 +54,7 @@ fn is_at_zero(event: &TimelineEvent) -> bool {
 
 /// By cluster that stands for another: that one.
 pub(super) fn originals(plan: &Plan) -> BTreeMap<ClusterId, ClusterId> {
-    let mut originals = BTreeMap::new();
+    let mut originals: BTreeMap<_, _> = plan.absent.iter().map(|one| (*one, *one)).collect();
     for (_, action) in actions(plan) {
         if let Action::DefineCluster { cluster, definition } = *action {
             originals.insert(cluster, cluster);
@@ -108,7 +109,8 @@ impl World<'_> {
             _ => None,
         });
         self.config.begin_version(self.now, cause);
-        self.config.define(cluster, last.unwrap_or(Some(cluster)));
+        let first = (!self.plan.absent.contains(&cluster)).then_some(cluster);
+        self.config.define(cluster, last.unwrap_or(first));
         self.schedule_watch();
     }
 

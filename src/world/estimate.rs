@@ -124,8 +124,10 @@ pub(super) fn pods_ever(plan: &Plan) -> usize {
     let replicas = |one: &Workload| one.replicas as usize;
     let universe = &plan.universe;
     let begin: usize = universe.workloads.iter().map(replicas).sum();
-    let rolled = plan.timeline.iter().map(|event| match &event.action {
-        Action::Rollout(workloads) => {
+    let parts =
+        plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)));
+    let rolled = parts.map(|(event, action)| match action {
+        Action::Rollout(workloads) | Action::SetTemplate(workloads) => {
             let pods = workloads.iter().map(|id| replicas(&universe.workloads[id.index()]));
             let times = match event.trigger {
                 Trigger::At { times, every: Some(_), .. } => times.min(16) as usize,

@@ -1,7 +1,7 @@
 //! What timeline events do, and how it is taken back.
 //!
 //! Source: `plan::timeline`.
-//! Left out: manifests, DNS.
+//! Left out: DNS.
 
 use super::World;
 use super::control::{CA, INJECTOR, POLICY, XDS};
@@ -70,10 +70,9 @@ impl World<'_> {
                     self.roll_out(*workload, cause);
                 }
             }
-            Action::Scale { workload, .. } => {
-                self.scale(*workload, self.replicas_in_force(*workload), cause);
-            }
+            Action::SetTemplate(_) | Action::Scale { .. } => self.redeploy(action, cause),
             Action::SetRoutes { .. }
+            | Action::SetFilters { .. }
             | Action::SetEndpoints { .. }
             | Action::DefineCluster { .. }
             | Action::DescribeEndpoints { .. }
@@ -92,6 +91,21 @@ impl World<'_> {
                 self.apply_to_listeners(action, begins, cause);
             }
             Action::Rollout(_) | Action::RestartPods(_) | Action::PushAll | Action::Note => {}
+        }
+    }
+
+    /// Another template or another number of replicas, or again what there was before.
+    fn redeploy(&mut self, action: &Action, cause: Option<CauseId>) {
+        match action {
+            Action::SetTemplate(workloads) => {
+                for workload in workloads {
+                    self.roll_out(*workload, cause);
+                }
+            }
+            Action::Scale { workload, .. } => {
+                self.scale(*workload, self.replicas_in_force(*workload), cause);
+            }
+            _ => {}
         }
     }
 
@@ -127,6 +141,7 @@ impl World<'_> {
                 self.config.set_route(*service, route);
                 self.schedule_watch();
             }
+            Action::SetFilters { workload, .. } => self.tell_filters(*workload, cause),
             Action::SetEndpoints { cluster, .. } => self.tell_endpoints(*cluster, cause),
             Action::DefineCluster { cluster, .. } => self.redefine(*cluster, cause),
             Action::DescribeEndpoints { workloads, .. } => self.tell_settings(workloads, cause),

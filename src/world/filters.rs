@@ -109,8 +109,11 @@ impl World<'_> {
             if is_own || filters.len() <= place {
                 return true;
             }
-            let is_second = call.filter % HALVES == 1;
+            let (is_second, pod) = (call.filter % HALVES == 1, call.pod);
             self.calls[id].filter += 1;
+            if !self.config.filters.is_empty() && !self.has_filter(pod, place, false) {
+                continue;
+            }
             let pass = match &filters[place] {
                 Filter::Fault(fault) if is_second => self.abort(id, place, fault),
                 Filter::Fault(fault) => self.delay(id, place, fault),

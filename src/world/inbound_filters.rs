@@ -75,6 +75,9 @@ impl<'p> World<'p> {
         while let Some(filter) = filters.get(usize::from(state.next / HALVES)) {
             let (place, is_second) = (usize::from(state.next / HALVES), state.next % HALVES == 1);
             state.next += 1;
+            if !self.config.filters.is_empty() && !self.has_filter(attempt.pod, place, true) {
+                continue;
+            }
             let pass = match filter {
                 Filter::Fault(fault) if is_second => Self::abort_inbound(&attempt, place, fault),
                 Filter::Fault(fault) => self.delay_inbound(id, &mut state, place, fault),

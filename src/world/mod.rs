@@ -41,6 +41,7 @@ mod ending;
 pub mod estimate;
 pub mod event;
 mod faults;
+mod filter_lists;
 mod filters;
 mod finish;
 mod forecast;

@@ -191,6 +191,7 @@ impl Config {
                     services.has_cluster(scope, *cluster)
                 }
                 Thing::Route(service) => services.has(scope, *service),
+                Thing::Filters(workload) => scope.is_none() || services.of(*workload) == scope,
                 // What is said of endpoints comes with those of their cluster.
                 Thing::Settings(_) => false,
             };

@@ -33,6 +33,8 @@ pub(super) fn refused(plan: &Plan, seed: u64, options: Options) -> Run {
         scopes: BTreeMap::new(),
         endpoints: BTreeMap::new(),
         cluster_endpoints: BTreeMap::new(),
+        absent: BTreeSet::new(),
+        first_filters: BTreeMap::new(),
         crowding: BTreeMap::new(),
         proxy_workers: BTreeMap::new(),
         replies: Vec::new(),

@@ -32,6 +32,17 @@ struct Scope {
     live: BTreeMap<u32, u32>,
 }
 
+impl Scope {
+    fn changed(&mut self, change: (u32, Time), oldest: u32) {
+        while self.changes.front().is_some_and(|(version, _)| *version <= oldest) {
+            self.changes.pop_front();
+        }
+        if self.changes.back().is_none_or(|(version, _)| *version != change.0) {
+            self.changes.push_back(change);
+        }
+    }
+}
+
 impl Scopes {
     /// The scopes of a plan: equal lists are one.
     pub(crate) fn new(plan: &Plan) -> Self {
@@ -78,13 +89,19 @@ impl Scopes {
     /// A version changed a service; nobody has one older than `oldest`.
     pub(crate) fn service_changed(&mut self, service: ServiceId, change: (u32, Time), oldest: u32) {
         for number in &self.having[service.index()] {
-            let changes = &mut self.all[*number].changes;
-            while changes.front().is_some_and(|(version, _)| *version <= oldest) {
-                changes.pop_front();
-            }
-            if changes.back().is_none_or(|(version, _)| *version != change.0) {
-                changes.push_back(change);
-            }
+            self.all[*number].changed(change, oldest);
+        }
+    }
+
+    /// A version changed what the proxies of a workload have themselves.
+    pub(crate) fn workload_changed(
+        &mut self,
+        workload: WorkloadId,
+        change: (u32, Time),
+        oldest: u32,
+    ) {
+        if let Some(number) = self.of_workload.get(&workload) {
+            self.all[*number].changed(change, oldest);
         }
     }
 

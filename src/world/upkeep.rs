@@ -200,10 +200,12 @@ fn changes(plan: &Plan, proxies: f64) -> f64 {
     let workload = |id: &WorkloadId| &plan.universe.workloads[id.index()];
     let replicas = |one: &Workload| f64::from(one.replicas);
     let mut events = 0.0;
-    for event in &plan.timeline {
+    let parts =
+        plan.timeline.iter().flat_map(|event| event.actions().iter().map(move |one| (event, one)));
+    for (event, action) in parts {
         // Pods, and waves of them.
-        let (pods, waves) = match &event.action {
-            Action::Rollout(ids) => {
+        let (pods, waves) = match action {
+            Action::Rollout(ids) | Action::SetTemplate(ids) => {
                 let waves = |one: &Workload| {
                     let at_once = one.rollout.max_surge + one.rollout.max_unavailable;
                     libm::ceil(1.0 / at_once.max(1e-3)).min(replicas(one))

@@ -273,7 +273,13 @@ impl World<'_> {
 /// Whether an operator writes it to the API server.
 fn is_written(action: &Action) -> bool {
     is_of_istio(action)
-        || matches!(action, Action::Rollout(_) | Action::Scale { .. } | Action::SetServer { .. })
+        || matches!(
+            action,
+            Action::Rollout(_)
+                | Action::SetTemplate(_)
+                | Action::Scale { .. }
+                | Action::SetServer { .. }
+        )
 }
 
 /// Whether it is a resource of Istio's.
@@ -281,6 +287,7 @@ fn is_of_istio(action: &Action) -> bool {
     matches!(
         action,
         Action::SetRoutes { .. }
+            | Action::SetFilters { .. }
             | Action::DefineCluster { .. }
             | Action::PeerAuthentication { .. }
             | Action::SetListener { .. }

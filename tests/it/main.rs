@@ -16,6 +16,9 @@ mod balancing;
 /// The world against rules measured on Envoy and read in Istio and Kubernetes.
 #[cfg(feature = "native")]
 mod behaviour;
+/// Manifests that are applied, deleted and patched at a time.
+#[cfg(feature = "native")]
+mod brought;
 /// Clients that apps have for their calls.
 #[cfg(feature = "native")]
 mod call_clients;

@@ -5,6 +5,7 @@
 
 use super::super::context::{Fault, known};
 use super::super::document::{At, Node};
+use super::super::states;
 use super::super::target::{FORMS, Target, target};
 use super::{Lower, id};
 use crate::kernel::time::Duration;
@@ -13,7 +14,7 @@ use crate::plan::timeline::{Action, ControlPart};
 use crate::plan::universe::{NodeId, Place, RouteId};
 
 /// For each action: the arguments it takes, those it needs, and the kinds of target.
-const ACTIONS: [(&str, &[&str], &[&str], &str); 30] = [
+const ACTIONS: [(&str, &[&str], &[&str], &str); 33] = [
     (
         "fail",
         &["share", "part"],
@@ -63,11 +64,14 @@ const ACTIONS: [(&str, &[&str], &[&str], &str); 30] = [
     ("suspend", &[], &[], "node:NAME or zone:NAME"),
     ("secret", &["certificate"], &["certificate"], "service:NAME"),
     ("push", &[], &[], "istiod"),
+    ("apply", &["manifests"], &[], "no target"),
+    ("delete", &["manifests", "objects"], &[], "no target"),
+    ("patch", &["object", "patch", "patch_file", "type"], &[], "no target"),
     ("note", &[], &[], "no target"),
 ];
 /// `slow` has other arguments where it acts on the webhook.
 pub(super) const SLOW_WEBHOOK: &str = "slow istiod/injector";
-const ARGUMENTS: [&str; 32] = [
+const ARGUMENTS: [&str; 38] = [
     "share",
     "part",
     "factor",
@@ -100,6 +104,12 @@ const ARGUMENTS: [&str; 32] = [
     "policy",
     "server",
     "local_rate_limit",
+    "manifests",
+    "objects",
+    "object",
+    "patch",
+    "patch_file",
+    "type",
 ];
 
 /// An action and its label; none if something is wrong with it.
@@ -124,6 +134,9 @@ impl Lower<'_, '_, '_> {
         let does = does(table)?;
         let (_, takes, needs, targets) = ACTIONS.iter().find(|(name, ..)| *name == does)?;
         self.arguments(table, does, takes, needs);
+        if states::ACTIONS.contains(&does) {
+            return self.changes_manifests(table, does);
+        }
         let node = match (table.get("target"), does) {
             (Some(node), does) if does != "note" => node,
             (target, _) => return self.without_target(table, does, target, targets),
@@ -211,6 +224,20 @@ impl Lower<'_, '_, '_> {
                 None
             }
         }
+    }
+
+    /// An event that changes manifests: what it does is said when all states are lowered.
+    fn changes_manifests(&mut self, table: &Node, does: &str) -> Done {
+        if let Some(node) = table.get("target") {
+            let hint = "the objects say what they are about";
+            self.report(node.at, format!("`{does}` has no target"), hint);
+        }
+        if self.states.is_empty() {
+            let at = table.get("do").map_or(table.at, |node| node.at);
+            let hint = "[[manifests]] path = \"k8s\" says what there is before";
+            self.report(at, format!("`{does}` changes manifests, and there are none"), hint);
+        }
+        Some((Action::Note, table.text("id")?.to_owned()))
     }
 
     fn arguments(&mut self, table: &Node, does: &str, takes: &[&str], needs: &[&str]) {

@@ -33,8 +33,9 @@ impl Lower<'_, '_, '_> {
         let mut classes: Vec<_> = makers.into_iter().map(|one| self.request_class(one)).collect();
         classes.sort();
         classes.dedup();
-        let made = self.service_nodes.iter().flat_map(|node| changes::made_of(node, &classes));
-        let made: Vec<_> = made.collect();
+        let others = self.states.iter().flat_map(|root| root.list("service"));
+        let nodes = self.service_nodes.iter().copied().chain(others);
+        let made: Vec<_> = nodes.flat_map(|node| changes::made_of(node, &classes)).collect();
         classes.extend(made);
         self.universe.classes = classes;
         self.universe.classes.sort();

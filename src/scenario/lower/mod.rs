@@ -4,7 +4,7 @@
 //! to is looked up here; a name that leads nowhere is a fault with the nearest name.
 //!
 //! Source: ours.
-//! Left out: manifests.
+//! Left out: nothing.
 
 mod action;
 mod ambient;
@@ -12,9 +12,11 @@ mod apps;
 mod asked;
 mod assertions;
 mod balancing;
+mod brought;
 mod changes;
 mod classes;
 mod clients;
+mod clock;
 mod control;
 mod controllers;
 mod discovery;
@@ -45,14 +47,17 @@ mod traffic;
 mod warnings;
 mod waypoints;
 
+pub(crate) use brought::lower_states;
+
 use super::context::{Context, Fault, known};
 use super::document::{At, Node};
 use super::expand::{Counted, expand};
 use super::expression::Names;
 use super::merge::BEGIN;
 use super::schema::parameters;
-use super::units::{default_interval, parameter_text};
+use super::units::parameter_text;
 use crate::kernel::time::Duration;
+use crate::plan::Plan;
 use crate::plan::client::{CallClients, Client};
 use crate::plan::identity::Identity;
 use crate::plan::linkerd::Linkerd;
@@ -64,7 +69,6 @@ use crate::plan::sampling::Sampling;
 use crate::plan::timeline::TimelineEvent;
 use crate::plan::traffic::Traffic;
 use crate::plan::universe::{ServiceId, Universe, WorkloadId};
-use crate::plan::{Plan, Start};
 use classes::{headers, headers_of};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +85,8 @@ pub(crate) struct Heading {
 pub(crate) struct Lower<'c, 'f, 'd> {
     pub(crate) context: &'c mut Context<'f>,
     root: &'d Node,
+    /// The documents of all states, if there is more than one.
+    states: &'d [&'d Node],
     duration: Duration,
     profile: String,
     parameters: Parameters,
@@ -113,12 +119,23 @@ pub(crate) struct Lower<'c, 'f, 'd> {
 
 /// Lowers a document. Faults go to the context; without any, the plan is whole.
 pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) -> Plan {
+    lower_beside(context, root, &[], heading)
+}
+
+/// The same of a document that is one of several states, so that all have the same classes of requests.
+fn lower_beside(
+    context: &mut Context<'_>,
+    root: &Node,
+    states: &[&Node],
+    heading: Heading,
+) -> Plan {
     let nothing = Node { at: BEGIN, value: super::document::Value::Table(Vec::new()) };
     let (expanded, counted) = expand(context, root);
     let root = expanded.as_ref().unwrap_or(root);
     let scenario = root.get("scenario").unwrap_or(&nothing);
     let duration = scenario.duration("duration").unwrap_or(Duration::ZERO);
     let mut lower = Lower::new(context, root, counted);
+    lower.states = states;
     lower.duration = duration;
     let (warmup, interval) = lower.clock(scenario);
     lower.world();
@@ -136,7 +153,7 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         duration,
         warmup,
         interval,
-        start: start(scenario),
+        start: clock::start(scenario),
         profile: lower.profile,
         parameters: lower.parameters,
         linkerd: lower.linkerd,
@@ -144,6 +161,8 @@ pub(crate) fn lower(context: &mut Context<'_>, root: &Node, heading: Heading) ->
         universe: lower.universe,
         scopes,
         cluster_endpoints: BTreeMap::new(),
+        absent: BTreeSet::new(),
+        first_filters: BTreeMap::new(),
         endpoints,
         tls,
         identity: lower.identity,
@@ -169,6 +188,7 @@ impl<'c, 'f, 'd> Lower<'c, 'f, 'd> {
         Self {
             context,
             root,
+            states: &[],
             duration: Duration::ZERO,
             profile: String::new(),
             parameters: Parameters::default(),
@@ -213,13 +233,6 @@ impl Lower<'_, '_, '_> {
     }
 }
 
-fn start(scenario: &Node) -> Start {
-    match scenario.text("start") {
-        Some("cold") => Start::Cold,
-        _ => Start::Stationary,
-    }
-}
-
 impl Lower<'_, '_, '_> {
     /// The mesh and what happens to it, each part after those that it names.
     fn world(&mut self) {
@@ -257,35 +270,6 @@ impl Lower<'_, '_, '_> {
         } else {
             fault.hint(known(name, names, &format!("{what}s here")))
         });
-    }
-
-    /// Warm-up and interval.
-    fn clock(&mut self, scenario: &Node) -> (Duration, Duration) {
-        const ROWS_MAX: u64 = 100_000;
-        let duration = self.duration;
-        let at = |key: &str| scenario.get(key).map_or(BEGIN, |node| node.at);
-        if scenario.duration("duration").is_some_and(Duration::is_zero) {
-            self.report(at("duration"), "the duration is zero", "a run needs some time");
-        }
-        let warmup = scenario.duration("warmup").unwrap_or(Duration::ZERO);
-        if !duration.is_zero() && duration <= warmup {
-            let what = format!("the warm-up of {warmup} is as long as the run of {duration}");
-            self.report(at("warmup"), what, "nothing would be recorded");
-        }
-        let interval = scenario.duration("interval");
-        if let Some(interval) = interval.filter(|_| !duration.is_zero()) {
-            if interval.is_zero() {
-                self.report(at("interval"), "the interval is zero", "a row needs some time");
-            } else if duration < interval {
-                let what = format!("the interval of {interval} is longer than the run");
-                self.report(at("interval"), what, format!("the run lasts {duration}"));
-            } else if ROWS_MAX < duration.ns() / interval.ns() {
-                let what = format!("rows of {interval} make more than {ROWS_MAX} of them");
-                let hint = format!("the default is {}", default_interval(duration));
-                self.report(at("interval"), what, hint);
-            }
-        }
-        (warmup, interval.unwrap_or_else(|| default_interval(duration)))
     }
 
     /// Profile and parameters.

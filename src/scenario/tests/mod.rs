@@ -1,6 +1,7 @@
 //! Tests of the whole reading: good files, broken files, nonsense.
 
 mod broken;
+mod brought;
 mod fuzz;
 mod good;
 mod large;

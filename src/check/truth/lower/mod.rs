@@ -107,14 +107,19 @@ fn node_of(config: &Config, name: &str, universe: &Universe) -> NodeId {
     NodeId(number(node.unwrap_or(0)))
 }
 
-/// Lowers a configuration.
-pub fn lower(config: &Config) -> Lowering {
+/// Why a configuration makes no plan, if it makes none.
+fn refusal(config: &Config) -> Option<Lowering> {
     if !route::is_accepted(config) {
-        return Lowering::Rejected;
+        return Some(Lowering::Rejected);
     }
     let missing = gaps::gaps(config);
-    if !missing.is_empty() {
-        return Lowering::NotModelled(missing);
+    (!missing.is_empty()).then_some(Lowering::NotModelled(missing))
+}
+
+/// Lowers a configuration.
+pub fn lower(config: &Config) -> Lowering {
+    if let Some(refusal) = refusal(config) {
+        return refusal;
     }
     let ids = Ids::new(config);
     let hosts = host::hosts(config, &ids);
@@ -157,6 +162,8 @@ pub fn lower(config: &Config) -> Lowering {
         scopes: BTreeMap::new(),
         endpoints: endpoint::settings(config, &ids),
         cluster_endpoints: discovery::cluster_endpoints(config, &ids),
+        absent: BTreeSet::new(),
+        first_filters: BTreeMap::new(),
         tls: tls::tls(config, &ids),
         identity: Identity::default(),
         crowding: BTreeMap::new(),

@@ -678,6 +678,10 @@ const ODD: &[&str] =
 /// whatever was read goes where `route` says.
 #[test]
 fn odd_manifests_are_drafted_without_a_crash() {
+    if std::env::var_os("UPDATE").is_some() {
+        // The cases are being written.
+        return;
+    }
     let text = std::fs::read_to_string(golden()).unwrap();
     let mut runs = 0;
     for case in text.split("### ").skip(1) {
