@@ -342,7 +342,7 @@ fn faults_are_those_that_istios_documentation_promises() {
         (&500.into(), &1.0.into())
     );
     assert_eq!(asked(&paths, &[])["faults"], Value::Array(Vec::new()));
-    let ran = run(&paths, &as_jason("reviews", "ratings", "60rps"));
+    let ran = run(&paths, &as_jason("reviews/v2", "ratings", "60rps"));
     let all = ends(&ran, ("reviews", "ratings"));
     assert!(!all.is_empty() && all.iter().all(|row| row.0 == 500), "{all:?}");
     assert_run(FAULTS[1], &run(&paths, EVERYBODY), ("reviews", "ratings"), V1);
