@@ -2,7 +2,7 @@
 //!
 //! CORS is a filter of the whole gateway here: its rules hold for all hosts.
 //! Source: Gateway API `HTTPRouteFilter`; docs/scenarios.md, `rewrite`, `headers`, `mirror` and `filter`.
-//! Left out, and told as ignored: headers of answers, where redirects lead, CORS of the mesh.
+//! Left out: told as ignored, headers of answers, where redirects lead, CORS of the mesh.
 
 use super::gateway_api_rule::{Of, Ruled, Writer};
 use super::value::{Table, Value};

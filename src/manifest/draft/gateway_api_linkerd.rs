@@ -4,7 +4,7 @@
 //! the scenario's proxies in Linkerd's order. A `TCPRoute` becomes a `traffic_split`. Routes beside a
 //! `ServiceProfile` or a `TrafficSplit` do not count.
 //! Source: linkerd2 `policy-controller/k8s/index/src/outbound`, as in [`crate::manifest::linkerd::outbound`].
-//! Left out, and told as ignored: views of other namespaces and ports; TLS routes; routes of an
+//! Left out: told as ignored, views of other namespaces and ports; TLS routes; routes of an
 //! `EgressNetwork`; what [`super::gateway_api_linkerd_rule`] leaves out.
 
 use super::Draft;

@@ -4,7 +4,7 @@
 //! counts in Linkerd's kind only. A backend that is not there gets 500 from Linkerd's proxies, as here.
 //! Source: linkerd2 `policy-controller/k8s/index/src/outbound/index/{http,grpc}.rs`, as in
 //! [`crate::manifest::linkerd::routed`].
-//! Left out, and told as ignored: filters of one of several backends, headers of answers, where redirects
+//! Left out: told as ignored, filters of one of several backends, headers of answers, where redirects
 //! lead. Not told: a gRPC method without its service is a regular expression here, which comes before a
 //! service without a method; a host that is one of the Service's own names has the length of the scenario's
 //! name, and a host by suffix counts as a header.

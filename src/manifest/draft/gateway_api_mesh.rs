@@ -4,7 +4,7 @@
 //! if these have none, of the first namespace whose own routes (a consumer's) are bound to it; and that of
 //! the first port that has routes. In a mesh of Istio they count where none of Istio's own rules decides.
 //! Source: GEP-1294 and GEP-1426; Gateway API, mesh overview (consumer and producer routes, ports).
-//! Left out, and told as ignored: the views of other namespaces and ports, TCP and TLS routes.
+//! Left out: told as ignored, the views of other namespaces and ports, TCP and TLS routes.
 
 use super::gateway_api_rule::{Of, Writer};
 use crate::manifest::gateway_api::attach::RouteIndex;

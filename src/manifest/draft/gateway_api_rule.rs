@@ -5,7 +5,7 @@
 //! scenarios take a prefix by its letters, so that `/v2` is the path `/v2` and the prefix `/v2/`;
 //! Linkerd's take it by path elements. Requests that no route takes get 404, as the API demands.
 //! Source: Gateway API `HTTPRouteRule`, GEP-1731 (retries), GEP-2257 (timeouts), GEP-1742 (both timeouts).
-//! Left out, and told as ignored: headers of answers; where redirects lead; filters of one of several
+//! Left out: told as ignored, headers of answers; where redirects lead; filters of one of several
 //! backends; 500 for a part of the requests (503 NC, but in Linkerd); an extension's filters answer 500.
 
 use super::Draft;

@@ -1,4 +1,7 @@
 //! Linkerd's part of drafts: whole manifests with what becomes of them, and the same answers as `route`.
+//!
+//! Source: none; it looks at the parts beside it.
+//! Left out: requests that an `HTTPRoute` or a `GRPCRoute` decides (see `gateway_api_tests`).
 
 use super::assumptions::Assumptions;
 use super::linkerd::linkerd;

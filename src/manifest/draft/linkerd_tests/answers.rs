@@ -1,5 +1,8 @@
 //! The same answers as `route`: shares, limits, retries and refusals of a draft, read by a small interpreter of its
 //! keys, are those of Linkerd's resolver.
+//!
+//! Source: the answers of [`crate::manifest::linkerd::outbound`].
+//! Left out: requests that an `HTTPRoute` or a `GRPCRoute` decides.
 
 use super::{drafted, folder};
 use crate::manifest::draft::value::{Kind, Table, Value};

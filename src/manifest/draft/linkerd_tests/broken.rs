@@ -1,4 +1,7 @@
 //! Odd and hostile input: nothing panics, and what is left out is named.
+//!
+//! Source: none; it looks at the parts beside it.
+//! Left out: broken YAML, which reading refuses (`manifest/tests/broken.rs`).
 
 use super::{drafted, keys, shop, text, with_services};
 use crate::manifest::draft::linkerd::linkerd;

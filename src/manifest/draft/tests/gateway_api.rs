@@ -487,7 +487,7 @@ fn yaml_below(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) {
     }
 }
 
-const INPUTS: &str = "/work/shared/inputs";
+const INPUTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/inputs");
 
 fn files(of: &str) -> Vec<(String, Vec<u8>)> {
     let mut paths = Vec::new();

@@ -1,4 +1,7 @@
 //! Istio's own test data, read in place; skipped with a note where it is absent.
+//!
+//! Source: istio's repository, the folders that [`super`] names.
+//! Left out: cases that are not modelled, which the report names.
 
 use super::*;
 use crate::manifest::tests::inputs;
