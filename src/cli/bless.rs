@@ -62,12 +62,14 @@ fn bless(job: &Job, judged: &Judged, folder: &Path) -> Result<Against, Trouble> 
     Ok(against)
 }
 
-/// The docs show pictures of the scenarios that stand at the top, without their variants.
+/// The docs show pictures of the scenarios that stand at the top, and of others that have a place in the gallery
+/// already; without their variants.
 fn hang_up(job: &Job, judged: &Judged, baseline: &Path) -> Result<(), Trouble> {
-    if job.plan.variant.is_some() || job.plan.name.contains('/') || !job.label.is_empty() {
+    let gallery = baseline.with_file_name("gallery").join(&job.plan.name);
+    let is_shown = !job.plan.name.contains('/') || gallery.is_dir();
+    if job.plan.variant.is_some() || !is_shown || !job.label.is_empty() {
         return Ok(());
     }
-    let gallery = baseline.with_file_name("gallery").join(&job.plan.name);
     results::write_pictures(&gallery, judged)
 }
 

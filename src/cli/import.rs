@@ -72,14 +72,21 @@ pub(super) fn run(typed: &Typed, output: Output) -> Result<ExitStatus, Trouble> 
     findings.warnings.extend(notes);
     // What is wrong with the scenario is told with what was wrong before; it is written to be mended.
     let file = typed.output.as_ref().map_or("-".into(), |file| file.display().to_string());
-    findings.problems.extend(mistakes(&file, &text));
+    let is_empty = draft.traffic.is_empty();
+    if is_empty {
+        // Rules alone are no mistake, and no mesh either.
+        findings.warnings.push(nothing_runs());
+    } else {
+        findings.problems.extend(mistakes(&file, &text));
+    }
     let status = manifests::tell(&findings, false, output);
     match typed.format {
         Format::Human => output.talk(&closing(&draft)),
         Format::Json => output.json(&line(&draft, &findings))?,
     }
     if let Some(file) = &typed.output {
-        output.talk(&format!("wrote {}; try: meshsim run {0}\n", file.display()));
+        let next = if is_empty { "" } else { &format!("; try: meshsim run {}", file.display()) };
+        output.talk(&format!("wrote {}{next}\n", file.display()));
     }
     Ok(status)
 }
@@ -156,6 +163,12 @@ fn assumed(draft: &Draft<'_>) -> Option<Problem> {
     })
 }
 
+/// Manifests without a workload that anybody calls.
+fn nothing_runs() -> Problem {
+    Problem::new("these manifests hold no service with a workload: nothing can run yet")
+        .hint("name those of the Services and Deployments too: --manifests takes several")
+}
+
 /// What was made of the manifests, for programs.
 fn line(draft: &Draft<'_>, findings: &Findings) -> Value {
     let sources = &draft.loaded.manifests.sources;
@@ -163,7 +176,7 @@ fn line(draft: &Draft<'_>, findings: &Findings) -> Value {
         let place = sources.place(at);
         json!({
             "kind": id.kind, "namespace": id.namespace, "name": id.name,
-            "file": place.file, "line": place.line, "state": state.word(),
+            "file": place.file, "line": place.line, "state": state.word(), "why": state.why(&id.kind),
         })
     });
     let mut line = json!({ "mesh": draft.mesh.word(), "objects": objects.collect::<Vec<_>>() });

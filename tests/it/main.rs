@@ -73,6 +73,12 @@ mod gateway_conformance;
 /// Authorities, trust, clocks, and the decision table of handshakes from scenario text.
 #[cfg(feature = "native")]
 mod identity;
+/// `meshsim import`: samples, traces, hints, and the text.
+#[cfg(feature = "native")]
+mod import;
+/// Bookinfo with each of its networking files: the split that Istio's documentation promises.
+#[cfg(feature = "native")]
+mod import_bookinfo;
 /// Sidecars that try their own apps again.
 #[cfg(feature = "native")]
 mod inbound;

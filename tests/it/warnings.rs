@@ -20,10 +20,22 @@ const MEANT: &[(&str, &[&str])] = &[
         "scenarios/linkerd/trust-anchor-expiry.toml",
         &["`issuer` outlives `anchor`, which signed it"],
     ),
+    // The shop's own DestinationRule, of which `meshsim lint` warns in docs/manifests.md.
+    ("scenarios/manifests/canary-applied.toml", &SHOP),
+    ("scenarios/manifests/shop-outage.toml", &SHOP),
+    (
+        "scenarios/manifests/subset-without-pods.toml",
+        &["no workload of the service has the labels of `stable`", SHOP[0], SHOP[1]],
+    ),
     (
         "scenarios/outlier-that-never-ejects.toml",
         &["no endpoint is ever ejected: 10 % of 3 are none"],
     ),
+];
+
+const SHOP: [&str; 2] = [
+    "no endpoint is ever ejected: 10 % of 1 of `cart/v2` are none",
+    "no endpoint is ever ejected: 10 % of 3 of `cart/v1` are none",
 ];
 
 #[test]

@@ -33,6 +33,36 @@ impl State {
             Self::Unused => "no effect",
         }
     }
+
+    /// Why an object of a kind is not in the draft as a whole; none if it is.
+    pub fn why(self, kind: &str) -> Option<&'static str> {
+        match self {
+            Self::Modelled => None,
+            Self::Partly => Some("the ignored list names the fields"),
+            Self::Unused => Some(why_unused(kind)),
+        }
+    }
+}
+
+/// Why an object of a kind may leave nothing; what it says besides is on the ignored list.
+fn why_unused(kind: &str) -> &'static str {
+    match kind {
+        "EnvoyFilter" | "WasmPlugin" => "what it patches is Envoy's own configuration",
+        "Telemetry" | "ConfigMap" | "Secret" => "no part of a run depends on what it says",
+        "Namespace" => "none of its labels and annotations changes what these workloads do",
+        "ServiceAccount" => "no pod of these manifests has it",
+        "GatewayClass" | "Gateway" => "no rule of these manifests that is simulated is bound to it",
+        "Service" | "Endpoints" | "EndpointSlice" | "ServiceEntry" => {
+            "no client of these manifests can reach a workload by it"
+        }
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Pod" | "WorkloadEntry"
+        | "WorkloadGroup" => "it runs no pod, or its pods are those of another object",
+        "VirtualService" | "DestinationRule" | "ServiceProfile" | "TrafficSplit" | "HTTPRoute"
+        | "GRPCRoute" | "TCPRoute" | "TLSRoute" | "HTTPRouteGroup" => {
+            "no request to a service of these manifests goes by it in a scenario"
+        }
+        _ => "no workload of these manifests is under it, or what it asks for holds anyway",
+    }
 }
 
 /// A place in the texts: source, line, column.
@@ -152,6 +182,9 @@ metadata: {name: settings}
         let loaded = Loaded::read([("a.yaml", text.as_bytes())]);
         let draft = draft(&loaded, Mesh::Istio, &Assumptions::default());
         let states: Vec<State> = draft.objects().iter().map(|(.., state)| *state).collect();
+        let states: [State; 4] = states.try_into().unwrap();
         assert_eq!(states, [State::Partly, State::Modelled, State::Partly, State::Unused]);
+        let has_why = states.map(|state| state.why("ConfigMap").is_some());
+        assert_eq!(has_why, [true, false, true, true]);
     }
 }

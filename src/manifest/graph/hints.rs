@@ -190,6 +190,16 @@ pub(super) fn share(reader: &mut Reader<'_, '_>, name: &'static str) -> Option<f
 }
 
 fn rate(reader: &mut Reader<'_, '_>, name: &'static str) -> Option<f64> {
+    let node = reader.raw(name)?;
+    let number = match &node.value {
+        Value::Int(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        _ => None,
+    };
+    if let Some(number) = number {
+        told_rate(reader, node.at, &number);
+        return None;
+    }
     let word = reader.word(name)?;
     let units = [("rps", 1.0), ("/s", 1.0), ("/min", 60.0), ("/h", 3600.0)];
     let found = units.iter().find_map(|(unit, seconds)| {
