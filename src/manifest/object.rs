@@ -362,13 +362,11 @@ impl Reading {
     }
 
     fn problem(&mut self, at: At, what: impl Into<String>, hint: &str) {
-        let Manifests { sources, findings, .. } = &mut self.manifests;
-        findings.problem(sources, at, what, hint);
+        self.manifests.findings.problem(&self.manifests.sources, at, what, hint);
     }
 
     fn warning(&mut self, at: At, what: impl Into<String>, hint: &str) {
-        let Manifests { sources, findings, .. } = &mut self.manifests;
-        findings.warning(sources, at, what, hint);
+        self.manifests.findings.warning(&self.manifests.sources, at, what, hint);
     }
 }
 

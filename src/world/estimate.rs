@@ -11,7 +11,7 @@
 //! Left out: what failures and retries add; windows that go on for longer than planned.
 
 use super::forecast::{Forecast, forecast};
-use super::rates::PairRates;
+use super::rates::{PairRates, lands};
 use super::sampling::cuts;
 use super::shared_cores::work_s;
 use super::upkeep;
@@ -277,14 +277,13 @@ fn sites(plan: &Plan) -> impl Iterator<Item = (usize, usize, f64)> {
     })
 }
 
-/// By workload: (service, its share of that service's requests), by replicas.
+/// By workload: (service, its share of that service's requests).
 fn shares(plan: &Plan) -> Vec<Vec<(usize, f64)>> {
     let mut shares = vec![Vec::new(); plan.universe.workloads.len()];
-    for (service, index) in plan.universe.services.iter().zip(0..) {
-        let replicas = |id: &WorkloadId| f64::from(plan.universe.workloads[id.index()].replicas);
-        let all = service.workloads.iter().map(replicas).sum::<f64>().max(1.0);
-        for id in &service.workloads {
-            shares[id.index()].push((index, replicas(id) / all));
+    for index in 0..plan.universe.services.len() {
+        let service = ServiceId(u32::try_from(index).expect("fewer than 2^32 services"));
+        for (workload, one, all) in lands(plan, service) {
+            shares[workload.index()].push((index, one / all));
         }
     }
     shares
