@@ -1,7 +1,7 @@
 //! Changes of a set of objects, as `kubectl` makes them: `apply`, `delete`, `patch`.
 //!
 //! A set is objects with their texts; a change makes another set of it and says what became of each object.
-//! [`reference`] finds the objects that are meant, [`merge`] and [`pointer`] have the kinds of patches.
+//! `reference` finds the objects that are meant, `merge` and `pointer` have the kinds of patches.
 //! Source: `kubectl apply`, `delete` and `patch`; the Kubernetes API's concepts of updates.
 //! Left out: three-way merging (`apply` replaces the object: fields that others have set are not kept);
 //! finalizers, owners and what is deleted with them.

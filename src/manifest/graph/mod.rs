@@ -1,6 +1,6 @@
 //! Who calls whom, how often and for how long: what manifests do not hold.
 //!
-//! Three inputs say it. [`traces`] estimates it from spans ([`jaeger`], [`otlp`], [`zipkin`] into
+//! Three inputs say it. [`traces`] estimates it from spans (`jaeger`, `otlp`, `zipkin` into
 //! [`span`]s, [`visits`] out of these, numbers by [`estimate`]); [`isotope`] is a made-up graph with
 //! scripts; [`hints`] is what a person says. [`apply`] lays them over a draft, later ones over earlier
 //! ones; [`names`] finds the services that are meant, [`cycle`] breaks what would never end, and
